@@ -1,0 +1,92 @@
+//! The one error type of the crate: bad input (exit code 2) or a failure while working (exit code 1).
+
+use std::path::Path;
+
+/// Result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in words for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file, flag or configuration is not what it has to be. Exit code 2.
+    #[error("{subject}: expected {expected}, found {found}\n  hint: {hint}")]
+    BadInput {
+        /// The file or flag.
+        subject: String,
+        /// What it should have been.
+        expected: String,
+        /// What it was.
+        found: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The operating system refused something. Exit code 1, or 2 where the path came from the user and could not be read.
+    #[error("{action} {path}: {source}\n  hint: {hint}")]
+    Io {
+        /// The verb: "reading", "writing" …
+        action: &'static str,
+        /// The path.
+        path: String,
+        /// What to do about it.
+        hint: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Work that started and could not be finished. Exit code 1.
+    #[error("{message}\n  hint: {hint}")]
+    Failed {
+        /// What happened.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// Bad input: names the subject, what was expected, what was found and what to do.
+    pub fn bad_input(
+        subject: impl ToString,
+        expected: impl ToString,
+        found: impl ToString,
+        hint: impl ToString,
+    ) -> Self {
+        Self::BadInput {
+            subject: subject.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+            hint: hint.to_string(),
+        }
+    }
+
+    /// An I/O error with its path and a hint.
+    pub fn io(
+        action: &'static str,
+        path: &Path,
+        source: std::io::Error,
+        hint: impl ToString,
+    ) -> Self {
+        Self::Io {
+            action,
+            path: path.display().to_string(),
+            hint: hint.to_string(),
+            source,
+        }
+    }
+
+    /// A failure while working.
+    pub fn failed(message: impl ToString, hint: impl ToString) -> Self {
+        Self::Failed {
+            message: message.to_string(),
+            hint: hint.to_string(),
+        }
+    }
+
+    /// The process exit code: 2 for bad input (unreadable input files included), 1 for the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadInput { .. } => 2,
+            Self::Io { action, .. } if *action == "reading" => 2,
+            Self::Io { .. } | Self::Failed { .. } => 1,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! `cargo xtask`: tests, benchmarks and device builds.
+fn main() {}
