@@ -2,7 +2,10 @@
 //!
 //! Results do not depend on the number of threads: work is cut into tasks by shape alone, and sums are taken in a fixed order.
 
+pub mod gemm;
+pub mod linear;
 pub mod memory;
+pub mod unpack;
 
 use memory::{Memory, Parts};
 
