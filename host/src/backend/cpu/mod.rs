@@ -6,6 +6,7 @@ pub mod gemm;
 pub mod linear;
 pub mod memory;
 pub mod unpack;
+pub mod vote;
 
 use memory::{Memory, Parts};
 
