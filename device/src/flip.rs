@@ -14,16 +14,9 @@ pub fn flip(rule: &VoteRule, grid: &Grid, code: u8, vote: i32) -> (u8, i32) {
 
 #[inline(always)]
 pub(crate) fn flip_between(rule: &VoteRule, min: u8, max: u8, code: u8, vote: i32) -> (u8, i32) {
-    if vote >= rule.threshold {
-        ((code + 1).min(max), (vote as f32 - rule.consumed) as i32)
-    } else if vote <= -rule.threshold {
-        (
-            code.saturating_sub(1).max(min),
-            (vote as f32 + rule.consumed) as i32,
-        )
-    } else {
-        (code, vote)
-    }
+    let step = (vote >= rule.threshold) as i32 - (vote <= -rule.threshold) as i32;
+    let moved = (code as i32 + step).clamp(min as i32, max as i32) as u8;
+    (moved, (vote as f32 - step as f32 * rule.consumed) as i32)
 }
 
 /// The probability of a flip under the older rule: 0.002 / |scale|, limited to 1e-4..=0.05.
@@ -37,14 +30,7 @@ pub fn poltergeist_probability(scale: f32) -> f32 {
 ///
 /// The caller clears the vote after the step.
 #[inline(always)]
-pub fn poltergeist_flip(
-    grid: &Grid,
-    code: u8,
-    vote: i32,
-    consensus: i32,
-    probability: f32,
-    uniform: f32,
-) -> u8 {
+pub fn poltergeist_flip(grid: &Grid, code: u8, vote: i32, consensus: i32, probability: f32, uniform: f32) -> u8 {
     if vote.abs() < consensus || uniform >= probability || probability.is_nan() {
         return code;
     }

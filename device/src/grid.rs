@@ -66,11 +66,7 @@ pub struct Grid {
 }
 
 static PRIME13: Grid = Grid::new("prime13", &[210, 330, 462, 770, 1155, 2310], 2310);
-static PRIME15: Grid = Grid::new(
-    "prime15",
-    &[2310, 2730, 4290, 6006, 10010, 15015, 30030],
-    30030,
-);
+static PRIME15: Grid = Grid::new("prime15", &[2310, 2730, 4290, 6006, 10010, 15015, 30030], 30030);
 static FINE15: Grid = Grid::new("fine15", &[2, 3, 4, 6, 8, 12, 16], 24);
 static UNIFORM15: Grid = Grid::new("uniform15", &[1, 2, 3, 4, 5, 6, 7], 7);
 
@@ -89,14 +85,7 @@ impl Grid {
             k += 1;
         }
         let steps = positive.len() as u8;
-        Self {
-            name,
-            levels,
-            integers,
-            denominator,
-            min: ZERO - steps,
-            max: ZERO + steps,
-        }
+        Self { name, levels, integers, denominator, min: ZERO - steps, max: ZERO + steps }
     }
 
     /// The level of `code`; 0.0 where the code is not a level.
@@ -119,11 +108,7 @@ impl Grid {
         for pair in self.levels[ZERO as usize..=self.max as usize].windows(2) {
             steps += (magnitude > 0.5 * (pair[0] + pair[1])) as u8;
         }
-        if value < 0.0 {
-            ZERO - steps
-        } else {
-            ZERO + steps
-        }
+        if value < 0.0 { ZERO - steps } else { ZERO + steps }
     }
 
     /// The largest level.
@@ -135,11 +120,7 @@ impl Grid {
     #[inline(always)]
     pub fn gap(&self, code: u8, up: bool) -> f32 {
         let code = code.clamp(self.min, self.max);
-        let upper = if up {
-            (code + 1).min(self.max)
-        } else {
-            code.max(self.min + 1)
-        };
+        let upper = if up { (code + 1).min(self.max) } else { code.max(self.min + 1) };
         self.level(upper) - self.level(upper - 1)
     }
 }
@@ -158,12 +139,7 @@ pub fn row_bytes(in_features: usize) -> usize {
 ///
 /// `codes`: `[in_features]`; `packed`: `[row_bytes(in_features)]`.
 pub fn pack_row(codes: &[u8], packed: &mut [u8]) {
-    assert!(
-        packed.len() * 2 >= codes.len(),
-        "{} codes do not fit in {} bytes",
-        codes.len(),
-        packed.len()
-    );
+    assert!(packed.len() * 2 >= codes.len(), "{} codes do not fit in {} bytes", codes.len(), packed.len());
     packed.fill(ZERO << 4 | ZERO);
     for (byte, pair) in packed.iter_mut().zip(codes.chunks(2)) {
         let high = pair.get(1).copied().unwrap_or(ZERO);
@@ -173,12 +149,7 @@ pub fn pack_row(codes: &[u8], packed: &mut [u8]) {
 
 /// Unpacks the first `codes.len()` codes of a row.
 pub fn unpack_row(packed: &[u8], codes: &mut [u8]) {
-    assert!(
-        packed.len() * 2 >= codes.len(),
-        "{} bytes do not hold {} codes",
-        packed.len(),
-        codes.len()
-    );
+    assert!(packed.len() * 2 >= codes.len(), "{} bytes do not hold {} codes", packed.len(), codes.len());
     for (pair, &byte) in codes.chunks_mut(2).zip(packed) {
         pair[0] = byte & 15;
         if let Some(high) = pair.get_mut(1) {

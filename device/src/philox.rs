@@ -14,16 +14,8 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     for _ in 0..ROUNDS {
         let product0 = MULTIPLIERS[0] as u64 * c[0] as u64;
         let product1 = MULTIPLIERS[1] as u64 * c[2] as u64;
-        c = [
-            (product1 >> 32) as u32 ^ c[1] ^ k[0],
-            product1 as u32,
-            (product0 >> 32) as u32 ^ c[3] ^ k[1],
-            product0 as u32,
-        ];
-        k = [
-            k[0].wrapping_add(KEY_STEPS[0]),
-            k[1].wrapping_add(KEY_STEPS[1]),
-        ];
+        c = [(product1 >> 32) as u32 ^ c[1] ^ k[0], product1 as u32, (product0 >> 32) as u32 ^ c[3] ^ k[1], product0 as u32];
+        k = [k[0].wrapping_add(KEY_STEPS[0]), k[1].wrapping_add(KEY_STEPS[1])];
     }
     c
 }
@@ -39,11 +31,7 @@ pub struct Stream {
 impl Stream {
     /// The stream of `tensor` at `step`; different arguments give disjoint counters or another key.
     pub fn new(seed: u64, tensor: u32, step: u64) -> Self {
-        Self {
-            key: [seed as u32, (seed >> 32) as u32],
-            tensor,
-            step: [step as u32, (step >> 32) as u32],
-        }
+        Self { key: [seed as u32, (seed >> 32) as u32], tensor, step: [step as u32, (step >> 32) as u32] }
     }
 
     /// The random bytes of weights `16·block .. 16·block + 16`: the words of the block, little end first.

@@ -36,12 +36,7 @@ impl VoteRule {
             VoteBits::Eight => (127, 120),
         };
         let quantum = max as f32 / 0.85;
-        Self {
-            max,
-            quantum,
-            threshold,
-            consumed: kappa * quantum,
-        }
+        Self { max, quantum, threshold, consumed: kappa * quantum }
     }
 }
 
@@ -60,13 +55,8 @@ pub fn wanted_move(normalised_gradient: f32, scale: f32, lr: f32) -> f32 {
 /// `x` limited to ±`bound`; NaN stays NaN. (`f32::clamp` also checks its bounds, which costs in the inner loop.)
 #[inline(always)]
 fn limit(x: f32, bound: f32) -> f32 {
-    if x > bound {
-        bound
-    } else if x < -bound {
-        -bound
-    } else {
-        x
-    }
+    let below = if x > bound { bound } else { x };
+    if below < -bound { -bound } else { below }
 }
 
 /// The new vote of one weight: ⌊vote + Q·wanted/gap + uniform⌋ limited to ±A.
@@ -82,7 +72,8 @@ pub fn cast(rule: &VoteRule, grid: &Grid, code: u8, vote: i32, wanted: f32, unif
 
 #[inline(always)]
 fn leans_up(vote: i32, wanted: f32) -> bool {
-    vote > 0 || (vote == 0 && wanted > 0.0)
+    // Without `||`, which would branch on what is a coin toss.
+    (vote > 0) | ((vote == 0) & (wanted > 0.0))
 }
 
 /// ⌊vote + change + uniform⌋ limited to ±`max`; unchanged if the sum is NaN.
@@ -114,12 +105,7 @@ impl VoteTable {
             votes_per_level[code] = rule.quantum / grid.gap(code as u8, false);
             votes_per_level[16 + code] = rule.quantum / grid.gap(code as u8, true);
         }
-        Self {
-            votes_per_level,
-            rule: *rule,
-            min: grid.min,
-            max: grid.max,
-        }
+        Self { votes_per_level, rule: *rule, min: grid.min, max: grid.max }
     }
 
     /// The same as [`cast`], bit for bit.
@@ -145,9 +131,5 @@ impl VoteTable {
 pub fn poltergeist(gradient: f32, scale: f32, cutoff: f32) -> i32 {
     let towards = gradient * if scale < 0.0 { -1.0 } else { 1.0 };
     let magnitude = if towards < 0.0 { -towards } else { towards };
-    if magnitude > cutoff {
-        if towards > 0.0 { -1 } else { 1 }
-    } else {
-        0
-    }
+    if magnitude > cutoff { if towards > 0.0 { -1 } else { 1 } } else { 0 }
 }

@@ -196,7 +196,8 @@ impl Config {
             };
             return Err(Error::bad_input("--config", format!("one of {} or a file", names.join(", ")), format!("{name:?}"), hint));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))?;
         Self::parse(&text, name)
     }
 

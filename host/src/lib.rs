@@ -1,6 +1,10 @@
 //! The engine of PRIMAL: networks that train directly on a 4-bit grid.
 pub mod arena;
 pub mod backend;
+pub mod config;
+pub mod data;
 pub mod error;
+pub mod model;
+pub mod train;
 
 pub use error::{Error, Result};

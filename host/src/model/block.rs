@@ -42,7 +42,7 @@ impl Norm {
 impl BlockIds {
     /// Names the parameters of a block of width `dim`. `residual` scales the start of the two layers that write to the residual stream.
     pub fn new(specs: &mut Specs, name: &str, dim: usize, grid: Option<GridId>, sigma: f32, residual: f32) -> Self {
-        let mut matrix = |specs: &mut Specs, part: &str, shape, sigma| specs.matrix(format!("{name}.{part}"), shape, grid, sigma);
+        let matrix = |specs: &mut Specs, part: &str, shape, sigma| specs.matrix(format!("{name}.{part}"), shape, grid, sigma);
         Self {
             norm1: Norm::new(specs, &format!("{name}.norm1"), dim),
             q: matrix(specs, "attention.q", [dim, dim], sigma),
@@ -161,7 +161,15 @@ impl Block {
     }
 
     /// Turns `d` from the gradient of the block's output into that of its input `x`.
-    pub fn backward<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, d: Span<f32>, x: Span<f32>, g: &BlockGradients) {
+    pub fn backward<B: Backend>(
+        &self,
+        b: &mut B,
+        p: &Parameters,
+        sink: &mut impl GradientSink<B>,
+        d: Span<f32>,
+        x: Span<f32>,
+        g: &BlockGradients,
+    ) {
         let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
         sink.matrix(b, ids.fc2, d, a.activated, rows, Part::WHOLE);
         b.linear_backward_input(g.wide, d, p.weight(ids.fc2), rows, false);

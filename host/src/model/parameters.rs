@@ -107,7 +107,11 @@ impl Parameters {
             let storage = match spec.grid {
                 Some(grid) => Storage::Grid(GridWeight {
                     grid,
-                    codes: plan.span(Kind::Parameter, format!("{}.codes", spec.name), spec.out_features * grid::row_bytes(spec.in_features)),
+                    codes: plan.span(
+                        Kind::Parameter,
+                        format!("{}.codes", spec.name),
+                        spec.out_features * grid::row_bytes(spec.in_features),
+                    ),
                     scale: plan.span(Kind::Parameter, format!("{}.scale", spec.name), spec.out_features),
                 }),
                 None => Storage::Float(plan.span(Kind::Parameter, format!("{}.weight", spec.name), spec.weights())),

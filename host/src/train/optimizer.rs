@@ -101,18 +101,30 @@ impl Optimizer {
         Self { rule: config.optimizer, matrices, floats, scales, scratch, norms, counts }
     }
 
-    fn plan_matrix(config: &TrainConfig, spec: &MatrixSpec, storage: &Storage, floats: &mut Vec<FloatState>, plan: &mut Plan) -> MatrixState {
+    fn plan_matrix(
+        config: &TrainConfig,
+        spec: &MatrixSpec,
+        storage: &Storage,
+        floats: &mut Vec<FloatState>,
+        plan: &mut Plan,
+    ) -> MatrixState {
         let name = &spec.name;
         match config.optimizer {
             Rule::Votes => MatrixState::Votes(VoteState {
                 bits: config.votes,
-                votes: plan.span(Kind::State, format!("{name}.votes"), spec.out_features * VoteState::row_bytes(config.votes, spec.in_features)),
+                votes: plan.span(
+                    Kind::State,
+                    format!("{name}.votes"),
+                    spec.out_features * VoteState::row_bytes(config.votes, spec.in_features),
+                ),
                 row: plan.span(Kind::State, format!("{name}.vote_row"), spec.out_features),
                 column: plan.span(Kind::State, format!("{name}.vote_column"), spec.in_features),
             }),
-            Rule::Poltergeist => {
-                MatrixState::Poltergeist(plan.span(Kind::State, format!("{name}.votes"), spec.out_features * grid::padded(spec.in_features)))
-            }
+            Rule::Poltergeist => MatrixState::Poltergeist(plan.span(
+                Kind::State,
+                format!("{name}.votes"),
+                spec.out_features * grid::padded(spec.in_features),
+            )),
             Rule::Qat => {
                 let shadow = plan.span(Kind::Parameter, format!("{name}.shadow"), spec.weights());
                 floats.push(FloatState::plan(plan, format!("{name}.shadow"), shadow, 1.0, config.weight_decay, f32::NEG_INFINITY));

@@ -1,0 +1,44 @@
+//! AdamW (Loshchilov & Hutter 2019).
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::add::CHUNK;
+use crate::backend::AdamWStep;
+
+/// What all elements of a step share.
+#[derive(Clone, Copy)]
+struct Factors {
+    gradient: f32,
+    rate: f32,
+    keep: f32,
+    second: f32,
+    step: AdamWStep,
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn chunk(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
+    let AdamWStep { beta1, beta2, eps, floor, .. } = f.step;
+    for (((value, g), m), v) in value.iter_mut().zip(gradient).zip(m).zip(v) {
+        let g = g * f.gradient;
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        let next = *value * f.keep - f.rate * *m / ((*v * f.second).sqrt() + eps);
+        *value = if next < floor { floor } else { next };
+    }
+}
+
+/// One step; `norm_squared` is that of the gradients that are clipped together.
+pub fn adamw(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], norm_squared: f32, step: &AdamWStep) {
+    let norm = norm_squared.sqrt();
+    let t = step.t.min(i32::MAX as u64) as i32;
+    let f = Factors {
+        gradient: if norm > step.max_norm { step.max_norm / norm } else { 1.0 },
+        rate: (f64::from(step.lr) / (1.0 - f64::from(step.beta1).powi(t))) as f32,
+        keep: 1.0 - step.lr * step.weight_decay,
+        second: (1.0 / (1.0 - f64::from(step.beta2).powi(t))) as f32,
+        step: *step,
+    };
+    let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+    value.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments).for_each(|((value, g), (m, v))| chunk(value, g, m, v, f));
+}

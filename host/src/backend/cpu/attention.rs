@@ -1,0 +1,167 @@
+//! Causal softmax attention, a block of queries at a time, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::cross_entropy::exponentials;
+use super::exp::exp;
+use super::gemm::{Left, Right, TILE_SCRATCH, Tile, tile};
+use super::memory::Parts;
+use super::thread_scratch;
+use crate::backend::AttentionShape;
+
+/// Queries of a block.
+const QUERIES: usize = 64;
+
+/// Longest sequence for which a block of scores and one of their gradients fit into a thread's scratch.
+pub const MAX_SEQ: usize = (super::SCRATCH_PER_THREAD - TILE_SCRATCH) / (2 * QUERIES);
+
+/// One head of one sequence.
+#[derive(Clone, Copy)]
+struct Head {
+    /// Offset of its first value in `[batch · seq, heads · head_dim]`.
+    offset: usize,
+    /// From token to token.
+    stride: usize,
+    /// Width.
+    dim: usize,
+}
+
+impl Head {
+    fn new(shape: &AttentionShape, index: usize) -> Self {
+        let (batch, head) = (index / shape.heads, index % shape.heads);
+        Self { offset: batch * shape.seq * shape.dim() + head * shape.head_dim, stride: shape.dim(), dim: shape.head_dim }
+    }
+
+    /// Rows of this head as a left operand.
+    fn left<'a>(&self, data: &'a [f32], first: usize) -> Left<'a> {
+        Left { data: &data[self.offset + first * self.stride..], row_stride: self.stride, k_stride: 1 }
+    }
+
+    /// `[tokens, dim]` as the right operand: k runs over tokens.
+    fn plain<'a>(&self, data: &'a [f32], first: usize) -> Right<'a> {
+        Right::Strided { data: &data[self.offset + first * self.stride..], k_stride: self.stride, column_stride: 1 }
+    }
+
+    /// Its transpose: k runs over the width.
+    fn transposed<'a>(&self, data: &'a [f32]) -> Right<'a> {
+        Right::Strided { data: &data[self.offset..], k_stride: 1, column_stride: self.stride }
+    }
+}
+
+fn at(rows: usize, columns: usize, k: usize) -> Tile {
+    Tile { row: 0, rows, column: 0, columns, k }
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn scale(row: &mut [f32], factor: f32) {
+    for x in row {
+        *x *= factor;
+    }
+}
+
+/// Probabilities from raw scores and the row's log-sum-exp.
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn probabilities(row: &mut [f32], factor: f32, lse: f32) {
+    for x in row {
+        *x = exp(*x * factor - lse);
+    }
+}
+
+/// `ds = p · (dp − delta) · factor`.
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
+    for (d, p) in dp.iter_mut().zip(p) {
+        *d = p * (*d - delta) * factor;
+    }
+}
+
+/// `out = softmax(causal(q·kᵀ/√head_dim))·v`; `lse` is `[batch, heads, seq]`.
+pub fn attention(out: &mut [f32], lse: &mut [f32], q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, scratch: &Parts<f32>) {
+    assert!(shape.seq <= MAX_SEQ, "attention over {} tokens; at most {MAX_SEQ}", shape.seq);
+    let factor = 1.0 / (shape.head_dim as f32).sqrt();
+    let blocks = shape.seq.div_ceil(QUERIES);
+    let (out, lse) = (Parts::new(out), Parts::new(lse));
+    (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
+        // Long blocks first within a head, for balance.
+        let (index, block) = (task / blocks, blocks - 1 - task % blocks);
+        let head = Head::new(&shape, index);
+        let first = block * QUERIES;
+        let rows = QUERIES.min(shape.seq - first);
+        let keys = first + rows;
+        // SAFETY: one scratch a thread; the task does not nest.
+        let (gemm_scratch, scores) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
+        let scores = &mut scores[..rows * keys];
+        // SAFETY: `scores` is rows × keys; the block's rows of `out` and `lse` are this task's alone.
+        unsafe {
+            tile(scores.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
+            let lse = lse.part(index * shape.seq + first, rows);
+            for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
+                let (seen, masked) = row.split_at_mut(first + i + 1);
+                masked.fill(0.0);
+                scale(seen, factor);
+                let (max, sum) = exponentials(seen);
+                scale(seen, 1.0 / sum);
+                *lse = max + sum.ln();
+            }
+            let left = Left { data: scores, row_stride: keys, k_stride: 1 };
+            let target = out.base().add(head.offset + first * head.stride);
+            tile(target, head.stride, at(rows, head.dim, keys), left, head.plain(v, 0), false, gemm_scratch);
+        }
+    });
+}
+
+/// Overwrites dq, dk, dv; heads in parallel, query blocks of a head in order.
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn attention_backward(
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+    d_out: &[f32],
+    out: &[f32],
+    lse: &[f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: AttentionShape,
+    scratch: &Parts<f32>,
+) {
+    assert!(shape.seq <= MAX_SEQ, "attention over {} tokens; at most {MAX_SEQ}", shape.seq);
+    let factor = 1.0 / (shape.head_dim as f32).sqrt();
+    let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
+    (0..shape.batch * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
+        let head = Head::new(&shape, index);
+        // SAFETY: one scratch a thread; the task does not nest.
+        let (gemm_scratch, buffers) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
+        let (p_buffer, ds_buffer) = buffers.split_at_mut(QUERIES * shape.seq);
+        // Blocks from the end: the first one visits all keys, so it overwrites dk and dv, and the others add.
+        for block in (0..shape.seq.div_ceil(QUERIES)).rev() {
+            let first = block * QUERIES;
+            let rows = QUERIES.min(shape.seq - first);
+            let keys = first + rows;
+            let accumulate = keys < shape.seq;
+            let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);
+            // SAFETY: both buffers are rows × keys; this head's columns of dq, dk and dv are this task's alone.
+            unsafe {
+                tile(p.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
+                tile(ds.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(d_out, first), head.transposed(v), false, gemm_scratch);
+                for (i, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
+                    let start = head.offset + (first + i) * head.stride;
+                    let delta: f32 = d_out[start..][..head.dim].iter().zip(&out[start..][..head.dim]).map(|(a, b)| a * b).sum();
+                    let seen = first + i + 1;
+                    probabilities(&mut p[..seen], factor, lse[index * shape.seq + first + i]);
+                    score_gradients(&mut ds[..seen], &p[..seen], delta, factor);
+                    p[seen..].fill(0.0);
+                    ds[seen..].fill(0.0);
+                }
+                let (p, ds) = (&*p, &*ds);
+                let by_key = |data| Left { data, row_stride: 1, k_stride: keys };
+                let by_query = Left { data: ds, row_stride: keys, k_stride: 1 };
+                let base = |d: &Parts<f32>, row: usize| d.base().add(head.offset + row * head.stride);
+                tile(base(&dv, 0), head.stride, at(keys, head.dim, rows), by_key(p), head.plain(d_out, first), accumulate, gemm_scratch);
+                tile(base(&dk, 0), head.stride, at(keys, head.dim, rows), by_key(ds), head.plain(q, first), accumulate, gemm_scratch);
+                tile(base(&dq, first), head.stride, at(rows, head.dim, keys), by_query, head.plain(k, 0), false, gemm_scratch);
+            }
+        }
+    });
+}

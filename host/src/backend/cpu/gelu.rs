@@ -1,0 +1,48 @@
+//! GELU in its tanh form (Hendrycks & Gimpel 2016), as GPT-2 has it.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::add::CHUNK;
+use super::exp::exp;
+
+/// √(2/π)
+const ROOT: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+/// `x · σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-2.0 * ROOT * x * (1.0 + CUBIC * x * x)))
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn forward(y: &mut [f32], x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = x * sigmoid(x);
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn backward(dy: &mut [f32], x: &[f32]) {
+    for (d, &x) in dy.iter_mut().zip(x) {
+        let s = sigmoid(x);
+        *d *= s + x * s * (1.0 - s) * 2.0 * ROOT * (1.0 + 3.0 * CUBIC * x * x);
+    }
+}
+
+/// `y = gelu(x)`.
+pub fn gelu(y: &mut [f32], x: &[f32]) {
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| forward(y, x));
+}
+
+/// `dx = dy · gelu′(x)`.
+pub fn gelu_backward(dx: &mut [f32], dy: &[f32], x: &[f32]) {
+    dx.copy_from_slice(dy);
+    gelu_backward_in_place(dx, x);
+}
+
+/// `dy = dy · gelu′(x)`.
+pub fn gelu_backward_in_place(dy: &mut [f32], x: &[f32]) {
+    dy.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dy, x)| backward(dy, x));
+}

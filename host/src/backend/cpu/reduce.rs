@@ -1,0 +1,56 @@
+//! Sums in a fixed order: sixteen running sums over the elements of a chunk, chunks in order.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+const LANES: usize = 16;
+/// Chunks whose sums are taken in parallel at a time.
+const CHUNKS: usize = 64;
+const CHUNK: usize = 4096;
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn chunk_sum(x: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    for x in x.chunks(LANES) {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += x;
+        }
+    }
+    sums.iter().sum()
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn chunk_sum_squares(x: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let whole = x.chunks_exact(LANES);
+    let rest = whole.remainder();
+    for x in whole {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += x * x;
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *sum += x * x;
+    }
+    sums.iter().sum()
+}
+
+fn reduce(x: &[f32], of: impl Fn(&[f32]) -> f32 + Sync) -> f32 {
+    let mut total = 0.0f64;
+    for part in x.chunks(CHUNK * CHUNKS) {
+        let mut sums = [0.0f32; CHUNKS];
+        sums.par_iter_mut().zip(part.par_chunks(CHUNK)).for_each(|(sum, x)| *sum = of(x));
+        total += sums.iter().map(|&s| f64::from(s)).sum::<f64>();
+    }
+    total as f32
+}
+
+/// Σ x.
+pub fn sum(x: &[f32]) -> f32 {
+    reduce(x, chunk_sum)
+}
+
+/// Σ x².
+pub fn sum_squares(x: &[f32]) -> f32 {
+    reduce(x, chunk_sum_squares)
+}
