@@ -4,19 +4,17 @@
 //! leave a torn last line; readers ignore it and [`MetricsWriter::resume`] removes it. JSON has no
 //! NaN or infinity: they are written as `null`, and a `null` loss reads back as NaN.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::append::{AppendFile, write_error};
 use crate::{Error, Result};
 
 /// The file's name inside a run folder.
 pub const FILE_NAME: &str = "metrics.jsonl";
-
-const DISK_HINT: &str =
-    "check that the folder is writable and the disk has space; --resume RUN continues afterwards";
 
 /// What one training step measured.
 ///
@@ -127,10 +125,8 @@ fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 /// Appends records to `RUN/metrics.jsonl`.
 #[derive(Debug)]
 pub struct MetricsWriter {
-    path: PathBuf,
-    file: File,
+    file: AppendFile,
     line: Vec<u8>,
-    length: u64,
 }
 
 impl MetricsWriter {
@@ -171,7 +167,7 @@ impl MetricsWriter {
         if !path.exists() {
             return Self::create(run_dir);
         }
-        let io = |e| Error::io("writing", &path, e, DISK_HINT);
+        let io = |e| write_error(&path, e);
         let temporary = tempfile::NamedTempFile::new_in(run_dir).map_err(io)?;
         let mut kept = BufWriter::new(temporary);
         for_each_line(&path, |line, StepOnly { step: found }| {
@@ -192,18 +188,9 @@ impl MetricsWriter {
     }
 
     fn append_to(path: PathBuf) -> Result<Self> {
-        let io = |e| Error::io("writing", &path, e, DISK_HINT);
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
         Ok(Self {
-            path,
-            file,
+            file: AppendFile::open(path)?,
             line: Vec::with_capacity(1024),
-            length,
         })
     }
 
@@ -215,20 +202,15 @@ impl MetricsWriter {
     pub fn write(&mut self, record: &StepRecord) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, record)
-            .map_err(|e| Error::io("writing", &self.path, e.into(), DISK_HINT))?;
+            .map_err(|e| write_error(self.file.path(), e.into()))?;
         self.line.push(b'\n');
-        if let Err(e) = self.file.write_all(&self.line) {
-            let _ = self.file.set_len(self.length);
-            return Err(Error::io("writing", &self.path, e, DISK_HINT));
-        }
-        self.length += self.line.len() as u64;
-        Ok(())
+        self.file.append(&self.line)
     }
 
     /// The file being written.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 }
 

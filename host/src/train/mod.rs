@@ -1,2 +1,4 @@
 //! What happens around a training step: its record, its progress line, its report.
+mod append;
 pub mod metrics;
+pub mod tensorboard;
