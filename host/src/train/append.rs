@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-const HINT: &str =
-    "check that the folder is writable and the disk has space; --resume RUN continues afterwards";
+const HINT: &str = "check that the folder is writable and the disk has space; --resume RUN continues afterwards";
 
 /// An I/O error while writing `path`.
 pub(super) fn write_error(path: &Path, source: std::io::Error) -> Error {

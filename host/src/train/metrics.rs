@@ -103,18 +103,9 @@ impl ScaleSummary {
         sorted.sort_by(f64::total_cmp);
         let (&min, &max) = (sorted.first()?, sorted.last()?);
         let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            (sorted[middle - 1] + sorted[middle]) / 2.0
-        };
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
         let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
-        Some(Self {
-            min,
-            median,
-            max,
-            mean,
-        })
+        Some(Self { min, median, max, mean })
     }
 }
 
@@ -135,14 +126,7 @@ impl MetricsWriter {
     /// # Errors
     /// Refuses a folder whose `metrics.jsonl` already has records: they belong to another run.
     pub fn create(run_dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(run_dir).map_err(|e| {
-            Error::io(
-                "creating",
-                run_dir,
-                e,
-                "choose a writable folder with --out RUN",
-            )
-        })?;
+        std::fs::create_dir_all(run_dir).map_err(|e| Error::io("creating", run_dir, e, "choose a writable folder with --out RUN"))?;
         let path = run_dir.join(FILE_NAME);
         if let Ok(metadata) = std::fs::metadata(&path)
             && metadata.len() > 0
@@ -188,10 +172,7 @@ impl MetricsWriter {
     }
 
     fn append_to(path: PathBuf) -> Result<Self> {
-        Ok(Self {
-            file: AppendFile::open(path)?,
-            line: Vec::with_capacity(1024),
-        })
+        Ok(Self { file: AppendFile::open(path)?, line: Vec::with_capacity(1024) })
     }
 
     /// Appends one record and hands it to the operating system.
@@ -201,8 +182,7 @@ impl MetricsWriter {
     /// later record still lands on a line of its own.
     pub fn write(&mut self, record: &StepRecord) -> Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, record)
-            .map_err(|e| write_error(self.file.path(), e.into()))?;
+        serde_json::to_writer(&mut self.line, record).map_err(|e| write_error(self.file.path(), e.into()))?;
         self.line.push(b'\n');
         self.file.append(&self.line)
     }
@@ -236,18 +216,8 @@ struct StepOnly {
 /// Calls `visit` with every line (newline removed) and its parsed form.
 ///
 /// A line that does not parse is an error only once another line follows it.
-fn for_each_line<T: for<'de> Deserialize<'de>>(
-    path: &Path,
-    mut visit: impl FnMut(&[u8], T) -> Result<()>,
-) -> Result<()> {
-    let io = |e| {
-        Error::io(
-            "reading",
-            path,
-            e,
-            "give the folder of a run that `train` made",
-        )
-    };
+fn for_each_line<T: for<'de> Deserialize<'de>>(path: &Path, mut visit: impl FnMut(&[u8], T) -> Result<()>) -> Result<()> {
+    let io = |e| Error::io("reading", path, e, "give the folder of a run that `train` made");
     let mut reader = BufReader::new(File::open(path).map_err(io)?);
     let mut bytes = Vec::new();
     let mut number = 0u64;

@@ -28,10 +28,7 @@ impl TensorBoardWriter {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(run_dir: &Path, resumed_after: u64) -> Result<Self> {
-        let mut writer = Self {
-            file: AppendFile::open(free_path(run_dir))?,
-            levels: HashMap::new(),
-        };
+        let mut writer = Self { file: AppendFile::open(free_path(run_dir))?, levels: HashMap::new() };
         writer.append(0, |event| event.bytes(3, b"brain.Event:2"))?;
         if resumed_after > 0 {
             const SESSION_START: u64 = 1;
@@ -127,13 +124,9 @@ fn scalars(record: &StepRecord) -> impl Iterator<Item = (&'static str, f64)> {
 }
 
 fn layer_scalars(layer: &LayerRecord) -> impl Iterator<Item = (&'static str, f64)> {
-    [
-        ("layer_flip_rate", layer.flip_rate),
-        ("layer_saturation", layer.saturation),
-        ("layer_scale", layer.scale.map(|scale| scale.median)),
-    ]
-    .into_iter()
-    .filter_map(|(prefix, value)| Some((prefix, value?)))
+    [("layer_flip_rate", layer.flip_rate), ("layer_saturation", layer.saturation), ("layer_scale", layer.scale.map(|scale| scale.median))]
+        .into_iter()
+        .filter_map(|(prefix, value)| Some((prefix, value?)))
 }
 
 /// Value of each code's bin: its level, or `None` where the code is no level; without a grid, the code itself.
@@ -158,9 +151,7 @@ fn frame(data: &[u8]) -> Vec<u8> {
 /// CRC-32C, rotated and shifted as TFRecord wants it so that a CRC of data holding CRCs stays strong.
 fn masked_crc(data: &[u8]) -> u32 {
     const MASK_DELTA: u32 = 0xa282_ead8;
-    crc32c::crc32c(data)
-        .rotate_right(15)
-        .wrapping_add(MASK_DELTA)
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(MASK_DELTA)
 }
 
 /// A protobuf message under construction (wire types: 0 varint, 1 fixed 64, 2 length-delimited, 5 fixed 32).
@@ -225,11 +216,7 @@ impl Message {
     /// `Summary.value` with a `HistogramProto`: `counts[i]` weights of value `values[i]`, ascending, in bins
     /// whose borders lie half-way between neighbours. Counts of a code without a value are left out.
     fn histogram(&mut self, tag: &str, counts: &[u64; 16], values: &[Option<f64>; 16]) {
-        let bins: Vec<(f64, f64)> = values
-            .iter()
-            .zip(counts)
-            .filter_map(|(value, &count)| Some(((*value)?, count as f64)))
-            .collect();
+        let bins: Vec<(f64, f64)> = values.iter().zip(counts).filter_map(|(value, &count)| Some(((*value)?, count as f64))).collect();
         let (Some(&(lowest, _)), Some(&(highest, _))) = (bins.first(), bins.last()) else {
             return;
         };

@@ -56,10 +56,7 @@ fn a_loss_that_is_not_finite_stays_valid_json() {
             step: 1,
             loss,
             grad_norm: Some(loss),
-            layers: Some(vec![LayerRecord {
-                scale: ScaleSummary::of(&[loss as f32]),
-                ..LayerRecord::default()
-            }]),
+            layers: Some(vec![LayerRecord { scale: ScaleSummary::of(&[loss as f32]), ..LayerRecord::default() }]),
             ..StepRecord::default()
         };
         writer.write(&record).unwrap();
@@ -70,10 +67,7 @@ fn a_loss_that_is_not_finite_stays_valid_json() {
         assert!(value["loss"].is_null(), "{line}");
     }
     let back = read(writer.path()).unwrap();
-    assert!(
-        back.iter()
-            .all(|r| r.loss.is_nan() && r.grad_norm.is_none())
-    );
+    assert!(back.iter().all(|r| r.loss.is_nan() && r.grad_norm.is_none()));
     assert_eq!(back.len(), 3);
 }
 
@@ -86,11 +80,7 @@ fn resume_drops_later_records_and_a_torn_line() {
     }
     let path = writer.path().to_path_buf();
     let whole = std::fs::read(&path).unwrap();
-    let last_line = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .unwrap()
-        + 1;
+    let last_line = whole[..whole.len() - 1].iter().rposition(|&b| b == b'\n').unwrap() + 1;
     // Cut anywhere inside the last line, newline included: the record counts once its brace is there.
     for cut in last_line..=whole.len() {
         std::fs::write(&path, &whole[..cut]).unwrap();
@@ -98,11 +88,7 @@ fn resume_drops_later_records_and_a_torn_line() {
         assert_eq!(steps(&path), expected, "cut at byte {cut}");
         let mut writer = MetricsWriter::resume(dir.path(), 9).unwrap();
         writer.write(&record(10)).unwrap();
-        assert_eq!(
-            steps(&path),
-            [&expected[..], &[10]].concat(),
-            "cut at byte {cut}"
-        );
+        assert_eq!(steps(&path), [&expected[..], &[10]].concat(), "cut at byte {cut}");
     }
     let mut writer = MetricsWriter::resume(dir.path(), 4).unwrap();
     writer.write(&record(5)).unwrap();
@@ -125,13 +111,7 @@ fn kept_lines_are_kept_byte_for_byte() {
 fn a_broken_line_in_the_middle_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    for broken in [
-        "{\"step\":",
-        "not json",
-        "{\"step\":-1,\"loss\":1}",
-        "\0\0",
-        "[1]",
-    ] {
+    for broken in ["{\"step\":", "not json", "{\"step\":-1,\"loss\":1}", "\0\0", "[1]"] {
         let text = format!("{{\"step\":1,\"loss\":1}}\n\n{broken}\n{{\"step\":3,\"loss\":1}}\n");
         std::fs::write(&path, text).unwrap();
         let error = read(&path).unwrap_err();
@@ -157,13 +137,7 @@ fn another_run_is_not_overwritten() {
 fn scale_summary_of_small_sets() {
     assert_eq!(ScaleSummary::of(&[]), None);
     let one = ScaleSummary::of(&[-0.5]).unwrap();
-    assert_eq!(
-        (one.min, one.median, one.max, one.mean),
-        (0.5, 0.5, 0.5, 0.5)
-    );
+    assert_eq!((one.min, one.median, one.max, one.mean), (0.5, 0.5, 0.5, 0.5));
     let four = ScaleSummary::of(&[4.0, 1.0, -2.0, 5.0]).unwrap();
-    assert_eq!(
-        (four.min, four.median, four.max, four.mean),
-        (1.0, 3.0, 5.0, 3.0)
-    );
+    assert_eq!((four.min, four.median, four.max, four.mean), (1.0, 3.0, 5.0, 3.0));
 }

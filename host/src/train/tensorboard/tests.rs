@@ -27,10 +27,7 @@ fn take<'a>(data: &mut &'a [u8], count: usize) -> &'a [u8] {
 }
 
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |all, &b| all << 8 | u64::from(b))
+    bytes.iter().rev().fold(0, |all, &b| all << 8 | u64::from(b))
 }
 
 fn fields(mut data: &[u8]) -> Vec<(u64, Field<'_>)> {
@@ -54,11 +51,7 @@ fn fields(mut data: &[u8]) -> Vec<(u64, Field<'_>)> {
 
 fn number(fields: &[(u64, Field)], id: u64) -> u64 {
     let of_id = |f: &&(u64, Field)| f.0 == id;
-    match fields
-        .iter()
-        .find(of_id)
-        .unwrap_or_else(|| panic!("no field {id}: {fields:?}"))
-    {
+    match fields.iter().find(of_id).unwrap_or_else(|| panic!("no field {id}: {fields:?}")) {
         (_, Field::Number(n)) => *n,
         other => panic!("{other:?} is no number"),
     }
@@ -66,11 +59,7 @@ fn number(fields: &[(u64, Field)], id: u64) -> u64 {
 
 fn bytes<'a>(fields: &[(u64, Field<'a>)], id: u64) -> &'a [u8] {
     let of_id = |f: &&(u64, Field<'a>)| f.0 == id;
-    match fields
-        .iter()
-        .find(of_id)
-        .unwrap_or_else(|| panic!("no field {id}"))
-    {
+    match fields.iter().find(of_id).unwrap_or_else(|| panic!("no field {id}")) {
         (_, Field::Bytes(b)) => b,
         other => panic!("{other:?} is not bytes"),
     }
@@ -198,11 +187,7 @@ fn a_histogram_without_any_level_is_left_out() {
     let mut writer = TensorBoardWriter::create(dir.path(), 0).unwrap();
     let mut empty = layer(false);
     empty.levels = Some([None; 16]);
-    let record = StepRecord {
-        loss: f64::NAN,
-        layers: Some(vec![empty]),
-        ..StepRecord::default()
-    };
+    let record = StepRecord { loss: f64::NAN, layers: Some(vec![empty]), ..StepRecord::default() };
     writer.write(&record).unwrap();
     let file = std::fs::read(writer.path()).unwrap();
     let values = values(events(&file)[1]);
