@@ -2,4 +2,5 @@
 mod append;
 pub mod metrics;
 pub mod progress;
+pub mod report;
 pub mod tensorboard;
