@@ -145,3 +145,6 @@ fn panel(class: &str, title: &str, wide: &str, narrow: &str) -> String {
         escape(title)
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,14 +21,22 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis that spans `values` exactly, with about `ticks` ticks inside. `None` without a drawable value.
+    /// An axis that spans `values` exactly, with about `ticks` ticks inside, at whole numbers if all values are whole.
+    /// `None` without a drawable value.
     pub(super) fn tight(values: impl Iterator<Item = f64>, ticks: f64) -> Option<Self> {
+        let mut whole = true;
+        let values = values.inspect(|v| whole &= !drawable(*v) || v.fract() == 0.0);
         let (low, high) = bounds(values)?;
         let size = low.abs().max(high.abs());
         // One point, or points that differ only by rounding.
         let room = if high - low <= size * 1e-9 { (size * 1e-3).max(1.0) } else { 0.0 };
         let (low, high) = (low - room, high + room);
-        Some(Self { low, high, step: round_step((high - low) / ticks.max(1.0)) })
+        let mut step = round_step((high - low) / ticks.max(1.0));
+        // Halves of a training step make no sense.
+        while whole && step.fract() != 0.0 {
+            step = round_step(step * 1.01);
+        }
+        Some(Self { low, high, step })
     }
 
     /// An axis around `values` that begins and ends at a tick.
@@ -63,14 +71,15 @@ impl Axis {
     /// Label of a tick, with the decimals that the step needs.
     pub(super) fn label(&self, value: f64) -> String {
         let size = self.low.abs().max(self.high.abs());
-        let thousands = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+        // Up to 9999 without a unit.
+        let thousands = [(1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")];
         if value == 0.0 || (value / self.step).abs() < 1e-6 {
             "0".into()
         } else if size < 1e-2 {
             let text = format!("{value:.2e}");
             let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             format!("{}e{}", mantissa.trim_end_matches('0').trim_end_matches('.'), exponent.replace('-', "−")).replace("-", "−")
-        } else if let Some((unit, name)) = thousands.iter().find(|(unit, _)| size >= 10.0 * unit) {
+        } else if let Some((_, unit, name)) = thousands.iter().find(|(from, ..)| size >= *from) {
             format!("{}{name}", decimal(value / unit, self.step / unit))
         } else {
             decimal(value, self.step)
@@ -149,6 +158,8 @@ mod tests {
         assert_eq!(axis.ticks(), [1.0, 2.0, 3.0, 4.0, 5.0]);
         let axis = Axis::tight([3.0, 500.0].into_iter(), 5.0).unwrap();
         assert_eq!(axis.ticks(), [100.0, 200.0, 300.0, 400.0, 500.0]);
+        assert_eq!(Axis::tight([1.0, 3.0].into_iter(), 10.0).unwrap().ticks(), [1.0, 2.0, 3.0]);
+        assert_eq!(Axis::tight([0.0, 1.5].into_iter(), 3.0).unwrap().ticks(), [0.0, 0.5, 1.0, 1.5]);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl LineChart {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" font-family=\"sans-serif\" role=\"img\" aria-label=\"{title}\">\n<style>{style}</style>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\" style=\"fill: var(--surface)\"/>\n\
-             <text class=\"title\" x=\"12\" y=\"24\">{title}</text>\n{}</svg>\n",
+             <text class=\"title\" x=\"4\" y=\"24\">{title}</text>\n{}</svg>\n",
             self.body(width, height, 30.0)
         )
     }

@@ -107,9 +107,15 @@ impl Colors {
 
 /// A share as a percentage with two significant digits.
 pub(super) fn percent(share: f64) -> String {
-    let value = share * 100.0;
-    if !value.is_finite() || value == 0.0 {
-        return if value == 0.0 { "0".into() } else { "–".into() };
+    two_digits(share * 100.0)
+}
+
+/// A value with two significant digits.
+pub(super) fn two_digits(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    } else if !drawable(value) {
+        return "–".into();
     }
     let decimals = (1.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.decimals$}")

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::RunData;
-use super::axis::{drawable, figure};
+use super::axis::drawable;
 use super::chart::{LineChart, Mark};
-use super::heat_map::{HeatMap, percent};
+use super::heat_map::{HeatMap, percent, two_digits};
 use super::levels::{self, Column, Levels};
 use super::panel;
 use super::series::sample;
@@ -99,7 +99,7 @@ fn grids(layers: &[Layer]) -> Vec<Option<Levels>> {
 fn grid_section(levels: Option<&Levels>, layers: &[&Layer]) -> String {
     let total = total_histogram(layers);
     let codes = levels::codes(levels, &total);
-    let title = format!("Levels of {} on a grid of {}", count(layers.len(), "matrix", "matrices"), codes.len());
+    let title = format!("Levels of {} on a grid of {} levels", count(layers.len(), "matrix", "matrices"), codes.len());
     let columns = sample(&total, WIDE_COLUMNS);
     let mut out =
         format!("<h2>{title}</h2>\n<p>Share of the weights on each level after every recorded step, the lowest level at the bottom.</p>\n");
@@ -137,7 +137,7 @@ fn card(layer: &Layer, codes: &[usize]) -> String {
     let mut out = format!("<div class=\"card\">\n<h4>{}</h4>\n<p>{}</p>\n", escape(&layer.name), state.join(" · "));
     out += &levels::stack(&layer.name, &columns, layer.levels.as_ref(), codes, (240.0, 96.0), false);
     if let Some((_, scale)) = layer.scales.last() {
-        let [min, median, max] = [scale.min, scale.median, scale.max].map(figure);
+        let [min, median, max] = [scale.min, scale.median, scale.max].map(two_digits);
         let _ = writeln!(out, "<p class=\"scale\">row scale {median} <span>({min} to {max})</span></p>");
         out += &levels::scale_strip(&sample(&layer.scales, CARD_COLUMNS), 240.0, 44.0);
     }

@@ -1,5 +1,7 @@
 //! Curves before they are drawn: fewer points, smoother ones.
 
+use super::axis::drawable;
+
 /// Points of a curve that the eye can tell apart at the width of a page.
 pub(super) const MAX_POINTS: usize = 800;
 
@@ -36,21 +38,37 @@ pub(super) fn sample<T>(items: &[T], limit: usize) -> Vec<&T> {
     (0..limit).map(|k| &items[k * (items.len() - 1) / (limit - 1)]).collect()
 }
 
-/// Exponential moving average that forgets over about a fortieth of the curve, without the pull of a start value.
-/// Points that are not finite are left out.
+/// A line through the noise: at each point the value of the straight line that fits best to a thirtieth of the curve
+/// around it. Unlike a moving average it does not lag behind a steep fall. Points that are not finite are left out.
 #[must_use]
 pub(super) fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let window = (points.len() as f64 / 40.0).max(1.0);
-    let keep = 1.0 - 1.0 / window;
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let finite = points.iter().filter(|(_, y)| y.is_finite());
-    finite
-        .map(|&(x, y)| {
-            sum = sum * keep + y;
-            weight = weight * keep + 1.0;
-            (x, sum / weight)
-        })
-        .collect()
+    let finite: Vec<(f64, f64)> = points.iter().copied().filter(|(_, y)| drawable(*y)).collect();
+    let half = finite.len() / 60;
+    // Running sums of y and of index times y give every window's fit at once.
+    let mut sums = vec![(0.0, 0.0)];
+    for (i, &(_, y)) in finite.iter().enumerate() {
+        let (sum, moment) = sums[i];
+        sums.push((sum + y, moment + i as f64 * y));
+    }
+    let fit = |(i, &(x, _)): (usize, &(f64, f64))| {
+        let (from, to) = (i.saturating_sub(half), (i + half + 1).min(finite.len()));
+        let n = (to - from) as f64;
+        let middle = (from + to - 1) as f64 / 2.0;
+        let mean = (sums[to].0 - sums[from].0) / n;
+        let spread = n * (n * n - 1.0) / 12.0;
+        let moment = sums[to].1 - sums[from].1 - middle * mean * n;
+        let slope = if spread > 0.0 { moment / spread } else { 0.0 };
+        (x, mean + slope * (i as f64 - middle))
+    };
+    finite.iter().enumerate().map(fit).collect()
+}
+
+/// Mean of the finite values at the end of a curve: its last fortieth, 50 values at most.
+#[must_use]
+pub(super) fn recent_mean(points: &[(f64, f64)]) -> Option<f64> {
+    let finite = points.iter().rev().map(|p| p.1).filter(|&y| drawable(y));
+    let recent: Vec<f64> = finite.take((points.len() / 40).clamp(1, 50)).collect();
+    (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
 }
 
 #[cfg(test)]
@@ -78,9 +96,24 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_a_constant_changes_nothing() {
-        let points: Vec<(f64, f64)> = (0..300).map(|i| (f64::from(i), 2.5)).collect();
-        let worst = smooth(&points).iter().map(|p| (p.1 - 2.5).abs()).fold(0.0, f64::max);
-        assert!(worst < 1e-12, "{worst}");
+    fn smoothing_follows_a_line_to_both_ends_and_quietens_noise() {
+        let line = |i: usize| 5.0 - 0.01 * i as f64;
+        let worst = |noise: f64| {
+            let points: Vec<_> = (0..600).map(|i| (i as f64, line(i) + noise * ((i * i * 7919 % 1009) as f64 / 504.0 - 1.0))).collect();
+            let smoothed = smooth(&points);
+            assert_eq!(smoothed.len(), 600);
+            smoothed.iter().enumerate().map(|(i, p)| (p.1 - line(i)).abs()).fold(0.0, f64::max)
+        };
+        assert!(worst(0.0) < 1e-9, "{}", worst(0.0));
+        assert!(worst(0.2) < 0.16, "{}", worst(0.2));
+    }
+
+    #[test]
+    fn recent_mean_passes_over_what_is_not_finite() {
+        assert_eq!(recent_mean(&[]), None);
+        assert_eq!(recent_mean(&[(1.0, f64::NAN)]), None);
+        assert_eq!(recent_mean(&[(1.0, 2.0), (2.0, 3.0), (3.0, f64::NAN)]), Some(3.0));
+        let curve: Vec<_> = (0..80).map(|i| (f64::from(i), f64::from(i))).collect();
+        assert_eq!(recent_mean(&curve), Some(78.5));
     }
 }
