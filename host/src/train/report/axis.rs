@@ -139,7 +139,7 @@ fn grouped(value: u64, negative: bool) -> String {
     let digits = value.to_string();
     let mut text = String::from(if negative { "−" } else { "" });
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);

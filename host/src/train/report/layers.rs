@@ -138,7 +138,7 @@ fn card(layer: &Layer, codes: &[usize]) -> String {
     out += &levels::stack(&layer.name, &columns, layer.levels.as_ref(), codes, (240.0, 96.0), false);
     if let Some((_, scale)) = layer.scales.last() {
         let [min, median, max] = [scale.min, scale.median, scale.max].map(two_digits);
-        let _ = writeln!(out, "<p class=\"scale\">row scale {median} <span>({min} to {max})</span></p>");
+        let _ = writeln!(out, "<p class=\"scale\">row scale {median} <span>({min}–{max})</span></p>");
         out += &levels::scale_strip(&sample(&layer.scales, CARD_COLUMNS), 240.0, 44.0);
     }
     out + "</div>\n"

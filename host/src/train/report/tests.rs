@@ -2,10 +2,7 @@ use super::metrics::{LayerRecord, MetricsWriter, ScaleSummary};
 use super::*;
 
 fn layer(name: &str, step: u64) -> LayerRecord {
-    let mut levels = [None; 16];
-    for code in 2..=14 {
-        levels[code] = Some((code as f32 - 8.0) / 6.0);
-    }
+    let levels = std::array::from_fn(|code| (2..=14).contains(&code).then(|| (code as f32 - 8.0) / 6.0));
     LayerRecord {
         name: name.into(),
         flip_rate: Some(0.01 / step as f64),

@@ -76,7 +76,7 @@ fn events(file: &[u8]) -> Vec<&[u8]> {
             }
         }
         let crc = !crc;
-        let masked = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(masked.to_le_bytes(), stored, "CRC of {} bytes", data.len());
     };
     let mut rest = file;
@@ -91,7 +91,7 @@ fn events(file: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-fn values<'a>(event: &'a [u8]) -> HashMap<String, Vec<(u64, Field<'a>)>> {
+fn values(event: &[u8]) -> HashMap<String, Vec<(u64, Field<'_>)>> {
     let summary = fields(bytes(&fields(event), 5));
     summary
         .into_iter()
