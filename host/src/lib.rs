@@ -1,10 +1,13 @@
 //! The engine of PRIMAL: networks that train directly on a 4-bit grid.
 pub mod arena;
 pub mod backend;
+pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod model;
+pub mod run;
 pub mod train;
 
 pub use error::{Error, Result};

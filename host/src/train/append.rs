@@ -1,0 +1,51 @@
+//! A file that grows by whole records.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+const HINT: &str = "check that the folder is writable and the disk has space; --resume RUN continues afterwards";
+
+/// An I/O error while writing `path`.
+pub(super) fn write_error(path: &Path, source: std::io::Error) -> Error {
+    Error::io("writing", path, source, HINT)
+}
+
+/// Appends whole records; one that could not be written is taken back.
+#[derive(Debug)]
+pub(super) struct AppendFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl AppendFile {
+    /// Opens `path` at its end, making it if it does not exist.
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let (file, length) = opened
+            .and_then(|file| {
+                let length = file.metadata()?.len();
+                Ok((file, length))
+            })
+            .map_err(|e| write_error(&path, e))?;
+        Ok(Self { path, file, length })
+    }
+
+    /// Hands `record` to the operating system. After an error (a full disk) the file ends where it did
+    /// before, so that a later record does not continue a torn one.
+    pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
+        if let Err(e) = self.file.write_all(record) {
+            let _ = self.file.set_len(self.length);
+            return Err(write_error(&self.path, e));
+        }
+        self.length += record.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}

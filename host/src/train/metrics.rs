@@ -1,0 +1,256 @@
+//! `RUN/metrics.jsonl`: what every training step measured, one JSON object a line.
+//!
+//! Each line is on disk (handed to the operating system) before the next step begins. A killed process can
+//! leave a torn last line; readers ignore it and [`MetricsWriter::resume`] removes it. JSON has no
+//! NaN or infinity: they are written as `null`, and a `null` loss reads back as NaN.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::append::{AppendFile, write_error};
+use crate::{Error, Result};
+
+/// The file's name inside a run folder.
+pub const FILE_NAME: &str = "metrics.jsonl";
+
+/// What one training step measured.
+///
+/// Optional members are left out of the file when they are `None`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Number of the step, from 1.
+    pub step: u64,
+    /// Mean training loss over the step's tokens, in nats per token. NaN when it was not finite.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub loss: f64,
+    /// Tokens trained on per second of wall clock in this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+    /// Share of grid weights (0 to 1) whose code changed in this step. `None` where no weight is on a grid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip_rate: Option<f64>,
+    /// Learning rate the schedule gave to this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Tokens trained on since the start of the run, this step included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Euclidean norm of the float parameters' gradient before clipping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
+    /// Share of grid weights (0 to 1) on the lowest or highest level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<f64>,
+    /// Seconds of training since the start of the run, resumed parts added up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Mean loss over the validation split, in nats per token, on the steps that measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// State of every grid matrix, on the steps that recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<LayerRecord>>,
+}
+
+/// The state of one grid matrix after a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Name of the matrix, as in the checkpoint: `blocks.0.attention.q`.
+    pub name: String,
+    /// Share of its weights (0 to 1) whose code changed in this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip_rate: Option<f64>,
+    /// Share of its weights (0 to 1) on the lowest or highest level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<f64>,
+    /// Number of weights on each of the 16 codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<[u64; 16]>,
+    /// Level that each code stands for, before the row scale; `None` where a code is not a level.
+    /// Enough on a layer's first record: readers keep the last one they saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levels: Option<[Option<f32>; 16]>,
+    /// Distribution of the row scales.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<ScaleSummary>,
+}
+
+/// Distribution of a matrix's row scales (their magnitudes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScaleSummary {
+    /// Smallest.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub min: f64,
+    /// Middle one in order; the mean of the two middle ones of an even number.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub median: f64,
+    /// Largest.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub max: f64,
+    /// Arithmetic mean.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub mean: f64,
+}
+
+impl ScaleSummary {
+    /// Summary of the magnitudes of `scales` (`[out_features]`); `None` when there are none.
+    #[must_use]
+    pub fn of(scales: &[f32]) -> Option<Self> {
+        let mut sorted: Vec<f64> = scales.iter().map(|&s| f64::from(s).abs()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let (&min, &max) = (sorted.first()?, sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
+        Some(Self { min, median, max, mean })
+    }
+}
+
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// Appends records to `RUN/metrics.jsonl`.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    file: AppendFile,
+    line: Vec<u8>,
+}
+
+impl MetricsWriter {
+    /// Starts the file of a new run, and makes the run folder if need be.
+    ///
+    /// # Errors
+    /// Refuses a folder whose `metrics.jsonl` already has records: they belong to another run.
+    pub fn create(run_dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(run_dir).map_err(|e| Error::io("creating", run_dir, e, "choose a writable folder with --out RUN"))?;
+        let path = run_dir.join(FILE_NAME);
+        if let Ok(metadata) = std::fs::metadata(&path)
+            && metadata.len() > 0
+        {
+            return Err(Error::bad_input(
+                path.display(),
+                "a folder without an earlier run",
+                format!("{} bytes of metrics", metadata.len()),
+                "continue that run with --resume RUN, or choose another folder with --out RUN",
+            ));
+        }
+        Self::append_to(path)
+    }
+
+    /// Continues the file of a run whose last good step is `step`: drops records after it and a torn last
+    /// line, in one atomic replacement, then appends. A missing file is started.
+    ///
+    /// # Errors
+    /// A line in the middle that is no record, with its number.
+    pub fn resume(run_dir: &Path, step: u64) -> Result<Self> {
+        let path = run_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Self::create(run_dir);
+        }
+        let io = |e| write_error(&path, e);
+        let temporary = tempfile::NamedTempFile::new_in(run_dir).map_err(io)?;
+        let mut kept = BufWriter::new(temporary);
+        for_each_line(&path, |line, StepOnly { step: found }| {
+            if found <= step {
+                kept.write_all(line).map_err(io)?;
+                kept.write_all(b"\n").map_err(io)?;
+            }
+            Ok(())
+        })?;
+        let temporary = kept.into_inner().map_err(|e| io(e.into_error()))?;
+        temporary.as_file().sync_all().map_err(io)?;
+        if let Ok(metadata) = std::fs::metadata(&path) {
+            // A temporary file is private to its owner; the metrics keep the permissions they had.
+            let _ = std::fs::set_permissions(temporary.path(), metadata.permissions());
+        }
+        temporary.persist(&path).map_err(|e| io(e.error))?;
+        Self::append_to(path)
+    }
+
+    fn append_to(path: PathBuf) -> Result<Self> {
+        Ok(Self { file: AppendFile::open(path)?, line: Vec::with_capacity(1024) })
+    }
+
+    /// Appends one record and hands it to the operating system.
+    ///
+    /// # Errors
+    /// When the file cannot be written (a full disk). What was written of the line is taken back, so a
+    /// later record still lands on a line of its own.
+    pub fn write(&mut self, record: &StepRecord) -> Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, record).map_err(|e| write_error(self.file.path(), e.into()))?;
+        self.line.push(b'\n');
+        self.file.append(&self.line)
+    }
+
+    /// The file being written.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// All records of a `metrics.jsonl`, in file order. A torn last line and empty lines are passed over.
+///
+/// # Errors
+/// A missing file, or a line before the last that is no record, with its number.
+pub fn read(path: &Path) -> Result<Vec<StepRecord>> {
+    let mut records = Vec::new();
+    for_each_line(path, |_, record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// Just enough of a record to decide whether to keep its line.
+#[derive(Deserialize)]
+struct StepOnly {
+    step: u64,
+}
+
+/// Calls `visit` with every line (newline removed) and its parsed form.
+///
+/// A line that does not parse is an error only once another line follows it.
+fn for_each_line<T: for<'de> Deserialize<'de>>(path: &Path, mut visit: impl FnMut(&[u8], T) -> Result<()>) -> Result<()> {
+    let io = |e| Error::io("reading", path, e, "give the folder of a run that `train` made");
+    let mut reader = BufReader::new(File::open(path).map_err(io)?);
+    let mut bytes = Vec::new();
+    let mut number = 0u64;
+    let mut broken: Option<(u64, serde_json::Error)> = None;
+    loop {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        let line = bytes.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        if let Some((at, cause)) = broken {
+            return Err(Error::bad_input(
+                format!("{} line {at}", path.display()),
+                "one JSON object with `step` and `loss`",
+                cause,
+                "remove that line; checkpoints do not depend on it",
+            ));
+        }
+        // serde also reads a struct from an array; a record is an object.
+        let parsed = match line[0] {
+            b'{' => serde_json::from_slice(line),
+            _ => Err(serde::de::Error::custom("something else")),
+        };
+        match parsed {
+            Ok(parsed) => visit(line, parsed)?,
+            Err(cause) => broken = Some((number, cause)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

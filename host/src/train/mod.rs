@@ -1,0 +1,9 @@
+//! Training: optimizers, schedule, the step, and what is told of it: its record, its progress line, its report.
+mod append;
+pub mod metrics;
+pub mod optimizer;
+pub mod progress;
+pub mod report;
+pub mod schedule;
+pub mod tensorboard;
+pub mod trainer;

@@ -1,0 +1,261 @@
+//! What a training run says while it runs.
+//!
+//! The progress line goes to standard error: redrawn in place on a terminal, a plain line every
+//! [`PLAIN_INTERVAL`] elsewhere. Validation results and samples go to standard output, above the line.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::metrics::StepRecord;
+
+/// Redraws of the line per second on a terminal, at most.
+const REDRAWS_PER_SECOND: u8 = 5;
+
+/// Time between two lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Steps over which the smoothed figures forget: the weight of the newest value is one in this many.
+const SMOOTHING_STEPS: f64 = 20.0;
+
+/// The progress line of one run.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    state: ProgressState,
+    last_plain: Option<Instant>,
+}
+
+impl Progress {
+    /// A line for a run of `total` steps, of which `done` were made before (0 for a new run).
+    #[must_use]
+    pub fn new(total: u64, done: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
+        // `{wide_msg}` cuts the line at the terminal's width, so that it never wraps.
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, state: ProgressState::new(total, done, Instant::now()), last_plain: None }
+    }
+
+    /// Shows a step.
+    pub fn step(&mut self, record: &StepRecord) {
+        let now = Instant::now();
+        self.state.update(record, now);
+        if !self.bar.is_hidden() {
+            self.bar.set_message(self.state.line());
+        } else if self.last_plain.is_none_or(|last| now - last >= PLAIN_INTERVAL) || record.step >= self.state.total {
+            self.last_plain = Some(now);
+            // A closed standard error is no reason to stop training.
+            let _ = writeln!(std::io::stderr(), "{}", self.state.line());
+        }
+    }
+
+    /// Shows a validation loss (nats per token) measured after `step`.
+    pub fn validation(&self, step: u64, loss: f64) {
+        self.print(&format!("step {step}: validation loss {loss:.4}, perplexity {:.2}", loss.exp()));
+    }
+
+    /// Shows a sample of the model's text.
+    pub fn sample(&self, step: u64, text: &str) {
+        self.print(&format!("step {step}: sample\n{}", indented(text)));
+    }
+
+    /// Prints `text` above the progress line.
+    pub fn print(&self, text: &str) {
+        self.bar.suspend(|| {
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        });
+    }
+
+    /// Leaves the last line standing and gives the terminal back.
+    pub fn finish(&self) {
+        self.bar.abandon();
+    }
+}
+
+/// Text indented by two spaces, without the control characters that could disturb a terminal.
+fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let visible = line.chars().map(|c| if c.is_control() && c != '\t' { '·' } else { c });
+        format!("  {}", visible.collect::<String>())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The figures behind the line, apart from the clock and the terminal.
+#[derive(Debug)]
+struct ProgressState {
+    total: u64,
+    step: u64,
+    last: Instant,
+    loss: Smoothed,
+    tokens_per_second: Smoothed,
+    flip_rate: Smoothed,
+    seconds_per_step: Smoothed,
+    saturation: Option<f64>,
+}
+
+impl ProgressState {
+    fn new(total: u64, done: u64, now: Instant) -> Self {
+        Self {
+            total,
+            step: done,
+            last: now,
+            loss: Smoothed::default(),
+            tokens_per_second: Smoothed::default(),
+            flip_rate: Smoothed::default(),
+            seconds_per_step: Smoothed::default(),
+            saturation: None,
+        }
+    }
+
+    fn update(&mut self, record: &StepRecord, now: Instant) {
+        let steps = record.step.saturating_sub(self.step).max(1);
+        self.seconds_per_step.add((now - self.last).as_secs_f64() / steps as f64);
+        self.step = record.step;
+        self.last = now;
+        self.loss.add(record.loss);
+        self.tokens_per_second.add(record.tokens_per_second.unwrap_or(f64::NAN));
+        self.flip_rate.add(record.flip_rate.unwrap_or(f64::NAN));
+        self.saturation = record.saturation.or(self.saturation);
+    }
+
+    /// `step 120/500  loss 2.314  12.3k tokens/s  flips 0.42 %  saturation 3.1 %  4m 05s left`.
+    fn line(&self) -> String {
+        let width = self.total.to_string().len();
+        let mut parts = vec![format!("step {:>width$}/{}", self.step, self.total)];
+        let mut part = |value: Option<f64>, text: fn(f64) -> String| parts.extend(value.map(text));
+        part(self.loss.value(), |loss| format!("loss {loss:.4}"));
+        part(self.tokens_per_second.value(), |speed| format!("{} tokens/s", short_count(speed)));
+        part(self.flip_rate.value(), |rate| format!("flips {} %", short_percent(rate)));
+        part(self.saturation.filter(|s| s.is_finite()), |share| format!("saturation {} %", short_percent(share)));
+        if let Some(seconds) = self.seconds_per_step.value()
+            && self.step < self.total
+        {
+            parts.push(format!("{} left", short_duration(seconds * (self.total - self.step) as f64)));
+        }
+        parts.join("  ")
+    }
+}
+
+/// An exponential moving average without the pull of a start value; values that are not finite are passed over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Smoothed {
+    sum: f64,
+    weight: f64,
+}
+
+impl Smoothed {
+    fn add(&mut self, value: f64) {
+        if value.is_finite() {
+            let keep = 1.0 - 1.0 / SMOOTHING_STEPS;
+            self.sum = self.sum * keep + value;
+            self.weight = self.weight * keep + 1.0;
+        }
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
+/// `640`, `12.3k`, `1.20M`: three digits.
+fn short_count(value: f64) -> String {
+    match value {
+        v if v >= 999_500.0 => format!("{:.2}M", v / 1e6),
+        v if v >= 99_950.0 => format!("{:.0}k", v / 1e3),
+        v if v >= 9_995.0 => format!("{:.1}k", v / 1e3),
+        v if v >= 99.5 => format!("{v:.0}"),
+        v => format!("{v:.1}"),
+    }
+}
+
+/// A share as a percentage with about two significant digits.
+fn short_percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let decimals = if percent >= 9.95 {
+        0
+    } else if percent >= 0.995 || percent == 0.0 {
+        1
+    } else if percent >= 0.0995 {
+        2
+    } else {
+        3
+    };
+    format!("{percent:.decimals$}")
+}
+
+/// `45s`, `4m 05s`, `3h 20m`, `2d 04h`.
+pub(super) fn short_duration(seconds: f64) -> String {
+    let whole = seconds.round().max(0.0) as u64;
+    let (minutes, hours, days) = (whole / 60, whole / 3600, whole / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{whole}s"),
+        (0, 0, _) => format!("{minutes}m {:02}s", whole % 60),
+        (0, _, _) => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {:02}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(step: u64, loss: f64) -> StepRecord {
+        StepRecord { step, loss, ..StepRecord::default() }
+    }
+
+    #[test]
+    fn line_shows_what_there_is() {
+        let start = Instant::now();
+        let mut state = ProgressState::new(500, 99, start);
+        state.update(&record(100, 2.5), start + Duration::from_millis(500));
+        assert_eq!(state.line(), "step 100/500  loss 2.5000  3m 20s left");
+        let full = StepRecord { tokens_per_second: Some(12_345.0), flip_rate: Some(0.0042), saturation: Some(0.031), ..record(101, 2.5) };
+        state.update(&full, start + Duration::from_secs(1));
+        assert_eq!(state.line(), "step 101/500  loss 2.5000  12.3k tokens/s  flips 0.42 %  saturation 3.1 %  3m 20s left");
+        state.update(&record(500, 2.5), start + Duration::from_secs(2));
+        assert!(!state.line().contains("left"), "{}", state.line());
+    }
+
+    #[test]
+    fn one_loss_that_is_not_finite_does_not_stay() {
+        let start = Instant::now();
+        let mut state = ProgressState::new(3, 0, start);
+        state.update(&record(1, f64::NAN), start);
+        assert!(!state.line().contains("loss"), "{}", state.line());
+        state.update(&record(2, 1.0), start);
+        state.update(&record(2, f64::INFINITY), start);
+        assert!(state.line().contains("loss 1.0000"), "{}", state.line());
+    }
+
+    #[test]
+    fn smoothing_starts_at_the_first_value_and_follows() {
+        let mut smoothed = Smoothed::default();
+        smoothed.add(8.0);
+        assert_eq!(smoothed.value(), Some(8.0));
+        for _ in 0..200 {
+            smoothed.add(2.0);
+        }
+        let value = smoothed.value().unwrap();
+        assert!((value - 2.0).abs() < 1e-3, "{value}");
+    }
+
+    #[test]
+    fn figures_are_short() {
+        let counts = [0.0, 9.94, 640.4, 9_994.0, 12_345.0, 123_456.0, 1_234_567.0].map(short_count);
+        assert_eq!(counts, ["0.0", "9.9", "640", "9994", "12.3k", "123k", "1.23M"]);
+        let percents = [0.0, 0.00042, 0.0042, 0.031, 0.25, 1.0].map(short_percent);
+        assert_eq!(percents, ["0.0", "0.042", "0.42", "3.1", "25", "100"]);
+        let times = [-1.0, 45.2, 245.0, 12_000.0, 187_200.0].map(short_duration);
+        assert_eq!(times, ["0s", "45s", "4m 05s", "3h 20m", "2d 04h"]);
+    }
+
+    #[test]
+    fn samples_cannot_drive_the_terminal() {
+        assert_eq!(indented("a\u{1b}[2Jb\nc\td"), "  a·[2Jb\n  c\td");
+    }
+}
