@@ -57,19 +57,11 @@ impl<T> Copy for Span<T> {}
 impl<T> Span<T> {
     /// A span of a segment; back ends use it for mapped files.
     pub fn new(segment: u32, offset: usize, len: usize) -> Self {
-        Self {
-            segment,
-            offset,
-            len,
-            element: PhantomData,
-        }
+        Self { segment, offset, len, element: PhantomData }
     }
 
     /// Number of elements.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a span is a size, not a collection"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "a span is a size, not a collection")]
     pub fn len(self) -> usize {
         self.len
     }
@@ -84,11 +76,7 @@ impl<T> Span<T> {
     /// # Panics
     /// If they are not inside the span.
     pub fn slice(self, start: usize, len: usize) -> Self {
-        assert!(
-            start + len <= self.len,
-            "span slice {start}+{len} of {} elements",
-            self.len
-        );
+        assert!(start + len <= self.len, "span slice {start}+{len} of {} elements", self.len);
         Self::new(self.segment, self.offset + start * size_of::<T>(), len)
     }
 }
@@ -119,12 +107,7 @@ impl Plan {
         let bytes = len * size_of::<T>();
         let offset = self.total;
         self.total = (offset + bytes).next_multiple_of(ALIGNMENT);
-        self.entries.push(Entry {
-            name: name.into(),
-            kind,
-            offset,
-            bytes,
-        });
+        self.entries.push(Entry { name: name.into(), kind, offset, bytes });
         Span::new(0, offset, len)
     }
 
@@ -140,10 +123,6 @@ impl Plan {
 
     /// Sum of the spans of one kind, in bytes.
     pub fn bytes_of(&self, kind: Kind) -> usize {
-        self.entries
-            .iter()
-            .filter(|e| e.kind == kind)
-            .map(|e| e.bytes)
-            .sum()
+        self.entries.iter().filter(|e| e.kind == kind).map(|e| e.bytes).sum()
     }
 }

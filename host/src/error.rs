@@ -44,41 +44,18 @@ pub enum Error {
 
 impl Error {
     /// Bad input: names the subject, what was expected, what was found and what to do.
-    pub fn bad_input(
-        subject: impl ToString,
-        expected: impl ToString,
-        found: impl ToString,
-        hint: impl ToString,
-    ) -> Self {
-        Self::BadInput {
-            subject: subject.to_string(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-            hint: hint.to_string(),
-        }
+    pub fn bad_input(subject: impl ToString, expected: impl ToString, found: impl ToString, hint: impl ToString) -> Self {
+        Self::BadInput { subject: subject.to_string(), expected: expected.to_string(), found: found.to_string(), hint: hint.to_string() }
     }
 
     /// An I/O error with its path and a hint.
-    pub fn io(
-        action: &'static str,
-        path: &Path,
-        source: std::io::Error,
-        hint: impl ToString,
-    ) -> Self {
-        Self::Io {
-            action,
-            path: path.display().to_string(),
-            hint: hint.to_string(),
-            source,
-        }
+    pub fn io(action: &'static str, path: &Path, source: std::io::Error, hint: impl ToString) -> Self {
+        Self::Io { action, path: path.display().to_string(), hint: hint.to_string(), source }
     }
 
     /// A failure while working.
     pub fn failed(message: impl ToString, hint: impl ToString) -> Self {
-        Self::Failed {
-            message: message.to_string(),
-            hint: hint.to_string(),
-        }
+        Self::Failed { message: message.to_string(), hint: hint.to_string() }
     }
 
     /// The process exit code: 2 for bad input (unreadable input files included), 1 for the rest.

@@ -1,5 +1,6 @@
 //! The engine of PRIMAL: networks that train directly on a 4-bit grid.
 pub mod arena;
+pub mod backend;
 pub mod data;
 pub mod error;
 

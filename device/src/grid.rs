@@ -1,0 +1,213 @@
+//! The 4-bit grids: sixteen codes, at most fifteen levels, two codes a byte.
+//!
+//! On every grid [`ZERO`] is 0.0, the levels ascend with the code, code `ZERO + k` is minus code `ZERO − k`, and code 0 is
+//! never a level: a byte of zeros cannot be mistaken for weights. Every level is an integer over the grid's denominator, so
+//! a dot product with integer activations is exact.
+
+/// The code of level 0.0 on every grid.
+pub const ZERO: u8 = 8;
+
+/// Rows are padded to this many weights (16 bytes); the padding nibbles are [`ZERO`].
+pub const ROW_ALIGN: usize = 32;
+
+/// One of the grids, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GridId {
+    /// 0 and ± the reciprocals of 11, 7, 5, 3, 2 and 1; codes 2..=14.
+    Prime13,
+    /// `Prime13` with ±1/13 as the innermost level; codes 1..=15.
+    Prime15,
+    /// 0, ±1/12, ±1/8, ±1/6, ±1/4, ±1/3, ±1/2, ±2/3; codes 1..=15.
+    Fine15,
+    /// ±k/7 for k = 0..=7; codes 1..=15.
+    Uniform15,
+}
+
+impl GridId {
+    /// Every grid.
+    pub const ALL: [GridId; 4] = [Self::Prime13, Self::Prime15, Self::Fine15, Self::Uniform15];
+
+    /// The grid's table.
+    pub fn grid(self) -> &'static Grid {
+        match self {
+            Self::Prime13 => &PRIME13,
+            Self::Prime15 => &PRIME15,
+            Self::Fine15 => &FINE15,
+            Self::Uniform15 => &UNIFORM15,
+        }
+    }
+
+    /// The name in configurations and checkpoints.
+    pub fn name(self) -> &'static str {
+        self.grid().name
+    }
+
+    /// The grid of that name.
+    pub fn from_name(name: &str) -> Option<GridId> {
+        Self::ALL.into_iter().find(|id| id.name() == name)
+    }
+}
+
+/// A grid's table, indexed by code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// The name in configurations and checkpoints.
+    pub name: &'static str,
+    /// The level of each code, ascending over `min..=max`; 0.0 elsewhere.
+    pub levels: [f32; 16],
+    /// `level · denominator`, exact; 0 outside `min..=max`.
+    pub integers: [i16; 16],
+    /// What makes every level an integer: 2310, 30030, 24 or 7.
+    pub denominator: i32,
+    /// The lowest code that is a level.
+    pub min: u8,
+    /// The highest code that is a level.
+    pub max: u8,
+}
+
+static PRIME13: Grid = Grid::new("prime13", &[210, 330, 462, 770, 1155, 2310], 2310);
+static PRIME15: Grid = Grid::new(
+    "prime15",
+    &[2310, 2730, 4290, 6006, 10010, 15015, 30030],
+    30030,
+);
+static FINE15: Grid = Grid::new("fine15", &[2, 3, 4, 6, 8, 12, 16], 24);
+static UNIFORM15: Grid = Grid::new("uniform15", &[1, 2, 3, 4, 5, 6, 7], 7);
+
+impl Grid {
+    /// The grid whose positive levels are `positive / denominator`, ascending.
+    const fn new(name: &'static str, positive: &[i16], denominator: i32) -> Self {
+        let (mut levels, mut integers) = ([0.0; 16], [0; 16]);
+        let mut k = 1;
+        while k <= positive.len() {
+            let integer = positive[k - 1];
+            let level = integer as f32 / denominator as f32;
+            integers[ZERO as usize + k] = integer;
+            integers[ZERO as usize - k] = -integer;
+            levels[ZERO as usize + k] = level;
+            levels[ZERO as usize - k] = -level;
+            k += 1;
+        }
+        let steps = positive.len() as u8;
+        Self {
+            name,
+            levels,
+            integers,
+            denominator,
+            min: ZERO - steps,
+            max: ZERO + steps,
+        }
+    }
+
+    /// The level of `code`; 0.0 where the code is not a level.
+    #[inline(always)]
+    pub fn level(&self, code: u8) -> f32 {
+        self.levels[(code & 15) as usize]
+    }
+
+    /// Whether `code` stands for a level of this grid.
+    #[inline(always)]
+    pub fn is_level(&self, code: u8) -> bool {
+        self.min <= code && code <= self.max
+    }
+
+    /// The code of the level nearest to `value`; a tie goes to the level nearer zero, NaN to [`ZERO`].
+    #[inline(always)]
+    pub fn nearest(&self, value: f32) -> u8 {
+        let magnitude = if value < 0.0 { -value } else { value };
+        let mut steps = 0;
+        for pair in self.levels[ZERO as usize..=self.max as usize].windows(2) {
+            steps += (magnitude > 0.5 * (pair[0] + pair[1])) as u8;
+        }
+        if value < 0.0 {
+            ZERO - steps
+        } else {
+            ZERO + steps
+        }
+    }
+
+    /// The largest level.
+    pub fn largest(&self) -> f32 {
+        self.level(self.max)
+    }
+
+    /// The distance from `code`'s level to the next one up or down; at a rail, the last gap.
+    #[inline(always)]
+    pub fn gap(&self, code: u8, up: bool) -> f32 {
+        let code = code.clamp(self.min, self.max);
+        let upper = if up {
+            (code + 1).min(self.max)
+        } else {
+            code.max(self.min + 1)
+        };
+        self.level(upper) - self.level(upper - 1)
+    }
+}
+
+/// The weights of a stored row: `in_features` rounded up to [`ROW_ALIGN`].
+pub fn padded(in_features: usize) -> usize {
+    in_features.next_multiple_of(ROW_ALIGN)
+}
+
+/// The bytes of a stored row.
+pub fn row_bytes(in_features: usize) -> usize {
+    padded(in_features) / 2
+}
+
+/// Packs a row's codes two a byte, low nibble first, and fills the rest of `packed` with [`ZERO`].
+///
+/// `codes`: `[in_features]`; `packed`: `[row_bytes(in_features)]`.
+pub fn pack_row(codes: &[u8], packed: &mut [u8]) {
+    assert!(
+        packed.len() * 2 >= codes.len(),
+        "{} codes do not fit in {} bytes",
+        codes.len(),
+        packed.len()
+    );
+    packed.fill(ZERO << 4 | ZERO);
+    for (byte, pair) in packed.iter_mut().zip(codes.chunks(2)) {
+        let high = pair.get(1).copied().unwrap_or(ZERO);
+        *byte = high << 4 | (pair[0] & 15);
+    }
+}
+
+/// Unpacks the first `codes.len()` codes of a row.
+pub fn unpack_row(packed: &[u8], codes: &mut [u8]) {
+    assert!(
+        packed.len() * 2 >= codes.len(),
+        "{} bytes do not hold {} codes",
+        packed.len(),
+        codes.len()
+    );
+    for (pair, &byte) in codes.chunks_mut(2).zip(packed) {
+        pair[0] = byte & 15;
+        if let Some(high) = pair.get_mut(1) {
+            *high = byte >> 4;
+        }
+    }
+}
+
+/// The code at `index` of a packed row.
+#[inline(always)]
+pub fn get(packed: &[u8], index: usize) -> u8 {
+    packed[index / 2] >> (4 * (index & 1)) & 15
+}
+
+/// Replaces the code at `index` of a packed row.
+#[inline(always)]
+pub fn set(packed: &mut [u8], index: usize, code: u8) {
+    let shift = 4 * (index & 1);
+    let byte = &mut packed[index / 2];
+    *byte = *byte & !(15 << shift) | (code & 15) << shift;
+}
+
+/// Adds the row's codes to `counts`, by code; padding is not counted.
+pub fn histogram(packed_row: &[u8], in_features: usize, counts: &mut [u32; 16]) {
+    for &byte in &packed_row[..in_features / 2] {
+        counts[(byte & 15) as usize] += 1;
+        counts[(byte >> 4) as usize] += 1;
+    }
+    if in_features % 2 == 1 {
+        counts[get(packed_row, in_features - 1) as usize] += 1;
+    }
+}

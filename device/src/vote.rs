@@ -1,0 +1,153 @@
+//! From a gradient to a vote: the integer by which a weight remembers where it wants to go.
+//!
+//! A vote counts fractions of the gap to the neighbouring level: [`VoteRule::quantum`] votes are one gap. It is kept across
+//! steps and rounded at random without bias, so moves far smaller than one vote add up.
+
+use crate::grid::Grid;
+
+/// The width of a stored vote.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum VoteBits {
+    /// −7..=7: with its code, a weight takes one byte.
+    Four,
+    /// −127..=127.
+    Eight,
+}
+
+/// The constants of the vote accumulator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VoteRule {
+    /// The largest vote, A.
+    pub max: i32,
+    /// The votes that make one local gap, Q = A / 0.85.
+    pub quantum: f32,
+    /// The consensus: a vote this large moves the weight by one level. About 0.8·Q, so that turning back costs more than
+    /// going on.
+    pub threshold: i32,
+    /// What a flip takes from the vote, D = κ·Q.
+    pub consumed: f32,
+}
+
+impl VoteRule {
+    /// The rule for votes of that width; `kappa` is the part of a gap that a flip consumes (1, or 0.5 to learn faster early).
+    pub fn new(bits: VoteBits, kappa: f32) -> Self {
+        let (max, threshold) = match bits {
+            VoteBits::Four => (7, 7),
+            VoteBits::Eight => (127, 120),
+        };
+        let quantum = max as f32 / 0.85;
+        Self {
+            max,
+            quantum,
+            threshold,
+            consumed: kappa * quantum,
+        }
+    }
+}
+
+/// The largest magnitude of a normalised gradient that counts.
+const GRADIENT_LIMIT: f32 = 5.0;
+
+/// The move that the gradient asks for, in level units: −clamp(n, −5, 5) · sign(scale) · lr / |scale|.
+///
+/// `scale`: the row's; `lr`: this step's. `lr / scale` does not depend on the weight, so a loop over a row divides once.
+#[inline(always)]
+pub fn wanted_move(normalised_gradient: f32, scale: f32, lr: f32) -> f32 {
+    let step = lr / scale;
+    -limit(normalised_gradient, GRADIENT_LIMIT) * step
+}
+
+/// `x` limited to ±`bound`; NaN stays NaN. (`f32::clamp` also checks its bounds, which costs in the inner loop.)
+#[inline(always)]
+fn limit(x: f32, bound: f32) -> f32 {
+    if x > bound {
+        bound
+    } else if x < -bound {
+        -bound
+    } else {
+        x
+    }
+}
+
+/// The new vote of one weight: ⌊vote + Q·wanted/gap + uniform⌋ limited to ±A.
+///
+/// `wanted`: from [`wanted_move`]; `uniform`: in [0, 1), which makes the rounding unbiased. The gap is the one on the side
+/// where the vote stands: above if vote > 0, or vote = 0 and wanted > 0; below otherwise. A NaN leaves the vote as it is.
+/// For a whole tensor, [`VoteTable::cast`] gives the same bits faster.
+#[inline(always)]
+pub fn cast(rule: &VoteRule, grid: &Grid, code: u8, vote: i32, wanted: f32, uniform: f32) -> i32 {
+    let gap = grid.gap(code, leans_up(vote, wanted));
+    add_rounded(vote, wanted * (rule.quantum / gap), uniform, rule.max)
+}
+
+#[inline(always)]
+fn leans_up(vote: i32, wanted: f32) -> bool {
+    vote > 0 || (vote == 0 && wanted > 0.0)
+}
+
+/// ⌊vote + change + uniform⌋ limited to ±`max`; unchanged if the sum is NaN.
+#[inline(always)]
+fn add_rounded(vote: i32, change: f32, uniform: f32, max: i32) -> i32 {
+    let sum = vote as f32 + change + uniform;
+    // `max` is an integer, so limiting before the floor gives what limiting after it would, and the cast cannot overflow.
+    let limited = limit(sum, max as f32);
+    let truncated = limited as i32;
+    let floor = truncated - (truncated as f32 > limited) as i32;
+    if sum.is_nan() { vote } else { floor }
+}
+
+/// [`cast`] and [`flip`](crate::flip::flip) for many weights: the 32 quotients Q/gap of a grid, worked out once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VoteTable {
+    /// Votes per unit of level at `code` when moving down, then the same when moving up.
+    votes_per_level: [f32; 32],
+    rule: VoteRule,
+    min: u8,
+    max: u8,
+}
+
+impl VoteTable {
+    /// The table of a rule on a grid.
+    pub fn new(rule: &VoteRule, grid: &Grid) -> Self {
+        let mut votes_per_level = [0.0; 32];
+        for code in 0..16 {
+            votes_per_level[code] = rule.quantum / grid.gap(code as u8, false);
+            votes_per_level[16 + code] = rule.quantum / grid.gap(code as u8, true);
+        }
+        Self {
+            votes_per_level,
+            rule: *rule,
+            min: grid.min,
+            max: grid.max,
+        }
+    }
+
+    /// The same as [`cast`], bit for bit.
+    #[inline(always)]
+    pub fn cast(&self, code: u8, vote: i32, wanted: f32, uniform: f32) -> i32 {
+        let side = (leans_up(vote, wanted) as usize) << 4;
+        let change = wanted * self.votes_per_level[side | (code & 15) as usize];
+        add_rounded(vote, change, uniform, self.rule.max)
+    }
+
+    /// The same as [`flip`](crate::flip::flip).
+    #[inline(always)]
+    pub fn flip(&self, code: u8, vote: i32) -> (u8, i32) {
+        crate::flip::flip_between(&self.rule, self.min, self.max, code, vote)
+    }
+}
+
+/// The vote of the older rule (`--optimizer poltergeist`): one step against the gradient where |gradient| > `cutoff`.
+///
+/// `cutoff`: the tensor's mean of |gradient| plus s standard deviations. The sign is in level units, so a negative `scale`
+/// turns it round. NaN gives 0.
+#[inline(always)]
+pub fn poltergeist(gradient: f32, scale: f32, cutoff: f32) -> i32 {
+    let towards = gradient * if scale < 0.0 { -1.0 } else { 1.0 };
+    let magnitude = if towards < 0.0 { -towards } else { towards };
+    if magnitude > cutoff {
+        if towards > 0.0 { -1 } else { 1 }
+    } else {
+        0
+    }
+}

@@ -1,0 +1,267 @@
+//! C = A·B in `f32` on the micro-kernels of the `gemm` crate, with our own packing: the right operand may be a grid weight, unpacked from its
+//! codes straight into the panels, so that no float copy of a weight ever exists. Nothing here allocates.
+//!
+//! Every element of C is one chain of multiply-adds in the order of k, whatever the tiling: results do not depend on threads or tile sizes.
+
+use std::sync::OnceLock;
+
+use gemm_f32::microkernel;
+use rayon::prelude::*;
+
+use super::memory::Parts;
+use super::thread_scratch;
+use super::unpack::{Codes, pack_codes_by_column, pack_codes_by_row};
+
+/// Depth of a packed block: a panel of 16 columns stays in L1.
+const BLOCK_K: usize = 384;
+/// Columns of a packed block: with its depth, 192 KiB in L2.
+const BLOCK_COLUMNS: usize = 128;
+/// Rows of a tile; a block is packed once for all of them.
+const BLOCK_ROWS: usize = 512;
+
+/// `f32` values of scratch that a tile needs.
+pub const TILE_SCRATCH: usize = BLOCK_K * (BLOCK_COLUMNS + 16);
+
+type MicroKernel = unsafe fn(
+    usize,
+    usize,
+    usize,
+    *mut f32,
+    *const f32,
+    *const f32,
+    isize,
+    isize,
+    isize,
+    isize,
+    isize,
+    f32,
+    f32,
+    u8,
+    bool,
+    bool,
+    bool,
+    *const f32,
+);
+
+/// The micro-kernels for this processor.
+pub(super) struct Kernels {
+    /// Values of a vector.
+    lanes: usize,
+    /// Columns of C of the largest micro-kernel: the width of a packed panel.
+    pub(super) width: usize,
+    /// Rows of C of the largest micro-kernel.
+    height: usize,
+    /// By vectors of columns, then rows, both from 1.
+    select: fn(usize, usize) -> MicroKernel,
+    /// AVX2 and FMA are there.
+    pub(super) avx2: bool,
+}
+
+pub(super) fn kernels() -> &'static Kernels {
+    static KERNELS: OnceLock<Kernels> = OnceLock::new();
+    KERNELS.get_or_init(|| {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Kernels { lanes: 8, width: 16, height: 6, select: |m, n| microkernel::fma::f32::UKR[m - 1][n - 1], avx2: true };
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Kernels { lanes: 4, width: 16, height: 4, select: |m, n| microkernel::neon::f32::UKR[m - 1][n - 1], avx2: false };
+        }
+        Kernels { lanes: 1, width: 2, height: 4, select: |m, n| microkernel::scalar::f32::UKR[m - 1][n - 1], avx2: false }
+    })
+}
+
+/// The left operand: element `(row, k)` is `data[row · row_stride + k · k_stride]`.
+#[derive(Clone, Copy)]
+pub struct Left<'a> {
+    /// All values.
+    pub data: &'a [f32],
+    /// From row to row.
+    pub row_stride: usize,
+    /// From k to k.
+    pub k_stride: usize,
+}
+
+/// The right operand, `[k, columns]`.
+#[derive(Clone, Copy)]
+pub enum Right<'a> {
+    /// Element `(k, column)` is `data[k · k_stride + column · column_stride]`.
+    Strided {
+        /// All values.
+        data: &'a [f32],
+        /// From k to k.
+        k_stride: usize,
+        /// From column to column.
+        column_stride: usize,
+    },
+    /// Wᵀ: k runs along the rows of the grid weight, columns are its output features.
+    Transposed(Codes<'a>),
+    /// W: k are its output features, columns run along its rows.
+    Plain(Codes<'a>),
+}
+
+impl Right<'_> {
+    /// Packs columns `column..column + columns` of `k..k + depth` into panels of `width` columns, `[panel][depth][width]`, padded with zeros.
+    fn pack(&self, k: usize, depth: usize, column: usize, columns: usize, width: usize, out: &mut [f32]) {
+        match *self {
+            Self::Strided { data, k_stride, column_stride } => {
+                for (p, panel) in out.chunks_exact_mut(depth * width).take(columns.div_ceil(width)).enumerate() {
+                    let first = p * width;
+                    let count = width.min(columns - first);
+                    let start = k * k_stride + (column + first) * column_stride;
+                    if column_stride == 1 && count == 16 {
+                        for (i, row) in panel.chunks_exact_mut(16).enumerate() {
+                            row.copy_from_slice(&data[start + i * k_stride..][..16]);
+                        }
+                    } else if k_stride == 1 {
+                        panel.fill(0.0);
+                        for c in 0..count {
+                            let source = &data[start + c * column_stride..][..depth];
+                            for (i, &value) in source.iter().enumerate() {
+                                panel[i * width + c] = value;
+                            }
+                        }
+                    } else {
+                        for (i, row) in panel.chunks_exact_mut(width).enumerate() {
+                            for (c, slot) in row.iter_mut().enumerate() {
+                                *slot = if c < count { data[start + i * k_stride + c * column_stride] } else { 0.0 };
+                            }
+                        }
+                    }
+                }
+            }
+            Self::Transposed(codes) => pack_codes_by_row(&codes, k, depth, column, columns, width, out),
+            Self::Plain(codes) => pack_codes_by_column(&codes, k, depth, column, columns, width, out),
+        }
+    }
+}
+
+/// Where a tile lies: `rows × columns` of C from `(row, column)`, and the depth of the product.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile {
+    /// First row of C and of the left operand.
+    pub row: usize,
+    /// Rows.
+    pub rows: usize,
+    /// First column of C and of the right operand.
+    pub column: usize,
+    /// Columns.
+    pub columns: usize,
+    /// Depth.
+    pub k: usize,
+}
+
+/// One tile of C on the calling thread: `C = A·B`, or `C += A·B`.
+///
+/// `c` points to C's first element (not the tile's), `stride` is C's row stride, `scratch` has [`TILE_SCRATCH`] values.
+///
+/// # Safety
+/// C must be valid for the tile's rows and columns, and no other thread may touch them.
+pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Right, accumulate: bool, scratch: &mut [f32]) {
+    let kernels = kernels();
+    let (width, height) = (kernels.width, kernels.height);
+    let last = (at.row + at.rows - 1) * left.row_stride + (at.k - 1) * left.k_stride;
+    assert!(last < left.data.len(), "left operand: {last} of {}", left.data.len());
+    let (block, left_panel) = scratch[..TILE_SCRATCH].split_at_mut(BLOCK_K * BLOCK_COLUMNS);
+    for column in (0..at.columns).step_by(BLOCK_COLUMNS) {
+        let columns = BLOCK_COLUMNS.min(at.columns - column);
+        for k in (0..at.k).step_by(BLOCK_K) {
+            let depth = BLOCK_K.min(at.k - k);
+            right.pack(k, depth, at.column + column, columns, width, block);
+            let status = u8::from(accumulate || k > 0);
+            for row in (0..at.rows).step_by(height) {
+                let rows = height.min(at.rows - row);
+                // SAFETY: the last element was checked above.
+                let mut a = unsafe { left.data.as_ptr().add((at.row + row) * left.row_stride + k * left.k_stride) };
+                let (mut k_stride, mut row_stride) = (left.k_stride as isize, left.row_stride as isize);
+                if k_stride != 1 {
+                    // SAFETY: all `rows × depth` elements are inside the left operand, as checked.
+                    unsafe { gather(a, left.k_stride, left.row_stride, rows, height, &mut left_panel[..depth * height]) };
+                    a = left_panel.as_ptr();
+                    (k_stride, row_stride) = (height as isize, 1);
+                }
+                for panel in 0..columns.div_ceil(width) {
+                    let m = width.min(columns - panel * width);
+                    let b = block[panel * depth * width..].as_ptr();
+                    // SAFETY: the packed panel holds depth·width values, A holds rows × depth, C is valid by the caller's contract.
+                    unsafe {
+                        let dst = c.add((at.row + row) * stride + at.column + column + panel * width);
+                        (kernels.select)(m.div_ceil(kernels.lanes), rows)(
+                            m,
+                            rows,
+                            depth,
+                            dst,
+                            b,
+                            a,
+                            stride as isize,
+                            1,
+                            width as isize,
+                            k_stride,
+                            row_stride,
+                            1.0,
+                            1.0,
+                            status,
+                            false,
+                            false,
+                            false,
+                            b,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows far apart in memory, gathered once for all panels: `[depth][height]`, of which `rows` are filled.
+///
+/// # Safety
+/// `a` must be valid for `rows × depth` elements with these strides.
+unsafe fn gather(a: *const f32, k_stride: usize, row_stride: usize, rows: usize, height: usize, panel: &mut [f32]) {
+    if row_stride == 1 && rows == 6 && height == 6 {
+        for (i, slots) in panel.chunks_exact_mut(6).enumerate() {
+            // SAFETY: six adjacent rows.
+            slots.copy_from_slice(unsafe { std::slice::from_raw_parts(a.add(i * k_stride), 6) });
+        }
+        return;
+    }
+    for (i, slots) in panel.chunks_exact_mut(height).enumerate() {
+        for (j, slot) in slots.iter_mut().enumerate().take(rows) {
+            // SAFETY: by the caller's contract.
+            *slot = unsafe { *a.add(i * k_stride + j * row_stride) };
+        }
+    }
+}
+
+/// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, columns]`, contiguous.
+pub fn gemm(c: &mut [f32], rows: usize, columns: usize, k: usize, left: Left, right: Right, accumulate: bool, scratch: &mut [f32]) {
+    assert_eq!(c.len(), rows * columns, "the product's shape");
+    let threads = rayon::current_num_threads();
+    let (mut tile_rows, mut tile_columns) = (BLOCK_ROWS.min(rows), BLOCK_COLUMNS.min(columns));
+    // A few tiles a thread balance the load; smaller ones would pack more than they multiply.
+    if threads > 1 {
+        while rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) < 3 * threads {
+            if tile_columns >= tile_rows && tile_columns > 48 {
+                tile_columns = (tile_columns / 2).next_multiple_of(16);
+            } else if tile_rows > 48 {
+                tile_rows = (tile_rows / 2).next_multiple_of(6);
+            } else {
+                break;
+            }
+        }
+    }
+    let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
+    let (c, scratch) = (Parts::new(c), Parts::new(scratch));
+    let run = |index: usize| {
+        let (row, column) = (index / across * tile_rows, index % across * tile_columns);
+        let at = Tile { row, rows: tile_rows.min(rows - row), column, columns: tile_columns.min(columns - column), k };
+        // SAFETY: tiles are disjoint, and each thread uses its own scratch.
+        unsafe { tile(c.base(), columns, at, left, right, accumulate, thread_scratch(&scratch)) };
+    };
+    if down * across == 1 || threads == 1 {
+        (0..down * across).for_each(run);
+    } else {
+        (0..down * across).into_par_iter().with_max_len(1).for_each(run);
+    }
+}

@@ -1,0 +1,356 @@
+//! Votes and flips over whole tensors: the plain functions of `primal-device`, sixteen weights at a time, rows in parallel.
+
+use primal_device::flip;
+use primal_device::grid::{self, Grid};
+use primal_device::philox::{Stream, uniform, uniform_byte};
+use primal_device::vote::{self, VoteBits, VoteRule, VoteTable};
+use rayon::prelude::*;
+
+use super::unpack::Codes;
+use crate::backend::{RandomKey, VoteCast};
+
+/// Weights that share one Philox call.
+const BLOCK: usize = 16;
+/// Rows a task takes at least.
+const MIN_ROWS: usize = 16;
+/// Mean squares below it are those of a gradient that is zero.
+const TINY: f32 = 1e-30;
+
+impl RandomKey {
+    fn stream(&self) -> Stream {
+        Stream::new(self.seed, self.tensor, self.step)
+    }
+}
+
+/// How many weights flipped, and how many sit at a rail of the grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Codes that changed.
+    pub flipped: u32,
+    /// Codes at the first or last level.
+    pub at_rail: u32,
+}
+
+impl Counts {
+    fn plus(self, other: Self) -> Self {
+        Self { flipped: self.flipped + other.flipped, at_rail: self.at_rail + other.at_rail }
+    }
+
+    fn count(&mut self, grid: &Grid, before: u8, after: u8) {
+        self.flipped += u32::from(before != after);
+        self.at_rail += u32::from(after == grid.min || after == grid.max);
+    }
+}
+
+fn load_codes(row: &[u8], block: usize) -> [u8; BLOCK] {
+    let bytes = &row[block * BLOCK / 2..][..BLOCK / 2];
+    std::array::from_fn(|i| (bytes[i / 2] >> (i % 2 * 4)) & 15)
+}
+
+fn store_codes(row: &mut [u8], block: usize, codes: &[u8; BLOCK]) {
+    let bytes = &mut row[block * BLOCK / 2..][..BLOCK / 2];
+    for (byte, pair) in bytes.iter_mut().zip(codes.chunks_exact(2)) {
+        *byte = pair[0] | pair[1] << 4;
+    }
+}
+
+fn load_votes(bits: VoteBits, row: &[u8], block: usize) -> [i8; BLOCK] {
+    match bits {
+        VoteBits::Eight => {
+            let bytes = &row[block * BLOCK..][..BLOCK];
+            std::array::from_fn(|i| bytes[i] as i8)
+        }
+        VoteBits::Four => load_codes(row, block).map(|nibble| nibble as i8 - 8),
+    }
+}
+
+fn store_votes(bits: VoteBits, row: &mut [u8], block: usize, votes: &[i8; BLOCK]) {
+    match bits {
+        VoteBits::Eight => row[block * BLOCK..][..BLOCK].copy_from_slice(&votes.map(|v| v as u8)),
+        VoteBits::Four => store_codes(row, block, &votes.map(|v| (v + 8) as u8)),
+    }
+}
+
+/// The vote buffer's byte for "no votes": 4-bit votes are excess 8.
+pub fn empty_vote(bits: VoteBits) -> u8 {
+    match bits {
+        VoteBits::Eight => 0,
+        VoteBits::Four => 0x88,
+    }
+}
+
+/// `d_scale[i] += Σ_j dw[i][j] · level[code[i][j]]`.
+pub fn scale_gradient(d_scale: &mut [f32], dw: &[f32], w: &Codes) {
+    let inputs = dw.len() / d_scale.len();
+    let rows = d_scale.par_iter_mut().zip(dw.par_chunks_exact(inputs)).zip(w.codes.par_chunks_exact(w.row_bytes));
+    rows.with_min_len(MIN_ROWS).for_each(|((slot, dw), codes)| {
+        let mut sums = [0.0f32; BLOCK];
+        for (block, dw) in dw.chunks(BLOCK).enumerate() {
+            let codes = load_codes(codes, block);
+            for ((sum, &g), &code) in sums.iter_mut().zip(dw).zip(&codes) {
+                *sum += g * w.grid.levels[code as usize];
+            }
+        }
+        *slot += sums.iter().sum::<f32>();
+    });
+}
+
+/// Running means of the squared gradient, by row and by column (Shazeer & Stern 2018, as Adafactor factors them).
+fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
+    let (outputs, inputs) = (row.len(), column.len());
+    row.par_iter_mut().zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(r, dw)| {
+        let mut sums = [0.0f32; BLOCK];
+        for chunk in dw.chunks(BLOCK) {
+            for (sum, &g) in sums.iter_mut().zip(chunk) {
+                *sum += g * g;
+            }
+        }
+        *r = beta2 * *r + (1.0 - beta2) * (sums.iter().sum::<f32>() / inputs as f32);
+    });
+    const COLUMNS: usize = 64;
+    column.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, column)| {
+        let mut sums = [0.0f32; COLUMNS];
+        for dw in dw.chunks_exact(inputs) {
+            for (sum, &g) in sums.iter_mut().zip(&dw[chunk * COLUMNS..][..column.len()]) {
+                *sum += g * g;
+            }
+        }
+        for (c, sum) in column.iter_mut().zip(sums) {
+            *c = beta2 * *c + (1.0 - beta2) * (sum / outputs as f32);
+        }
+    });
+}
+
+/// Updates R and C with `dw`, then adds each weight's vote. `scratch` has `inputs` values.
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn vote(
+    votes: &mut [u8],
+    bits: VoteBits,
+    row: &mut [f32],
+    column: &mut [f32],
+    dw: &[f32],
+    w: &Codes,
+    cast: &VoteCast,
+    scratch: &mut [f32],
+) {
+    update_moments(row, column, dw, cast.beta2);
+    let (outputs, inputs) = (row.len(), column.len());
+    let column_factor = &mut scratch[..inputs];
+    for (factor, &c) in column_factor.iter_mut().zip(&*column) {
+        *factor = 1.0 / (c / cast.bias_correction).max(TINY).sqrt();
+    }
+    let column_factor = &*column_factor;
+    let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
+    let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid), cast.key.stream(), w.row_bytes * 2 / BLOCK);
+    let row_bytes = votes.len() / outputs;
+    votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).enumerate().with_min_len(MIN_ROWS).for_each(
+        |(i, (votes, dw))| {
+            let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
+            let row_factor = 1.0 / (row[i] / mean).max(TINY).sqrt();
+            for (block, (dw, factor)) in dw.chunks(BLOCK).zip(column_factor.chunks(BLOCK)).enumerate() {
+                let mut wanted = [0.0f32; BLOCK];
+                for ((d, &g), &f) in wanted.iter_mut().zip(dw).zip(factor) {
+                    *d = vote::wanted_move(g * row_factor * f, w.scale[i], cast.lr);
+                }
+                let random = stream.bytes((i * blocks + block) as u32);
+                let codes = load_codes(codes, block);
+                let mut cells = load_votes(bits, votes, block);
+                for j in 0..dw.len() {
+                    cells[j] = table.cast(codes[j], i32::from(cells[j]), wanted[j], uniform_byte(random[j])) as i8;
+                }
+                store_votes(bits, votes, block, &cells);
+            }
+        },
+    );
+}
+
+/// Flips where votes agree; see [`flip::flip`].
+pub fn flip(codes: &mut [u8], votes: &mut [u8], bits: VoteBits, inputs: usize, grid: &Grid, rule: &VoteRule) -> Counts {
+    let code_bytes = grid::row_bytes(inputs);
+    let table = VoteTable::new(rule, grid);
+    let vote_bytes = crate::backend::VoteState::row_bytes(bits, inputs);
+    let rows = codes.par_chunks_exact_mut(code_bytes).zip(votes.par_chunks_exact_mut(vote_bytes));
+    rows.with_min_len(MIN_ROWS)
+        .map(|(codes, votes)| {
+            let mut counts = Counts::default();
+            for block in 0..inputs.div_ceil(BLOCK) {
+                let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
+                for j in 0..BLOCK.min(inputs - block * BLOCK) {
+                    let before = code[j];
+                    let (after, left) = table.flip(before, i32::from(vote[j]));
+                    (code[j], vote[j]) = (after, left as i8);
+                    counts.count(grid, before, after);
+                }
+                store_codes(codes, block, &code);
+                store_votes(bits, votes, block, &vote);
+            }
+            counts
+        })
+        .reduce(Counts::default, Counts::plus)
+}
+
+/// Widens the scale of rows that have more than `share` of their weights at a rail; see [`flip::rescale`].
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn rescale_rows(
+    codes: &mut [u8],
+    scale: &mut [f32],
+    votes: &mut [u8],
+    bits: VoteBits,
+    inputs: usize,
+    grid: &Grid,
+    rule: &VoteRule,
+    share: f32,
+    factor: f32,
+) {
+    let code_bytes = grid::row_bytes(inputs);
+    let vote_bytes = crate::backend::VoteState::row_bytes(bits, inputs);
+    let rows = codes.par_chunks_exact_mut(code_bytes).zip(votes.par_chunks_exact_mut(vote_bytes)).zip(scale.par_iter_mut());
+    rows.with_min_len(MIN_ROWS).for_each(|((codes, votes), scale)| {
+        let mut counts = [0u32; 16];
+        grid::histogram(codes, inputs, &mut counts);
+        let at_rail = counts[grid.min as usize] + counts[grid.max as usize];
+        if at_rail as f32 <= share * inputs as f32 {
+            return;
+        }
+        *scale *= factor;
+        for block in 0..inputs.div_ceil(BLOCK) {
+            let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
+            for j in 0..BLOCK.min(inputs - block * BLOCK) {
+                let (after, left) = flip::rescale(rule, grid, code[j], i32::from(vote[j]), factor);
+                (code[j], vote[j]) = (after, left as i8);
+            }
+            store_codes(codes, block, &code);
+            store_votes(bits, votes, block, &vote);
+        }
+    });
+}
+
+/// The seed's vote: ±1 where |dw| > mean + z·std of |dw|. `scratch` has two values a row.
+pub fn poltergeist_vote(votes: &mut [u8], dw: &[f32], w: &Codes, z: f32, scratch: &mut [f32]) {
+    let outputs = w.scale.len();
+    let inputs = dw.len() / outputs;
+    let sums = &mut scratch[..2 * outputs];
+    sums.par_chunks_exact_mut(2).zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(sums, dw)| {
+        sums[0] = dw.iter().map(|g| g.abs()).sum();
+        sums[1] = dw.iter().map(|g| g * g).sum();
+    });
+    let (sum, squares) = sums.chunks_exact(2).fold((0.0f64, 0.0f64), |(a, b), s| (a + f64::from(s[0]), b + f64::from(s[1])));
+    let count = dw.len() as f64;
+    let mean = sum / count;
+    let cutoff = (mean + f64::from(z) * (squares / count - mean * mean).max(0.0).sqrt()) as f32;
+    let row_bytes = votes.len() / outputs;
+    votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).zip(w.scale).with_min_len(MIN_ROWS).for_each(
+        |((votes, dw), &scale)| {
+            for (cell, &g) in votes.iter_mut().zip(dw) {
+                let sum = i32::from(*cell as i8) + vote::poltergeist(g, scale, cutoff);
+                *cell = sum.clamp(-127, 127) as i8 as u8;
+            }
+        },
+    );
+}
+
+/// The seed's flip; clears the votes. Votes are 8-bit.
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn poltergeist_flip(
+    codes: &mut [u8],
+    votes: &mut [u8],
+    scale: &[f32],
+    inputs: usize,
+    grid: &Grid,
+    consensus: u32,
+    key: RandomKey,
+) -> Counts {
+    let code_bytes = grid::row_bytes(inputs);
+    let (stream, blocks) = (key.stream(), code_bytes * 2 / BLOCK);
+    let rows = codes.par_chunks_exact_mut(code_bytes).zip(votes.par_chunks_exact_mut(grid::padded(inputs))).zip(scale);
+    rows.enumerate()
+        .with_min_len(MIN_ROWS)
+        .map(|(i, ((codes, votes), &scale))| {
+            let probability = flip::poltergeist_probability(scale);
+            let mut counts = Counts::default();
+            for block in 0..inputs.div_ceil(BLOCK) {
+                let (mut code, vote) = (load_codes(codes, block), load_votes(VoteBits::Eight, votes, block));
+                // The probability may be below 1/256, so each weight takes a whole word here.
+                for j in 0..BLOCK.min(inputs - block * BLOCK) {
+                    let before = code[j];
+                    if vote[j] != 0 {
+                        let words = stream.words(((i * blocks + block) * 4 + j / 4) as u32);
+                        code[j] =
+                            flip::poltergeist_flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
+                    }
+                    counts.count(grid, before, code[j]);
+                }
+                store_codes(codes, block, &code);
+            }
+            votes.fill(0);
+            counts
+        })
+        .reduce(Counts::default, Counts::plus)
+}
+
+/// Shadow weights to the nearest codes.
+pub fn quantize(codes: &mut [u8], scale: &[f32], shadow: &[f32], grid: &Grid) -> Counts {
+    let inputs = shadow.len() / scale.len();
+    let rows = codes.par_chunks_exact_mut(grid::row_bytes(inputs)).zip(shadow.par_chunks_exact(inputs)).zip(scale);
+    rows.with_min_len(MIN_ROWS)
+        .map(|((codes, shadow), &scale)| {
+            let mut counts = Counts::default();
+            let inverse = 1.0 / scale;
+            for (block, values) in shadow.chunks(BLOCK).enumerate() {
+                let mut code = load_codes(codes, block);
+                for (code, &value) in code.iter_mut().zip(values) {
+                    let before = *code;
+                    *code = grid.nearest(value * inverse);
+                    counts.count(grid, before, *code);
+                }
+                store_codes(codes, block, &code);
+            }
+            counts
+        })
+        .reduce(Counts::default, Counts::plus)
+}
+
+/// Straight-through estimator with a learned step: gradients pass inside the rails, `∂w/∂s` is `level − w/s` there and the level at a rail.
+pub fn straight_through(d_shadow: &mut [f32], d_scale: &mut [f32], dw: &[f32], shadow: &[f32], w: &Codes) {
+    let inputs = shadow.len() / w.scale.len();
+    let largest = w.grid.largest();
+    let rows = d_shadow
+        .par_chunks_exact_mut(inputs)
+        .zip(d_scale.par_iter_mut())
+        .zip(dw.par_chunks_exact(inputs))
+        .zip(shadow.par_chunks_exact(inputs));
+    rows.enumerate().with_min_len(MIN_ROWS).for_each(|(i, (((d_shadow, d_scale), dw), shadow))| {
+        let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
+        let inverse = 1.0 / w.scale[i];
+        let mut sum = 0.0f32;
+        for (block, ((d_shadow, dw), shadow)) in d_shadow.chunks_mut(BLOCK).zip(dw.chunks(BLOCK)).zip(shadow.chunks(BLOCK)).enumerate() {
+            let codes = load_codes(codes, block);
+            for (j, ((d, &g), &value)) in d_shadow.iter_mut().zip(dw).zip(shadow).enumerate() {
+                let (level, at) = (w.grid.levels[codes[j] as usize], value * inverse);
+                if at.abs() <= largest {
+                    *d += g;
+                    sum += g * (level - at);
+                } else {
+                    sum += g * level;
+                }
+            }
+        }
+        *d_scale += sum;
+    });
+}
+
+/// How many weights have each code.
+pub fn level_histogram(counts: &mut [u32], codes: &[u8], inputs: usize) {
+    let total = codes
+        .par_chunks_exact(grid::row_bytes(inputs))
+        .with_min_len(MIN_ROWS)
+        .fold(
+            || [0u32; 16],
+            |mut counts, row| {
+                grid::histogram(row, inputs, &mut counts);
+                counts
+            },
+        )
+        .reduce(|| [0u32; 16], |a, b| std::array::from_fn(|i| a[i] + b[i]));
+    counts.copy_from_slice(&total);
+}

@@ -1,0 +1,304 @@
+//! Configurations: what a model is and how it is trained, as TOML. The named ones are embedded from `models/`.
+
+use std::path::Path;
+
+use primal_device::grid::GridId;
+use primal_device::vote::VoteBits;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Tokenizer;
+use crate::{Error, Result};
+
+/// The embedded configurations: name and TOML.
+pub const NAMED: [(&str, &str); 3] = [
+    ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
+    ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
+    ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
+];
+
+/// The configuration that `train` uses when none is named.
+pub const DEFAULT: &str = "gpt-small-cpu";
+
+/// A model and its training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the network is.
+    pub model: ModelConfig,
+    /// How it learns.
+    pub train: TrainConfig,
+}
+
+/// A GPT-2-like decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Width.
+    pub dim: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads; they divide `dim`.
+    pub heads: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Text to tokens.
+    #[serde(with = "tokenizer")]
+    pub tokenizer: Tokenizer,
+    /// The grid of all linear layers.
+    #[serde(with = "grid")]
+    pub grid: GridId,
+    /// The grid of the last block, if another.
+    #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
+    pub last_grid: Option<GridId>,
+}
+
+impl ModelConfig {
+    /// The grid of the last block.
+    pub fn last_grid(&self) -> GridId {
+        self.last_grid.unwrap_or(self.grid)
+    }
+}
+
+/// Which rule moves the weights of linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Votes in units of the local gap, with hysteresis; no shadow weights.
+    Votes,
+    /// The seed's rule: z-score votes, cleared each step, random flips.
+    Poltergeist,
+    /// Shadow weights and a straight-through estimator, for comparison.
+    Qat,
+    /// The float twin: no grid.
+    Adamw,
+}
+
+/// When flips happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flips {
+    /// Once a step.
+    Step,
+    /// After each micro-batch.
+    MicroBatch,
+}
+
+/// Whether blocks run twice to save memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recompute {
+    /// On if the blocks' activations would take more than 2 GiB.
+    Auto,
+    /// Always: activation checkpointing per block.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// The update rule.
+    pub optimizer: Rule,
+    /// Steps in all; the schedule ends there.
+    pub steps: u64,
+    /// Sequences of a micro-batch.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Micro-batches a step.
+    pub grad_accum: u32,
+    /// Peak learning rate.
+    pub lr: f32,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// Seed of start values, data order and flips.
+    pub seed: u64,
+    /// Bits of a vote: 8 or 4.
+    #[serde(with = "vote_bits")]
+    pub votes: VoteBits,
+    /// Share of a full vote that a flip consumes.
+    pub kappa: f32,
+    /// Flips once a step, or after each micro-batch.
+    pub flips: Flips,
+    /// Decay of the first moments of float parameters.
+    pub beta1: f32,
+    /// Decay of all second moments.
+    pub beta2: f32,
+    /// Largest gradient norm of the float parameters.
+    pub clip: f32,
+    /// Decoupled weight decay of embeddings (and of the float twin's weights).
+    pub weight_decay: f32,
+    /// Every so many steps until 80 % of the run, rows with many weights at a rail get a wider scale; 0 for never.
+    pub rescale_every: u64,
+    /// `poltergeist`: votes are cast above mean + z·std.
+    pub poltergeist_z: f32,
+    /// Run blocks twice to save memory.
+    pub recompute: Recompute,
+    /// Validate every so many steps; 0 for only at the end.
+    pub validate_every: u64,
+    /// Tokens of a validation, at most.
+    pub validation_tokens: u64,
+    /// Print a sample every so many steps; 0 for only at the end.
+    pub sample_every: u64,
+    /// Save every so many steps; 0 for only at the end.
+    pub checkpoint_every: u64,
+    /// Checkpoints to keep besides the best.
+    pub keep: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            optimizer: Rule::Votes,
+            steps: 1000,
+            batch: 8,
+            seq_len: 128,
+            grad_accum: 1,
+            lr: 4e-3,
+            warmup: 50,
+            seed: 1,
+            votes: VoteBits::Eight,
+            kappa: 1.0,
+            flips: Flips::Step,
+            beta1: 0.9,
+            beta2: 0.98,
+            clip: 1.0,
+            weight_decay: 0.0,
+            rescale_every: 0,
+            poltergeist_z: 1.0,
+            recompute: Recompute::Auto,
+            validate_every: 100,
+            validation_tokens: 32768,
+            sample_every: 200,
+            checkpoint_every: 250,
+            keep: 3,
+        }
+    }
+}
+
+impl Config {
+    /// A named configuration, or a file.
+    ///
+    /// # Errors
+    /// No such name or file, TOML that does not parse, unknown keys, values out of range.
+    pub fn load(name: &str) -> Result<Self> {
+        if let Some((_, text)) = NAMED.iter().find(|(known, _)| *known == name) {
+            return Self::parse(text, name);
+        }
+        let path = Path::new(name);
+        if !path.exists() && path.extension().is_none_or(|e| e != "toml") {
+            let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();
+            let hint = match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "name one of them, or give the path of a .toml file".into(),
+            };
+            return Err(Error::bad_input("--config", format!("one of {} or a file", names.join(", ")), format!("{name:?}"), hint));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))?;
+        Self::parse(&text, name)
+    }
+
+    /// Parses TOML; `origin` is the file or name for errors.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| toml_error(&error, text, origin))?;
+        config.check(origin)?;
+        Ok(config)
+    }
+
+    /// The TOML of it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Checks the ranges of all values.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    pub fn check(&self, origin: &str) -> Result<()> {
+        let (m, t) = (&self.model, &self.train);
+        let check = |ok: bool, key: &str, expected: &str, found: &dyn std::fmt::Display| {
+            let hint = format!("change {key} in {origin}, or by its flag");
+            if ok { Ok(()) } else { Err(Error::bad_input(format!("{origin}: {key}"), expected, found, hint)) }
+        };
+        check((1..=16384).contains(&m.dim), "model.dim", "1 to 16384", &m.dim)?;
+        check((1..=1024).contains(&m.layers), "model.layers", "1 to 1024", &m.layers)?;
+        check(m.heads > 0 && m.dim.is_multiple_of(m.heads.max(1)), "model.heads", &format!("a divisor of dim = {}", m.dim), &m.heads)?;
+        check((1..=65536).contains(&m.context), "model.context", "1 to 65536", &m.context)?;
+        check(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
+        check((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
+        check((1..=m.context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {}", m.context), &t.seq_len)?;
+        check((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
+        check(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
+        check(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
+        check((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
+        check((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;
+        check(t.clip > 0.0, "train.clip", "above 0", &t.clip)?;
+        check((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
+        check(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
+        check(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
+        check(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
+    }
+}
+
+/// The candidate most like `name`, if one is near.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(name, c), c));
+    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`": names the nearest.
+fn toml_error(error: &toml::de::Error, text: &str, origin: &str) -> Error {
+    let message = error.message();
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let hint = match quoted.next() {
+        Some(unknown) if message.starts_with("unknown") => match nearest(unknown, quoted) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "remove it; the README lists all keys".into(),
+        },
+        _ => "correct the line; the README lists all keys".into(),
+    };
+    let (found, expected) = message.split_once(", expected ").unwrap_or((message, "a configuration in TOML"));
+    Error::bad_input(format!("{origin}, line {line}"), expected.trim_end(), found.trim_end(), hint)
+}
+
+/// serde by name, for types of crates without serde.
+macro_rules! by_name {
+    ($module:ident, $type:ty, $raw:ty, $name:expr, $parse:expr, $expected:expr) => {
+        mod $module {
+            use super::*;
+            pub fn serialize<S: serde::Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
+                $name(*value).serialize(s)
+            }
+            pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<$type, D::Error> {
+                let value = <$raw>::deserialize(d)?;
+                $parse(&value).ok_or_else(|| serde::de::Error::custom(format!("{value:?}, expected {}", $expected)))
+            }
+        }
+    };
+}
+const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
+by_name!(grid, GridId, String, GridId::name, |n: &str| GridId::from_name(n), GRIDS);
+by_name!(optional_grid, Option<GridId>, String, |g: Option<GridId>| g.map(GridId::name), |n: &str| GridId::from_name(n).map(Some), GRIDS);
+by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
+by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), "4 or 8");
+
+/// Bits of a vote as a number.
+pub fn bits_of(bits: VoteBits) -> i64 {
+    if bits == VoteBits::Four { 4 } else { 8 }
+}
+
+/// Votes of so many bits.
+pub fn votes_of(bits: i64) -> Option<VoteBits> {
+    match bits {
+        4 => Some(VoteBits::Four),
+        8 => Some(VoteBits::Eight),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! The transformer block: `x + attention(norm(x))`, then `x + mlp(norm(x))` (Vaswani et al. 2017, norms first as in GPT-2).
+
+use primal_device::grid::GridId;
+
+use super::parameters::{Init, Specs};
+use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::{AttentionShape, Backend};
+
+/// The parameters of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockIds {
+    norm1: Norm,
+    q: MatrixId,
+    k: MatrixId,
+    v: MatrixId,
+    o: MatrixId,
+    norm2: Norm,
+    fc1: MatrixId,
+    fc2: MatrixId,
+}
+
+/// A layer norm's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm {
+    /// Gain.
+    pub gamma: VectorId,
+    /// Bias.
+    pub beta: VectorId,
+}
+
+impl Norm {
+    /// Names `<name>.gamma` and `<name>.beta`, `[dim]`.
+    pub fn new(specs: &mut Specs, name: &str, dim: usize) -> Self {
+        Self {
+            gamma: specs.vector(format!("{name}.gamma"), &[dim], Init::Constant(1.0)),
+            beta: specs.vector(format!("{name}.beta"), &[dim], Init::Constant(0.0)),
+        }
+    }
+}
+
+impl BlockIds {
+    /// Names the parameters of a block of width `dim`. `residual` scales the start of the two layers that write to the residual stream.
+    pub fn new(specs: &mut Specs, name: &str, dim: usize, grid: Option<GridId>, sigma: f32, residual: f32) -> Self {
+        let mut matrix = |specs: &mut Specs, part: &str, shape, sigma| specs.matrix(format!("{name}.{part}"), shape, grid, sigma);
+        Self {
+            norm1: Norm::new(specs, &format!("{name}.norm1"), dim),
+            q: matrix(specs, "attention.q", [dim, dim], sigma),
+            k: matrix(specs, "attention.k", [dim, dim], sigma),
+            v: matrix(specs, "attention.v", [dim, dim], sigma),
+            o: matrix(specs, "attention.o", [dim, dim], sigma * residual),
+            norm2: Norm::new(specs, &format!("{name}.norm2"), dim),
+            fc1: matrix(specs, "mlp.fc1", [4 * dim, dim], sigma),
+            fc2: matrix(specs, "mlp.fc2", [dim, 4 * dim], sigma * residual),
+        }
+    }
+}
+
+/// What a block's forward pass keeps for its backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockActivations {
+    norm1: NormActivations,
+    q: Span<f32>,
+    k: Span<f32>,
+    v: Span<f32>,
+    attended: Span<f32>,
+    lse: Span<f32>,
+    middle: Span<f32>,
+    norm2: NormActivations,
+    hidden: Span<f32>,
+    activated: Span<f32>,
+}
+
+/// A layer norm's output, and its rows' mean and reciprocal deviation.
+#[derive(Clone, Copy, Debug)]
+pub struct NormActivations {
+    /// `[tokens, dim]`.
+    pub y: Span<f32>,
+    /// `[tokens]`.
+    pub mean: Span<f32>,
+    /// `[tokens]`.
+    pub rstd: Span<f32>,
+}
+
+impl NormActivations {
+    /// Reserves it.
+    pub fn plan(plan: &mut Plan, name: &str, tokens: usize, dim: usize) -> Self {
+        Self {
+            y: plan.span(Kind::Activation, format!("{name}.y"), tokens * dim),
+            mean: plan.span(Kind::Activation, format!("{name}.mean"), tokens),
+            rstd: plan.span(Kind::Activation, format!("{name}.rstd"), tokens),
+        }
+    }
+}
+
+impl BlockActivations {
+    /// Reserves the activations of one block.
+    pub fn plan(plan: &mut Plan, name: &str, shape: AttentionShape) -> Self {
+        let (tokens, dim) = (shape.tokens(), shape.dim());
+        let mut span = |part: &str, len| plan.span(Kind::Activation, format!("{name}.{part}"), len);
+        let [q, k, v, attended, middle] = ["q", "k", "v", "attended", "middle"].map(|part| span(part, tokens * dim));
+        let lse = span("lse", tokens * shape.heads);
+        let [hidden, activated] = ["hidden", "activated"].map(|part| span(part, 4 * tokens * dim));
+        Self {
+            norm1: NormActivations::plan(plan, &format!("{name}.norm1"), tokens, dim),
+            q,
+            k,
+            v,
+            attended,
+            lse,
+            middle,
+            norm2: NormActivations::plan(plan, &format!("{name}.norm2"), tokens, dim),
+            hidden,
+            activated,
+        }
+    }
+}
+
+/// Gradients that live only inside one block's backward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockGradients {
+    narrow: Span<f32>,
+    wide: Span<f32>,
+}
+
+impl BlockGradients {
+    /// Reserves them.
+    pub fn plan(plan: &mut Plan, shape: AttentionShape) -> Self {
+        let len = shape.tokens() * shape.dim();
+        Self { narrow: plan.span(Kind::Activation, "gradient.narrow", len), wide: plan.span(Kind::Activation, "gradient.wide", 4 * len) }
+    }
+}
+
+/// A block over its activations.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Its parameters.
+    pub ids: BlockIds,
+    /// Where its forward pass keeps what the backward pass needs.
+    pub kept: BlockActivations,
+    /// Sequences, tokens, heads.
+    pub shape: AttentionShape,
+}
+
+impl Block {
+    /// `y = block(x)`; both `[tokens, dim]`.
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>) {
+        let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
+        b.layer_norm(a.norm1.y, a.norm1.mean, a.norm1.rstd, x, p.vector(ids.norm1.gamma), p.vector(ids.norm1.beta), dim);
+        b.linear(a.q, a.norm1.y, p.weight(ids.q), rows);
+        b.linear(a.k, a.norm1.y, p.weight(ids.k), rows);
+        b.linear(a.v, a.norm1.y, p.weight(ids.v), rows);
+        b.attention(a.attended, a.lse, a.q, a.k, a.v, self.shape);
+        b.linear(a.middle, a.attended, p.weight(ids.o), rows);
+        b.add(a.middle, a.middle, x);
+        b.layer_norm(a.norm2.y, a.norm2.mean, a.norm2.rstd, a.middle, p.vector(ids.norm2.gamma), p.vector(ids.norm2.beta), dim);
+        b.linear(a.hidden, a.norm2.y, p.weight(ids.fc1), rows);
+        b.gelu(a.activated, a.hidden);
+        b.linear(y, a.activated, p.weight(ids.fc2), rows);
+        b.add(y, y, a.middle);
+    }
+
+    /// Turns `d` from the gradient of the block's output into that of its input `x`.
+    pub fn backward<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, d: Span<f32>, x: Span<f32>, g: &BlockGradients) {
+        let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
+        sink.matrix(b, ids.fc2, d, a.activated, rows, Part::WHOLE);
+        b.linear_backward_input(g.wide, d, p.weight(ids.fc2), rows, false);
+        b.gelu_backward(g.wide, g.wide, a.hidden);
+        sink.matrix(b, ids.fc1, g.wide, a.norm2.y, rows, Part::WHOLE);
+        b.linear_backward_input(g.narrow, g.wide, p.weight(ids.fc1), rows, false);
+        norm_backward(b, p, sink, &ids.norm2, &a.norm2, d, g.narrow, a.middle, dim);
+
+        sink.matrix(b, ids.o, d, a.attended, rows, Part::WHOLE);
+        b.linear_backward_input(g.narrow, d, p.weight(ids.o), rows, false);
+        let len = rows * dim;
+        let [dq, dk, dv] = [0, 1, 2].map(|i| g.wide.slice(i * len, len));
+        b.attention_backward(dq, dk, dv, g.narrow, a.attended, a.lse, a.q, a.k, a.v, self.shape);
+        for (id, d_projection, accumulate) in [(ids.q, dq, false), (ids.k, dk, true), (ids.v, dv, true)] {
+            sink.matrix(b, id, d_projection, a.norm1.y, rows, Part::WHOLE);
+            b.linear_backward_input(g.narrow, d_projection, p.weight(id), rows, accumulate);
+        }
+        norm_backward(b, p, sink, &ids.norm1, &a.norm1, d, g.narrow, x, dim);
+    }
+}
+
+/// Adds the gradient of a layer norm's input to `dx`, and its parameters' to the sink.
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn norm_backward<B: Backend>(
+    b: &mut B,
+    p: &Parameters,
+    sink: &impl GradientSink<B>,
+    ids: &Norm,
+    kept: &NormActivations,
+    dx: Span<f32>,
+    dy: Span<f32>,
+    x: Span<f32>,
+    dim: usize,
+) {
+    b.layer_norm_backward(dx, sink.vector(ids.gamma), sink.vector(ids.beta), dy, x, kept.mean, kept.rstd, p.vector(ids.gamma), dim);
+}

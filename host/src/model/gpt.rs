@@ -1,0 +1,198 @@
+//! A GPT-2-like decoder: token and position embedding, blocks, a final norm, a head; every linear layer on the grid.
+
+use primal_device::grid::GridId;
+
+use super::block::{Block, BlockActivations, BlockGradients, BlockIds, Norm, NormActivations, norm_backward};
+use super::parameters::{Init, Specs};
+use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::{AttentionShape, Backend};
+use crate::config::ModelConfig;
+
+/// Logits held at a time, at most: 8 Mi values, 32 MiB.
+const LOGITS: usize = 8 << 20;
+/// Rows of logits held at a time, at most.
+const LOGIT_ROWS: usize = 1024;
+
+/// The parameters of the model.
+#[derive(Clone, Debug)]
+pub struct GptIds {
+    /// Token embedding, `[vocab, dim]`.
+    pub tokens: VectorId,
+    /// Position embedding, `[context, dim]`.
+    pub positions: VectorId,
+    /// The blocks.
+    pub blocks: Vec<BlockIds>,
+    /// The final norm.
+    pub norm: Norm,
+    /// `[vocab, dim]`.
+    pub head: MatrixId,
+}
+
+impl GptIds {
+    /// Names all parameters; `float` asks for the float twin.
+    pub fn new(config: &ModelConfig, float: bool) -> (Self, Specs) {
+        let mut specs = Specs::default();
+        let (dim, vocab) = (config.dim, config.tokenizer.vocab_size());
+        let sigma = 0.55 / (dim as f32).sqrt();
+        let residual = 1.0 / (2.0 * config.layers as f32).sqrt();
+        let on = |grid: GridId| (!float).then_some(grid);
+        let tokens = specs.vector("embedding.tokens".into(), &[vocab, dim], Init::Normal(0.02));
+        let positions = specs.vector("embedding.positions".into(), &[config.context, dim], Init::Normal(0.02));
+        let blocks = (0..config.layers).map(|i| {
+            let last = i + 1 == config.layers;
+            let grid = if last { config.last_grid() } else { config.grid };
+            BlockIds::new(&mut specs, &format!("blocks.{i}"), dim, on(grid), sigma, residual)
+        });
+        let blocks = blocks.collect();
+        let norm = Norm::new(&mut specs, "norm", dim);
+        let head = specs.matrix("head".into(), [vocab, dim], on(config.grid), sigma);
+        (Self { tokens, positions, blocks, norm, head }, specs)
+    }
+}
+
+/// The model over its activations, for a batch of `[batch, seq]` tokens.
+#[derive(Clone, Debug)]
+pub struct Gpt {
+    /// Its parameters.
+    pub ids: GptIds,
+    blocks: Vec<Block>,
+    recompute: bool,
+    shape: AttentionShape,
+    vocab: usize,
+    /// Token ids, `[batch · seq]`.
+    pub inputs: Span<u32>,
+    /// The token that follows each, or `u32::MAX` where none counts.
+    pub targets: Span<u32>,
+    /// Each token's loss in nats.
+    pub losses: Span<f32>,
+    streams: Vec<Span<f32>>,
+    normed: NormActivations,
+    logits: Span<f32>,
+    backward: Option<Backward>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Backward {
+    stream: Span<f32>,
+    normed: Span<f32>,
+    block: BlockGradients,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward and backward; each block keeps its activations.
+    Train,
+    /// Forward and backward; a block's forward pass is run again in the backward pass (Chen et al. 2016).
+    TrainRecomputing,
+    /// Forward only.
+    Evaluate,
+}
+
+impl Gpt {
+    /// Reserves activations for `[batch, seq]` tokens.
+    pub fn plan(ids: GptIds, config: &ModelConfig, batch: usize, seq: usize, purpose: Purpose, plan: &mut Plan) -> Self {
+        let shape = AttentionShape { batch, seq, heads: config.heads, head_dim: config.dim / config.heads };
+        let (tokens, dim, vocab) = (shape.tokens(), config.dim, config.tokenizer.vocab_size());
+        let inputs = plan.span(Kind::Io, "inputs", tokens);
+        let targets = plan.span(Kind::Io, "targets", tokens);
+        let losses = plan.span(Kind::Activation, "losses", tokens);
+        let keep_all = purpose == Purpose::Train;
+        let mut kept: Vec<BlockActivations> = Vec::new();
+        let blocks: Vec<Block> = (0..config.layers)
+            .map(|i| {
+                if keep_all || i == 0 {
+                    let name = if keep_all { format!("blocks.{i}") } else { "block".into() };
+                    kept.push(BlockActivations::plan(plan, &name, shape));
+                }
+                Block { ids: ids.blocks[i], kept: kept[if keep_all { i } else { 0 }], shape }
+            })
+            .collect();
+        // Evaluation alternates between two streams; training keeps the input of every block.
+        let streams = if purpose == Purpose::Evaluate { 2.min(config.layers + 1) } else { config.layers + 1 };
+        let streams = (0..streams).map(|i| plan.span(Kind::Activation, format!("stream.{i}"), tokens * dim)).collect();
+        let normed = NormActivations::plan(plan, "norm", tokens, dim);
+        let logits = plan.span(Kind::Activation, "logits", logit_rows(tokens, vocab) * vocab);
+        let backward = (purpose != Purpose::Evaluate).then(|| Backward {
+            stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
+            normed: plan.span(Kind::Activation, "gradient.normed", tokens * dim),
+            block: BlockGradients::plan(plan, shape),
+        });
+        let recompute = purpose == Purpose::TrainRecomputing;
+        Self { ids, blocks, recompute, shape, vocab, inputs, targets, losses, streams, normed, logits, backward }
+    }
+
+    /// Tokens of a batch.
+    pub fn tokens(&self) -> usize {
+        self.shape.tokens()
+    }
+
+    fn stream(&self, layer: usize) -> Span<f32> {
+        self.streams[layer % self.streams.len()]
+    }
+
+    fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
+        let dim = self.shape.dim();
+        b.embedding(self.stream(0), p.vector(self.ids.tokens), p.vector(self.ids.positions), self.inputs, self.shape.seq, dim);
+        for (i, block) in self.blocks.iter().enumerate() {
+            block.forward(b, p, self.stream(i + 1), self.stream(i));
+        }
+        let norm = &self.ids.norm;
+        let (kept, last) = (&self.normed, self.stream(self.blocks.len()));
+        b.layer_norm(kept.y, kept.mean, kept.rstd, last, p.vector(norm.gamma), p.vector(norm.beta), dim);
+    }
+
+    /// The loss of a chunk of rows; its logits become their gradient.
+    fn chunk_loss<B: Backend>(&self, b: &mut B, p: &Parameters, start: usize, rows: usize, gradient_scale: f32) -> (Span<f32>, Span<f32>) {
+        let dim = self.shape.dim();
+        let x = self.normed.y.slice(start * dim, rows * dim);
+        let logits = self.logits.slice(0, rows * self.vocab);
+        b.linear(logits, x, p.weight(self.ids.head), rows);
+        b.cross_entropy(logits, self.losses.slice(start, rows), self.targets.slice(start, rows), self.vocab, gradient_scale);
+        (x, logits)
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (tokens, rows) = (self.tokens(), logit_rows(self.tokens(), self.vocab));
+        (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
+    }
+
+    /// Losses of the batch in [`Gpt::inputs`] and [`Gpt::targets`].
+    pub fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
+        self.forward(b, p);
+        for (start, rows) in self.chunks() {
+            self.chunk_loss(b, p, start, rows, 1.0);
+        }
+    }
+
+    /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
+    ///
+    /// # Panics
+    /// If the plan was made for evaluation.
+    pub fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
+        let g = self.backward.as_ref().expect("a plan for training");
+        let (dim, tokens) = (self.shape.dim(), self.tokens());
+        self.forward(b, p);
+        for (start, rows) in self.chunks() {
+            let (x, d_logits) = self.chunk_loss(b, p, start, rows, gradient_scale);
+            sink.matrix(b, self.ids.head, d_logits, x, rows, Part { first: start == 0, last: start + rows == tokens });
+            b.linear_backward_input(g.normed.slice(start * dim, rows * dim), d_logits, p.weight(self.ids.head), rows, false);
+        }
+        b.zero(g.stream);
+        norm_backward(b, p, sink, &self.ids.norm, &self.normed, g.stream, g.normed, self.stream(self.blocks.len()), dim);
+        for (i, block) in self.blocks.iter().enumerate().rev() {
+            // The last block's activations are still there.
+            if self.recompute && i + 1 < self.blocks.len() {
+                block.forward(b, p, self.stream(i + 1), self.stream(i));
+            }
+            block.backward(b, p, sink, g.stream, self.stream(i), &g.block);
+        }
+        let (d_tokens, d_positions) = (sink.vector(self.ids.tokens), sink.vector(self.ids.positions));
+        b.embedding_backward(d_tokens, d_positions, g.stream, self.inputs, self.shape.seq, dim);
+    }
+}
+
+fn logit_rows(tokens: usize, vocab: usize) -> usize {
+    (LOGITS / vocab).clamp(1, LOGIT_ROWS).min(tokens)
+}

@@ -1,0 +1,35 @@
+//! Models: parameters, blocks, and their explicit forward and backward passes over a back end.
+
+pub mod block;
+pub mod gpt;
+pub mod parameters;
+
+pub use block::{Block, BlockIds};
+pub use gpt::{Gpt, GptIds};
+pub use parameters::{MatrixId, Parameters, VectorId};
+
+use crate::arena::Span;
+use crate::backend::Backend;
+
+/// Where a backward pass leaves the gradients of parameters; an optimizer.
+pub trait GradientSink<B: Backend> {
+    /// The gradient buffer of a float tensor; ops add to it.
+    fn vector(&self, id: VectorId) -> Span<f32>;
+
+    /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
+    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part);
+}
+
+/// Which part of a matrix gradient this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first part: what was there is overwritten.
+    pub first: bool,
+    /// The last part: the gradient is complete.
+    pub last: bool,
+}
+
+impl Part {
+    /// The gradient in one piece.
+    pub const WHOLE: Self = Self { first: true, last: true };
+}

@@ -1,0 +1,194 @@
+//! The parameters of a model: named matrices (on the grid or float) and float vectors.
+
+use primal_device::grid::{self, GridId};
+use primal_device::philox::{Stream, uniform};
+
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::{Backend, GridWeight, Storage, Weight};
+
+/// Index of a matrix in [`Parameters::matrices`]; also its number in the random streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixId(pub usize);
+
+/// Index of a float tensor in [`Parameters::vectors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorId(pub usize);
+
+/// A linear layer's weight before it has memory.
+#[derive(Clone, Debug)]
+pub struct MatrixSpec {
+    /// e.g. `blocks.0.attention.q`.
+    pub name: String,
+    /// Rows.
+    pub out_features: usize,
+    /// Columns.
+    pub in_features: usize,
+    /// Its grid; `None` for a float weight.
+    pub grid: Option<GridId>,
+    /// Standard deviation at the start.
+    pub sigma: f32,
+}
+
+impl MatrixSpec {
+    /// A row scale at the start: the largest level is 2.8 σ on every grid.
+    pub fn initial_scale(&self) -> f32 {
+        2.8 * self.sigma / self.grid.map_or(1.0, |grid| grid.grid().largest())
+    }
+
+    /// Weights in it.
+    pub fn weights(&self) -> usize {
+        self.out_features * self.in_features
+    }
+}
+
+/// How a float tensor starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Init {
+    /// Normal with this standard deviation.
+    Normal(f32),
+    /// All the same.
+    Constant(f32),
+}
+
+/// A float tensor before it has memory.
+#[derive(Clone, Debug)]
+pub struct VectorSpec {
+    /// e.g. `embedding.tokens`.
+    pub name: String,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// Start values.
+    pub init: Init,
+}
+
+/// All parameters of a model, in the order in which the model names them.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    /// Linear layers.
+    pub matrices: Vec<MatrixSpec>,
+    /// Float tensors.
+    pub vectors: Vec<VectorSpec>,
+}
+
+impl Specs {
+    /// Adds a matrix.
+    pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<GridId>, sigma: f32) -> MatrixId {
+        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, sigma });
+        MatrixId(self.matrices.len() - 1)
+    }
+
+    /// Adds a float tensor.
+    pub fn vector(&mut self, name: String, shape: &[usize], init: Init) -> VectorId {
+        self.vectors.push(VectorSpec { name, shape: shape.to_vec(), init });
+        VectorId(self.vectors.len() - 1)
+    }
+
+    /// Weights in all matrices.
+    pub fn matrix_weights(&self) -> usize {
+        self.matrices.iter().map(MatrixSpec::weights).sum()
+    }
+}
+
+/// Specs with memory.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// What they are.
+    pub specs: Specs,
+    /// By [`MatrixId`].
+    pub matrices: Vec<Weight>,
+    /// By [`VectorId`].
+    pub vectors: Vec<Span<f32>>,
+}
+
+impl Parameters {
+    /// Reserves memory for all parameters.
+    pub fn plan(specs: Specs, plan: &mut Plan) -> Self {
+        let matrices = specs.matrices.iter().map(|spec| {
+            let storage = match spec.grid {
+                Some(grid) => Storage::Grid(GridWeight {
+                    grid,
+                    codes: plan.span(Kind::Parameter, format!("{}.codes", spec.name), spec.out_features * grid::row_bytes(spec.in_features)),
+                    scale: plan.span(Kind::Parameter, format!("{}.scale", spec.name), spec.out_features),
+                }),
+                None => Storage::Float(plan.span(Kind::Parameter, format!("{}.weight", spec.name), spec.weights())),
+            };
+            Weight { out_features: spec.out_features, in_features: spec.in_features, storage }
+        });
+        let matrices = matrices.collect();
+        let vectors = specs.vectors.iter().map(|spec| plan.span(Kind::Parameter, &spec.name, spec.shape.iter().product())).collect();
+        Self { specs, matrices, vectors }
+    }
+
+    /// A linear layer's weight.
+    pub fn weight(&self, id: MatrixId) -> &Weight {
+        &self.matrices[id.0]
+    }
+
+    /// A float tensor.
+    pub fn vector(&self, id: VectorId) -> Span<f32> {
+        self.vectors[id.0]
+    }
+
+    /// Fills all parameters with their start values. `shadow` receives each matrix's float start values (`[out, in]`), a row at a time.
+    pub fn initialise<B: Backend>(&self, backend: &mut B, seed: u64, mut shadow: impl FnMut(&mut B, MatrixId, usize, &[f32])) {
+        for (index, (spec, weight)) in self.specs.matrices.iter().zip(&self.matrices).enumerate() {
+            let mut normal = Normal::new(seed, index as u32);
+            let mut row = vec![0.0f32; spec.in_features];
+            let mut codes = vec![grid::ZERO; grid::padded(spec.in_features)];
+            let mut packed = vec![0u8; weight.row_bytes()];
+            let scale = spec.initial_scale();
+            for i in 0..spec.out_features {
+                row.iter_mut().for_each(|w| *w = spec.sigma * normal.draw());
+                match &weight.storage {
+                    Storage::Grid(target) => {
+                        let levels = target.grid.grid();
+                        for (code, w) in codes.iter_mut().zip(&row) {
+                            *code = levels.nearest(w / scale);
+                        }
+                        grid::pack_row(&codes, &mut packed);
+                        backend.upload(target.codes.slice(i * packed.len(), packed.len()), &packed);
+                    }
+                    Storage::Float(values) => backend.upload(values.slice(i * row.len(), row.len()), &row),
+                }
+                shadow(backend, MatrixId(index), i, &row);
+            }
+            if let Storage::Grid(target) = &weight.storage {
+                backend.upload(target.scale, &vec![scale; spec.out_features]);
+            }
+        }
+        for (index, (spec, &span)) in self.specs.vectors.iter().zip(&self.vectors).enumerate() {
+            let mut normal = Normal::new(seed, u32::MAX - index as u32);
+            let values: Vec<f32> = match spec.init {
+                Init::Normal(sigma) => (0..span.len()).map(|_| sigma * normal.draw()).collect(),
+                Init::Constant(value) => vec![value; span.len()],
+            };
+            backend.upload(span, &values);
+        }
+    }
+}
+
+/// Standard normal numbers by Box and Muller (1958) from a Philox stream of their own (`step` is `u64::MAX`).
+struct Normal {
+    stream: Stream,
+    next: u32,
+    ready: [f32; 4],
+}
+
+impl Normal {
+    fn new(seed: u64, tensor: u32) -> Self {
+        Self { stream: Stream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
+    }
+
+    fn draw(&mut self) -> f32 {
+        if self.next.is_multiple_of(4) {
+            let words = self.stream.words(self.next / 4).map(uniform);
+            for (pair, out) in words.chunks_exact(2).zip(self.ready.chunks_exact_mut(2)) {
+                let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
+                let (sin, cos) = (std::f32::consts::TAU * pair[1]).sin_cos();
+                out.copy_from_slice(&[radius * cos, radius * sin]);
+            }
+        }
+        self.next += 1;
+        self.ready[(self.next - 1) as usize % 4]
+    }
+}
