@@ -1,0 +1,448 @@
+//! The corpus: all texts of a run as one stream of tokens per split, read through windows.
+//!
+//! The texts of a split are joined in order, so that small files are learnt from as well and every token is equally likely to be seen.
+//! Nothing here has state: what a step trains on is a function of (seed, step, micro-batch, row), so a run resumes without a cursor.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::source::{self, Bytes, Source, Split};
+use super::token_cache::TokenFile;
+use super::{Tokenizer, stories};
+use crate::{Error, Result};
+
+/// How to open a corpus.
+#[derive(Debug, Clone)]
+pub struct CorpusOptions {
+    /// Size in bytes of the embedded stories, where they are a source.
+    pub stories_bytes: usize,
+    /// Seed of the embedded stories; independent of the run's seed, so that all runs validate on the same text.
+    pub stories_seed: u64,
+    /// Whether the second half of the last 5 % is the test split instead of more validation.
+    pub hold_out_test: bool,
+    /// Where GPT-2 tokens of files are cached; without it they are computed each time and kept in memory.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for CorpusOptions {
+    fn default() -> Self {
+        Self {
+            stories_bytes: 8_000_000,
+            stories_seed: 1,
+            hold_out_test: false,
+            cache: None,
+        }
+    }
+}
+
+/// Tokens of one text.
+enum Tokens {
+    Bytes(Bytes),
+    Gpt2(TokenFile),
+}
+
+struct Text {
+    name: String,
+    byte_len: u64,
+    tokens: Tokens,
+    cuts: [u64; 2],
+    count: u64,
+}
+
+impl Text {
+    /// Tokens `from..from + out.len()`, which must exist.
+    fn read(&self, from: u64, out: &mut [u32]) {
+        match &self.tokens {
+            Tokens::Bytes(bytes) => {
+                let bytes = &bytes[from as usize..][..out.len()];
+                for (token, &byte) in out.iter_mut().zip(bytes) {
+                    *token = u32::from(byte);
+                }
+            }
+            Tokens::Gpt2(file) => {
+                for (token, index) in out.iter_mut().zip(from..) {
+                    *token = file.get(index);
+                }
+            }
+        }
+    }
+}
+
+/// The part of one text that belongs to a split, and where that part starts in the split's stream.
+struct Span {
+    text: usize,
+    first: u64,
+    start: u64,
+}
+
+/// One split of all texts, as a stream.
+#[derive(Default)]
+struct Stream {
+    spans: Vec<Span>,
+    len: u64,
+}
+
+/// All texts of a run, tokenised and split.
+pub struct Corpus {
+    texts: Vec<Text>,
+    tokenizer: Tokenizer,
+    streams: [Stream; 4],
+    fingerprint: u64,
+}
+
+/// A stretch of a split for evaluation: `len` inputs from `start`, and the token after each as its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The split that is read.
+    pub split: Split,
+    /// Position of the first input in the split's stream.
+    pub start: u64,
+    /// Number of inputs, and of targets.
+    pub len: usize,
+}
+
+/// Iterator over the windows of a split; see [`Corpus::windows`].
+#[derive(Debug, Clone)]
+pub struct Windows {
+    split: Split,
+    seq_len: usize,
+    next: u64,
+    targets: u64,
+}
+
+impl Iterator for Windows {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        let len = (self.seq_len as u64).min(self.targets.saturating_sub(self.next)) as usize;
+        if len == 0 {
+            return None;
+        }
+        let window = Window {
+            split: self.split,
+            start: self.next,
+            len,
+        };
+        self.next += len as u64;
+        Some(window)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.targets.saturating_sub(self.next);
+        let windows = left.div_ceil(self.seq_len.max(1) as u64) as usize;
+        (windows, Some(windows))
+    }
+}
+
+impl ExactSizeIterator for Windows {}
+
+impl Corpus {
+    /// Opens files, folders and `stories`, checks them, and tokenises them where the tokenizer is not bytes.
+    ///
+    /// # Errors
+    /// Bad input for paths that are missing or hold no UTF-8 text, and errors of the token cache.
+    pub fn open(
+        sources: &[String],
+        tokenizer: Tokenizer,
+        options: &CorpusOptions,
+    ) -> Result<Self> {
+        let texts = source::open(sources, || {
+            stories(options.stories_seed, options.stories_bytes)
+        })?;
+        Self::from_sources(texts, tokenizer, options)
+    }
+
+    /// A corpus of texts that are open already.
+    ///
+    /// # Errors
+    /// Errors of the token cache.
+    pub fn from_sources(
+        sources: Vec<Source>,
+        tokenizer: Tokenizer,
+        options: &CorpusOptions,
+    ) -> Result<Self> {
+        let mut fingerprint = Xxh3::new();
+        fingerprint.update(tokenizer.name().as_bytes());
+        let mut texts = Vec::with_capacity(sources.len());
+        for source in sources {
+            let byte_len = source.byte_len();
+            fingerprint.update(&byte_len.to_le_bytes());
+            fingerprint.update(&source.hash.to_le_bytes());
+            let text = match tokenizer {
+                Tokenizer::Bytes => Text {
+                    cuts: source.cuts,
+                    count: byte_len,
+                    tokens: Tokens::Bytes(source.bytes),
+                    byte_len,
+                    name: source.name,
+                },
+                Tokenizer::Gpt2 => {
+                    let file = TokenFile::open(&source, options.cache.as_deref())?;
+                    Text {
+                        cuts: file.cuts,
+                        count: file.count,
+                        tokens: Tokens::Gpt2(file),
+                        byte_len,
+                        name: source.name,
+                    }
+                }
+            };
+            texts.push(text);
+        }
+        let streams = [Split::Train, Split::Validation, Split::Test, Split::All].map(|split| {
+            let mut stream = Stream::default();
+            for (index, text) in texts.iter().enumerate() {
+                let range = split.range(text.cuts, text.count, options.hold_out_test);
+                if !range.is_empty() {
+                    stream.spans.push(Span {
+                        text: index,
+                        first: range.start,
+                        start: stream.len,
+                    });
+                    stream.len += range.end - range.start;
+                }
+            }
+            stream
+        });
+        Ok(Self {
+            texts,
+            tokenizer,
+            streams,
+            fingerprint: fingerprint.digest(),
+        })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> Tokenizer {
+        self.tokenizer
+    }
+
+    /// Number of tokens in a split.
+    pub fn tokens(&self, split: Split) -> u64 {
+        self.stream(split).len
+    }
+
+    /// A hash of tokenizer and contents, in order: the same for the same data wherever it lies. Kept in checkpoints, so that resuming on
+    /// other data is noticed.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// One line for the user.
+    pub fn describe(&self) -> String {
+        let bytes: u64 = self.texts.iter().map(|text| text.byte_len).sum();
+        let what = match self.texts.as_slice() {
+            [text] => text.name.clone(),
+            texts => format!("{} files", texts.len()),
+        };
+        let mut line = format!(
+            "{what}: {} bytes, {} tokens ({}): {} for training, {} for validation",
+            grouped(bytes),
+            grouped(self.tokens(Split::All)),
+            self.tokenizer.name(),
+            grouped(self.tokens(Split::Train)),
+            grouped(self.tokens(Split::Validation)),
+        );
+        if self.tokens(Split::Test) > 0 {
+            line += &format!(", {} for test", grouped(self.tokens(Split::Test)));
+        }
+        line
+    }
+
+    /// Checks that there is enough text to train on: `batch` rows of `seq_len` tokens, and something to validate on.
+    ///
+    /// # Errors
+    /// Bad input, with the number of tokens that were found.
+    pub fn require(&self, batch: usize, seq_len: usize) -> Result<()> {
+        let needed = (batch as u64).saturating_mul(seq_len as u64).saturating_add(1);
+        let found = self.tokens(Split::Train);
+        if found < needed {
+            return Err(Error::bad_input(
+                self.subject(),
+                format!("at least {needed} training tokens: one batch of {batch} x {seq_len} and the token after it"),
+                format!("{found} (95 % of the data)"),
+                "pass more text to --data, or lower --batch or --seq-len",
+            ));
+        }
+        self.require_split(Split::Validation)
+    }
+
+    /// Checks that a split can be evaluated: at least one input and its target.
+    ///
+    /// # Errors
+    /// Bad input, with the number of tokens that were found.
+    pub fn require_split(&self, split: Split) -> Result<()> {
+        let found = self.tokens(split);
+        if found < 2 {
+            return Err(Error::bad_input(
+                self.subject(),
+                format!("at least 2 tokens in the {} split", split.name()),
+                found,
+                "pass more text to --data, or evaluate with --split all",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fills a micro-batch with random windows of the training split, each equally likely.
+    ///
+    /// `inputs` and `targets` are `[batch, seq_len]`, row-major; targets are the inputs moved on by one token. The windows depend on
+    /// (seed, step, micro_batch, row) and the data alone. Nothing is allocated. [`Corpus::require`] says beforehand whether there is
+    /// enough data.
+    ///
+    /// # Panics
+    /// When the slices are not `batch * seq_len` long or the training split has no window of that length.
+    #[allow(clippy::too_many_arguments)]
+    pub fn sample(
+        &self,
+        seed: u64,
+        step: u64,
+        micro_batch: u32,
+        batch: usize,
+        seq_len: usize,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    ) {
+        assert_eq!(inputs.len(), batch * seq_len, "inputs");
+        assert_eq!(targets.len(), batch * seq_len, "targets");
+        let rows = inputs
+            .chunks_exact_mut(seq_len)
+            .zip(targets.chunks_exact_mut(seq_len));
+        for (row, (inputs, targets)) in rows.enumerate() {
+            let start = self.sample_start(seed, step, micro_batch, row as u32, seq_len);
+            self.fill(Split::Train, start, inputs, targets);
+        }
+    }
+
+    /// Where a row's window starts in the training stream.
+    fn sample_start(
+        &self,
+        seed: u64,
+        step: u64,
+        micro_batch: u32,
+        row: u32,
+        seq_len: usize,
+    ) -> u64 {
+        let starts = self.tokens(Split::Train).saturating_sub(seq_len as u64);
+        assert!(starts > 0, "fewer training tokens than one window");
+        let mut key = [0; 24];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&step.to_le_bytes());
+        key[16..20].copy_from_slice(&micro_batch.to_le_bytes());
+        key[20..].copy_from_slice(&row.to_le_bytes());
+        // The high half of a product maps 64 random bits to 0..starts with a bias below starts / 2^64.
+        ((u128::from(xxh3_64(&key)) * u128::from(starts)) >> 64) as u64
+    }
+
+    /// The windows of `seq_len` tokens that together have every token of the split but the first as a target once; the last may be shorter.
+    pub fn windows(&self, split: Split, seq_len: usize) -> Windows {
+        Windows {
+            split,
+            seq_len,
+            next: 0,
+            targets: self.tokens(split).saturating_sub(1),
+        }
+    }
+
+    /// Reads a window: the first `window.len` of `inputs` and `targets`; what follows is left alone.
+    ///
+    /// # Panics
+    /// When a slice is shorter than the window.
+    pub fn read_window(&self, window: Window, inputs: &mut [u32], targets: &mut [u32]) {
+        let len = window.len;
+        self.fill(
+            window.split,
+            window.start,
+            &mut inputs[..len],
+            &mut targets[..len],
+        );
+    }
+
+    /// Bytes of text that the targets of a window stand for.
+    pub fn window_bytes(&self, window: Window) -> u64 {
+        self.target_bytes(window.split, window.start + 1..window.start + 1 + window.len as u64)
+    }
+
+    /// Bytes of text that all targets of a split stand for: what nats are divided by for bits per byte.
+    pub fn bytes_in(&self, split: Split) -> u64 {
+        self.target_bytes(split, 1..self.tokens(split).max(1))
+    }
+
+    fn target_bytes(&self, split: Split, range: Range<u64>) -> u64 {
+        if self.tokenizer == Tokenizer::Bytes {
+            return range.end - range.start;
+        }
+        let mut tokens = [0; 256];
+        let mut sum = 0;
+        let mut at = range.start;
+        while at < range.end {
+            let len = (range.end - at).min(tokens.len() as u64) as usize;
+            self.read(split, at, &mut tokens[..len]);
+            let lengths = tokens[..len].iter().map(|&token| self.tokenizer.bytes_of(token) as u64);
+            sum += lengths.sum::<u64>();
+            at += len as u64;
+        }
+        sum
+    }
+
+    fn stream(&self, split: Split) -> &Stream {
+        &self.streams[match split {
+            Split::Train => 0,
+            Split::Validation => 1,
+            Split::Test => 2,
+            Split::All => 3,
+        }]
+    }
+
+    fn fill(&self, split: Split, start: u64, inputs: &mut [u32], targets: &mut [u32]) {
+        let Some(last) = targets.len().checked_sub(1) else {
+            return;
+        };
+        self.read(split, start, inputs);
+        targets[..last].copy_from_slice(&inputs[1..]);
+        self.read(split, start + inputs.len() as u64, &mut targets[last..]);
+    }
+
+    /// Tokens from `start` of a split's stream, across texts.
+    fn read(&self, split: Split, start: u64, mut out: &mut [u32]) {
+        let stream = self.stream(split);
+        let mut at = start;
+        let mut index = stream.spans.partition_point(|span| span.start <= start) - 1;
+        while !out.is_empty() {
+            let span = &stream.spans[index];
+            let end = stream.spans.get(index + 1).map_or(stream.len, |next| next.start);
+            let len = (end - at).min(out.len() as u64) as usize;
+            let (now, rest) = out.split_at_mut(len);
+            self.texts[span.text].read(span.first + (at - span.start), now);
+            out = rest;
+            at += len as u64;
+            index += 1;
+        }
+    }
+
+    fn subject(&self) -> String {
+        match self.texts.as_slice() {
+            [text] => format!("--data {}", text.name),
+            texts => format!("--data ({} files)", texts.len()),
+        }
+    }
+}
+
+/// A number with commas between groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

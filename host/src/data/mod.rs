@@ -1,0 +1,20 @@
+//! Text in, tokens out: sources, splits, tokenizers and the windows that training and evaluation read.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `stories.rs`     | the embedded default source: an endless, seeded grammar of simple English stories |
+//! | `source.rs`      | `--data`: files and folders, memory-mapped, checked, cut into training, validation and test |
+//! | `tokenizer.rs`   | bytes and GPT-2 byte pairs, encode, decode, streaming decode |
+//! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
+//! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
+
+mod batch;
+mod source;
+mod stories;
+mod token_cache;
+mod tokenizer;
+
+pub use batch::{Corpus, CorpusOptions, Window, Windows};
+pub use source::{STORIES, Source, Split};
+pub use stories::stories;
+pub use tokenizer::{StreamDecoder, Tokenizer};

@@ -1,0 +1,400 @@
+//! `--data`: from paths to checked, memory-mapped texts, each cut into training, validation and test.
+
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{Error, Result};
+
+/// The name of the embedded source where a path could stand. A file of that name is reached as `./stories`.
+pub const STORIES: &str = "stories";
+
+/// A part of the data. Training, validation and test never overlap and together are everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// About the first 95 % of every file.
+    Train,
+    /// The last 5 % of every file, or the first half of that where a test split is held out.
+    Validation,
+    /// The second half of the last 5 %; empty unless a test split is held out.
+    Test,
+    /// Everything, in order.
+    All,
+}
+
+impl Split {
+    /// The name as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+
+    /// The split of that name.
+    ///
+    /// # Errors
+    /// Bad input for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        [Self::Train, Self::Validation, Self::Test, Self::All]
+            .into_iter()
+            .find(|split| split.name() == name)
+            .ok_or_else(|| {
+                Error::bad_input(
+                    "--split",
+                    "train, validation, test or all",
+                    format!("{name:?}"),
+                    "the usual choice is --split validation",
+                )
+            })
+    }
+
+    /// The part's range in a sequence of `end` elements whose validation starts at `cuts[0]` and whose test half starts at `cuts[1]`.
+    pub(super) fn range(self, cuts: [u64; 2], end: u64, hold_out_test: bool) -> Range<u64> {
+        let test = if hold_out_test { cuts[1] } else { end };
+        match self {
+            Self::Train => 0..cuts[0],
+            Self::Validation => cuts[0]..test,
+            Self::Test => test..end,
+            Self::All => 0..end,
+        }
+    }
+}
+
+/// Bytes in memory or in a mapped file.
+pub(super) enum Bytes {
+    Owned(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+/// Maps a file that exists and is not empty.
+pub(super) fn map_file(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: the map is only read, as bytes. Another process that truncates the file under it could still raise SIGBUS; no reader of
+    // mapped files can rule that out, and copying data sets of any size into memory is not an option.
+    unsafe { Mmap::map(file) }
+}
+
+/// One text: valid UTF-8, not empty, with its content hash and the places where it is cut.
+pub struct Source {
+    /// The path, or `stories`.
+    pub name: String,
+    /// xxh3 of the content.
+    pub hash: u64,
+    pub(super) bytes: Bytes,
+    pub(super) cuts: [u64; 2],
+}
+
+impl Source {
+    /// A text that is already in memory.
+    ///
+    /// # Errors
+    /// Bad input when it is empty.
+    pub fn from_text(name: &str, text: String) -> Result<Self> {
+        Self::checked(name.to_string(), Bytes::Owned(text.into_bytes()))
+    }
+
+    /// Maps the file at `path` and checks it.
+    ///
+    /// # Errors
+    /// Bad input when it is missing, not a regular file, empty, or not UTF-8 (with the offset of the first wrong byte).
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        if !metadata.is_file() {
+            return Err(Error::bad_input(
+                name,
+                "a regular file of UTF-8 text",
+                "something else (a device, a pipe or a folder)",
+                "write the text to a file first and pass its path to --data",
+            ));
+        }
+        if metadata.len() == 0 {
+            return Err(empty(&name));
+        }
+        let file = File::open(path).map_err(|error| unreadable(path, error))?;
+        let map = map_file(&file).map_err(|error| unreadable(path, error))?;
+        Self::checked(name, Bytes::Mapped(map))
+    }
+
+    fn checked(name: String, bytes: Bytes) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(empty(&name));
+        }
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            let offset = error.valid_up_to();
+            return Err(Error::bad_input(
+                &name,
+                "UTF-8 text",
+                format!(
+                    "byte 0x{:02x} at offset {offset}, which is not UTF-8",
+                    bytes[offset]
+                ),
+                format!(
+                    "convert it first, for example with: iconv -f latin1 -t utf-8 {name:?}, or leave the file out"
+                ),
+            ));
+        }
+        let hash = xxh3_64(&bytes);
+        let first = line_cut(&bytes, 0, bytes.len() / 20 * 19 + bytes.len() % 20 * 19 / 20);
+        let second = line_cut(&bytes, first, first + (bytes.len() - first) / 2);
+        Ok(Self {
+            name,
+            hash,
+            bytes,
+            cuts: [first as u64, second as u64],
+        })
+    }
+
+    /// Length in bytes.
+    pub fn byte_len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The byte range of a split.
+    pub fn range(&self, split: Split, hold_out_test: bool) -> Range<u64> {
+        split.range(self.cuts, self.byte_len(), hold_out_test)
+    }
+}
+
+/// Where to cut `bytes[from..]` near `target`: the next line start, else the last one before, else a character boundary.
+///
+/// The second and third choice keep a text of few, long lines from losing its validation split.
+fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
+    let is_start = |at: &usize| *at > from && *at < bytes.len() && bytes[at - 1] == b'\n';
+    (target..bytes.len())
+        .find(is_start)
+        .or_else(|| (from..target).rev().find(is_start))
+        .unwrap_or_else(|| {
+            let is_boundary = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+            (target..=bytes.len())
+                .find(is_boundary)
+                .unwrap_or(bytes.len())
+        })
+}
+
+/// The texts that the arguments of `--data` name, in order; a folder stands for its files, recursively, sorted by path.
+///
+/// Hidden entries and empty files inside a folder are passed over; links to folders are not followed.
+///
+/// # Errors
+/// Bad input for a missing path, an empty file or folder, or text that is not UTF-8.
+pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<Vec<Source>> {
+    if sources.is_empty() {
+        return Err(Error::bad_input(
+            "--data",
+            "stories, or one or more files or folders",
+            "nothing",
+            "leave --data out to train on the embedded stories",
+        ));
+    }
+    let mut texts = Vec::new();
+    for source in sources {
+        let path = Path::new(source);
+        if source == STORIES {
+            texts.push(Source::from_text(STORIES, stories())?);
+        } else if path.is_dir() {
+            let mut files = Vec::new();
+            collect(path, &mut files)?;
+            if files.is_empty() {
+                return Err(Error::bad_input(
+                    source,
+                    "a folder with text files",
+                    "no file with any content",
+                    "hidden files are passed over; check the path or name the files themselves",
+                ));
+            }
+            for file in files {
+                texts.push(Source::from_file(&file)?);
+            }
+        } else {
+            texts.push(Source::from_file(path)?);
+        }
+    }
+    Ok(texts)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut entries = fs::read_dir(folder)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .map_err(|error| unreadable(folder, error))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = entry
+            .file_type()
+            .map_err(|error| unreadable(&path, error))?;
+        if kind.is_dir() {
+            collect(&path, files)?;
+            continue;
+        }
+        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
+        if metadata.is_file() && metadata.len() > 0 {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn empty(name: &str) -> Error {
+    Error::bad_input(
+        name,
+        "UTF-8 text",
+        "an empty file (0 bytes)",
+        "pass a file with some text, or leave --data out to train on the embedded stories",
+    )
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Error::bad_input(
+            path.display(),
+            "a file or folder of UTF-8 text",
+            "no such path",
+            "check the spelling of --data; the word `stories` stands for the embedded source",
+        );
+    }
+    Error::io(
+        "reading",
+        path,
+        error,
+        "check the permissions of the path given to --data",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(result: Result<Vec<Source>>) -> String {
+        match result {
+            Ok(_) => panic!("expected an error"),
+            Err(error) => {
+                assert_eq!(error.exit_code(), 2, "{error}");
+                error.to_string()
+            }
+        }
+    }
+
+    fn open_path(path: &Path) -> Result<Vec<Source>> {
+        open(&[path.display().to_string()], String::new)
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.txt");
+        let text = message(open_path(&missing));
+        assert!(
+            text.contains("missing.txt") && text.contains("no such path"),
+            "{text}"
+        );
+
+        let text = message(open_path(folder.path()));
+        assert!(text.contains("no file with any content"), "{text}");
+
+        let path = folder.path().join("empty.txt");
+        fs::write(&path, "").unwrap();
+        let text = message(open_path(&path));
+        assert!(
+            text.contains("empty.txt") && text.contains("empty file"),
+            "{text}"
+        );
+        let text = message(open_path(folder.path()));
+        assert!(text.contains("no file with any content"), "{text}");
+
+        let path = folder.path().join("latin1.txt");
+        fs::write(&path, b"caf\xe9 au lait\n").unwrap();
+        let text = message(open_path(&path));
+        assert!(
+            text.contains("latin1.txt") && text.contains("0xe9 at offset 3"),
+            "{text}"
+        );
+        let text = message(open_path(folder.path()));
+        assert!(text.contains("latin1.txt"), "{text}");
+
+        let text = message(open_path(Path::new("/dev/null")));
+        assert!(text.contains("regular file"), "{text}");
+        let text = message(open(&[], String::new));
+        assert!(text.contains("--data"), "{text}");
+        let text = message(open(&[STORIES.to_string()], String::new));
+        assert!(text.contains("empty"), "{text}");
+    }
+
+    #[test]
+    fn folders_are_read_in_sorted_order() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("b/deep")).unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for (name, text) in [
+            ("c.txt", "third\n"),
+            ("b/deep/x.txt", "second\n"),
+            ("a.txt", "first\n"),
+            (".git/config", "hidden\n"),
+            ("b/.hidden", "hidden\n"),
+            ("b/empty", ""),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let texts = open_path(folder.path()).unwrap();
+        let names: Vec<_> = texts
+            .iter()
+            .map(|text| text.name[folder.path().as_os_str().len() + 1..].to_string())
+            .collect();
+        assert_eq!(names, ["a.txt", "b/deep/x.txt", "c.txt"]);
+    }
+
+    #[test]
+    fn cut_falls_on_the_next_line_start() {
+        let text = "0123456789\n".repeat(100);
+        let source = Source::from_text("t", text).unwrap();
+        // 95 % of 1100 bytes is 1045, itself the start of line 95.
+        assert_eq!(source.range(Split::Train, false), 0..1045);
+        assert_eq!(source.range(Split::Validation, false), 1045..1100);
+        // Half of the last 55 bytes is 27, so the next line start is 1045 + 33.
+        assert_eq!(source.range(Split::Validation, true), 1045..1078);
+        assert_eq!(source.range(Split::Test, true), 1078..1100);
+        assert_eq!(source.range(Split::All, true), 0..1100);
+    }
+
+    proptest! {
+        #[test]
+        fn splits_cover_the_text_and_never_overlap(
+            text in "([a-zéλ☃ ]{0,40}\n?){1,60}".prop_filter("not empty", |text| !text.is_empty()),
+            hold_out in any::<bool>(),
+        ) {
+            let source = Source::from_text("t", text.clone()).unwrap();
+            let mut end = 0;
+            for split in [Split::Train, Split::Validation, Split::Test] {
+                let range = source.range(split, hold_out);
+                prop_assert_eq!(range.start, end, "{:?}", split);
+                prop_assert!(range.end >= range.start);
+                prop_assert!(text.is_char_boundary(range.end as usize));
+                end = range.end;
+            }
+            prop_assert_eq!(end, text.len() as u64);
+            if !hold_out {
+                prop_assert!(source.range(Split::Test, false).is_empty());
+            }
+        }
+    }
+}
