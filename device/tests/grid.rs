@@ -1,8 +1,6 @@
 //! The grids and their packing.
 
-use primal_device::grid::{
-    GridId, ROW_ALIGN, ZERO, get, histogram, pack_row, padded, row_bytes, set, unpack_row,
-};
+use primal_device::grid::{GridId, ROW_ALIGN, ZERO, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
 use proptest::prelude::*;
 
 fn any_grid() -> impl Strategy<Value = GridId> {
@@ -12,46 +10,10 @@ fn any_grid() -> impl Strategy<Value = GridId> {
 #[test]
 fn levels_are_those_of_the_definition() {
     let expected: [(GridId, &[(f32, f32)]); 4] = [
-        (
-            GridId::Prime13,
-            &[(1., 11.), (1., 7.), (1., 5.), (1., 3.), (1., 2.), (1., 1.)],
-        ),
-        (
-            GridId::Prime15,
-            &[
-                (1., 13.),
-                (1., 11.),
-                (1., 7.),
-                (1., 5.),
-                (1., 3.),
-                (1., 2.),
-                (1., 1.),
-            ],
-        ),
-        (
-            GridId::Fine15,
-            &[
-                (1., 12.),
-                (1., 8.),
-                (1., 6.),
-                (1., 4.),
-                (1., 3.),
-                (1., 2.),
-                (2., 3.),
-            ],
-        ),
-        (
-            GridId::Uniform15,
-            &[
-                (1., 7.),
-                (2., 7.),
-                (3., 7.),
-                (4., 7.),
-                (5., 7.),
-                (6., 7.),
-                (7., 7.),
-            ],
-        ),
+        (GridId::Prime13, &[(1., 11.), (1., 7.), (1., 5.), (1., 3.), (1., 2.), (1., 1.)]),
+        (GridId::Prime15, &[(1., 13.), (1., 11.), (1., 7.), (1., 5.), (1., 3.), (1., 2.), (1., 1.)]),
+        (GridId::Fine15, &[(1., 12.), (1., 8.), (1., 6.), (1., 4.), (1., 3.), (1., 2.), (2., 3.)]),
+        (GridId::Uniform15, &[(1., 7.), (2., 7.), (3., 7.), (4., 7.), (5., 7.), (6., 7.), (7., 7.)]),
     ];
     for (id, positive) in expected {
         let grid = id.grid();
@@ -71,11 +33,7 @@ fn levels_ascend_mirror_and_are_exact_fractions() {
         for code in 0..16u8 {
             let name = id.name();
             let (level, integer) = (grid.level(code), grid.integers[code as usize]);
-            assert_eq!(
-                level,
-                integer as f32 / grid.denominator as f32,
-                "{name} {code}"
-            );
+            assert_eq!(level, integer as f32 / grid.denominator as f32, "{name} {code}");
             let product = level as f64 * grid.denominator as f64;
             assert_eq!(product.round(), integer as f64, "{name} {code}");
             assert!((product - integer as f64).abs() < 1e-3, "{name} {code}");
@@ -89,10 +47,7 @@ fn levels_ascend_mirror_and_are_exact_fractions() {
             }
         }
         assert_eq!(grid.level(ZERO), 0.0);
-        assert_eq!(
-            grid.largest(),
-            grid.levels.iter().copied().fold(0.0, f32::max)
-        );
+        assert_eq!(grid.largest(), grid.levels.iter().copied().fold(0.0, f32::max));
     }
 }
 

@@ -5,16 +5,8 @@ use primal_device::philox::{Stream, philox4x32, uniform, uniform_byte};
 #[test]
 fn known_answers() {
     let cases = [
-        (
-            [0; 4],
-            [0; 2],
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8],
-        ),
-        (
-            [u32::MAX; 4],
-            [u32::MAX; 2],
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd],
-        ),
+        ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+        ([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
         (
             [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
             [0xa409_3822, 0x299f_31d0],
@@ -29,13 +21,8 @@ fn known_answers() {
 #[test]
 fn a_stream_depends_on_every_part_of_its_name() {
     let base = Stream::new(1, 2, 3);
-    let others = [
-        Stream::new(2, 2, 3),
-        Stream::new(1 | 1 << 40, 2, 3),
-        Stream::new(1, 3, 3),
-        Stream::new(1, 2, 4),
-        Stream::new(1, 2, 3 | 1 << 40),
-    ];
+    let others =
+        [Stream::new(2, 2, 3), Stream::new(1 | 1 << 40, 2, 3), Stream::new(1, 3, 3), Stream::new(1, 2, 4), Stream::new(1, 2, 3 | 1 << 40)];
     for other in others {
         assert_ne!(base.words(0), other.words(0), "{other:?}");
     }
@@ -64,10 +51,7 @@ fn bytes_are_evenly_spread() {
     }
     // Chi-square with 255 degrees of freedom: mean 255, standard deviation 22.6; the bounds are five of them.
     let mean = BLOCKS as f64 * 16.0 / 256.0;
-    let chi2: f64 = counts
-        .iter()
-        .map(|&n| (n as f64 - mean).powi(2) / mean)
-        .sum();
+    let chi2: f64 = counts.iter().map(|&n| (n as f64 - mean).powi(2) / mean).sum();
     assert!((142.0..368.0).contains(&chi2), "chi-square {chi2}");
 }
 

@@ -97,10 +97,7 @@ fn wanted_move_goes_against_the_gradient() {
         (f32::INFINITY, 1.0, 1.0, -5.0),
     ] {
         let got = wanted_move(n, scale, lr);
-        assert!(
-            (got - expected).abs() < 1e-6,
-            "{n} {scale} {lr}: {got}, not {expected}"
-        );
+        assert!((got - expected).abs() < 1e-6, "{n} {scale} {lr}: {got}, not {expected}");
     }
     assert!(wanted_move(f32::NAN, 0.1, 0.01).is_nan());
 }
@@ -116,11 +113,7 @@ fn poltergeist_votes_against_large_gradients() {
         (f32::NAN, 1.0, 0.4, 0),
         (1.0, 1.0, f32::NAN, 0),
     ] {
-        assert_eq!(
-            poltergeist(gradient, scale, cutoff),
-            expected,
-            "{gradient} {scale} {cutoff}"
-        );
+        assert_eq!(poltergeist(gradient, scale, cutoff), expected, "{gradient} {scale} {cutoff}");
     }
 }
 
@@ -139,24 +132,12 @@ fn poltergeist_flips_by_consensus_and_chance() {
         (8, 9, 1, f32::NAN, 0.0, 8),
     ] {
         let got = poltergeist_flip(grid, code, vote, consensus, probability, uniform);
-        assert_eq!(
-            got, expected,
-            "{code} {vote} {consensus} {probability} {uniform}"
-        );
+        assert_eq!(got, expected, "{code} {vote} {consensus} {probability} {uniform}");
     }
     // 0.002 / 0.1 = 0.02; the bounds at both ends; the sign does not matter.
-    for (scale, expected) in [
-        (0.1, 0.02),
-        (-0.1, 0.02),
-        (1e-3, 0.05),
-        (0.0, 0.05),
-        (100.0, 1e-4),
-    ] {
+    for (scale, expected) in [(0.1, 0.02), (-0.1, 0.02), (1e-3, 0.05), (0.0, 0.05), (100.0, 1e-4)] {
         let got = poltergeist_probability(scale);
-        assert!(
-            (got - expected).abs() < 1e-8,
-            "{scale}: {got}, not {expected}"
-        );
+        assert!((got - expected).abs() < 1e-8, "{scale}: {got}, not {expected}");
     }
 }
 
@@ -170,10 +151,7 @@ fn rescale_by_hand() {
     assert_eq!(rescale(&eight, grid, 15, 60, 1.5), (13, -9));
     assert_eq!(rescale(&eight, grid, 1, -60, 1.5), (3, 9));
     // Four bits: −8.235 / 3 = −2.7.
-    assert_eq!(
-        rescale(&VoteRule::new(Four, 1.0), grid, 15, 0, 1.5),
-        (13, -2)
-    );
+    assert_eq!(rescale(&VoteRule::new(Four, 1.0), grid, 15, 0, 1.5), (13, -2));
     // Halving the scale doubles the level: 2 is beyond the rail, and the vote is full.
     assert_eq!(rescale(&eight, grid, 15, 0, 0.5), (15, 127));
     for factor in [0.0, -1.0, f32::NAN, f32::INFINITY] {
@@ -185,12 +163,7 @@ fn weight() -> impl Strategy<Value = (GridId, VoteBits, u8, i32)> {
     (prop::sample::select(GridId::ALL.to_vec()), any::<bool>()).prop_flat_map(|(id, eight)| {
         let bits = if eight { Eight } else { Four };
         let max = VoteRule::new(bits, 1.0).max;
-        (
-            Just(id),
-            Just(bits),
-            id.grid().min..=id.grid().max,
-            -max..=max,
-        )
+        (Just(id), Just(bits), id.grid().min..=id.grid().max, -max..=max)
     })
 }
 

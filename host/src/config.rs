@@ -303,3 +303,25 @@ pub fn votes_of(bits: i64) -> Option<VoteBits> {
         _ => None,
     }
 }
+
+/// The rule of that name.
+pub fn rule(name: &str) -> Option<Rule> {
+    Some(match name {
+        "votes" => Rule::Votes,
+        "poltergeist" => Rule::Poltergeist,
+        "qat" => Rule::Qat,
+        "adamw" => Rule::Adamw,
+        _ => return None,
+    })
+}
+
+/// The rule of that name.
+pub fn rule(name: &str) -> Option<Rule> {
+    Some(match name {
+        "votes" => Rule::Votes,
+        "poltergeist" => Rule::Poltergeist,
+        "qat" => Rule::Qat,
+        "adamw" => Rule::Adamw,
+        _ => return None,
+    })
+}

@@ -19,6 +19,8 @@ const KEEP_BYTES: usize = 2 << 30;
 pub struct Layout {
     /// The model over its activations.
     pub model: Gpt,
+    /// The same model over one sequence, to write samples.
+    pub sampler: Gpt,
     /// Its parameters.
     pub parameters: Parameters,
     /// Their optimizer state.
@@ -43,10 +45,11 @@ impl Layout {
                 if trial.bytes_of(Kind::Activation) > KEEP_BYTES { Purpose::TrainRecomputing } else { Purpose::Train }
             }
         };
+        let sampler = Gpt::plan(ids.clone(), &config.model, 1, config.model.context, Purpose::Evaluate, plan);
         let model = Gpt::plan(ids, &config.model, t.batch, t.seq_len, purpose, plan);
         let loss_sums = plan.span(Kind::Io, "loss_sums", t.grad_accum as usize);
         let histogram = plan.span(Kind::Io, "histogram", 16);
-        Self { model, parameters, optimizer, loss_sums, histogram }
+        Self { model, sampler, parameters, optimizer, loss_sums, histogram }
     }
 }
 
