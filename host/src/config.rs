@@ -314,14 +314,3 @@ pub fn rule(name: &str) -> Option<Rule> {
         _ => return None,
     })
 }
-
-/// The rule of that name.
-pub fn rule(name: &str) -> Option<Rule> {
-    Some(match name {
-        "votes" => Rule::Votes,
-        "poltergeist" => Rule::Poltergeist,
-        "qat" => Rule::Qat,
-        "adamw" => Rule::Adamw,
-        _ => return None,
-    })
-}

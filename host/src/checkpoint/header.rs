@@ -85,12 +85,7 @@ impl Header {
         for (name, dtype, shape) in tensors {
             let checksum = 0;
             let range = 0..byte_len(subject, &name, dtype, &shape)?;
-            let entry = TensorEntry {
-                dtype,
-                shape,
-                range,
-                checksum,
-            };
+            let entry = TensorEntry { dtype, shape, range, checksum };
             let reserved = name == "__metadata__";
             if reserved || entries.insert(name.clone(), entry).is_some() {
                 return Err(Error::bad_input(
@@ -107,16 +102,10 @@ impl Header {
         let mut end = 0usize;
         for entry in order {
             let start = end;
-            end = end
-                .checked_add(entry.range.len())
-                .ok_or_else(|| too_large(subject))?;
+            end = end.checked_add(entry.range.len()).ok_or_else(|| too_large(subject))?;
             entry.range = start..end;
         }
-        let mut header = Self {
-            metadata: metadata.clone(),
-            tensors: entries,
-            file_len: 0,
-        };
+        let mut header = Self { metadata: metadata.clone(), tensors: entries, file_len: 0 };
         // Ranges count from the start of the data until its position is known, which only the length of the JSON decides.
         let start = PREFIX + padded(header.json(0).len());
         if start - PREFIX > MAX_HEADER {
@@ -127,10 +116,7 @@ impl Header {
                 "store large values as tensors",
             ));
         }
-        header.file_len = start
-            .checked_add(end)
-            .filter(|&len| isize::try_from(len).is_ok())
-            .ok_or_else(|| too_large(subject))?;
+        header.file_len = start.checked_add(end).filter(|&len| isize::try_from(len).is_ok()).ok_or_else(|| too_large(subject))?;
         for entry in header.tensors.values_mut() {
             entry.range = start + entry.range.start..start + entry.range.end;
         }
@@ -170,10 +156,7 @@ impl Header {
             };
             (name.clone(), info)
         });
-        let mut json = Json {
-            metadata: None,
-            tensors: tensors.collect(),
-        };
+        let mut json = Json { metadata: None, tensors: tensors.collect() };
         json.metadata = Some(metadata.clone());
         let sum = xxh3_128(&to_json(&json));
         metadata.insert(HEADER_SUM_KEY.into(), hex(sum));
@@ -189,8 +172,8 @@ impl Header {
 /// header, a file too short or too long for its header.
 pub fn parse_header(subject: &str, bytes: &[u8]) -> Result<Header> {
     let json_bytes = header_bytes(subject, bytes)?;
-    let json: Json = serde_json::from_slice(json_bytes)
-        .map_err(|error| damaged(subject, format!("a header that cannot be read ({error})")))?;
+    let json: Json =
+        serde_json::from_slice(json_bytes).map_err(|error| damaged(subject, format!("a header that cannot be read ({error})")))?;
     let mut stored = json.metadata.unwrap_or_default();
     match stored.get(VERSION_KEY).map(String::as_str) {
         Some(FORMAT_VERSION) => {}
@@ -203,54 +186,30 @@ pub fn parse_header(subject: &str, bytes: &[u8]) -> Result<Header> {
             ));
         }
         None => {
-            return Err(foreign(
-                subject,
-                format!(
-                    "a safetensors file of another program (its metadata have no `{VERSION_KEY}`)"
-                ),
-            ));
+            return Err(foreign(subject, format!("a safetensors file of another program (its metadata have no `{VERSION_KEY}`)")));
         }
     }
     let mut sums = BTreeMap::new();
     stored.retain(|key, value| {
         if let Some(name) = key.strip_prefix(TENSOR_SUM_PREFIX) {
-            sums.insert(
-                name.to_owned(),
-                u128::from_str_radix(value, 16).unwrap_or(0),
-            );
+            sums.insert(name.to_owned(), u128::from_str_radix(value, 16).unwrap_or(0));
         }
         !key.starts_with(RESERVED)
     });
     let tensors = json.tensors.into_iter();
-    let mut header = Header::layout(
-        subject,
-        &stored,
-        tensors.map(|(name, info)| (name, info.dtype, info.shape)),
-    )
-    .map_err(|error| damaged(subject, format!("a header that makes no sense ({error})")))?;
+    let mut header = Header::layout(subject, &stored, tensors.map(|(name, info)| (name, info.dtype, info.shape)))
+        .map_err(|error| damaged(subject, format!("a header that makes no sense ({error})")))?;
     for (name, entry) in &mut header.tensors {
         entry.checksum = sums.get(name).copied().unwrap_or(0);
     }
     let canonical = header.encode();
-    if bytes.get(..canonical.len()) != Some(&canonical[..])
-        || canonical.len() != PREFIX + json_bytes.len()
-    {
-        return Err(damaged(
-            subject,
-            "a header that does not match its checksum",
-        ));
+    if bytes.get(..canonical.len()) != Some(&canonical[..]) || canonical.len() != PREFIX + json_bytes.len() {
+        return Err(damaged(subject, "a header that does not match its checksum"));
     }
     let (found, expected) = (bytes.len(), header.file_len);
     if found != expected {
-        let what = if found < expected {
-            "cut short"
-        } else {
-            "followed by foreign bytes"
-        };
-        return Err(damaged(
-            subject,
-            format!("one that is {what} ({found} bytes instead of {expected})"),
-        ));
+        let what = if found < expected { "cut short" } else { "followed by foreign bytes" };
+        return Err(damaged(subject, format!("one that is {what} ({found} bytes instead of {expected})")));
     }
     Ok(header)
 }
@@ -261,26 +220,13 @@ fn header_bytes<'a>(subject: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
         return Err(damaged(subject, EMPTY));
     }
     let starts_as_json = bytes.get(PREFIX) == Some(&b'{');
-    let length = bytes
-        .first_chunk::<PREFIX>()
-        .map(|prefix| u64::from_le_bytes(*prefix));
+    let length = bytes.first_chunk::<PREFIX>().map(|prefix| u64::from_le_bytes(*prefix));
     match length.and_then(|length| usize::try_from(length).ok()) {
-        Some(length) if starts_as_json && length <= MAX_HEADER => {
-            bytes[PREFIX..].get(..length).ok_or_else(|| {
-                damaged(
-                    subject,
-                    format!(
-                        "a file of {} bytes that is cut short inside its header of {length} bytes",
-                        bytes.len()
-                    ),
-                )
-            })
-        }
+        Some(length) if starts_as_json && length <= MAX_HEADER => bytes[PREFIX..].get(..length).ok_or_else(|| {
+            damaged(subject, format!("a file of {} bytes that is cut short inside its header of {length} bytes", bytes.len()))
+        }),
         _ if starts_as_json => Err(damaged(subject, "a header of impossible length")),
-        _ if bytes.len() <= PREFIX => Err(damaged(
-            subject,
-            format!("a file of only {} bytes", bytes.len()),
-        )),
+        _ if bytes.len() <= PREFIX => Err(damaged(subject, format!("a file of only {} bytes", bytes.len()))),
         _ => Err(foreign(subject, kind_of(bytes))),
     }
 }
@@ -295,10 +241,7 @@ fn kind_of(bytes: &[u8]) -> &'static str {
         (b"\x93NUMPY", "a NumPy array"),
         (b"\x1f\x8b", "a gzip file"),
     ];
-    KINDS
-        .iter()
-        .find(|(magic, _)| bytes.starts_with(magic))
-        .map_or("something that is no safetensors file", |(_, kind)| kind)
+    KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)).map_or("something that is no safetensors file", |(_, kind)| kind)
 }
 
 pub(super) fn damaged(subject: &str, found: impl ToString) -> Error {
@@ -306,28 +249,16 @@ pub(super) fn damaged(subject: &str, found: impl ToString) -> Error {
 }
 
 fn foreign(subject: &str, found: impl ToString) -> Error {
-    Error::bad_input(
-        subject,
-        "a checkpoint written by primal-host",
-        found,
-        FOREIGN_HINT,
-    )
+    Error::bad_input(subject, "a checkpoint written by primal-host", found, FOREIGN_HINT)
 }
 
 fn too_large(subject: &str) -> Error {
-    Error::bad_input(
-        subject,
-        "tensors that fit in the address space",
-        "more bytes than that",
-        "check the shapes of the model",
-    )
+    Error::bad_input(subject, "tensors that fit in the address space", "more bytes than that", "check the shapes of the model")
 }
 
 /// Bytes of a tensor.
 fn byte_len(subject: &str, name: &str, dtype: Dtype, shape: &[usize]) -> Result<usize> {
-    let bits = shape
-        .iter()
-        .try_fold(dtype.bitsize(), |bits, &dim| bits.checked_mul(dim));
+    let bits = shape.iter().try_fold(dtype.bitsize(), |bits, &dim| bits.checked_mul(dim));
     match bits {
         Some(bits) if bits % 8 == 0 => Ok(bits / 8),
         _ => Err(Error::bad_input(

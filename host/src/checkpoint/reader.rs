@@ -54,24 +54,13 @@ impl Checkpoint {
     /// I/O errors, and bad input for what is no undamaged checkpoint.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let fail = |error| {
-            Error::io(
-                "reading",
-                path,
-                error,
-                "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)",
-            )
-        };
+        let fail = |error| Error::io("reading", path, error, "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)");
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if !metadata.is_file() {
             return Err(Error::bad_input(
                 path.display(),
                 "a checkpoint file",
-                if metadata.is_dir() {
-                    "a folder"
-                } else {
-                    "something that is no file"
-                },
+                if metadata.is_dir() { "a folder" } else { "something that is no file" },
                 "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)",
             ));
         }
@@ -102,14 +91,7 @@ impl Checkpoint {
     /// As [`Self::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         parse_header(name, bytes)?;
-        let fail = |error| {
-            Error::io(
-                "reading",
-                Path::new(name),
-                error,
-                "not enough memory for a copy: open it as a file",
-            )
-        };
+        let fail = |error| Error::io("reading", Path::new(name), error, "not enough memory for a copy: open it as a file");
         // Anonymous pages rather than a Vec: aligned as a mapped file is.
         let mut map = MmapMut::map_anon(bytes.len()).map_err(fail)?;
         map.copy_from_slice(bytes);
@@ -170,12 +152,7 @@ impl Checkpoint {
             .metadata
             .get(key)
             .map(String::as_str)
-            .ok_or_else(|| {
-                self.mismatch(
-                    format!("metadata `{key}`"),
-                    format!("only {:?}", self.header.metadata.keys()),
-                )
-            })
+            .ok_or_else(|| self.mismatch(format!("metadata `{key}`"), format!("only {:?}", self.header.metadata.keys())))
     }
 
     /// A metadata value parsed as `T`, such as the step.
@@ -211,24 +188,14 @@ impl Checkpoint {
     /// Bad input where there is none.
     pub fn tensor(&self, name: &str) -> Result<View<'_>> {
         let entry = self.header.tensors.get(name).ok_or_else(|| {
-            let nearest = self
-                .names()
-                .max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+            let nearest = self.names().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
             let found = match nearest {
-                Some(nearest) => format!(
-                    "{} others, the nearest `{nearest}`",
-                    self.header.tensors.len()
-                ),
+                Some(nearest) => format!("{} others, the nearest `{nearest}`", self.header.tensors.len()),
                 None => "no tensor at all".into(),
             };
             self.mismatch(format!("a tensor `{name}`"), found)
         })?;
-        Ok(View {
-            dtype: entry.dtype,
-            shape: &entry.shape,
-            bytes: &self.map[entry.range.clone()],
-            range: entry.range.clone(),
-        })
+        Ok(View { dtype: entry.dtype, shape: &entry.shape, bytes: &self.map[entry.range.clone()], range: entry.range.clone() })
     }
 
     /// The elements of the tensor `name`, which has to have this type and shape.
@@ -238,10 +205,7 @@ impl Checkpoint {
     pub fn elements<T: Element>(&self, name: &str, shape: &[usize]) -> Result<&[T]> {
         let view = self.tensor(name)?;
         if view.dtype != T::DTYPE || view.shape != shape {
-            return Err(self.mismatch(
-                format!("tensor `{name}` to be {} {shape:?}", T::DTYPE),
-                format!("{} {:?}", view.dtype, view.shape),
-            ));
+            return Err(self.mismatch(format!("tensor `{name}` to be {} {shape:?}", T::DTYPE), format!("{} {:?}", view.dtype, view.shape)));
         }
         try_cast_slice(view.bytes).map_err(|error| {
             let expected = format!("tensor `{name}` aligned for {}", T::DTYPE);

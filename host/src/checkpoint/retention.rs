@@ -78,11 +78,7 @@ pub fn latest_good(folder: &Path) -> Result<Option<Latest>> {
     for Saved { step, path } in list(folder)?.into_iter().rev() {
         match Checkpoint::open_verified(path) {
             Ok(checkpoint) => {
-                return Ok(Some(Latest {
-                    step,
-                    checkpoint,
-                    skipped,
-                }));
+                return Ok(Some(Latest { step, checkpoint, skipped }));
             }
             Err(error) => skipped.push(error),
         }
@@ -118,10 +114,7 @@ pub fn best(folder: &Path) -> Result<Option<Best>> {
             "delete it: the next validated checkpoint writes it anew",
         )
     })?;
-    Ok(list(folder)?
-        .iter()
-        .any(|saved| saved.step == best.step)
-        .then_some(best))
+    Ok(list(folder)?.iter().any(|saved| saved.step == best.step).then_some(best))
 }
 
 /// The folder of checkpoints of the run that this process trains; no other process can have it meanwhile.
@@ -150,12 +143,7 @@ impl Retention {
             }
         }
         let best = best(&folder)?;
-        Ok(Self {
-            folder,
-            keep_last: keep_last.max(1),
-            best,
-            _lock: lock,
-        })
+        Ok(Self { folder, keep_last: keep_last.max(1), best, _lock: lock })
     }
 
     /// The folder.
@@ -183,10 +171,7 @@ impl Retention {
         let path = step_file(&self.folder, step);
         save(&path, metadata, tensors)?;
         if let Some(validation_loss) = validation_loss {
-            self.offer(Best {
-                step,
-                validation_loss,
-            })?;
+            self.offer(Best { step, validation_loss })?;
         }
         self.prune(step)?;
         Ok(path)
@@ -199,13 +184,9 @@ impl Retention {
             return Ok(());
         }
         let path = self.folder.join(BEST);
-        let mut text = serde_json::to_vec(&new)
-            .map_err(|error| Error::failed(error, "give a finite validation loss"))?;
+        let mut text = serde_json::to_vec(&new).map_err(|error| Error::failed(error, "give a finite validation loss"))?;
         text.push(b'\n');
-        atomically(&path, text.len(), |file| {
-            file.write_all(&text)
-                .map_err(|error| write_error(&path, text.len(), error))
-        })?;
+        atomically(&path, text.len(), |file| file.write_all(&text).map_err(|error| write_error(&path, text.len(), error)))?;
         self.best = Some(new);
         Ok(())
     }
@@ -256,32 +237,20 @@ fn names(folder: &Path) -> Result<Vec<String>> {
         Err(error) => return Err(reading(folder, error)),
     };
     entries
-        .filter_map(|entry| {
-            entry
-                .map(|entry| entry.file_name().into_string().ok())
-                .transpose()
-        })
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
         .collect::<io::Result<_>>()
         .map_err(|error| reading(folder, error))
 }
 
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(
-            "removing",
-            path,
-            error,
-            "remove it by hand; the checkpoints that are kept are untouched",
-        )),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io("removing", path, error, "remove it by hand; the checkpoints that are kept are untouched"))
+        }
         _ => Ok(()),
     }
 }
 
 fn reading(path: &Path, error: io::Error) -> Error {
-    Error::io(
-        "reading",
-        path,
-        error,
-        "give the folder of a run's checkpoints, RUN/checkpoints, and see that it can be read",
-    )
+    Error::io("reading", path, error, "give the folder of a run's checkpoints, RUN/checkpoints, and see that it can be read")
 }

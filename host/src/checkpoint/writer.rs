@@ -53,28 +53,13 @@ impl<'a> TensorRef<'a> {
     /// A tensor whose bytes are in memory.
     pub fn new(name: impl Into<String>, dtype: Dtype, shape: &[usize], data: &'a [u8]) -> Self {
         let (name, shape, data) = (name.into(), shape.to_vec(), TensorData::Bytes(data));
-        Self {
-            name,
-            dtype,
-            shape,
-            data,
-        }
+        Self { name, dtype, shape, data }
     }
 
     /// A tensor whose bytes come from `source`, once, while saving.
-    pub fn streamed(
-        name: impl Into<String>,
-        dtype: Dtype,
-        shape: &[usize],
-        source: &'a dyn TensorSource,
-    ) -> Self {
+    pub fn streamed(name: impl Into<String>, dtype: Dtype, shape: &[usize], source: &'a dyn TensorSource) -> Self {
         let (name, shape, data) = (name.into(), shape.to_vec(), TensorData::Source(source));
-        Self {
-            name,
-            dtype,
-            shape,
-            data,
-        }
+        Self { name, dtype, shape, data }
     }
 
     /// A tensor of `f32`.
@@ -107,9 +92,7 @@ impl<'a> TensorRef<'a> {
 /// is as it was, except that a failure of the last step (syncing the folder) leaves the new, complete file.
 pub fn save(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Result<()> {
     let header = layout(&path.display().to_string(), metadata, tensors)?;
-    atomically(path, header.file_len, |file| {
-        write_to(file, path, header, tensors)
-    })
+    atomically(path, header.file_len, |file| write_to(file, path, header, tensors))
 }
 
 /// The bytes that [`save`] would write.
@@ -124,11 +107,7 @@ pub fn encode(metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Res
 }
 
 /// Replaces `path` by what `write` writes, or leaves everything as it was; `len` is told to the user when there is no room.
-pub(super) fn atomically(
-    path: &Path,
-    len: usize,
-    write: impl FnOnce(&mut File) -> Result<()>,
-) -> Result<()> {
+pub(super) fn atomically(path: &Path, len: usize, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -157,14 +136,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
     match File::open(folder)?.sync_all() {
         // Some network file systems cannot; they have no notion of an unsynced name.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         result => result,
     }
 }
@@ -181,41 +153,24 @@ pub(super) fn write_error(path: &Path, len: usize, error: io::Error) -> Error {
             len.div_ceil(1024)
         ),
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            "its folder does not exist or is no folder: create it, or give another with --out"
-                .into()
+            "its folder does not exist or is no folder: create it, or give another with --out".into()
         }
         ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
             "a folder is in the way: remove it, or give another folder with --out".into()
         }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "give a folder that can be written with --out".into()
-        }
-        _ => {
-            "check the disk; earlier checkpoints are untouched, `--resume` continues from the last"
-                .into()
-        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "give a folder that can be written with --out".into(),
+        _ => "check the disk; earlier checkpoints are untouched, `--resume` continues from the last".into(),
     };
     Error::io("writing", path, error, hint)
 }
 
-fn layout(
-    subject: &str,
-    metadata: &BTreeMap<String, String>,
-    tensors: &[TensorRef],
-) -> Result<Header> {
-    let shapes = tensors
-        .iter()
-        .map(|tensor| (tensor.name.clone(), tensor.dtype, tensor.shape.clone()));
+fn layout(subject: &str, metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Result<Header> {
+    let shapes = tensors.iter().map(|tensor| (tensor.name.clone(), tensor.dtype, tensor.shape.clone()));
     Header::layout(subject, metadata, shapes)
 }
 
 /// Writes data, then the header in front of it: its length is known, the checksums in it only now, so that each source is asked once.
-fn write_to(
-    out: impl Write + Seek,
-    path: &Path,
-    mut header: Header,
-    tensors: &[TensorRef],
-) -> Result<()> {
+fn write_to(out: impl Write + Seek, path: &Path, mut header: Header, tensors: &[TensorRef]) -> Result<()> {
     let fail = |error| write_error(path, header.file_len, error);
     let mut out = BufWriter::with_capacity(CHUNK, out);
     let mut order: Vec<&TensorRef> = tensors.iter().collect();
@@ -224,8 +179,7 @@ fn write_to(
         let range = &header.tensors[&tensor.name].range;
         (range.start, range.end)
     });
-    out.seek(SeekFrom::Start(header.data_start() as u64))
-        .map_err(fail)?;
+    out.seek(SeekFrom::Start(header.data_start() as u64)).map_err(fail)?;
     let mut sums = BTreeMap::new();
     for tensor in order {
         let expected = header.tensors[&tensor.name].range.len();
@@ -251,10 +205,7 @@ fn write_to(
         if len != expected {
             return Err(Error::bad_input(
                 path.display(),
-                format!(
-                    "{expected} bytes of data for tensor `{}`, {} {:?}",
-                    tensor.name, tensor.dtype, tensor.shape
-                ),
+                format!("{expected} bytes of data for tensor `{}`, {} {:?}", tensor.name, tensor.dtype, tensor.shape),
                 format!("{len} bytes"),
                 "give the shape that the data have",
             ));

@@ -147,7 +147,8 @@ impl Train {
         if self.resume.is_none() {
             create_run(&run, &config, &sources_file, &sources)?;
         }
-        let corpus = Corpus::open(&sources, config.model.tokenizer, &CorpusOptions { cache: Some(run.clone()), ..CorpusOptions::default() })?;
+        let corpus =
+            Corpus::open(&sources, config.model.tokenizer, &CorpusOptions { cache: Some(run.clone()), ..CorpusOptions::default() })?;
         corpus.require(t.batch, t.seq_len)?;
 
         let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
@@ -160,7 +161,12 @@ impl Train {
                 latest.skipped.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", corpus.fingerprint()));
                 if found != now {
-                    return Err(Error::bad_input("--data", format!("the text of the run ({found})"), now, "give the same text as at the start"));
+                    return Err(Error::bad_input(
+                        "--data",
+                        format!("the text of the run ({found})"),
+                        now,
+                        "give the same text as at the start",
+                    ));
                 }
                 state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
                 trainer.step = latest.checkpoint.parse_meta("step")?;
@@ -275,5 +281,6 @@ fn create_run(run: &Path, config: &Config, sources_file: &Path, sources: &[Strin
 
 fn read_sources(path: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(path).map_err(|e| Error::io("reading", path, e, "give the data of the run with --data"))?;
-    serde_json::from_str(&text).map_err(|e| Error::bad_input(path.display(), "a JSON list of paths", e, "give the data of the run with --data"))
+    serde_json::from_str(&text)
+        .map_err(|e| Error::bad_input(path.display(), "a JSON list of paths", e, "give the data of the run with --data"))
 }

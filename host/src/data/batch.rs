@@ -28,12 +28,7 @@ pub struct CorpusOptions {
 
 impl Default for CorpusOptions {
     fn default() -> Self {
-        Self {
-            stories_bytes: 8_000_000,
-            stories_seed: 1,
-            hold_out_test: false,
-            cache: None,
-        }
+        Self { stories_bytes: 8_000_000, stories_seed: 1, hold_out_test: false, cache: None }
     }
 }
 
@@ -120,11 +115,7 @@ impl Iterator for Windows {
         if len == 0 {
             return None;
         }
-        let window = Window {
-            split: self.split,
-            start: self.next,
-            len,
-        };
+        let window = Window { split: self.split, start: self.next, len };
         self.next += len as u64;
         Some(window)
     }
@@ -143,14 +134,8 @@ impl Corpus {
     ///
     /// # Errors
     /// Bad input for paths that are missing or hold no UTF-8 text, and errors of the token cache.
-    pub fn open(
-        sources: &[String],
-        tokenizer: Tokenizer,
-        options: &CorpusOptions,
-    ) -> Result<Self> {
-        let texts = source::open(sources, || {
-            stories(options.stories_seed, options.stories_bytes)
-        })?;
+    pub fn open(sources: &[String], tokenizer: Tokenizer, options: &CorpusOptions) -> Result<Self> {
+        let texts = source::open(sources, || stories(options.stories_seed, options.stories_bytes))?;
         Self::from_sources(texts, tokenizer, options)
     }
 
@@ -158,11 +143,7 @@ impl Corpus {
     ///
     /// # Errors
     /// Errors of the token cache.
-    pub fn from_sources(
-        sources: Vec<Source>,
-        tokenizer: Tokenizer,
-        options: &CorpusOptions,
-    ) -> Result<Self> {
+    pub fn from_sources(sources: Vec<Source>, tokenizer: Tokenizer, options: &CorpusOptions) -> Result<Self> {
         let mut fingerprint = Xxh3::new();
         fingerprint.update(tokenizer.name().as_bytes());
         let mut texts = Vec::with_capacity(sources.len());
@@ -171,22 +152,12 @@ impl Corpus {
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
             let text = match tokenizer {
-                Tokenizer::Bytes => Text {
-                    cuts: source.cuts,
-                    count: byte_len,
-                    tokens: Tokens::Bytes(source.bytes),
-                    byte_len,
-                    name: source.name,
-                },
+                Tokenizer::Bytes => {
+                    Text { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
+                }
                 Tokenizer::Gpt2 => {
                     let file = TokenFile::open(&source, options.cache.as_deref())?;
-                    Text {
-                        cuts: file.cuts,
-                        count: file.count,
-                        tokens: Tokens::Gpt2(file),
-                        byte_len,
-                        name: source.name,
-                    }
+                    Text { cuts: file.cuts, count: file.count, tokens: Tokens::Gpt2(file), byte_len, name: source.name }
                 }
             };
             texts.push(text);
@@ -196,22 +167,13 @@ impl Corpus {
             for (index, text) in texts.iter().enumerate() {
                 let range = split.range(text.cuts, text.count, options.hold_out_test);
                 if !range.is_empty() {
-                    stream.spans.push(Span {
-                        text: index,
-                        first: range.start,
-                        start: stream.len,
-                    });
+                    stream.spans.push(Span { text: index, first: range.start, start: stream.len });
                     stream.len += range.end - range.start;
                 }
             }
             stream
         });
-        Ok(Self {
-            texts,
-            tokenizer,
-            streams,
-            fingerprint: fingerprint.digest(),
-        })
+        Ok(Self { texts, tokenizer, streams, fingerprint: fingerprint.digest() })
     }
 
     /// The tokenizer.
@@ -295,21 +257,10 @@ impl Corpus {
     /// # Panics
     /// When the slices are not `batch * seq_len` long or the training split has no window of that length.
     #[allow(clippy::too_many_arguments)]
-    pub fn sample(
-        &self,
-        seed: u64,
-        step: u64,
-        micro_batch: u32,
-        batch: usize,
-        seq_len: usize,
-        inputs: &mut [u32],
-        targets: &mut [u32],
-    ) {
+    pub fn sample(&self, seed: u64, step: u64, micro_batch: u32, batch: usize, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
         assert_eq!(inputs.len(), batch * seq_len, "inputs");
         assert_eq!(targets.len(), batch * seq_len, "targets");
-        let rows = inputs
-            .chunks_exact_mut(seq_len)
-            .zip(targets.chunks_exact_mut(seq_len));
+        let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
         for (row, (inputs, targets)) in rows.enumerate() {
             let start = self.sample_start(seed, step, micro_batch, row as u32, seq_len);
             self.fill(Split::Train, start, inputs, targets);
@@ -317,14 +268,7 @@ impl Corpus {
     }
 
     /// Where a row's window starts in the training stream.
-    fn sample_start(
-        &self,
-        seed: u64,
-        step: u64,
-        micro_batch: u32,
-        row: u32,
-        seq_len: usize,
-    ) -> u64 {
+    fn sample_start(&self, seed: u64, step: u64, micro_batch: u32, row: u32, seq_len: usize) -> u64 {
         let starts = self.tokens(Split::Train).saturating_sub(seq_len as u64);
         assert!(starts > 0, "fewer training tokens than one window");
         let mut key = [0; 24];
@@ -338,12 +282,7 @@ impl Corpus {
 
     /// The windows of `seq_len` tokens that together have every token of the split but the first as a target once; the last may be shorter.
     pub fn windows(&self, split: Split, seq_len: usize) -> Windows {
-        Windows {
-            split,
-            seq_len,
-            next: 0,
-            targets: self.tokens(split).saturating_sub(1),
-        }
+        Windows { split, seq_len, next: 0, targets: self.tokens(split).saturating_sub(1) }
     }
 
     /// Reads a window: the first `window.len` of `inputs` and `targets`; what follows is left alone.
@@ -352,12 +291,7 @@ impl Corpus {
     /// When a slice is shorter than the window.
     pub fn read_window(&self, window: Window, inputs: &mut [u32], targets: &mut [u32]) {
         let len = window.len;
-        self.fill(
-            window.split,
-            window.start,
-            &mut inputs[..len],
-            &mut targets[..len],
-        );
+        self.fill(window.split, window.start, &mut inputs[..len], &mut targets[..len]);
     }
 
     /// Bytes of text that the targets of a window stand for.

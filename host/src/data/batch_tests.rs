@@ -2,15 +2,9 @@ use super::*;
 use proptest::prelude::*;
 
 fn corpus(texts: &[&str], tokenizer: Tokenizer, hold_out_test: bool) -> Corpus {
-    let sources = texts
-        .iter()
-        .enumerate()
-        .map(|(index, text)| Source::from_text(&format!("text {index}"), text.to_string()).unwrap())
-        .collect();
-    let options = CorpusOptions {
-        hold_out_test,
-        ..CorpusOptions::default()
-    };
+    let sources =
+        texts.iter().enumerate().map(|(index, text)| Source::from_text(&format!("text {index}"), text.to_string()).unwrap()).collect();
+    let options = CorpusOptions { hold_out_test, ..CorpusOptions::default() };
     Corpus::from_sources(sources, tokenizer, &options).unwrap()
 }
 
@@ -24,10 +18,7 @@ fn stream(corpus: &Corpus, split: Split) -> Vec<u32> {
 
 #[test]
 fn stories_are_the_default() {
-    let options = CorpusOptions {
-        stories_bytes: 50_000,
-        ..CorpusOptions::default()
-    };
+    let options = CorpusOptions { stories_bytes: 50_000, ..CorpusOptions::default() };
     let sources = ["stories".to_string()];
     let corpus = Corpus::open(&sources, Tokenizer::Bytes, &options).unwrap();
     let text = stories(options.stories_seed, options.stories_bytes);
@@ -48,10 +39,7 @@ fn files_are_mapped_and_sampled() {
     for seed in 0..3 {
         std::fs::write(data.join(format!("{seed}.txt")), stories(seed, 20_000)).unwrap();
     }
-    let options = CorpusOptions {
-        cache: Some(cache.clone()),
-        ..CorpusOptions::default()
-    };
+    let options = CorpusOptions { cache: Some(cache.clone()), ..CorpusOptions::default() };
     let sources = [data.display().to_string()];
     for tokenizer in [Tokenizer::Bytes, Tokenizer::Gpt2] {
         let mut rows = Vec::new();

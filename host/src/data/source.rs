@@ -41,17 +41,9 @@ impl Split {
     /// # Errors
     /// Bad input for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
-        [Self::Train, Self::Validation, Self::Test, Self::All]
-            .into_iter()
-            .find(|split| split.name() == name)
-            .ok_or_else(|| {
-                Error::bad_input(
-                    "--split",
-                    "train, validation, test or all",
-                    format!("{name:?}"),
-                    "the usual choice is --split validation",
-                )
-            })
+        [Self::Train, Self::Validation, Self::Test, Self::All].into_iter().find(|split| split.name() == name).ok_or_else(|| {
+            Error::bad_input("--split", "train, validation, test or all", format!("{name:?}"), "the usual choice is --split validation")
+        })
     }
 
     /// The part's range in a sequence of `end` elements whose validation starts at `cuts[0]` and whose test half starts at `cuts[1]`.
@@ -141,24 +133,14 @@ impl Source {
             return Err(Error::bad_input(
                 &name,
                 "UTF-8 text",
-                format!(
-                    "byte 0x{:02x} at offset {offset}, which is not UTF-8",
-                    bytes[offset]
-                ),
-                format!(
-                    "convert it first, for example with: iconv -f latin1 -t utf-8 {name:?}, or leave the file out"
-                ),
+                format!("byte 0x{:02x} at offset {offset}, which is not UTF-8", bytes[offset]),
+                format!("convert it first, for example with: iconv -f latin1 -t utf-8 {name:?}, or leave the file out"),
             ));
         }
         let hash = xxh3_64(&bytes);
         let first = line_cut(&bytes, 0, bytes.len() / 20 * 19 + bytes.len() % 20 * 19 / 20);
         let second = line_cut(&bytes, first, first + (bytes.len() - first) / 2);
-        Ok(Self {
-            name,
-            hash,
-            bytes,
-            cuts: [first as u64, second as u64],
-        })
+        Ok(Self { name, hash, bytes, cuts: [first as u64, second as u64] })
     }
 
     /// Length in bytes.
@@ -177,15 +159,10 @@ impl Source {
 /// The second and third choice keep a text of few, long lines from losing its validation split.
 fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
     let is_start = |at: &usize| *at > from && *at < bytes.len() && bytes[at - 1] == b'\n';
-    (target..bytes.len())
-        .find(is_start)
-        .or_else(|| (from..target).rev().find(is_start))
-        .unwrap_or_else(|| {
-            let is_boundary = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
-            (target..=bytes.len())
-                .find(is_boundary)
-                .unwrap_or(bytes.len())
-        })
+    (target..bytes.len()).find(is_start).or_else(|| (from..target).rev().find(is_start)).unwrap_or_else(|| {
+        let is_boundary = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        (target..=bytes.len()).find(is_boundary).unwrap_or(bytes.len())
+    })
 }
 
 /// The texts that the arguments of `--data` name, in order; a folder stands for its files, recursively, sorted by path.
@@ -230,18 +207,15 @@ pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<V
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let mut entries = fs::read_dir(folder)
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .map_err(|error| unreadable(folder, error))?;
+    let mut entries =
+        fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|error| unreadable(folder, error))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let kind = entry
-            .file_type()
-            .map_err(|error| unreadable(&path, error))?;
+        let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
         if kind.is_dir() {
             collect(&path, files)?;
             continue;
@@ -272,12 +246,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
             "check the spelling of --data; the word `stories` stands for the embedded source",
         );
     }
-    Error::io(
-        "reading",
-        path,
-        error,
-        "check the permissions of the path given to --data",
-    )
+    Error::io("reading", path, error, "check the permissions of the path given to --data")
 }
 
 #[cfg(test)]
@@ -304,10 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.txt");
         let text = message(open_path(&missing));
-        assert!(
-            text.contains("missing.txt") && text.contains("no such path"),
-            "{text}"
-        );
+        assert!(text.contains("missing.txt") && text.contains("no such path"), "{text}");
 
         let text = message(open_path(folder.path()));
         assert!(text.contains("no file with any content"), "{text}");
@@ -315,20 +281,14 @@ mod tests {
         let path = folder.path().join("empty.txt");
         fs::write(&path, "").unwrap();
         let text = message(open_path(&path));
-        assert!(
-            text.contains("empty.txt") && text.contains("empty file"),
-            "{text}"
-        );
+        assert!(text.contains("empty.txt") && text.contains("empty file"), "{text}");
         let text = message(open_path(folder.path()));
         assert!(text.contains("no file with any content"), "{text}");
 
         let path = folder.path().join("latin1.txt");
         fs::write(&path, b"caf\xe9 au lait\n").unwrap();
         let text = message(open_path(&path));
-        assert!(
-            text.contains("latin1.txt") && text.contains("0xe9 at offset 3"),
-            "{text}"
-        );
+        assert!(text.contains("latin1.txt") && text.contains("0xe9 at offset 3"), "{text}");
         let text = message(open_path(folder.path()));
         assert!(text.contains("latin1.txt"), "{text}");
 
@@ -356,10 +316,7 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let texts = open_path(folder.path()).unwrap();
-        let names: Vec<_> = texts
-            .iter()
-            .map(|text| text.name[folder.path().as_os_str().len() + 1..].to_string())
-            .collect();
+        let names: Vec<_> = texts.iter().map(|text| text.name[folder.path().as_os_str().len() + 1..].to_string()).collect();
         assert_eq!(names, ["a.txt", "b/deep/x.txt", "c.txt"]);
     }
 

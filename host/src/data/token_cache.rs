@@ -38,14 +38,9 @@ impl TokenFile {
     pub fn open(source: &Source, folder: Option<&Path>) -> Result<Self> {
         let Some(folder) = folder else {
             let mut bytes = io::Cursor::new(Vec::new());
-            write(source, &mut bytes)
-                .map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
-            return Self::from_bytes(source, Bytes::Owned(bytes.into_inner())).ok_or_else(|| {
-                Error::failed(
-                    format!("the tokens of {} do not match it", source.name),
-                    CHANGED,
-                )
-            });
+            write(source, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
+            return Self::from_bytes(source, Bytes::Owned(bytes.into_inner()))
+                .ok_or_else(|| Error::failed(format!("the tokens of {} do not match it", source.name), CHANGED));
         };
         let path = folder.join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
         if let Some(tokens) = Self::load(source, &path) {
@@ -60,9 +55,7 @@ impl TokenFile {
         write(source, file.as_file_mut()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Self::load(source, &path).ok_or_else(|| {
             Error::failed(
                 format!("{}: what was just written reads back damaged", path.display()),
@@ -84,11 +77,8 @@ impl TokenFile {
 
     /// `None` for anything but a complete, undamaged cache of exactly this text.
     fn from_bytes(source: &Source, bytes: Bytes) -> Option<Self> {
-        let header: Vec<u64> = bytes
-            .get(..HEADER)?
-            .chunks_exact(8)
-            .filter_map(|field| field.try_into().ok().map(u64::from_le_bytes))
-            .collect();
+        let header: Vec<u64> =
+            bytes.get(..HEADER)?.chunks_exact(8).filter_map(|field| field.try_into().ok().map(u64::from_le_bytes)).collect();
         let [_, _, _, _, _, _, first, second, count, hash] = *header.as_slice() else {
             return None;
         };
@@ -97,26 +87,14 @@ impl TokenFile {
             && second <= count
             && count.checked_mul(2) == Some((bytes.len() - HEADER) as u64)
             && hash == content_hash(&bytes[..HEADER - 8], &bytes[HEADER..]);
-        sound.then_some(Self {
-            bytes,
-            offset: HEADER,
-            cuts: [first, second],
-            count,
-        })
+        sound.then_some(Self { bytes, offset: HEADER, cuts: [first, second], count })
     }
 }
 
 const CHANGED: &str = "leave the data alone while it is read; start again";
 
 fn identity(source: &Source) -> [u64; 6] {
-    [
-        MAGIC,
-        VERSION,
-        source.byte_len(),
-        source.hash,
-        source.cuts[0],
-        source.cuts[1],
-    ]
+    [MAGIC, VERSION, source.byte_len(), source.hash, source.cuts[0], source.cuts[1]]
 }
 
 /// Over the tokens first: their header is known only once they are all there.
@@ -135,8 +113,7 @@ fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
     let [first, second] = source.cuts.map(|cut| cut as usize);
     let parts = [0..first, first..second, second..source.bytes.len()];
     for (count, part) in counts.iter_mut().zip(parts) {
-        let text = std::str::from_utf8(&source.bytes[part])
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let text = std::str::from_utf8(&source.bytes[part]).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let mut rest = pieces(text);
         loop {
             let batch: Vec<&str> = rest.by_ref().take(PIECES_IN_FLIGHT).collect();
@@ -148,9 +125,7 @@ fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
                 .map(|piece| {
                     let tokens = encode_piece(piece).into_iter();
                     // Every token is below 50,257.
-                    tokens
-                        .flat_map(|token| (token as u16).to_le_bytes())
-                        .collect()
+                    tokens.flat_map(|token| (token as u16).to_le_bytes()).collect()
                 })
                 .collect();
             for bytes in encoded {
@@ -161,11 +136,8 @@ fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
         }
     }
     let [train, validation, test] = counts;
-    let mut header: Vec<u8> = identity(source)
-        .into_iter()
-        .chain([train, train + validation, train + validation + test])
-        .flat_map(u64::to_le_bytes)
-        .collect();
+    let mut header: Vec<u8> =
+        identity(source).into_iter().chain([train, train + validation, train + validation + test]).flat_map(u64::to_le_bytes).collect();
     hash.update(&header);
     header.extend(hash.digest().to_le_bytes());
     out.seek(SeekFrom::Start(0))?;
@@ -193,11 +165,7 @@ mod tests {
         let text = std::str::from_utf8(&source.bytes).unwrap();
         let mut expected = Vec::new();
         let [first, second] = source.cuts.map(|cut| cut as usize);
-        for (part, end) in [
-            (&text[..first], file.cuts[0]),
-            (&text[first..second], file.cuts[1]),
-            (&text[second..], file.count),
-        ] {
+        for (part, end) in [(&text[..first], file.cuts[0]), (&text[first..second], file.cuts[1]), (&text[second..], file.count)] {
             expected.extend(Tokenizer::Gpt2.encode(part));
             assert_eq!(expected.len() as u64, end);
         }
@@ -208,10 +176,7 @@ mod tests {
     fn tokens_do_not_depend_on_threads() {
         let source = source();
         let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             tokens(&pool.install(|| TokenFile::open(&source, None).unwrap()))
         };
         let one = with(1);
@@ -222,9 +187,7 @@ mod tests {
     fn a_damaged_cache_is_rebuilt() {
         let folder = tempfile::tempdir().unwrap();
         let source = Source::from_text("t", crate::data::stories(2, 5_000)).unwrap();
-        let path = folder
-            .path()
-            .join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
+        let path = folder.path().join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
         let expected = tokens(&TokenFile::open(&source, Some(folder.path())).unwrap());
         let good = fs::read(&path).unwrap();
         assert_eq!(good.len(), HEADER + 2 * expected.len());
@@ -238,35 +201,20 @@ mod tests {
                 bytes
             })
             .collect();
-        damaged.extend([
-            Vec::new(),
-            good[..HEADER - 1].to_vec(),
-            good[..good.len() - 2].to_vec(),
-            [&good[..], &[0, 0]].concat(),
-        ]);
+        damaged.extend([Vec::new(), good[..HEADER - 1].to_vec(), good[..good.len() - 2].to_vec(), [&good[..], &[0, 0]].concat()]);
         for (case, bytes) in damaged.iter().enumerate() {
             fs::write(&path, bytes).unwrap();
-            assert!(
-                TokenFile::load(&source, &path).is_none(),
-                "damage {case} went unnoticed"
-            );
+            assert!(TokenFile::load(&source, &path).is_none(), "damage {case} went unnoticed");
         }
         let rebuilt = TokenFile::open(&source, Some(folder.path())).unwrap();
         assert_eq!(tokens(&rebuilt), expected);
-        assert!(
-            fs::read(&path).unwrap() == good,
-            "the rebuilt cache differs"
-        );
+        assert!(fs::read(&path).unwrap() == good, "the rebuilt cache differs");
 
         // A sound cache is used as it is: nothing is written again.
         let written = fs::metadata(&path).unwrap().modified().unwrap();
         TokenFile::open(&source, Some(folder.path())).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "left-over files"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "left-over files");
     }
 
     #[test]
@@ -274,9 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocked = folder.path().join("file");
         fs::write(&blocked, "x").unwrap();
-        let error = TokenFile::open(&source(), Some(&blocked))
-            .err()
-            .expect("a file is no folder");
+        let error = TokenFile::open(&source(), Some(&blocked)).err().expect("a file is no folder");
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("writing"), "{error}");
     }

@@ -34,15 +34,10 @@ struct TokenBytes {
 
 static GPT2_BYTES: LazyLock<TokenBytes> = LazyLock::new(|| {
     let bpe = tiktoken_rs::r50k_base_singleton();
-    let mut table = TokenBytes {
-        bytes: Vec::new(),
-        starts: vec![0],
-    };
+    let mut table = TokenBytes { bytes: Vec::new(), starts: vec![0] };
     for token in 0..Tokenizer::Gpt2.vocab_size() as u32 {
         // A number missing from the vocabulary would decode to nothing; a test checks that there is none.
-        table
-            .bytes
-            .extend(bpe.decode_bytes(&[token]).unwrap_or_default());
+        table.bytes.extend(bpe.decode_bytes(&[token]).unwrap_or_default());
         table.starts.push(table.bytes.len() as u32);
     }
     table
@@ -115,20 +110,13 @@ impl Tokenizer {
 
     /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.
     pub fn decode(self, tokens: &[u32]) -> String {
-        let bytes: Vec<u8> = tokens
-            .iter()
-            .flat_map(|&token| self.token_bytes(token))
-            .copied()
-            .collect();
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.token_bytes(token)).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// A decoder for output that is shown token by token.
     pub fn stream_decoder(self) -> StreamDecoder {
-        StreamDecoder {
-            tokenizer: self,
-            pending: Vec::new(),
-        }
+        StreamDecoder { tokenizer: self, pending: Vec::new() }
     }
 }
 
@@ -160,17 +148,11 @@ fn piece_end(text: &str) -> usize {
     }
     let bytes = text.as_bytes();
     let half = PIECE / 2;
-    let seam = |at: &usize| {
-        bytes[at - 1] == b'\n' && bytes[at - 2].is_ascii_graphic() && bytes[*at].is_ascii_graphic()
-    };
+    let seam = |at: &usize| bytes[at - 1] == b'\n' && bytes[at - 2].is_ascii_graphic() && bytes[*at].is_ascii_graphic();
     (half..=PIECE)
         .rev()
         .find(seam)
-        .or_else(|| {
-            (half..=PIECE)
-                .rev()
-                .find(|at| bytes[at - 1] == b'\n' && text.is_char_boundary(*at))
-        })
+        .or_else(|| (half..=PIECE).rev().find(|at| bytes[at - 1] == b'\n' && text.is_char_boundary(*at)))
         .or_else(|| (half..=PIECE).rev().find(|at| text.is_char_boundary(*at)))
         .unwrap_or(text.len())
 }
@@ -185,8 +167,7 @@ pub struct StreamDecoder {
 impl StreamDecoder {
     /// The text that `token` completes, possibly empty.
     pub fn push(&mut self, token: u32) -> String {
-        self.pending
-            .extend_from_slice(self.tokenizer.token_bytes(token));
+        self.pending.extend_from_slice(self.tokenizer.token_bytes(token));
         let mut text = String::new();
         let mut used = 0;
         loop {
@@ -231,27 +212,18 @@ mod tests {
     fn gpt2_tokens_are_those_of_gpt2() {
         // The published example of the GPT-2 vocabulary.
         assert_eq!(Tokenizer::Gpt2.encode("Hello world"), [15496, 995]);
-        assert_eq!(
-            Tokenizer::Gpt2.decode(&[15496, 995, 50256]),
-            "Hello world<|endoftext|>"
-        );
+        assert_eq!(Tokenizer::Gpt2.decode(&[15496, 995, 50256]), "Hello world<|endoftext|>");
         // Special tokens in a text are text.
         assert!(!Tokenizer::Gpt2.encode("<|endoftext|>").contains(&50256));
         for token in 0..50_257 {
-            assert!(
-                Tokenizer::Gpt2.bytes_of(token) > 0,
-                "token {token} has no bytes"
-            );
+            assert!(Tokenizer::Gpt2.bytes_of(token) > 0, "token {token} has no bytes");
         }
     }
 
     #[test]
     fn names_round_trip() {
         for tokenizer in BOTH {
-            assert_eq!(
-                Tokenizer::from_name(tokenizer.name(), "--tokenizer").unwrap(),
-                tokenizer
-            );
+            assert_eq!(Tokenizer::from_name(tokenizer.name(), "--tokenizer").unwrap(), tokenizer);
         }
         let error = Tokenizer::from_name("gpt3", "--tokenizer").unwrap_err();
         assert_eq!(error.exit_code(), 2);
@@ -271,21 +243,14 @@ mod tests {
         let text = crate::data::stories(5, 3 * PIECE);
         assert!(pieces(&text).count() >= 3);
         let whole = tiktoken_rs::r50k_base_singleton().encode_ordinary(&text);
-        assert!(
-            Tokenizer::Gpt2.encode(&text) == whole,
-            "cutting into pieces changed the tokens"
-        );
+        assert!(Tokenizer::Gpt2.encode(&text) == whole, "cutting into pieces changed the tokens");
     }
 
     #[test]
     fn long_runs_are_encoded() {
         for text in [" ", "a", "\n", "☃", "\r\n", "!"].map(|unit| unit.repeat(PIECE + 7)) {
             let tokens = Tokenizer::Gpt2.encode(&text);
-            assert!(
-                Tokenizer::Gpt2.decode(&tokens) == text,
-                "{:?}…",
-                &text[..3.min(text.len())]
-            );
+            assert!(Tokenizer::Gpt2.decode(&tokens) == text, "{:?}…", &text[..3.min(text.len())]);
         }
     }
 

@@ -37,7 +37,9 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
                 tensors.push(tensor(format!("{}.codes", spec.name), Dtype::U8, &[spec.out_features, weight.row_bytes()], grid.codes));
                 tensors.push(tensor(format!("{}.scale", spec.name), Dtype::F32, &[spec.out_features], grid.scale));
             }
-            Storage::Float(value) => tensors.push(tensor(format!("{}.weight", spec.name), Dtype::F32, &[spec.out_features, spec.in_features], *value)),
+            Storage::Float(value) => {
+                tensors.push(tensor(format!("{}.weight", spec.name), Dtype::F32, &[spec.out_features, spec.in_features], *value))
+            }
         }
     }
     tensors.extend(p.specs.vectors.iter().zip(&p.vectors).map(|(spec, &value)| tensor(&spec.name, Dtype::F32, &spec.shape, value)));

@@ -34,13 +34,7 @@ fn every_flipped_bit_is_caught() {
     read(&bytes).unwrap();
     for bit in 0..bytes.len() * 8 {
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(
-            read(&bytes).is_err(),
-            "bit {} of byte {} of {} went unnoticed",
-            bit % 8,
-            bit / 8,
-            bytes.len()
-        );
+        assert!(read(&bytes).is_err(), "bit {} of byte {} of {} went unnoticed", bit % 8, bit / 8, bytes.len());
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
     read(&bytes).unwrap();
@@ -50,18 +44,11 @@ fn every_flipped_bit_is_caught() {
 fn every_truncation_is_caught() {
     let bytes = encode(&metadata(), &tensors()).unwrap();
     for len in 0..bytes.len() {
-        assert!(
-            read(&bytes[..len]).is_err(),
-            "{len} of {} bytes went unnoticed",
-            bytes.len()
-        );
+        assert!(read(&bytes[..len]).is_err(), "{len} of {} bytes went unnoticed", bytes.len());
     }
     let message = bad_input(read(&bytes[..bytes.len() - 1]));
     assert!(message.contains("cut short"), "{message}");
-    assert!(
-        message.contains("earlier checkpoint of the run"),
-        "{message}"
-    );
+    assert!(message.contains("earlier checkpoint of the run"), "{message}");
 }
 
 #[test]
@@ -86,8 +73,7 @@ fn damaged_data_names_the_tensor() {
 #[test]
 fn foreign_files_are_told_apart() {
     let theirs = {
-        let view =
-            safetensors::tensor::TensorView::new(safetensors::Dtype::U8, vec![2], &[1, 2]).unwrap();
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::U8, vec![2], &[1, 2]).unwrap();
         safetensors::serialize([("w", view)], None).unwrap()
     };
     let cases: [(&[u8], &str); 9] = [
@@ -96,10 +82,7 @@ fn foreign_files_are_told_apart() {
         (b"PK\x03\x04\x00\x00\x08\x08archive/data.pkl", "zip archive"),
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "pickle"),
         (b"GGUF\x03\0\0\0\0\0\0\0\0\0", "a GGUF file"),
-        (
-            b"It is a truth universally acknowledged",
-            "no safetensors file",
-        ),
+        (b"It is a truth universally acknowledged", "no safetensors file"),
         (&[0; 4096], "no safetensors file"),
         (&theirs, "a safetensors file of another program"),
         (&theirs[..20], "cut short inside its header"),
@@ -132,9 +115,7 @@ fn what_is_no_file_is_refused() {
 #[test]
 fn hostile_headers_are_refused() {
     let tensor = |shape: &str, offsets: &str| {
-        format!(
-            r#"{{"__metadata__":{{"primal.format":"1"}},"w":{{"dtype":"U8","shape":{shape},"data_offsets":{offsets}}}}}"#
-        )
+        format!(r#"{{"__metadata__":{{"primal.format":"1"}},"w":{{"dtype":"U8","shape":{shape},"data_offsets":{offsets}}}}}"#)
     };
     let max = usize::MAX;
     let headers: Vec<Vec<u8>> = [
@@ -162,17 +143,10 @@ fn hostile_headers_are_refused() {
     ]
     .into_iter()
     .map(String::into_bytes)
-    .chain([
-        b"{\"\xff\":1}".to_vec(),
-        b"{\"__metadata__\":{\"primal.format\":\"1\xff\"}}".to_vec(),
-    ])
+    .chain([b"{\"\xff\":1}".to_vec(), b"{\"__metadata__\":{\"primal.format\":\"1\xff\"}}".to_vec()])
     .collect();
     for json in headers {
-        assert!(
-            read(&file(&json, &[0; 2])).is_err(),
-            "accepted {}",
-            String::from_utf8_lossy(&json)
-        );
+        assert!(read(&file(&json, &[0; 2])).is_err(), "accepted {}", String::from_utf8_lossy(&json));
     }
 }
 
@@ -180,10 +154,7 @@ fn hostile_headers_are_refused() {
 #[test]
 fn only_the_canonical_header_is_accepted() {
     let bytes = encode(&metadata(), &tensors()).unwrap();
-    let start = Checkpoint::from_bytes("x", &bytes)
-        .unwrap()
-        .header()
-        .data_start();
+    let start = Checkpoint::from_bytes("x", &bytes).unwrap().header().data_start();
     let json = std::str::from_utf8(&bytes[8..start]).unwrap().trim_end();
     let data = &bytes[start..];
     assert_eq!(file(json.as_bytes(), data), bytes);

@@ -18,24 +18,14 @@ const DONE: &str = "the child saw what it should";
 fn fail_to_save(folder: &Path, between: impl FnOnce()) -> String {
     let big = vec![7; 256 << 10];
     let mut retention = Retention::open(folder, 1).unwrap();
-    retention
-        .save(1, Some(2.0), &metadata(), &tensors())
-        .unwrap();
-    let before = (
-        contents(folder),
-        std::fs::read(step_file(folder, 1)).unwrap(),
-    );
+    retention.save(1, Some(2.0), &metadata(), &tensors()).unwrap();
+    let before = (contents(folder), std::fs::read(step_file(folder, 1)).unwrap());
     between();
     for step in [1, 2] {
         let tensors = [TensorRef::u8("w", &[big.len()], &big)];
-        let error = retention
-            .save(step, Some(1.0), &metadata(), &tensors)
-            .unwrap_err();
+        let error = retention.save(step, Some(1.0), &metadata(), &tensors).unwrap_err();
         assert_eq!(error.exit_code(), 1, "{error}");
-        let after = (
-            contents(folder),
-            std::fs::read(step_file(folder, 1)).unwrap(),
-        );
+        let after = (contents(folder), std::fs::read(step_file(folder, 1)).unwrap());
         assert!(before == after, "{:?} became {:?}", before.0, after.0);
         assert_eq!(latest_good(folder).unwrap().unwrap().step, 1);
         if step == 2 {
@@ -47,20 +37,12 @@ fn fail_to_save(folder: &Path, between: impl FnOnce()) -> String {
 
 /// Runs this test again with `FOLDER` set, by `sh -c script` under `wrapper`; in the script, `$0` is the folder and `$@` the command.
 fn child(wrapper: &[&str], script: &str, test: &str, folder: &Path) -> std::io::Result<Output> {
-    let shell: Vec<&str> = wrapper
-        .iter()
-        .copied()
-        .chain(["sh", "-c", script])
-        .collect();
+    let shell: Vec<&str> = wrapper.iter().copied().chain(["sh", "-c", script]).collect();
     Command::new(shell[0])
         .args(&shell[1..])
         .arg(folder)
         .arg(std::env::current_exe().unwrap())
-        .args([
-            &format!("checkpoint::tests::failures::{test}"),
-            "--exact",
-            "--nocapture",
-        ])
+        .args([&format!("checkpoint::tests::failures::{test}"), "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .output()
 }
@@ -85,10 +67,7 @@ fn on_a_small_disk(test: &str) -> bool {
                     assert!(output.status.success(), "{text}\n{errors}");
                     assert!(text.contains(DONE), "{text}\n{errors}");
                     assert_eq!(contents(folder.path()), [""; 0], "the mount leaked");
-                    say(&format!(
-                        "{test}: ran on a tmpfs of 64 KiB ({})",
-                        wrapper.join(" ")
-                    ));
+                    say(&format!("{test}: ran on a tmpfs of 64 KiB ({})", wrapper.join(" ")));
                     return true;
                 }
                 reason = errors.trim().to_owned();
@@ -138,10 +117,7 @@ fn read_only_disk() {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = Path::new(&folder);
         let message = fail_to_save(folder, || {
-            let remount = Command::new("mount")
-                .args(["-o", "remount,ro"])
-                .arg(folder)
-                .status();
+            let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(folder).status();
             assert!(remount.unwrap().success());
         });
         assert!(message.contains("Read-only file system"), "{message}");

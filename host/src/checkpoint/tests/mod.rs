@@ -12,13 +12,8 @@ use super::{Dtype, TensorRef};
 
 /// Metadata with what JSON has to escape.
 fn metadata() -> BTreeMap<String, String> {
-    let pairs = [
-        ("config", "name = \"gpt\"\n\tlr = 1e-3 # ü\u{1}"),
-        ("step", "12"),
-    ];
-    pairs
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    let pairs = [("config", "name = \"gpt\"\n\tlr = 1e-3 # ü\u{1}"), ("step", "12")];
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 /// One tensor of each type in use, an odd number of bytes, a scalar and an empty one; 0.7 KB of header and less than 100 bytes of data.
@@ -39,9 +34,7 @@ fn tensors() -> Vec<TensorRef<'static>> {
 /// What is in a folder, sorted.
 fn contents(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

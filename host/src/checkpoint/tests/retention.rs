@@ -6,11 +6,7 @@ use super::super::{Retention, best, latest_good, list, step_file};
 use super::{bad_input, contents, metadata, tensors};
 
 fn steps(folder: &Path) -> Vec<u64> {
-    list(folder)
-        .unwrap()
-        .into_iter()
-        .map(|saved| saved.step)
-        .collect()
+    list(folder).unwrap().into_iter().map(|saved| saved.step).collect()
 }
 
 fn save(retention: &mut Retention, step: u64, loss: Option<f64>) {
@@ -29,22 +25,8 @@ fn keeps_the_best_and_the_last() {
     let run = tempfile::tempdir().unwrap();
     let folder = run.path().join("run/checkpoints");
     let mut retention = Retention::open(&folder, 2).unwrap();
-    let losses = [
-        Some(3.0),
-        Some(2.0),
-        None,
-        Some(2.0),
-        Some(f64::NAN),
-        Some(2.5),
-    ];
-    let kept: [&[u64]; 6] = [
-        &[10],
-        &[10, 20],
-        &[20, 30],
-        &[20, 30, 40],
-        &[20, 40, 50],
-        &[20, 50, 60],
-    ];
+    let losses = [Some(3.0), Some(2.0), None, Some(2.0), Some(f64::NAN), Some(2.5)];
+    let kept: [&[u64]; 6] = [&[10], &[10, 20], &[20, 30], &[20, 30, 40], &[20, 40, 50], &[20, 50, 60]];
     for (index, loss) in losses.into_iter().enumerate() {
         save(&mut retention, 10 * (index as u64 + 1), loss);
         assert_eq!(steps(&folder), kept[index], "after save {index}");
@@ -57,14 +39,8 @@ fn keeps_the_best_and_the_last() {
     assert_eq!(retention.best(), Some(found));
     save(&mut retention, 70, Some(1.0 / 3.0));
     assert_eq!(steps(&folder), [70]);
-    assert_eq!(
-        best(&folder).unwrap().unwrap().validation_loss.to_bits(),
-        (1.0f64 / 3.0).to_bits()
-    );
-    assert_eq!(
-        contents(&folder),
-        [".lock", "best.json", "step-00000070.safetensors"]
-    );
+    assert_eq!(best(&folder).unwrap().unwrap().validation_loss.to_bits(), (1.0f64 / 3.0).to_bits());
+    assert_eq!(contents(&folder), [".lock", "best.json", "step-00000070.safetensors"]);
 }
 
 #[test]
@@ -131,10 +107,7 @@ fn removes_unfinished_files_of_a_killed_process() {
         std::fs::write(run.path().join(name), "x").unwrap();
     }
     Retention::open(run.path(), 1).unwrap();
-    assert_eq!(
-        contents(run.path()),
-        [".lock", ".primal-notes", "notes.tmp"]
-    );
+    assert_eq!(contents(run.path()), [".lock", ".primal-notes", "notes.tmp"]);
 }
 
 #[test]

@@ -21,24 +21,13 @@ fn reads_back_what_was_saved() {
     assert_eq!(contents(folder.path()), ["x.safetensors"]);
     let read = Checkpoint::open_verified(&path).unwrap();
     assert_eq!(read.metadata(), &metadata());
-    assert_eq!(
-        read.names().collect::<Vec<_>>(),
-        ["a.codes", "a.scale", "a.votes", "none", "rng", "t"]
-    );
+    assert_eq!(read.names().collect::<Vec<_>>(), ["a.codes", "a.scale", "a.votes", "none", "rng", "t"]);
     assert_eq!(read.u8("a.codes", &[3, 1]).unwrap(), [0x88, 0x12, 0xfe]);
     assert_eq!(read.i8("a.votes", &[5]).unwrap(), [-128, -1, 0, 1, 127]);
     assert_eq!(read.u32("rng", &[3]).unwrap(), [0, 1, u32::MAX]);
     assert_eq!(read.f32("none", &[4, 0]).unwrap(), []);
-    assert_eq!(
-        read.elements::<u64>("t", &[]).unwrap(),
-        [0x0807_0605_0403_0201]
-    );
-    let bits: Vec<u32> = read
-        .f32("a.scale", &[2, 3])
-        .unwrap()
-        .iter()
-        .map(|x| x.to_bits())
-        .collect();
+    assert_eq!(read.elements::<u64>("t", &[]).unwrap(), [0x0807_0605_0403_0201]);
+    let bits: Vec<u32> = read.f32("a.scale", &[2, 3]).unwrap().iter().map(|x| x.to_bits()).collect();
     let expected = [1.0, -0.0, f32::NAN, f32::INFINITY, 1e-45, 3.5].map(f32::to_bits);
     assert_eq!(bits, expected);
     for name in read.names() {
@@ -67,28 +56,19 @@ fn same_content_gives_same_bytes() {
         let mut streamed: Vec<TensorRef> = originals
             .iter()
             .zip(&sources)
-            .map(|(tensor, source)| {
-                TensorRef::streamed(&tensor.name, tensor.dtype, &tensor.shape, source)
-            })
+            .map(|(tensor, source)| TensorRef::streamed(&tensor.name, tensor.dtype, &tensor.shape, source))
             .collect();
         streamed.rotate_left(piece % 5);
         streamed.reverse();
         save(&path, &metadata(), &streamed).unwrap();
-        assert_eq!(
-            std::fs::read(&path).unwrap(),
-            expected,
-            "pieces of {piece} bytes"
-        );
+        assert_eq!(std::fs::read(&path).unwrap(), expected, "pieces of {piece} bytes");
     }
 }
 
 /// Freezes the format: a change of these bytes needs a new format version.
 #[test]
 fn writes_these_bytes() {
-    let tensors = [
-        TensorRef::u8("b.codes", &[3], &[0x88, 0x12, 0xfe]),
-        TensorRef::f32("b.scale", &[1, 2], &[1.0, 0.5]),
-    ];
+    let tensors = [TensorRef::u8("b.codes", &[3], &[0x88, 0x12, 0xfe]), TensorRef::f32("b.scale", &[1, 2], &[1.0, 0.5])];
     let bytes = encode(&[("step".into(), "7".into())].into(), &tensors).unwrap();
     let json = concat!(
         r#"{"__metadata__":{"primal.format":"1","primal.header_xxh3":"HEADER","#,
@@ -96,10 +76,7 @@ fn writes_these_bytes() {
         r#""b.codes":{"dtype":"U8","shape":[3],"data_offsets":[8,11]},"#,
         r#""b.scale":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#
     );
-    let json = json
-        .replace("HEADER", "@H@")
-        .replace("CODES", "@C@")
-        .replace("SCALE", "@S@");
+    let json = json.replace("HEADER", "@H@").replace("CODES", "@C@").replace("SCALE", "@S@");
     let mut expected = (376u64).to_le_bytes().to_vec();
     expected.extend_from_slice(json.as_bytes());
     expected.resize(384, b' ');
@@ -116,11 +93,7 @@ fn other_readers_see_the_same_tensors() {
     assert_eq!(theirs.len(), tensors().len());
     for (name, theirs) in theirs.tensors() {
         let view = ours.tensor(&name).unwrap();
-        assert_eq!(
-            (theirs.dtype(), theirs.shape(), theirs.data()),
-            (view.dtype, view.shape, view.bytes),
-            "{name}"
-        );
+        assert_eq!((theirs.dtype(), theirs.shape(), theirs.data()), (view.dtype, view.shape, view.bytes), "{name}");
     }
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     let stored = header.metadata().as_ref().unwrap();
@@ -143,23 +116,11 @@ fn another_tensor_than_expected_is_named() {
     let bytes = encode(&metadata(), &tensors()).unwrap();
     let read = Checkpoint::from_bytes("run/x.safetensors", &bytes).unwrap();
     let cases = [
-        (
-            bad_input(read.u8("a.code", &[3, 1])),
-            "a tensor `a.code`, found 6 others, the nearest `a.codes`",
-        ),
-        (
-            bad_input(read.f32("a.codes", &[3, 1])),
-            "`a.codes` to be F32 [3, 1], found U8 [3, 1]",
-        ),
-        (
-            bad_input(read.f32("a.scale", &[3, 2])),
-            "`a.scale` to be F32 [3, 2], found F32 [2, 3]",
-        ),
+        (bad_input(read.u8("a.code", &[3, 1])), "a tensor `a.code`, found 6 others, the nearest `a.codes`"),
+        (bad_input(read.f32("a.codes", &[3, 1])), "`a.codes` to be F32 [3, 1], found U8 [3, 1]"),
+        (bad_input(read.f32("a.scale", &[3, 2])), "`a.scale` to be F32 [3, 2], found F32 [2, 3]"),
         (bad_input(read.meta("stop")), "metadata `stop`, found only"),
-        (
-            bad_input(read.parse_meta::<u64>("config")),
-            "metadata `config` of type u64",
-        ),
+        (bad_input(read.parse_meta::<u64>("config")), "metadata `config` of type u64"),
     ];
     for (message, part) in cases {
         assert!(message.starts_with("run/x.safetensors: "), "{message}");
@@ -175,19 +136,10 @@ fn impossible_tensors_are_refused_before_writing() {
     let cases = [
         (vec![TensorRef::u8("w", &[4], &[1, 2, 3])], "3 bytes"),
         (vec![TensorRef::u8("w", &[2], &[1, 2, 3])], "3 bytes"),
-        (
-            vec![TensorRef::u8("w", &[0], &[]), TensorRef::i8("w", &[0], &[])],
-            "another `w`",
-        ),
-        (
-            vec![TensorRef::u8("__metadata__", &[0], &[])],
-            "__metadata__",
-        ),
+        (vec![TensorRef::u8("w", &[0], &[]), TensorRef::i8("w", &[0], &[])], "another `w`"),
+        (vec![TensorRef::u8("__metadata__", &[0], &[])], "__metadata__"),
         (vec![TensorRef::u8("w", &[huge, huge], &[])], "[9223372"),
-        (
-            vec![TensorRef::new("w", Dtype::F4, &[3], &[0, 0])],
-            "whole number",
-        ),
+        (vec![TensorRef::new("w", Dtype::F4, &[3], &[0, 0])], "whole number"),
     ];
     for (tensors, part) in cases {
         let message = bad_input(save(&path, &metadata(), &tensors));

@@ -82,11 +82,7 @@ pub struct Grammar {
 
 impl Grammar {
     /// Reads the three kinds of files.
-    pub fn parse(
-        words: &'static str,
-        rules: &'static str,
-        plots: &[&'static str],
-    ) -> Result<Self, String> {
+    pub fn parse(words: &'static str, rules: &'static str, plots: &[&'static str]) -> Result<Self, String> {
         let mut grammar = Self::default();
         // The hero is slot 0.
         grammar.slot("hero")?;
@@ -131,9 +127,7 @@ impl Grammar {
                     other => return Err(format!("{name}: {other} is neither child nor animal")),
                 };
                 let body: Vec<&str> = lines(body).collect();
-                let ops = grammar
-                    .compile(body.join("\n").trim())
-                    .map_err(|error| format!("{name}: {error}"))?;
+                let ops = grammar.compile(body.join("\n").trim()).map_err(|error| format!("{name}: {error}"))?;
                 grammar.plots.push(Plot { name, animals, ops });
             }
         }
@@ -191,15 +185,11 @@ impl Grammar {
                 Some(b'[') => {
                     *rest = &tail[1..];
                     let inner = self.alternatives(rest)?;
-                    *rest = rest
-                        .strip_prefix(']')
-                        .ok_or_else(|| format!("[ without ] before {:?}", &tail[..tail.len().min(40)]))?;
+                    *rest = rest.strip_prefix(']').ok_or_else(|| format!("[ without ] before {:?}", &tail[..tail.len().min(40)]))?;
                     ops.push(Op::Choice(inner));
                 }
                 Some(b'{') => {
-                    let (inside, after) = tail[1..]
-                        .split_once('}')
-                        .ok_or_else(|| format!("{{ without }} in {tail:?}"))?;
+                    let (inside, after) = tail[1..].split_once('}').ok_or_else(|| format!("{{ without }} in {tail:?}"))?;
                     ops.push(self.placeholder(inside)?);
                     *rest = after;
                 }
@@ -226,8 +216,7 @@ impl Grammar {
             None if is_pronoun(&inside.to_ascii_lowercase()) => ("hero", inside),
             None => (inside, ""),
         };
-        let capital = name.starts_with(|c: char| c.is_ascii_uppercase())
-            || form.starts_with(|c: char| c.is_ascii_uppercase());
+        let capital = name.starts_with(|c: char| c.is_ascii_uppercase()) || form.starts_with(|c: char| c.is_ascii_uppercase());
         let form = match form.to_ascii_lowercase().as_str() {
             "" => Form::Plain,
             "title" => Form::Title,

@@ -180,13 +180,8 @@ impl<'a> Teller<'a> {
         while self.fillings.iter().flatten().any(|other| other.name == names[name][0]) {
             name = (name + 1) % names.len();
         }
-        let mut filling = Filling {
-            name: names[name][0],
-            second: Some(if female { "girl" } else { "boy" }),
-            home: "",
-            female,
-            index: usize::MAX,
-        };
+        let mut filling =
+            Filling { name: names[name][0], second: Some(if female { "girl" } else { "boy" }), home: "", female, index: usize::MAX };
         if animals {
             let kinds = &grammar.words[grammar.animals];
             filling.index = self.fresh(slot, class, kinds.len());
@@ -202,9 +197,7 @@ impl<'a> Teller<'a> {
         let taken = |index| {
             let mut slots = self.grammar.slots.iter().zip(&self.fillings).enumerate();
             slots.any(|(other, (other_class, filling))| {
-                other != slot
-                    && *other_class == class
-                    && filling.is_some_and(|filling| filling.index == index)
+                other != slot && *other_class == class && filling.is_some_and(|filling| filling.index == index)
             })
         };
         for _ in 0..count {

@@ -1,0 +1,112 @@
+//! `primal-host eval`.
+
+use std::path::{Path, PathBuf};
+
+use argh::FromArgs;
+
+use super::train::in_pool;
+use crate::Result;
+use crate::arena::Plan;
+use crate::backend::Backend;
+use crate::backend::cpu::Cpu;
+use crate::checkpoint::Checkpoint;
+use crate::config::{Config, Rule};
+use crate::data::{Corpus, CorpusOptions, Split};
+use crate::model::gpt::Purpose;
+use crate::model::{Gpt, GptIds, Parameters};
+use crate::run::state;
+
+/// Sequences of a batch.
+const BATCH: usize = 8;
+
+/// measure a checkpoint on text: nats a token, perplexity, bits a byte
+#[derive(FromArgs)]
+#[argh(subcommand, name = "eval")]
+pub struct Eval {
+    /// checkpoint file
+    #[argh(option)]
+    checkpoint: PathBuf,
+    /// text files or folders, or "stories" (default); may be repeated
+    #[argh(option)]
+    data: Vec<String>,
+    /// validation (default: the last 5 % of each file) or all
+    #[argh(option, default = "String::from(\"validation\")")]
+    split: String,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+/// A model ready to run.
+pub(super) struct Loaded {
+    pub config: Config,
+    pub model: Gpt,
+    pub parameters: Parameters,
+    pub backend: Cpu,
+}
+
+/// Opens and verifies a checkpoint, and plans its model for `batch` sequences of its context.
+pub(super) fn open(path: &Path, batch: usize) -> Result<Loaded> {
+    let checkpoint = Checkpoint::open_verified(path)?;
+    let config = state::config_of(&checkpoint)?;
+    let mut plan = Plan::default();
+    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+    let parameters = Parameters::plan(specs, &mut plan);
+    let model = Gpt::plan(ids, &config.model, batch, config.model.context, Purpose::Evaluate, &mut plan);
+    let mut backend = Cpu::new(&mut plan);
+    state::load(&mut backend, &state::parameters(&parameters), &checkpoint)?;
+    Ok(Loaded { config, model, parameters, backend })
+}
+
+impl Eval {
+    /// Evaluates and prints.
+    ///
+    /// # Errors
+    /// A checkpoint or data that cannot be used.
+    pub fn run(self) -> Result<()> {
+        in_pool(None, || self.evaluate())
+    }
+
+    fn evaluate(&self) -> Result<()> {
+        let split = Split::from_name(&self.split)?;
+        let mut l = open(&self.checkpoint, BATCH)?;
+        let seq = l.config.model.context;
+        let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
+        let corpus = Corpus::open(&sources, l.config.model.tokenizer, &CorpusOptions::default())?;
+        corpus.require_split(split)?;
+        let (mut inputs, mut targets, mut losses) = (vec![0u32; BATCH * seq], vec![0u32; BATCH * seq], vec![0.0f32; BATCH * seq]);
+        let (mut nats, mut tokens, mut bytes) = (0.0f64, 0u64, 0u64);
+        let mut windows = corpus.windows(split, seq);
+        loop {
+            inputs.fill(0);
+            targets.fill(u32::MAX);
+            let before = tokens;
+            for (row, window) in windows.by_ref().take(BATCH).enumerate() {
+                let at = row * seq..row * seq + window.len;
+                corpus.read_window(window, &mut inputs[at.clone()], &mut targets[at]);
+                tokens += window.len as u64;
+                bytes += corpus.window_bytes(window);
+            }
+            if tokens == before {
+                break;
+            }
+            l.backend.upload(l.model.inputs, &inputs);
+            l.backend.upload(l.model.targets, &targets);
+            l.model.evaluate(&mut l.backend, &l.parameters);
+            l.backend.download(l.model.losses, &mut losses);
+            nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+        let nats_per_token = nats / tokens as f64;
+        let bits_per_byte = nats / std::f64::consts::LN_2 / bytes as f64;
+        let perplexity = nats_per_token.exp();
+        if self.json {
+            let object = serde_json::json!({
+                "nats_per_token": nats_per_token, "perplexity": perplexity, "bits_per_byte": bits_per_byte, "tokens": tokens
+            });
+            println!("{object}");
+        } else {
+            println!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! `primal-host generate`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use super::eval::open;
+use super::train::in_pool;
+use crate::run::sample::{Sampling, generate};
+use crate::{Error, Result};
+
+/// continue a text
+#[derive(FromArgs)]
+#[argh(subcommand, name = "generate")]
+pub struct Generate {
+    /// checkpoint file
+    #[argh(option)]
+    checkpoint: PathBuf,
+    /// text to continue
+    #[argh(option, default = "String::from(\"Once upon a time\")")]
+    prompt: String,
+    /// tokens to write (default 300)
+    #[argh(option, default = "300")]
+    max_tokens: usize,
+    /// 0 for the likeliest token (default 0.7)
+    #[argh(option, default = "0.7")]
+    temperature: f32,
+    /// probability of the tokens to draw from (default 0.9)
+    #[argh(option, default = "0.9")]
+    top_p: f32,
+    /// seed (default 1)
+    #[argh(option, default = "1")]
+    seed: u64,
+}
+
+impl Generate {
+    /// Writes the text to stdout as it comes.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be used; flags out of range.
+    pub fn run(self) -> Result<()> {
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(Error::bad_input("--temperature", "0 or more", self.temperature, "try 0.7"));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(Error::bad_input("--top-p", "above 0, at most 1", self.top_p, "try 0.9"));
+        }
+        in_pool(None, || {
+            let mut l = open(&self.checkpoint, 1)?;
+            let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
+            let mut out = std::io::stdout().lock();
+            // A reader that closes the pipe early is no failure of ours.
+            let _ = write!(out, "{}", self.prompt);
+            let tokenizer = l.config.model.tokenizer;
+            generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
+                let _ = write!(out, "{piece}").and_then(|()| out.flush());
+            });
+            let _ = writeln!(out);
+            Ok(())
+        })
+    }
+}

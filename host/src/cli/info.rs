@@ -1,0 +1,47 @@
+//! `primal-host info`.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+use primal_device::grid;
+
+use crate::Result;
+use crate::checkpoint::Checkpoint;
+use crate::config::Rule;
+use crate::model::GptIds;
+use crate::run::state;
+
+/// print what a checkpoint holds; all checksums are verified
+#[derive(FromArgs)]
+#[argh(subcommand, name = "info")]
+pub struct Info {
+    /// checkpoint file
+    #[argh(positional)]
+    file: PathBuf,
+}
+
+impl Info {
+    /// Verifies and prints.
+    ///
+    /// # Errors
+    /// A file that is no undamaged checkpoint.
+    pub fn run(self) -> Result<()> {
+        let checkpoint = Checkpoint::open_verified(&self.file)?;
+        let config = state::config_of(&checkpoint)?;
+        println!("step {}; every checksum is right\n\n{}", checkpoint.meta("step")?, config.to_toml());
+        for name in checkpoint.names() {
+            let view = checkpoint.tensor(name)?;
+            println!("{:>12}  {:?} {:?}  {name}", view.bytes.len(), view.dtype, view.shape);
+        }
+        let (_, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+        for spec in specs.matrices {
+            let Some(id) = spec.grid else { continue };
+            let row = grid::row_bytes(spec.in_features);
+            let codes = checkpoint.u8(&format!("{}.codes", spec.name), &[spec.out_features, row])?;
+            let mut counts = [0u32; 16];
+            codes.chunks_exact(row).for_each(|codes| grid::histogram(codes, spec.in_features, &mut counts));
+            println!("{} on {}: {counts:?} weights by code", spec.name, id.name());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! `primal-host plan`.
+
+use argh::FromArgs;
+
+use crate::arena::{self, Kind};
+use crate::backend::cpu::Cpu;
+use crate::config::{self, Config};
+use crate::train::trainer::{Layout, grid_state_bytes};
+use crate::{Error, Result};
+
+/// print every span of memory that training would use
+#[derive(FromArgs)]
+#[argh(subcommand, name = "plan")]
+pub struct Plan {
+    /// configuration: a name or a .toml file
+    #[argh(option, default = "config::DEFAULT.to_string()")]
+    config: String,
+    /// sequences of a micro-batch
+    #[argh(option)]
+    batch: Option<usize>,
+    /// tokens of a sequence
+    #[argh(option)]
+    seq_len: Option<usize>,
+    /// bits of a vote: 8 or 4
+    #[argh(option)]
+    votes: Option<i64>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+impl Plan {
+    /// Plans and prints.
+    ///
+    /// # Errors
+    /// Bad flags or configuration.
+    pub fn run(self) -> Result<()> {
+        let mut config = Config::load(&self.config)?;
+        let t = &mut config.train;
+        t.batch = self.batch.unwrap_or(t.batch);
+        t.seq_len = self.seq_len.unwrap_or(t.seq_len);
+        if let Some(bits) = self.votes {
+            t.votes = config::votes_of(bits).ok_or_else(|| Error::bad_input("--votes", "4 or 8", bits, "give one of them"))?;
+        }
+        config.check(&self.config)?;
+        let mut plan = arena::Plan::default();
+        let layout = Layout::plan(&config, &mut plan);
+        Cpu::plan_scratch(&mut plan);
+        let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
+        if self.json {
+            let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
+            let spans: Vec<_> = plan.entries().iter().map(span).collect();
+            println!("{}", serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "spans": spans}));
+            return Ok(());
+        }
+        for entry in plan.entries() {
+            println!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name);
+        }
+        for kind in [Kind::Parameter, Kind::State, Kind::Gradient, Kind::Activation, Kind::Scratch, Kind::Io] {
+            println!("{:>12}  {} in all", plan.bytes_of(kind), kind.name());
+        }
+        println!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20));
+        println!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64);
+        Ok(())
+    }
+}
