@@ -23,7 +23,7 @@ pub struct Generate {
     /// tokens to write (default 300)
     #[argh(option, default = "300")]
     max_tokens: usize,
-    /// 0 for the likeliest token (default 0.7)
+    /// temperature: 0 takes the likeliest token (default 0.7)
     #[argh(option, default = "0.7")]
     temperature: f32,
     /// probability of the tokens to draw from (default 0.9)
