@@ -20,6 +20,7 @@ pub struct Arguments {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, at the start")]
 enum Command {
     Train(train::Train),
     Eval(eval::Eval),

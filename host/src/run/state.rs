@@ -73,8 +73,11 @@ pub fn tensors(layout: &Layout) -> Vec<Tensor> {
     tensors
 }
 
+/// A tensor and a copy of its bytes.
+pub type Copied = (Tensor, Vec<u8>);
+
 /// The bytes of all tensors, and the checkpoint's metadata.
-pub fn snapshot<B: Backend>(trainer: &mut Trainer<B>, corpus: &Corpus) -> (BTreeMap<String, String>, Vec<(Tensor, Vec<u8>)>) {
+pub fn snapshot<B: Backend>(trainer: &mut Trainer<B>, corpus: &Corpus) -> (BTreeMap<String, String>, Vec<Copied>) {
     let metadata = BTreeMap::from([
         ("config".to_string(), trainer.config.to_toml()),
         ("step".to_string(), trainer.step.to_string()),
@@ -89,7 +92,7 @@ pub fn snapshot<B: Backend>(trainer: &mut Trainer<B>, corpus: &Corpus) -> (BTree
 }
 
 /// A snapshot as the checkpoint writer takes it.
-pub fn references(copies: &[(Tensor, Vec<u8>)]) -> Vec<TensorRef<'_>> {
+pub fn references(copies: &[Copied]) -> Vec<TensorRef<'_>> {
     copies.iter().map(|(tensor, bytes)| TensorRef::new(tensor.name.clone(), tensor.dtype, &tensor.shape, bytes)).collect()
 }
 

@@ -235,6 +235,7 @@ unsafe fn gather(a: *const f32, k_stride: usize, row_stride: usize, rows: usize,
 }
 
 /// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, columns]`, contiguous.
+#[expect(clippy::too_many_arguments, reason = "the operands and shape of a product")]
 pub fn gemm(c: &mut [f32], rows: usize, columns: usize, k: usize, left: Left, right: Right, accumulate: bool, scratch: &mut [f32]) {
     assert_eq!(c.len(), rows * columns, "the product's shape");
     let threads = rayon::current_num_threads();

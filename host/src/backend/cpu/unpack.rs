@@ -31,7 +31,7 @@ impl<'a> Codes<'a> {
 /// Packs Wᵀ: panel columns are the weight's rows `row..row + rows`, depth runs along them from `k`.
 pub(super) fn pack_codes_by_row(w: &Codes, k: usize, depth: usize, row: usize, rows: usize, width: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    let avx2 = super::gemm::kernels().avx2 && width == 16 && k % 8 == 0;
+    let avx2 = super::gemm::kernels().avx2 && width == 16 && k.is_multiple_of(8);
     for (p, panel) in out.chunks_exact_mut(depth * width).take(rows.div_ceil(width)).enumerate() {
         let first = p * width;
         let count = width.min(rows - first);

@@ -250,7 +250,6 @@ pub fn poltergeist_vote(votes: &mut [u8], dw: &[f32], w: &Codes, z: f32, scratch
 }
 
 /// The seed's flip; clears the votes. Votes are 8-bit.
-#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
 pub fn poltergeist_flip(
     codes: &mut [u8],
     votes: &mut [u8],

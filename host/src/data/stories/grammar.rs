@@ -57,7 +57,6 @@ pub type Word = Vec<&'static str>;
 
 #[derive(Debug)]
 pub struct Plot {
-    pub name: &'static str,
     /// Whether the hero is an animal.
     pub animals: bool,
     pub ops: Vec<Op>,
@@ -128,7 +127,7 @@ impl Grammar {
                 };
                 let body: Vec<&str> = lines(body).collect();
                 let ops = grammar.compile(body.join("\n").trim()).map_err(|error| format!("{name}: {error}"))?;
-                grammar.plots.push(Plot { name, animals, ops });
+                grammar.plots.push(Plot { animals, ops });
             }
         }
         Ok(grammar)

@@ -239,12 +239,3 @@ fn end_line(out: &mut String) {
     out.truncate(length);
     out.push('\n');
 }
-
-#[cfg(test)]
-impl Teller<'_> {
-    /// Tells one plot, for the tests.
-    pub fn tell_named(&mut self, plot: usize, seed: u64, out: &mut String) {
-        self.random = Random(seed);
-        self.tell_plot(plot, out);
-    }
-}
