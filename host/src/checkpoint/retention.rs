@@ -215,7 +215,9 @@ impl Retention {
 /// Locks the folder for this process; `None` on file systems without locks.
 fn lock(folder: &Path) -> Result<Option<File>> {
     let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(|error| write_error(&path, 0, error))?;
+    // Held open for reading only, so that it does not keep a disk from being made read-only.
+    File::create(&path).map_err(|error| write_error(&path, 0, error))?;
+    let file = File::open(&path).map_err(|error| write_error(&path, 0, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(Error::bad_input(

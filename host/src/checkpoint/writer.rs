@@ -152,7 +152,7 @@ pub(super) fn write_error(path: &Path, len: usize, error: io::Error) -> Error {
             "allow files of {} KiB (`ulimit -f`); earlier checkpoints are untouched, `--resume` continues from the last",
             len.div_ceil(1024)
         ),
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "its folder does not exist or is no folder: create it, or give another with --out".into()
         }
         ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
