@@ -72,7 +72,11 @@ impl Progress {
 
     /// Leaves the last line standing and gives the terminal back.
     pub fn finish(&self) {
-        self.bar.abandon();
+        if !self.bar.is_hidden() && !self.bar.is_finished() {
+            self.bar.abandon();
+            // The cursor stands behind the line.
+            let _ = writeln!(std::io::stderr());
+        }
     }
 }
 
@@ -123,19 +127,20 @@ impl ProgressState {
         self.saturation = record.saturation.or(self.saturation);
     }
 
-    /// `step 120/500  loss 2.314  12.3k tokens/s  flips 0.42 %  saturation 3.1 %  4m 05s left`.
+    /// `step 120/500  loss 2.314  12.3k tok/s  flips 0.42%  sat. 3.1%  ETA 4m 05s`: short enough that a terminal
+    /// of 80 columns shows the end of it, even for runs of tens of thousands of steps.
     fn line(&self) -> String {
         let width = self.total.to_string().len();
         let mut parts = vec![format!("step {:>width$}/{}", self.step, self.total)];
         let mut part = |value: Option<f64>, text: fn(f64) -> String| parts.extend(value.map(text));
-        part(self.loss.value(), |loss| format!("loss {loss:.4}"));
-        part(self.tokens_per_second.value(), |speed| format!("{} tokens/s", short_count(speed)));
-        part(self.flip_rate.value(), |rate| format!("flips {} %", short_percent(rate)));
-        part(self.saturation.filter(|s| s.is_finite()), |share| format!("saturation {} %", short_percent(share)));
+        part(self.loss.value(), |loss| format!("loss {loss:.3}"));
+        part(self.tokens_per_second.value(), |speed| format!("{} tok/s", short_count(speed)));
+        part(self.flip_rate.value(), |rate| format!("flips {}%", short_percent(rate)));
+        part(self.saturation.filter(|s| s.is_finite()), |share| format!("sat. {}%", short_percent(share)));
         if let Some(seconds) = self.seconds_per_step.value()
             && self.step < self.total
         {
-            parts.push(format!("{} left", short_duration(seconds * (self.total - self.step) as f64)));
+            parts.push(format!("ETA {}", short_duration(seconds * (self.total - self.step) as f64)));
         }
         parts.join("  ")
     }
@@ -213,12 +218,24 @@ mod tests {
         let start = Instant::now();
         let mut state = ProgressState::new(500, 99, start);
         state.update(&record(100, 2.5), start + Duration::from_millis(500));
-        assert_eq!(state.line(), "step 100/500  loss 2.5000  3m 20s left");
+        assert_eq!(state.line(), "step 100/500  loss 2.500  ETA 3m 20s");
         let full = StepRecord { tokens_per_second: Some(12_345.0), flip_rate: Some(0.0042), saturation: Some(0.031), ..record(101, 2.5) };
         state.update(&full, start + Duration::from_secs(1));
-        assert_eq!(state.line(), "step 101/500  loss 2.5000  12.3k tokens/s  flips 0.42 %  saturation 3.1 %  3m 20s left");
+        assert_eq!(state.line(), "step 101/500  loss 2.500  12.3k tok/s  flips 0.42%  sat. 3.1%  ETA 3m 20s");
         state.update(&record(500, 2.5), start + Duration::from_secs(2));
-        assert!(!state.line().contains("left"), "{}", state.line());
+        assert!(!state.line().contains("ETA"), "{}", state.line());
+    }
+
+    #[test]
+    fn a_long_run_fits_80_columns() {
+        let start = Instant::now();
+        let mut state = ProgressState::new(50_000, 9_999, start);
+        let full =
+            StepRecord { tokens_per_second: Some(12_345.0), flip_rate: Some(0.000_42), saturation: Some(0.031), ..record(10_000, 12.5) };
+        state.update(&full, start + Duration::from_secs(1));
+        let line = state.line();
+        assert_eq!(line, "step 10000/50000  loss 12.500  12.3k tok/s  flips 0.042%  sat. 3.1%  ETA 11h 06m");
+        assert!(line.len() <= 80, "{} columns: {line}", line.len());
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
         assert!(!state.line().contains("loss"), "{}", state.line());
         state.update(&record(2, 1.0), start);
         state.update(&record(2, f64::INFINITY), start);
-        assert!(state.line().contains("loss 1.0000"), "{}", state.line());
+        assert!(state.line().contains("loss 1.000"), "{}", state.line());
     }
 
     #[test]

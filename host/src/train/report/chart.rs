@@ -148,7 +148,7 @@ impl LineChart {
         let frame = Frame {
             left: (label_width + 14.0).round(),
             right: width - 12.0,
-            top: legend_bottom + 12.0,
+            top: legend_bottom + 16.0,
             bottom: height - 40.0,
             x_axis,
             y_axis,
