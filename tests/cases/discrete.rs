@@ -1,0 +1,324 @@
+//! What moves grid weights: votes, flips, the older rule, shadow weights. A single weight's arithmetic is that of the plain functions in
+//! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
+
+use primal_device::flip::{self, poltergeist_flip, poltergeist_probability};
+use primal_device::grid::{GridId, padded};
+use primal_device::philox::{Stream, uniform, uniform_byte};
+use primal_device::vote::{self, VoteBits, VoteRule};
+use primal_host::backend::{Backend, RandomKey, VoteCast, VoteState};
+
+use super::linear::{OnGrid, pack, unpack};
+use super::{EXACT, sum_of, widen};
+use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
+use crate::reference::dot;
+
+/// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, realistic.
+const SHAPES: [[usize; 2]; 5] = [[1, 1], [3, 7], [5, 33], [50, 130], [192, 768]];
+
+/// How far a sum may be from where its floor changes for rounding of R, C and n in `f32` to decide: 1e-6 of a hundred votes.
+const NEAR_INTEGER: f32 = 1e-4;
+
+const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
+
+pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
+    let mut rows = Vec::new();
+    for [outputs, inputs] in SHAPES {
+        for id in GridId::ALL {
+            let w = |codes| OnGrid { id, codes, outputs, inputs };
+            rows.push(scale_gradient(w(2)));
+            for bits in [VoteBits::Eight, VoteBits::Four] {
+                rows.extend([1, 900].map(|t| cast(w(4), bits, t)));
+                rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
+                // No row, some rows, every row.
+                rows.extend([1.0, 0.15, -1.0].map(|share| rescale_rows(w(1), bits, share)));
+            }
+            rows.extend([poltergeist_vote(w(2)), poltergeist(w(2)), quantize(w(2)), straight_through(w(4)), level_histogram(w(1))]);
+        }
+    }
+    rows
+}
+
+fn name(w: OnGrid) -> String {
+    format!("{} [{}, {}]", w.id.name(), w.outputs, w.inputs)
+}
+
+/// Rows of votes, packed and padded with zero votes.
+fn pack_votes(votes: &[i32], bits: VoteBits, inputs: usize) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for row in votes.chunks(inputs) {
+        let mut row = row.to_vec();
+        row.resize(padded(inputs), 0);
+        match bits {
+            VoteBits::Eight => packed.extend(row.iter().map(|&v| v as i8 as u8)),
+            VoteBits::Four => packed.extend(row.chunks(2).map(|pair| (pair[0] + 8) as u8 | ((pair[1] + 8) as u8) << 4)),
+        }
+    }
+    packed
+}
+
+fn unpack_votes(packed: &[u8], bits: VoteBits, inputs: usize) -> Vec<i32> {
+    let rows = packed.chunks(VoteState::row_bytes(bits, inputs));
+    rows.flat_map(|row| {
+        (0..inputs).map(|j| match bits {
+            VoteBits::Eight => i32::from(row[j] as i8),
+            VoteBits::Four => i32::from(row[j / 2] >> (j % 2 * 4) & 15) - 8,
+        })
+    })
+    .collect()
+}
+
+/// Votes from −A to A.
+fn random_votes(bits: VoteBits, w: OnGrid, seed: u64) -> Data {
+    let max = VoteRule::new(bits, 1.0).max;
+    let votes: Vec<i32> = below(2 * max as usize + 1, w.outputs * w.inputs, seed).iter().map(|&v| v as i32 - max).collect();
+    Data::U8(pack_votes(&votes, bits, w.inputs))
+}
+
+/// A gradient whose rows differ in size, and whose first row is zero if there are others.
+fn uneven_gradient(w: OnGrid) -> Vec<f32> {
+    let mut dw = normal(w.outputs * w.inputs, 31);
+    for (i, row) in dw.chunks_mut(w.inputs).enumerate() {
+        let size = if i == 0 && w.outputs > 1 { 0.0 } else { 0.001 * (1 + i % 5) as f32 };
+        row.iter_mut().for_each(|g| *g *= size);
+    }
+    dw
+}
+
+/// The index of a weight among the padded rows: the counter of its random numbers.
+fn counter(w: OnGrid, i: usize) -> u32 {
+    (i / w.inputs * padded(w.inputs) + i % w.inputs) as u32
+}
+
+fn stream() -> Stream {
+    Stream::new(KEY.seed, KEY.tensor, KEY.step)
+}
+
+fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
+    let mut buffers = vec![random(w.outputs, 1), random(w.outputs * w.inputs, 2)];
+    buffers.extend(w.buffers(11));
+    let run = move |b: &mut B, s: &Spans| b.scale_gradient(s.f(0), s.f(1), &w.weight(s));
+    let reference = move |v: &mut Values| {
+        let levels = w.levels(v);
+        v.add(0, v.f(1).chunks(w.inputs).zip(levels.chunks(w.inputs)).map(|(dw, level)| dot(dw, level)).collect());
+    };
+    let loss = move |v: &Values| dot(v.f(1), &w.values(v));
+    Case::new("scale_gradient", name(w), buffers, run, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
+}
+
+fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
+    let rule = VoteRule::new(bits, 1.0);
+    let (beta2, lr) = (0.98f32, 6e-3f32);
+    let cast = VoteCast { rule, lr, beta2, bias_correction: 1.0 - beta2.powi(t), key: KEY };
+    let means = |len, seed| if t == 1 { vec![0.0; len] } else { between(0.5e-6, 2e-6, len, seed) };
+    let mut buffers =
+        vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
+    buffers.extend(w.buffers(11));
+    let run = move |b: &mut B, s: &Spans| {
+        let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
+        b.vote(&w.weight(s), &state, s.f(3), &cast);
+    };
+    let reference = move |v: &mut Values| {
+        let (outputs, inputs, beta2) = (w.outputs, w.inputs, f64::from(beta2));
+        let dw = v.f(3);
+        let mean_square = |indices: &mut dyn Iterator<Item = usize>, n: usize| indices.map(|i| dw[i] * dw[i]).sum::<f64>() / n as f64;
+        let r: Vec<f64> =
+            (0..outputs).map(|i| beta2 * v.f(1)[i] + (1.0 - beta2) * mean_square(&mut (i * inputs..(i + 1) * inputs), inputs)).collect();
+        let c: Vec<f64> = (0..inputs)
+            .map(|j| beta2 * v.f(2)[j] + (1.0 - beta2) * mean_square(&mut (j..outputs * inputs).step_by(inputs), outputs))
+            .collect();
+        let mean_r = r.iter().sum::<f64>() / outputs as f64;
+        let (codes, before) = (w.codes(v), unpack_votes(v.b(0), bits, inputs));
+        let shifted = |by: f32| -> Vec<u8> {
+            let new = (0..outputs * inputs).map(|i| {
+                let (row, column) = (i / inputs, i % inputs);
+                let spread = (r[row] / mean_r * (c[column] / f64::from(cast.bias_correction))).sqrt();
+                let n = if dw[i] == 0.0 { 0.0 } else { dw[i] / spread };
+                let scale = v.f(w.codes + 1)[row];
+                let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
+                let at = counter(w, i);
+                let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
+                vote::cast(&rule, w.id.grid(), codes[i], before[i], wanted as f32, u + by)
+            });
+            pack_votes(&new.collect::<Vec<_>>(), bits, inputs)
+        };
+        let (low, high) = (shifted(-NEAR_INTEGER), shifted(NEAR_INTEGER));
+        v.set(1, r);
+        v.set(2, c);
+        let width = if bits == VoteBits::Eight { 8 } else { 4 };
+        v.set_either(0, low, high, width);
+    };
+    // Means of positive values: roundings relative to them.
+    let tolerance = Tolerance { absolute: 0.0, relative: 2e-5 };
+    Case::new("vote", format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, run, reference, tolerance)
+}
+
+/// `[flipped, at a rail]`.
+fn counts(w: OnGrid, before: &[u8], after: &[u8]) -> Vec<u32> {
+    let grid = w.id.grid();
+    let flipped = before.iter().zip(after).filter(|(a, b)| a != b).count();
+    let at_rail = after.iter().filter(|&&code| code == grid.min || code == grid.max).count();
+    vec![flipped as u32, at_rail as u32]
+}
+
+fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
+    let rule = VoteRule::new(bits, kappa);
+    let mut buffers = vec![random_votes(bits, w, 1), Data::U32(vec![9; 2])];
+    buffers.extend(w.buffers(11));
+    // The flip does not use R and C.
+    buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
+    let run = move |b: &mut B, s: &Spans| {
+        let state = VoteState { votes: s.b(0), bits, row: s.f(4), column: s.f(5) };
+        b.flip(&w.weight(s), &state, &rule, s.u(1));
+    };
+    let reference = move |v: &mut Values| {
+        let before = w.codes(v);
+        let votes = unpack_votes(v.b(0), bits, w.inputs);
+        let both = before.iter().zip(votes).map(|(&code, vote)| flip::flip(&rule, w.id.grid(), code, vote));
+        let (after, votes): (Vec<u8>, Vec<i32>) = both.unzip();
+        v.set_b(w.codes, pack(&after, w.inputs));
+        v.set_b(0, pack_votes(&votes, bits, w.inputs));
+        v.set_u(1, counts(w, &before, &after));
+    };
+    Case::new("flip", format!("{} {bits:?} bits, κ {kappa}", name(w)), buffers, run, reference, EXACT)
+}
+
+fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
+    let (rule, factor) = (VoteRule::new(bits, 1.0), 1.5f32);
+    let mut buffers = vec![random_votes(bits, w, 1)];
+    buffers.extend(w.buffers(11));
+    buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
+    let run = move |b: &mut B, s: &Spans| {
+        let state = VoteState { votes: s.b(0), bits, row: s.f(3), column: s.f(4) };
+        b.rescale_rows(&w.weight(s), &state, &rule, share, factor);
+    };
+    let reference = move |v: &mut Values| {
+        let grid = w.id.grid();
+        let (mut codes, mut votes, mut scales) = (w.codes(v), unpack_votes(v.b(0), bits, w.inputs), v.f(w.codes + 1).to_vec());
+        for (row, scale) in scales.iter_mut().enumerate() {
+            let cells = row * w.inputs..(row + 1) * w.inputs;
+            let at_rail = codes[cells.clone()].iter().filter(|&&code| code == grid.min || code == grid.max).count();
+            if at_rail as f64 > f64::from(share) * w.inputs as f64 {
+                *scale *= f64::from(factor);
+                for i in cells {
+                    (codes[i], votes[i]) = flip::rescale(&rule, grid, codes[i], votes[i], factor);
+                }
+            }
+        }
+        v.set_b(w.codes, pack(&codes, w.inputs));
+        v.set_b(0, pack_votes(&votes, bits, w.inputs));
+        v.set(w.codes + 1, scales);
+    };
+    // The scale is multiplied once.
+    let tolerance = Tolerance { absolute: 0.0, relative: 1e-7 };
+    Case::new("rescale_rows", format!("{} {bits:?} bits, share {share}", name(w)), buffers, run, reference, tolerance)
+}
+
+fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
+    let z = 1.25f32;
+    let mut buffers = vec![random_votes(VoteBits::Eight, w, 1), random(w.outputs * w.inputs, 2)];
+    buffers.extend(w.buffers(11));
+    let run = move |b: &mut B, s: &Spans| b.poltergeist_vote(&w.weight(s), s.b(0), s.f(1), z);
+    let reference = move |v: &mut Values| {
+        let dw = v.f(1);
+        let n = dw.len() as f64;
+        let mean = dw.iter().map(|g| g.abs()).sum::<f64>() / n;
+        let variance = dw.iter().map(|g| (g.abs() - mean).powi(2)).sum::<f64>() / n;
+        let cutoff = mean + f64::from(z) * variance.sqrt();
+        let before = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
+        let beyond = |cutoff: f64| -> Vec<u8> {
+            let new = before.iter().zip(dw).map(|(vote, g)| {
+                let step = if g.abs() > cutoff { -g.signum() as i32 } else { 0 };
+                (vote + step).clamp(-127, 127)
+            });
+            pack_votes(&new.collect::<Vec<_>>(), VoteBits::Eight, w.inputs)
+        };
+        // The statistics are rounded, and |dw| that equals the mean is not beyond it.
+        let (low, high) = (beyond(cutoff * (1.0 - 1e-5)), beyond(cutoff * (1.0 + 1e-5)));
+        v.set_either(0, low, high, 8);
+    };
+    Case::new("poltergeist_vote", name(w), buffers, run, reference, EXACT)
+}
+
+fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
+    let consensus = 3;
+    let votes: Vec<i32> = below(11, w.outputs * w.inputs, 1).iter().map(|&v| v as i32 - 5).collect();
+    let mut buffers = vec![Data::U8(pack_votes(&votes, VoteBits::Eight, w.inputs)), Data::U32(vec![9; 2])];
+    let [codes, _] = w.buffers(11);
+    // Scales over the whole range of probabilities.
+    buffers.extend([codes, Data::F32(between(0.001, 0.1, w.outputs, 5))]);
+    let run = move |b: &mut B, s: &Spans| b.poltergeist_flip(&w.weight(s), s.b(0), consensus, KEY, s.u(1));
+    let reference = move |v: &mut Values| {
+        let before = w.codes(v);
+        let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
+        let after = (0..before.len()).map(|i| {
+            let probability = poltergeist_probability(v.f(w.codes + 1)[i / w.inputs] as f32);
+            let at = counter(w, i);
+            let random = uniform(stream().words(at / 4)[at as usize % 4]);
+            poltergeist_flip(w.id.grid(), before[i], votes[i], consensus as i32, probability, random)
+        });
+        let after: Vec<u8> = after.collect();
+        v.set_b(0, vec![0; v.b(0).len()]);
+        v.set_u(1, counts(w, &before, &after));
+        v.set_b(w.codes, pack(&after, w.inputs));
+    };
+    Case::new("poltergeist_flip", name(w), buffers, run, reference, EXACT)
+}
+
+/// The code of the level nearest to `x`, by looking at all of them.
+fn nearest(id: GridId, x: f64) -> u8 {
+    let grid = id.grid();
+    let distance = |code: &u8| (x - f64::from(grid.level(*code))).abs();
+    (grid.min..=grid.max).min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("a level")
+}
+
+fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
+    let mut buffers = vec![random(w.outputs * w.inputs, 1), Data::U32(vec![9; 2])];
+    buffers.extend(w.buffers(11));
+    let run = move |b: &mut B, s: &Spans| b.quantize(&w.weight(s), s.f(0), s.u(1));
+    let reference = move |v: &mut Values| {
+        let before = w.codes(v);
+        let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.id, x / v.f(w.codes + 1)[i / w.inputs]));
+        let after: Vec<u8> = after.collect();
+        v.set_u(1, counts(w, &before, &after));
+        v.set_b(w.codes, pack(&after, w.inputs));
+    };
+    Case::new("quantize", name(w), buffers, run, reference, EXACT)
+}
+
+fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
+    let n = w.outputs * w.inputs;
+    let mut buffers = vec![random(n, 1), random(w.outputs, 2), random(n, 3), random(n, 4)];
+    let [_, Data::F32(scales)] = w.buffers(11) else { unreachable!("codes, then scales") };
+    let shadow = widen(&normal(n, 4));
+    let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.id, x / f64::from(scales[i / w.inputs]))).collect();
+    buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
+    let run = move |b: &mut B, s: &Spans| b.straight_through(s.f(0), s.f(1), s.f(2), s.f(3), &w.weight(s));
+    let reference = move |v: &mut Values| {
+        let (levels, largest) = (w.levels(v), f64::from(w.id.grid().largest()));
+        let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
+        for (i, level) in levels.iter().enumerate() {
+            let (row, g) = (i / w.inputs, v.f(2)[i]);
+            let at = v.f(3)[i] / v.f(w.codes + 1)[row];
+            let inside = at.abs() <= largest;
+            d_shadow[i] = if inside { g } else { 0.0 };
+            d_scale[row] += if inside { g * (level - at) } else { g * level };
+        }
+        v.add(0, d_shadow);
+        v.add(1, d_scale);
+    };
+    Case::new("straight_through", name(w), buffers, run, reference, sum_of(w.inputs, 1.0))
+}
+
+fn level_histogram<B: Backend>(w: OnGrid) -> Case<B> {
+    let mut buffers = vec![Data::U32(vec![9; 16])];
+    buffers.extend(w.buffers(11));
+    let run = move |b: &mut B, s: &Spans| b.level_histogram(s.u(0), &w.weight(s));
+    let reference = move |v: &mut Values| {
+        let mut counts = vec![0; 16];
+        for code in unpack(v.b(w.codes), w.inputs) {
+            counts[usize::from(code)] += 1;
+        }
+        v.set_u(0, counts);
+    };
+    Case::new("level_histogram", name(w), buffers, run, reference, EXACT)
+}

@@ -1,0 +1,241 @@
+//! Embeddings, norms, activations, losses, sums, AdamW.
+
+use primal_host::backend::{AdamWStep, Backend};
+
+use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
+use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::reference::{self, dot};
+
+/// One, odd, a vector's width and its neighbours, more than one task.
+const LENGTHS: [usize; 6] = [1, 7, 16, 257, 16_385, 1 << 20];
+
+pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
+    let mut rows = Vec::new();
+    for len in LENGTHS {
+        rows.extend([
+            copy(len),
+            zero(len),
+            add(len, false),
+            add(len, true),
+            gelu(len),
+            gelu_backward(len, false),
+            gelu_backward(len, true),
+        ]);
+        rows.extend([sum(len), sum_squares(len), adamw(len, 1, f32::INFINITY), adamw(len, 1000, 1.0)]);
+    }
+    for [vocab, tokens, seq, dim] in [[1, 1, 1, 1], [11, 21, 7, 5], [50, 30, 10, 33], [256, 1024, 128, 192]] {
+        rows.extend([embedding(vocab, tokens, seq, dim), embedding_backward(vocab, tokens, seq, dim)]);
+    }
+    for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192]] {
+        rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
+    }
+    for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003]] {
+        rows.push(cross_entropy(tokens, vocab));
+    }
+    rows
+}
+
+fn copy<B: Backend>(len: usize) -> Case<B> {
+    let run = |b: &mut B, s: &Spans| b.copy(s.f(0), s.f(1));
+    Case::new("copy", format!("[{len}]"), vec![unset(len), random(len, 1)], run, |v| v.set(0, v.f(1).to_vec()), EXACT)
+}
+
+fn zero<B: Backend>(len: usize) -> Case<B> {
+    let run = |b: &mut B, s: &Spans| b.zero(s.f(0));
+    Case::new("zero", format!("[{len}]"), vec![unset(len)], run, move |v| v.set(0, vec![0.0; len]), EXACT)
+}
+
+fn add<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    if in_place {
+        let sum = |v: &mut Values| v.add(0, v.f(1).to_vec());
+        let buffers = vec![random(len, 1), random(len, 2)];
+        Case::new("add", format!("[{len}] in place"), buffers, |b: &mut B, s: &Spans| b.add(s.f(0), s.f(0), s.f(1)), sum, ROUNDING)
+    } else {
+        let buffers = vec![unset(len), random(len, 1), random(len, 2)];
+        let sum = |v: &mut Values| v.set(0, v.f(1).iter().zip(v.f(2)).map(|(a, b)| a + b).collect());
+        Case::new("add", format!("[{len}]"), buffers, |b: &mut B, s: &Spans| b.add(s.f(0), s.f(1), s.f(2)), sum, ROUNDING)
+    }
+}
+
+/// Inputs from the flat left through the bend to the straight right.
+fn gelu_input(len: usize) -> Data {
+    Data::F32(between(-9.0, 9.0, len, 3))
+}
+
+fn gelu<B: Backend>(len: usize) -> Case<B> {
+    let reference = |v: &mut Values| v.set(0, v.f(1).iter().map(|&x| reference::gelu(x)).collect());
+    Case::new(
+        "gelu",
+        format!("[{len}]"),
+        vec![unset(len), gelu_input(len)],
+        |b: &mut B, s: &Spans| b.gelu(s.f(0), s.f(1)),
+        reference,
+        EXPONENTIAL,
+    )
+}
+
+fn gelu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    let (first, shape) = if in_place { (1, format!("[{len}] in place")) } else { (0, format!("[{len}]")) };
+    // In place, the first buffer is a bystander.
+    let buffers = vec![unset(len), random(len, 1), gelu_input(len)];
+    let run = move |b: &mut B, s: &Spans| b.gelu_backward(s.f(first), s.f(1), s.f(2));
+    let reference = move |v: &mut Values| {
+        v.set(first, v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu_slope(x)).collect());
+    };
+    let loss = |v: &Values| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu(x)).sum();
+    Case::new("gelu_backward", shape, buffers, run, reference, EXPONENTIAL).gradient(&[Slope::Overwrites(2, first)], loss)
+}
+
+fn sum<B: Backend>(len: usize) -> Case<B> {
+    let reference = |v: &mut Values| v.set(0, vec![v.f(1).iter().sum()]);
+    let run = |b: &mut B, s: &Spans| b.sum(s.f(0), s.f(1));
+    // Running sums cover a few hundred terms each; √n of their errors remain.
+    Case::new("sum", format!("[{len}]"), vec![unset(1), random(len, 1)], run, reference, sum_of(256, (len as f64 / 256.0).sqrt().max(1.0)))
+}
+
+fn sum_squares<B: Backend>(len: usize) -> Case<B> {
+    let reference = |v: &mut Values| v.add(0, vec![dot(v.f(1), v.f(1))]);
+    let run = |b: &mut B, s: &Spans| b.sum_squares(s.f(0), s.f(1));
+    // All terms are positive: 256 roundings of a running sum, relative to it.
+    let tolerance = Tolerance { absolute: 1e-6, relative: 256.0 * 6e-8 };
+    Case::new("sum_squares", format!("[{len}]"), vec![random(1, 9), random(len, 1)], run, reference, tolerance)
+}
+
+fn adamw<B: Backend>(len: usize, t: u64, max_norm: f32) -> Case<B> {
+    let step = AdamWStep { lr: 0.01, beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.1, t, max_norm, floor: -1.5 };
+    let gradient = normal(len, 2);
+    let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+    let moments = if t == 1 { vec![0.0; len] } else { normal(len, 3) };
+    let squares = if t == 1 { vec![0.0; len] } else { between(0.1, 2.0, len, 4) };
+    let buffers = vec![random(len, 1), Data::F32(gradient), Data::F32(moments), Data::F32(squares), narrow(&[norm])];
+    let run = move |b: &mut B, s: &Spans| b.adamw(s.f(0), s.f(1), [s.f(2), s.f(3)], s.f(4), &step);
+    let reference = move |v: &mut Values| {
+        let [lr, beta1, beta2, eps, decay, floor] =
+            [step.lr, step.beta1, step.beta2, step.eps, step.weight_decay, step.floor].map(f64::from);
+        let clip = (f64::from(step.max_norm) / v.f(4)[0].sqrt()).min(1.0);
+        let (mut value, mut m, mut s) = (v.f(0).to_vec(), v.f(2).to_vec(), v.f(3).to_vec());
+        for i in 0..value.len() {
+            let g = v.f(1)[i] * clip;
+            m[i] = beta1 * m[i] + (1.0 - beta1) * g;
+            s[i] = beta2 * s[i] + (1.0 - beta2) * g * g;
+            let unbiased = [m[i] / (1.0 - beta1.powf(t as f64)), s[i] / (1.0 - beta2.powf(t as f64))];
+            value[i] = (value[i] - lr * (unbiased[0] / (unbiased[1].sqrt() + eps) + decay * value[i])).max(floor);
+        }
+        v.set(0, value);
+        v.set(2, m);
+        v.set(3, s);
+    };
+    // `1 − β` loses a digit in `f32`.
+    let tolerance = Tolerance { absolute: 1e-6, relative: 4e-6 };
+    Case::new("adamw", format!("[{len}] step {t}, norm at most {max_norm}"), buffers, run, reference, tolerance)
+}
+
+fn embedding<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) -> Case<B> {
+    // The table of positions is longer than the sequence.
+    let ids = Data::U32(below(vocab, tokens, 3));
+    let buffers = vec![unset(tokens * dim), random(vocab * dim, 1), random((seq + 2) * dim, 2), ids];
+    let run = move |b: &mut B, s: &Spans| b.embedding(s.f(0), s.f(1), s.f(2), s.u(3), seq, dim);
+    let reference = move |v: &mut Values| v.set(0, reference::embedding(v.f(1), v.f(2), v.u(3), seq, dim));
+    Case::new("embedding", format!("vocab {vocab}, [{tokens}, {dim}], seq {seq}"), buffers, run, reference, ROUNDING)
+}
+
+fn embedding_backward<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) -> Case<B> {
+    let (table, positions) = (vocab * dim, (seq + 2) * dim);
+    let buffers = vec![
+        random(table, 1),
+        random(positions, 2),
+        random(tokens * dim, 4),
+        Data::U32(below(vocab, tokens, 3)),
+        // The op does not read these; the gradient mode moves them.
+        random(table, 5),
+        random(positions, 6),
+    ];
+    let run = move |b: &mut B, s: &Spans| b.embedding_backward(s.f(0), s.f(1), s.f(2), s.u(3), seq, dim);
+    let reference = move |v: &mut Values| {
+        let (d_table, d_positions) = reference::embedding_backward(v.f(2), v.u(3), [vocab, seq + 2, seq, dim]);
+        v.add(0, d_table);
+        v.add(1, d_positions);
+    };
+    let loss = move |v: &Values| dot(v.f(2), &reference::embedding(v.f(4), v.f(5), v.u(3), seq, dim));
+    let most = tokens.div_ceil(seq).max(8 * tokens.div_ceil(vocab));
+    Case::new("embedding_backward", format!("vocab {vocab}, [{tokens}, {dim}], seq {seq}"), buffers, run, reference, sum_of(most, 1.0))
+        .gradient(&[Slope::Adds(4, 0), Slope::Adds(5, 1)], loss)
+}
+
+fn layer_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let buffers = vec![unset(tokens * dim), unset(tokens), unset(tokens), off_centre(tokens * dim), random(dim, 2), random(dim, 3)];
+    let run = move |b: &mut B, s: &Spans| b.layer_norm(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), s.f(5), dim);
+    let reference = |v: &mut Values| {
+        let (y, mean, rstd) = reference::layer_norm(v.f(3), v.f(4), v.f(5));
+        v.set(0, y);
+        v.set(1, mean);
+        v.set(2, rstd);
+    };
+    Case::new("layer_norm", format!("[{tokens}, {dim}]"), buffers, run, reference, norm_tolerance(dim))
+}
+
+/// Rows whose mean is as large as their spread: a one-pass variance would show.
+fn off_centre(len: usize) -> Data {
+    Data::F32(normal(len, 1).iter().map(|x| x + 2.0).collect())
+}
+
+/// A row of one value has variance 0 and rstd 316, which magnifies the rounding of its mean.
+fn norm_tolerance(dim: usize) -> Tolerance {
+    if dim < 8 { Tolerance { absolute: 1e-4, relative: 1e-5 } } else { Tolerance { absolute: 5e-6, relative: 5e-6 } }
+}
+
+fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let (x, gamma) = (off_centre(tokens * dim), normal(dim, 3));
+    let Data::F32(values) = &x else { unreachable!("just made") };
+    let (_, mean, rstd) = reference::layer_norm(&widen(values), &widen(&gamma), &vec![0.0; dim]);
+    let buffers = vec![
+        random(tokens * dim, 4),
+        random(dim, 5),
+        random(dim, 6),
+        random(tokens * dim, 7),
+        x,
+        narrow(&mean),
+        narrow(&rstd),
+        Data::F32(gamma),
+        random(dim, 8),
+    ];
+    let run = move |b: &mut B, s: &Spans| {
+        b.layer_norm_backward(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), s.f(5), s.f(6), s.f(7), dim);
+    };
+    let reference = |v: &mut Values| {
+        let (dx, d_gamma, d_beta) = reference::layer_norm_backward(v.f(3), v.f(4), v.f(5), v.f(6), v.f(7));
+        v.add(0, dx);
+        v.add(1, d_gamma);
+        v.add(2, d_beta);
+    };
+    let loss = |v: &Values| dot(v.f(3), &reference::layer_norm(v.f(4), v.f(7), v.f(8)).0);
+    let largest = rstd.iter().copied().fold(1.0, f64::max);
+    // Sums over the tokens, and a normalised value whose error grows with rstd.
+    let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
+    Case::new("layer_norm_backward", format!("[{tokens}, {dim}]"), buffers, run, reference, tolerance)
+        .gradient(&[Slope::Adds(4, 0), Slope::Adds(7, 1), Slope::Adds(8, 2)], loss)
+}
+
+fn cross_entropy<B: Backend>(tokens: usize, vocab: usize) -> Case<B> {
+    let mut targets = below(vocab, tokens, 2);
+    // Every fifth target is masked, but never the only one.
+    targets.iter_mut().skip(1).step_by(5).for_each(|t| *t = u32::MAX);
+    let gradient_scale = 0.5f32;
+    // Logits that would overflow without subtracting the largest.
+    let logits = normal(tokens * vocab, 1).iter().enumerate().map(|(i, x)| 4.0 * x + 100.0 * (i / vocab % 2) as f32).collect();
+    let buffers = vec![Data::F32(logits), unset(tokens), Data::U32(targets)];
+    let run = move |b: &mut B, s: &Spans| b.cross_entropy(s.f(0), s.f(1), s.u(2), vocab, gradient_scale);
+    let reference = move |v: &mut Values| {
+        let (losses, gradient) = reference::cross_entropy(v.f(0), v.u(2), vocab, f64::from(gradient_scale));
+        v.set(0, gradient);
+        v.set(1, losses);
+    };
+    let loss = move |v: &Values| {
+        let (losses, _) = reference::cross_entropy(v.f(0), v.u(2), vocab, 1.0);
+        losses.iter().sum::<f64>() * f64::from(gradient_scale)
+    };
+    // A logit near 100 is rounded to 8e-6 before anything is computed with it; the op sees that too, so only its own differences count.
+    let tolerance = Tolerance { absolute: 4e-6, relative: 1e-5 };
+    Case::new("cross_entropy", format!("[{tokens}, {vocab}]"), buffers, run, reference, tolerance)
+        .gradient(&[Slope::Overwrites(0, 0)], loss)
+}

@@ -1,0 +1,209 @@
+//! The products of a linear layer, on every grid and in float.
+
+use primal_device::grid::{self, GridId};
+use primal_host::backend::{Backend, GridWeight, Storage, Weight};
+
+use super::sum_of;
+use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::reference::{self, dot};
+
+/// `[rows, outputs, inputs]`: single values, ragged ends of panels and tiles, depths beyond one packed block, realistic layers.
+const SHAPES: [[usize; 3]; 8] =
+    [[1, 1, 1], [1, 40, 96], [3, 5, 7], [7, 33, 65], [17, 130, 401], [520, 17, 33], [64, 96, 256], [256, 384, 192]];
+
+/// What activations lose as signed bytes: half a step of largest/127, evenly spread.
+const BYTE_STEP: f64 = 1.0 / 127.0 / 3.464;
+
+/// Where a grid weight lies among the buffers of a case: codes, then scales.
+#[derive(Clone, Copy)]
+pub struct OnGrid {
+    pub id: GridId,
+    pub codes: usize,
+    pub outputs: usize,
+    pub inputs: usize,
+}
+
+impl OnGrid {
+    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5.
+    pub fn buffers(&self, seed: u64) -> [Data; 2] {
+        let grid = self.id.grid();
+        let steps = usize::from(grid.max - grid.min) + 1;
+        let codes = below(steps, self.outputs * self.inputs, seed);
+        let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
+        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5, 1.5, self.outputs, seed + 1))]
+    }
+
+    /// The weight for the back end.
+    pub fn weight(&self, s: &Spans) -> Weight {
+        let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
+        Weight { out_features: self.outputs, in_features: self.inputs, storage }
+    }
+
+    /// The codes of all weights, row by row, without padding.
+    pub fn codes(&self, v: &Values) -> Vec<u8> {
+        unpack(v.b(self.codes), self.inputs)
+    }
+
+    /// The levels of all weights.
+    pub fn levels(&self, v: &Values) -> Vec<f64> {
+        self.codes(v).iter().map(|&code| f64::from(self.id.grid().level(code))).collect()
+    }
+
+    /// The values of all weights.
+    pub fn values(&self, v: &Values) -> Vec<f64> {
+        self.levels(v).iter().enumerate().map(|(i, level)| level * v.f(self.codes + 1)[i / self.inputs]).collect()
+    }
+}
+
+/// Rows of codes, packed and padded.
+pub fn pack(codes: &[u8], inputs: usize) -> Vec<u8> {
+    let mut packed = vec![0; codes.len() / inputs * grid::row_bytes(inputs)];
+    for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(grid::row_bytes(inputs))) {
+        grid::pack_row(row, packed);
+    }
+    packed
+}
+
+/// The codes of packed rows.
+pub fn unpack(packed: &[u8], inputs: usize) -> Vec<u8> {
+    let mut codes = vec![0; packed.len() / grid::row_bytes(inputs) * inputs];
+    for (row, packed) in codes.chunks_mut(inputs).zip(packed.chunks(grid::row_bytes(inputs))) {
+        grid::unpack_row(packed, row);
+    }
+    codes
+}
+
+/// A weight at buffer 2 of a case.
+#[derive(Clone, Copy)]
+struct Operand {
+    grid: Option<OnGrid>,
+    outputs: usize,
+    inputs: usize,
+}
+
+impl Operand {
+    const AT: usize = 2;
+
+    fn new(id: Option<GridId>, outputs: usize, inputs: usize) -> Self {
+        Self { grid: id.map(|id| OnGrid { id, codes: Self::AT, outputs, inputs }), outputs, inputs }
+    }
+
+    fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
+        match self.grid {
+            Some(grid) => buffers.extend(grid.buffers(11)),
+            None => buffers.push(random(self.outputs * self.inputs, 11)),
+        }
+        buffers
+    }
+
+    fn weight(&self, s: &Spans) -> Weight {
+        match self.grid {
+            Some(grid) => grid.weight(s),
+            None => Weight { out_features: self.outputs, in_features: self.inputs, storage: Storage::Float(s.f(Self::AT)) },
+        }
+    }
+
+    fn values(&self, v: &Values) -> Vec<f64> {
+        self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
+    }
+
+    fn name(&self) -> &'static str {
+        self.grid.map_or("float", |grid| grid.id.name())
+    }
+}
+
+pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
+    let mut rows = Vec::new();
+    for [tokens, outputs, inputs] in SHAPES {
+        for id in GridId::ALL.into_iter().map(Some).chain([None]) {
+            let w = Operand::new(id, outputs, inputs);
+            rows.push(linear(w, tokens));
+            rows.extend([false, true].map(|accumulate| backward_input(w, tokens, accumulate)));
+        }
+        rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, inputs, accumulate)));
+    }
+    for id in GridId::ALL {
+        for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
+            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(Some(id), outputs, inputs), integers)));
+        }
+    }
+    rows
+}
+
+fn linear<B: Backend>(w: Operand, tokens: usize) -> Case<B> {
+    let buffers = w.with(vec![unset(tokens * w.outputs), random(tokens * w.inputs, 1)]);
+    let run = move |b: &mut B, s: &Spans| b.linear(s.f(0), s.f(1), &w.weight(s), tokens);
+    let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
+    Case::new("linear", shape(w, tokens), buffers, run, reference, sum_of(w.inputs, 1.0)).flops(flops(w, tokens))
+}
+
+fn shape(w: Operand, tokens: usize) -> String {
+    format!("{} [{tokens}, {}] · [{}, {}]ᵀ", w.name(), w.inputs, w.outputs, w.inputs)
+}
+
+fn flops(w: Operand, tokens: usize) -> usize {
+    2 * tokens * w.outputs * w.inputs
+}
+
+/// A gradient buffer: with values where the op adds, without where it overwrites.
+fn target(len: usize, accumulate: bool) -> Data {
+    if accumulate { random(len, 21) } else { unset(len) }
+}
+
+fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
+    if accumulate { v.add(0, x) } else { v.set(0, x) }
+}
+
+fn backward_input<B: Backend>(w: Operand, tokens: usize, accumulate: bool) -> Case<B> {
+    let mut buffers = w.with(vec![target(tokens * w.inputs, accumulate), random(tokens * w.outputs, 1)]);
+    let x = buffers.len();
+    // The op does not read x; the gradient mode moves it.
+    buffers.push(random(tokens * w.inputs, 2));
+    let run = move |b: &mut B, s: &Spans| b.linear_backward_input(s.f(0), s.f(1), &w.weight(s), tokens, accumulate);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(v.f(1), &w.values(v), w.inputs));
+    let loss = move |v: &Values| dot(v.f(1), &reference::linear(v.f(x), &w.values(v), w.inputs));
+    let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
+    let shape = format!("{}{}", shape(w, tokens), if accumulate { ", adding" } else { "" });
+    Case::new("linear_backward_input", shape, buffers, run, reference, sum_of(w.outputs, 1.0))
+        .gradient(&[slope], loss)
+        .flops(flops(w, tokens))
+}
+
+fn backward_weight<B: Backend>(tokens: usize, outputs: usize, inputs: usize, accumulate: bool) -> Case<B> {
+    let buffers = vec![
+        target(outputs * inputs, accumulate),
+        random(tokens * outputs, 1),
+        random(tokens * inputs, 2),
+        // The op does not read the weight; the gradient mode moves it.
+        random(outputs * inputs, 3),
+    ];
+    let run = move |b: &mut B, s: &Spans| b.linear_backward_weight(s.f(0), s.f(1), s.f(2), tokens, accumulate);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(v.f(1), v.f(2), tokens));
+    let loss = move |v: &Values| dot(v.f(1), &reference::linear(v.f(2), v.f(3), inputs));
+    let slope = if accumulate { Slope::Adds(3, 0) } else { Slope::Overwrites(3, 0) };
+    let w = Operand::new(None, outputs, inputs);
+    let shape = format!("{}{}", shape(w, tokens), if accumulate { ", adding" } else { "" });
+    Case::new("linear_backward_weight", shape, buffers, run, reference, sum_of(tokens, 1.0))
+        .gradient(&[slope], loss)
+        .flops(flops(w, tokens))
+}
+
+/// Activations that are integers up to 127 survive any 8-bit quantisation, so the sum must be exact up to its scaling.
+fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
+    let x = if integers {
+        let mut x: Vec<f32> = below(255, w.inputs, 1).iter().map(|&x| x as f32 - 127.0).collect();
+        x[0] = 127.0;
+        x
+    } else {
+        normal(w.inputs, 1)
+    };
+    let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let lost = if integers { 0.0 } else { BYTE_STEP * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
+    let exact = sum_of(w.inputs, if integers { 127.0 } else { 1.0 });
+    let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
+    let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
+    let run = move |b: &mut B, s: &Spans| b.lut_gemv(s.f(0), s.f(1), &w.weight(s));
+    let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
+    let shape = format!("{}{}", shape(w, 1), if integers { ", integers" } else { "" });
+    Case::new("lut_gemv", shape, buffers, run, reference, tolerance).flops(flops(w, 1))
+}

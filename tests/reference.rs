@@ -1,0 +1,197 @@
+//! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `Backend`.
+
+/// Σ aᵢbᵢ.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// `y[r] = table[ids[r]] + positions[r mod seq]`.
+pub fn embedding(table: &[f64], positions: &[f64], ids: &[u32], seq: usize, dim: usize) -> Vec<f64> {
+    let mut y = Vec::new();
+    for (r, &id) in ids.iter().enumerate() {
+        for c in 0..dim {
+            y.push(table[id as usize * dim + c] + positions[r % seq * dim + c]);
+        }
+    }
+    y
+}
+
+/// `(d_table, d_positions)`, of the sizes given.
+pub fn embedding_backward(dy: &[f64], ids: &[u32], [vocab, positions, seq, dim]: [usize; 4]) -> (Vec<f64>, Vec<f64>) {
+    let (mut d_table, mut d_positions) = (vec![0.0; vocab * dim], vec![0.0; positions * dim]);
+    for (r, &id) in ids.iter().enumerate() {
+        for c in 0..dim {
+            d_table[id as usize * dim + c] += dy[r * dim + c];
+            d_positions[r % seq * dim + c] += dy[r * dim + c];
+        }
+    }
+    (d_table, d_positions)
+}
+
+/// `(y, mean, rstd)`.
+pub fn layer_norm(x: &[f64], gamma: &[f64], beta: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let (mut y, mut means, mut rstds) = (Vec::new(), Vec::new(), Vec::new());
+    let dim = gamma.len();
+    for x in x.chunks(dim) {
+        let mean = x.iter().sum::<f64>() / dim as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim as f64;
+        let rstd = 1.0 / (variance + 1e-5).sqrt();
+        for c in 0..dim {
+            y.push((x[c] - mean) * rstd * gamma[c] + beta[c]);
+        }
+        means.push(mean);
+        rstds.push(rstd);
+    }
+    (y, means, rstds)
+}
+
+/// `(dx, d_gamma, d_beta)`.
+pub fn layer_norm_backward(dy: &[f64], x: &[f64], mean: &[f64], rstd: &[f64], gamma: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let dim = gamma.len();
+    let (mut dx, mut d_gamma, mut d_beta) = (Vec::new(), vec![0.0; dim], vec![0.0; dim]);
+    for (r, (dy, x)) in dy.chunks(dim).zip(x.chunks(dim)).enumerate() {
+        let normed: Vec<f64> = x.iter().map(|x| (x - mean[r]) * rstd[r]).collect();
+        let d_normed: Vec<f64> = dy.iter().zip(gamma).map(|(dy, gamma)| dy * gamma).collect();
+        let plain = d_normed.iter().sum::<f64>() / dim as f64;
+        let by_normed = dot(&d_normed, &normed) / dim as f64;
+        for c in 0..dim {
+            dx.push(rstd[r] * (d_normed[c] - plain - normed[c] * by_normed));
+            d_gamma[c] += dy[c] * normed[c];
+            d_beta[c] += dy[c];
+        }
+    }
+    (dx, d_gamma, d_beta)
+}
+
+/// `y = x · Wᵀ`; x `[rows, inputs]`, w `[outputs, inputs]`.
+pub fn linear(x: &[f64], w: &[f64], inputs: usize) -> Vec<f64> {
+    x.chunks(inputs).flat_map(|x| w.chunks(inputs).map(move |w| dot(x, w))).collect()
+}
+
+/// `dx = dy · W`.
+pub fn linear_backward_input(dy: &[f64], w: &[f64], inputs: usize) -> Vec<f64> {
+    let outputs = w.len() / inputs;
+    let mut dx = Vec::new();
+    for dy in dy.chunks(outputs) {
+        for i in 0..inputs {
+            dx.push((0..outputs).map(|o| dy[o] * w[o * inputs + i]).sum());
+        }
+    }
+    dx
+}
+
+/// `dw = dyᵀ · x`.
+pub fn linear_backward_weight(dy: &[f64], x: &[f64], rows: usize) -> Vec<f64> {
+    let (outputs, inputs) = (dy.len() / rows, x.len() / rows);
+    let mut dw = vec![0.0; outputs * inputs];
+    for r in 0..rows {
+        for o in 0..outputs {
+            for i in 0..inputs {
+                dw[o * inputs + i] += dy[r * outputs + o] * x[r * inputs + i];
+            }
+        }
+    }
+    dw
+}
+
+/// Sizes of an attention: sequences, tokens of each, heads, width of a head.
+#[derive(Clone, Copy)]
+pub struct Heads {
+    pub batch: usize,
+    pub seq: usize,
+    pub heads: usize,
+    pub width: usize,
+}
+
+impl Heads {
+    /// The values of one head of one token in `[batch · seq, heads · width]`.
+    fn at(&self, b: usize, h: usize, token: usize) -> std::ops::Range<usize> {
+        let start = ((b * self.seq + token) * self.heads + h) * self.width;
+        start..start + self.width
+    }
+
+    fn each(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let heads = self.heads;
+        (0..self.batch * heads).map(move |i| (i / heads, i % heads))
+    }
+
+    /// Scores of token `i` of one head against the tokens up to it.
+    fn scores(&self, q: &[f64], k: &[f64], (b, h): (usize, usize), i: usize) -> Vec<f64> {
+        (0..=i).map(|j| dot(&q[self.at(b, h, i)], &k[self.at(b, h, j)]) / (self.width as f64).sqrt()).collect()
+    }
+}
+
+fn log_sum_exp(x: &[f64]) -> f64 {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    max + x.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
+}
+
+/// `(out, lse)`.
+pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: Heads) -> (Vec<f64>, Vec<f64>) {
+    let (mut out, mut lse) = (vec![0.0; q.len()], Vec::new());
+    for (b, h) in shape.each() {
+        for i in 0..shape.seq {
+            let scores = shape.scores(q, k, (b, h), i);
+            let total = log_sum_exp(&scores);
+            for (j, score) in scores.iter().enumerate() {
+                for (o, v) in out[shape.at(b, h, i)].iter_mut().zip(&v[shape.at(b, h, j)]) {
+                    *o += (score - total).exp() * v;
+                }
+            }
+            lse.push(total);
+        }
+    }
+    (out, lse)
+}
+
+/// `[dq, dk, dv]`.
+pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: Heads) -> [Vec<f64>; 3] {
+    let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
+    for (b, h) in shape.each() {
+        for i in 0..shape.seq {
+            let scores = shape.scores(q, k, (b, h), i);
+            let total = log_sum_exp(&scores);
+            let p: Vec<f64> = scores.iter().map(|s| (s - total).exp()).collect();
+            let row = shape.at(b, h, i);
+            let dp: Vec<f64> = (0..=i).map(|j| dot(&d_out[row.clone()], &v[shape.at(b, h, j)])).collect();
+            let mean = dot(&p, &dp);
+            for j in 0..=i {
+                let ds = p[j] * (dp[j] - mean) / (shape.width as f64).sqrt();
+                for (a, c) in row.clone().zip(shape.at(b, h, j)) {
+                    dq[a] += ds * k[c];
+                    dk[c] += ds * q[a];
+                    dv[c] += p[j] * d_out[a];
+                }
+            }
+        }
+    }
+    [dq, dk, dv]
+}
+
+/// `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + (std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+}
+
+/// Its derivative.
+pub fn gelu_slope(x: f64) -> f64 {
+    let root = std::f64::consts::FRAC_2_PI.sqrt();
+    let t = (root * (x + 0.044715 * x.powi(3))).tanh();
+    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * 0.044715 * x * x)
+}
+
+/// `(losses, gradient)`; a target of `u32::MAX` is masked.
+pub fn cross_entropy(logits: &[f64], targets: &[u32], vocab: usize, gradient_scale: f64) -> (Vec<f64>, Vec<f64>) {
+    let (mut losses, mut gradient) = (Vec::new(), Vec::new());
+    for (row, &target) in logits.chunks(vocab).zip(targets) {
+        let total = log_sum_exp(row);
+        let masked = target == u32::MAX;
+        losses.push(if masked { 0.0 } else { total - row[target as usize] });
+        for (c, logit) in row.iter().enumerate() {
+            let onehot = f64::from(u8::from(c as u32 == target));
+            gradient.push(if masked { 0.0 } else { ((logit - total).exp() - onehot) * gradient_scale });
+        }
+    }
+    (losses, gradient)
+}
