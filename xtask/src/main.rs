@@ -4,7 +4,14 @@ use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
 
-/// Tests of PRIMAL.
+/// The benchmarks: name and what it measures.
+const BENCHES: [(&str, &str); 3] = [
+    ("learning", "how well each update rule and grid learns, against its float twin"),
+    ("train", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
+    ("decode", "matrix-vector products from codes, against ggml's q4_0"),
+];
+
+/// Tests and benchmarks of PRIMAL.
 #[derive(FromArgs)]
 struct Arguments {
     #[argh(subcommand)]
@@ -15,6 +22,7 @@ struct Arguments {
 #[argh(subcommand)]
 enum Task {
     Test(Test),
+    Bench(Bench),
 }
 
 /// run all tests of the workspace
@@ -22,15 +30,39 @@ enum Task {
 #[argh(subcommand, name = "test")]
 struct Test {}
 
+/// run a benchmark: learning, train or decode; without a name, list them
+#[derive(FromArgs)]
+#[argh(subcommand, name = "bench")]
+struct Bench {
+    /// its name, and arguments that are passed on to it (--help lists them)
+    #[argh(positional, greedy)]
+    name: Vec<String>,
+}
+
 fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
-    let arguments: &[&str] = match arguments.task {
-        Task::Test(_) => &["test", "--workspace", "--no-fail-fast"],
+    match arguments.task {
+        Task::Test(_) => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
+        Task::Bench(Bench { name }) => bench(&name),
+    }
+}
+
+fn bench(name: &[String]) -> ExitCode {
+    let Some((name, arguments)) = name.split_first() else {
+        BENCHES.iter().for_each(|(name, what)| println!("{name:10} {what}"));
+        return ExitCode::SUCCESS;
     };
+    if BENCHES.iter().all(|(known, _)| known != name) {
+        eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, _)| known).join(", "));
+        return ExitCode::from(2);
+    }
+    cargo(&["bench", "--package", "primal-host", "--bench", name, "--"], arguments)
+}
+
+fn cargo(arguments: &[&str], more: &[String]) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(cargo).args(arguments).status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match Command::new(cargo).args(arguments).args(more).status() {
+        Ok(status) => status.code().map_or(ExitCode::FAILURE, |code| ExitCode::from(code as u8)),
         Err(error) => {
             eprintln!("xtask: running cargo: {error}\n  hint: run it through cargo, as `cargo xtask test`");
             ExitCode::FAILURE
