@@ -147,8 +147,8 @@ impl Train {
         if self.resume.is_none() {
             create_run(&run, &config, &sources_file, &sources)?;
         }
-        let corpus =
-            Corpus::open(&sources, config.model.tokenizer, &CorpusOptions { cache: Some(run.clone()), ..CorpusOptions::default() })?;
+        let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
+        let corpus = Corpus::open(&sources, config.model.tokenizer, &options)?;
         corpus.require(t.batch, t.seq_len)?;
 
         let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
