@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use primal_device::grid::GridId;
+use primal_host::checkpoint::latest_good;
 use primal_host::config::{Config, Flips, ModelConfig, Rule, TrainConfig};
 use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
 use primal_host::train::metrics;
@@ -411,7 +412,9 @@ impl Bench<'_> {
             return Err(format!("{}: {status}; its output is in {}", run.name(), log.display()));
         }
 
-        let test = self.test_loss(&folder.join(format!("checkpoints/step-{}.safetensors", run.steps)))?;
+        let latest = latest_good(&folder.join("checkpoints")).map_err(|e| e.to_string())?;
+        let latest = latest.ok_or_else(|| format!("{}: no checkpoint", folder.display()))?;
+        let test = self.test_loss(latest.checkpoint.path())?;
         let records = metrics::read(&folder.join(metrics::FILE_NAME)).map_err(|e| e.to_string())?;
         let last = records.last().ok_or_else(|| format!("{}: no metrics", folder.display()))?;
         let curve: Vec<_> = records.iter().filter_map(|r| Some((r.tokens?, r.validation_loss?))).collect();
