@@ -63,6 +63,9 @@ pub struct Train {
     /// peak learning rate
     #[argh(option)]
     lr: Option<f32>,
+    /// steps of linear warm-up
+    #[argh(option)]
+    warmup: Option<u64>,
     /// seed of start values, data order and flips
     #[argh(option)]
     seed: Option<u64>,
@@ -112,6 +115,7 @@ impl Train {
         t.grad_accum = self.grad_accum.unwrap_or(t.grad_accum);
         t.steps = self.steps.unwrap_or(t.steps);
         t.lr = self.lr.unwrap_or(t.lr);
+        t.warmup = self.warmup.unwrap_or(t.warmup);
         t.seed = self.seed.unwrap_or(t.seed);
         t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
         config.check(name)?;
@@ -121,7 +125,7 @@ impl Train {
     fn changes_the_run(&self) -> bool {
         let flags = [self.config.is_some(), self.tokenizer.is_some(), self.optimizer.is_some(), self.grid.is_some(), self.votes.is_some()];
         let more = [self.batch.is_some(), self.seq_len.is_some(), self.grad_accum.is_some(), self.steps.is_some(), self.lr.is_some()];
-        let rest = [self.seed.is_some(), self.checkpoint_every.is_some(), self.out.is_some()];
+        let rest = [self.warmup.is_some(), self.seed.is_some(), self.checkpoint_every.is_some(), self.out.is_some()];
         flags.iter().chain(&more).chain(&rest).any(|&given| given)
     }
 
