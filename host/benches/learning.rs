@@ -115,7 +115,7 @@ const SIZES: [Size; 2] = [
         heads: 6,
         steps: 4883,
         seeds: &[1],
-        lrs: &[2e-3, 4e-3, 8e-3],
+        lrs: &[3e-3, 6e-3, 1.2e-2],
         arms: &[
             Arm::VOTES,
             Arm::QAT,
