@@ -2,7 +2,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `stories.rs`     | the embedded default source: an endless, seeded grammar of simple English stories |
+//! | `stories/`       | the embedded default source: an endless, seeded grammar of simple English stories |
 //! | `source.rs`      | `--data`: files and folders, memory-mapped, checked, cut into training, validation and test |
 //! | `tokenizer.rs`   | bytes and GPT-2 byte pairs, encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |

@@ -1,6 +1,6 @@
 //! Casts a story and tells it.
 
-use super::grammar::{Class, Form, Grammar, Op};
+use super::grammar::{Case, Form, Grammar, Op, Slot, Word};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
 struct Random(u64);
@@ -22,24 +22,22 @@ impl Random {
 
 /// What a slot stands for in the story being told.
 #[derive(Clone, Copy)]
-struct Filling {
-    name: &'static str,
-    /// The second field of a word, the kind of a person.
-    second: Option<&'static str>,
-    home: &'static str,
+struct Filling<'a> {
+    name: &'a str,
+    /// The word, or the kind of a person.
+    word: &'a Word,
     female: bool,
-    /// Index in its class, which keeps `{toy2}` apart from `{toy}`.
-    index: usize,
 }
 
 /// Tells stories; keeps its tables from one to the next.
 pub struct Teller<'a> {
     grammar: &'a Grammar,
-    fillings: Vec<Option<Filling>>,
+    fillings: Vec<Option<Filling<'a>>>,
     /// The alternative that each rule took last in this story.
     last: Vec<usize>,
     random: Random,
-    animals: bool,
+    /// Classes of the hero's kind and the friends'.
+    kinds: [usize; 2],
     /// Where an `a` waits for the word that follows it.
     article: Option<usize>,
 }
@@ -51,26 +49,34 @@ impl<'a> Teller<'a> {
             fillings: vec![None; grammar.slots.len()],
             last: vec![usize::MAX; grammar.rules.len()],
             random: Random(0),
-            animals: false,
+            kinds: [grammar.children; 2],
             article: None,
         }
     }
 
     /// Appends story `index` of `seed` and the blank line that ends it.
     pub fn tell(&mut self, seed: u64, index: u64, out: &mut String) {
-        // Two rounds, so that neighbouring seeds do not tell each other's stories.
-        self.random = Random(seed);
-        self.random = Random(self.random.next() ^ index.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        let plot = self.random.below(self.grammar.plots.len());
+        let plot = self.choose(seed, index);
         self.tell_plot(plot, out);
     }
 
-    fn tell_plot(&mut self, plot: usize, out: &mut String) {
+    /// Chooses the plot of story `index` of `seed`, and the random numbers it is told with.
+    pub fn choose(&mut self, seed: u64, index: u64) -> usize {
+        // Two rounds, so that neighbouring seeds do not tell each other's stories.
+        self.random = Random(seed);
+        self.random = Random(self.random.next() ^ index.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        self.random.below(self.grammar.plots.len())
+    }
+
+    /// Appends a story of that plot and the blank line that ends it.
+    pub fn tell_plot(&mut self, plot: usize, out: &mut String) {
         let plot = &self.grammar.plots[plot];
         self.fillings.fill(None);
         self.last.fill(usize::MAX);
         self.article = None;
-        self.animals = plot.animals;
+        self.kinds = plot.kinds;
+        // First of all, because the friends' gender depends on the hero's.
+        self.fillings[0] = Some(self.cast(0));
         self.run(&plot.ops, out);
         end_line(out);
         out.push('\n');
@@ -79,8 +85,8 @@ impl<'a> Teller<'a> {
     fn run(&mut self, ops: &'a [Op], out: &mut String) {
         for op in ops {
             match op {
-                Op::Text(text) => self.push(text, false, out),
-                Op::Slot(slot, form, capital) => self.slot(*slot, *form, *capital, out),
+                Op::Text(text) => self.push(text, out),
+                Op::Slot(slot, form, case) => self.slot(*slot, *form, *case, out),
                 Op::Article => {
                     out.push('a');
                     self.article = Some(out.len());
@@ -103,7 +109,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn slot(&mut self, slot: usize, form: Form, capital: bool, out: &mut String) {
+    fn slot(&mut self, slot: usize, form: Form, case: Case, out: &mut String) {
         let filling = match self.fillings[slot] {
             Some(filling) => filling,
             None => {
@@ -114,107 +120,60 @@ impl<'a> Teller<'a> {
         };
         let pronoun = |male, female| if filling.female { female } else { male };
         let word = match form {
-            Form::Plain => filling.name,
-            Form::Kind => filling.second.unwrap_or(filling.name),
-            Form::Home => filling.home,
+            Form::Name => filling.name,
+            Form::Field(field) => &filling.word.fields[field],
             Form::He => pronoun("he", "she"),
             Form::Him => pronoun("him", "her"),
             Form::His => pronoun("his", "her"),
             Form::Himself => pronoun("himself", "herself"),
-            Form::Plural => match filling.second {
-                Some(plural) => plural,
-                None => {
-                    self.push(filling.name, capital, out);
-                    "s"
-                }
-            },
-            Form::In => {
-                self.push(filling.second.unwrap_or("at"), capital, out);
-                out.push_str(" the ");
-                filling.name
-            }
-            Form::Title => {
-                for (index, word) in filling.name.split(' ').enumerate() {
-                    if index > 0 {
-                        out.push(' ');
-                    }
-                    self.push(word, true, out);
-                }
-                return;
-            }
         };
-        let capital = capital && matches!(out.as_bytes().last(), None | Some(b' ' | b'\n' | b'"'));
-        self.push(word, capital, out);
+        self.push(word, out);
+        let start = out.len() - word.len();
+        capitalise(&mut out[start..], case);
     }
 
-    /// Chooses who or what fills a slot, unlike the other fillings of its class.
-    fn cast(&mut self, slot: usize) -> Filling {
+    /// Chooses who or what fills a slot, unlike all other fillings.
+    fn cast(&mut self, slot: usize) -> Filling<'a> {
         let grammar = self.grammar;
-        let class = grammar.slots[slot];
-        if let Class::Word(words) = class {
-            let index = self.fresh(slot, class, grammar.words[words].len());
-            let word = &grammar.words[words][index];
-            let field = |at: usize| word.get(at).copied();
-            return Filling {
-                name: word[0],
-                second: field(1).filter(|field| !field.is_empty() && *field != "f"),
-                home: field(2).unwrap_or(""),
-                female: word.last() == Some(&"f"),
-                index,
-            };
-        }
-        // Two heroes of unlike gender can be told apart by their pronouns.
+        let class = match grammar.slots[slot] {
+            Slot::Word(class) => {
+                let word = self.fresh(&grammar.words[class]);
+                return Filling { name: &word.fields[0], word, female: word.female };
+            }
+            Slot::Hero => self.kinds[0],
+            Slot::Friend => self.kinds[1],
+        };
+        // Friends are not of the hero's gender, so that pronouns tell them apart.
         let female = match self.fillings[0] {
             Some(hero) if slot != 0 => !hero.female,
             _ => self.random.below(2) == 0,
         };
-        let animals = self.animals && class == Class::Person;
-        let names = match (animals, female) {
-            (true, true) => grammar.animal_girls,
-            (true, false) => grammar.animal_boys,
-            (false, true) => grammar.girls,
-            (false, false) => grammar.boys,
-        };
-        let names = &grammar.words[names];
-        let mut name = self.random.below(names.len());
-        while self.fillings.iter().flatten().any(|other| other.name == names[name][0]) {
-            name = (name + 1) % names.len();
-        }
-        let mut filling =
-            Filling { name: names[name][0], second: Some(if female { "girl" } else { "boy" }), home: "", female, index: usize::MAX };
-        if animals {
-            let kinds = &grammar.words[grammar.animals];
-            filling.index = self.fresh(slot, class, kinds.len());
-            filling.second = Some(kinds[filling.index][0]);
-            filling.home = kinds[filling.index].get(2).copied().unwrap_or("a home");
-        }
-        filling
+        let child = class == grammar.children;
+        let name = &self.fresh(&grammar.words[grammar.names[usize::from(!child)][usize::from(female)]]).fields[0];
+        let kinds = &grammar.words[class];
+        let word = if child { kinds.iter().find(|kind| kind.female == female).unwrap_or(&kinds[0]) } else { self.fresh(kinds) };
+        Filling { name, word, female }
     }
 
-    /// A random index below `count` that no other slot of the class has.
-    fn fresh(&mut self, slot: usize, class: Class, count: usize) -> usize {
-        let mut index = self.random.below(count);
-        let taken = |index| {
-            let mut slots = self.grammar.slots.iter().zip(&self.fillings).enumerate();
-            slots.any(|(other, (other_class, filling))| {
-                other != slot && *other_class == class && filling.is_some_and(|filling| filling.index == index)
-            })
+    /// A random word that fills no slot yet.
+    fn fresh(&mut self, words: &'a [Word]) -> &'a Word {
+        let mut index = self.random.below(words.len());
+        let taken = |word: &Word| {
+            let mut fillings = self.fillings.iter().flatten();
+            fillings.any(|filling| filling.name == word.fields[0] || filling.word.fields[0] == word.fields[0])
         };
-        for _ in 0..count {
-            if !taken(index) {
+        for _ in 0..words.len() {
+            if !taken(&words[index]) {
                 break;
             }
-            index = (index + 1) % count;
+            index = (index + 1) % words.len();
         }
-        index
+        &words[index]
     }
 
     /// Appends text: single spaces, no space at a line's start, and the `n` of an article that waits for a vowel.
-    fn push(&mut self, text: &str, capital: bool, out: &mut String) {
-        let mut text = text;
-        if matches!(out.as_bytes().last(), None | Some(b' ' | b'\n')) {
-            text = text.trim_start_matches(' ');
-        }
+    fn push(&mut self, text: &str, out: &mut String) {
+        let text = if matches!(out.as_bytes().last(), None | Some(b' ' | b'\n')) { text.trim_start_matches(' ') } else { text };
         if let Some(at) = self.article
             && let Some(first) = text.trim_start().chars().next()
         {
@@ -223,14 +182,16 @@ impl<'a> Teller<'a> {
                 out.insert(at, 'n');
             }
         }
-        let mut chars = text.chars();
-        match chars.next() {
-            Some(first) if capital => {
-                out.push(first.to_ascii_uppercase());
-                out.push_str(chars.as_str());
-            }
-            _ => out.push_str(text),
-        }
+        out.push_str(text);
+    }
+}
+
+/// Capitalises the first letter, or that of every word, of a text that is not empty.
+fn capitalise(text: &mut str, case: Case) {
+    let mut at = (case != Case::Lower).then_some(0);
+    while let Some(start) = at {
+        text[start..=start].make_ascii_uppercase();
+        at = text[start..].find(' ').map(|space| start + space + 1).filter(|_| case == Case::Title);
     }
 }
 
