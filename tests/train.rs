@@ -1,5 +1,6 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use primal_host::arena::Plan;
 use primal_host::arena::Span;
 use primal_host::backend::Backend;
 use primal_host::backend::cpu::Cpu;
+use primal_host::checkpoint::encode;
 use primal_host::config::{Config, Recompute, Rule};
 use primal_host::data::{Corpus, CorpusOptions};
 use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
@@ -40,7 +42,7 @@ fn corpus() -> Corpus {
 }
 
 fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
-    state::snapshot(trainer, &corpus()).1.into_iter().flat_map(|(_, bytes)| bytes).collect()
+    state::checkpoint(trainer, &corpus(), |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
 }
 
 /// Keeps plain gradients of everything.

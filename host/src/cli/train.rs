@@ -217,8 +217,7 @@ impl Train {
                 progress.sample(step, &sample(&mut trainer, &sources));
             }
             if due(t.checkpoint_every) || stop.load(Ordering::Relaxed) {
-                let (metadata, copies) = state::snapshot(&mut trainer, &corpus);
-                retention.save(step, validation_loss, &metadata, &state::references(&copies))?;
+                state::checkpoint(&mut trainer, &corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
             }
         }
         progress.finish();
