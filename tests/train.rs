@@ -9,11 +9,12 @@ use primal_host::arena::Plan;
 use primal_host::arena::Span;
 use primal_host::backend::Backend;
 use primal_host::backend::cpu::Cpu;
-use primal_host::checkpoint::encode;
+use primal_host::checkpoint::{Checkpoint, encode};
 use primal_host::config::{Config, Recompute, Rule};
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, Split};
 use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
 use primal_host::run::state;
+use primal_host::train::optimizer::MatrixState;
 use primal_host::train::trainer::{Layout, Trainer};
 
 fn config(rule: Rule) -> Config {
@@ -115,7 +116,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
 
 #[test]
 fn threads_do_not_change_a_byte() {
-    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+    for rule in RULES {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
@@ -153,7 +154,7 @@ fn recomputing_changes_no_byte() {
 #[test]
 fn every_rule_learns_on_every_grid() {
     let corpus = corpus();
-    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+    for rule in RULES {
         for grid in GridId::ALL {
             let mut config = config(rule);
             config.model.grid = grid;
@@ -170,12 +171,85 @@ fn every_rule_learns_on_every_grid() {
     }
 }
 
+const RULES: [Rule; 4] = [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw];
+
+/// Trains one good step, spoils the run, and returns what the next step says.
+fn spoiled(rule: Rule, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
+    let (mut trainer, corpus) = (trainer(&config(rule)), corpus());
+    trainer.step(&corpus).expect("a good step");
+    spoil(&mut trainer);
+    trainer.step(&corpus).map(|stats| stats.loss).expect_err("nothing was noticed").to_string()
+}
+
 #[test]
 fn a_gradient_that_is_not_finite_is_named() {
+    for rule in RULES {
+        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let matrices = if rule == Rule::Adamw { 0 } else { layout.parameters.matrices.len() };
+        for tensor in 0..layout.optimizer.floats.len() + matrices {
+            let name = layout.optimizer.norm_name(&layout.parameters, tensor);
+            let message = spoiled(rule, |trainer| trainer.inject_fault(tensor));
+            assert!(message.starts_with(&format!("step 2: the gradient of {name} is not finite")), "{rule:?}, {name}: {message}");
+            assert!(message.contains("--resume"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named_in_the_same_step() {
+    for rule in RULES {
+        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let parameters = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.value));
+        // A bad first moment spoils the parameter that it moves.
+        let moments = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.moments[0]));
+        for (name, tensor) in parameters.chain(moments) {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let message = spoiled(rule, |trainer| trainer.backend.upload(tensor.slice(tensor.len() - 1, 1), &[value]));
+                assert!(message.starts_with(&format!("step 2: {name} is not finite")), "{rule:?}, {value} in {name}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn mean_squares_of_votes_that_are_not_finite_are_named() {
+    let layout = Layout::plan(&config(Rule::Votes), &mut Plan::default());
+    for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
+        let MatrixState::Votes(state) = state else { panic!("votes") };
+        for (part, tensor) in [("vote_row", state.row), ("vote_column", state.column)] {
+            for value in [f32::NAN, f32::INFINITY] {
+                let message = spoiled(Rule::Votes, |trainer| trainer.backend.upload(tensor.slice(0, 1), &[value]));
+                assert!(message.starts_with(&format!("step 2: {}.{part} is not finite", spec.name)), "{value}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_activation_that_overflows_is_named() {
+    for recompute in [Recompute::On, Recompute::Off] {
+        let mut config = config(Rule::Votes);
+        config.train.recompute = recompute;
+        let (mut trainer, corpus) = (trainer(&config), corpus());
+        let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
+        // Finite, but not when a normalised value above 1.2 is multiplied by it.
+        trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
+        let error = trainer.step(&corpus).expect_err("an overflow").to_string();
+        assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
+        let error = trainer.validate(&corpus, Split::Validation, 100).expect_err("an overflow").to_string();
+        assert!(error.starts_with("step 0: the output of blocks.1 is not finite (the validation loss is "), "{error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_with_a_value_that_is_not_finite_is_refused() {
     let mut trainer = trainer(&config(Rule::Votes));
-    trainer.inject_fault(0);
-    let error = trainer.step(&corpus()).expect_err("a fault").to_string();
-    assert!(error.contains("embedding.tokens") && error.contains("--resume"), "{error}");
+    let tensor = trainer.layout.optimizer.floats[0].moments[1];
+    trainer.backend.upload(tensor.slice(3, 1), &[f32::INFINITY]);
+    let checkpoint = Checkpoint::from_bytes("spoiled", &state_bytes(&mut trainer)).expect("an undamaged file");
+    let error = state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &checkpoint).expect_err("infinity");
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(error.to_string().contains("embedding.tokens.v"), "{error}");
 }
 
 #[test]

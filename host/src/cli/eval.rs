@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 
 use super::train::in_pool;
-use crate::Result;
 use crate::arena::Plan;
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
@@ -15,6 +14,7 @@ use crate::data::{Corpus, CorpusOptions, Split};
 use crate::model::gpt::Purpose;
 use crate::model::{Gpt, GptIds, Parameters};
 use crate::run::state;
+use crate::{Error, Result};
 
 /// Sequences of a batch.
 const BATCH: usize = 8;
@@ -95,6 +95,10 @@ impl Eval {
             l.model.evaluate(&mut l.backend, &l.parameters);
             l.backend.download(l.model.losses, &mut losses);
             nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+        if !nats.is_finite() {
+            let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());
+            return Err(Error::failed(message, "evaluate an earlier checkpoint of the run"));
         }
         let nats_per_token = nats / tokens as f64;
         let bits_per_byte = nats / std::f64::consts::LN_2 / bytes as f64;

@@ -115,7 +115,8 @@ pub fn checkpoint<B: Backend, T>(
 /// Fills tensors from a checkpoint.
 ///
 /// # Errors
-/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint.
+/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint. One with a value that is not finite,
+/// which no run saves.
 pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
     for tensor in tensors {
         let view = checkpoint.tensor(&tensor.name)?;
@@ -125,6 +126,14 @@ pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkp
                 format!("{:?} {:?}", tensor.dtype, tensor.shape),
                 format!("{:?} {:?}", view.dtype, view.shape),
                 "use the configuration that the checkpoint was made with",
+            ));
+        }
+        if tensor.dtype == Dtype::F32 && checkpoint.f32(&tensor.name, &tensor.shape)?.iter().any(|value| !value.is_finite()) {
+            return Err(Error::bad_input(
+                format!("{}: tensor {}", checkpoint.path().display(), tensor.name),
+                "finite values",
+                "NaN or infinity",
+                "use an earlier checkpoint",
             ));
         }
         backend.upload(tensor.bytes, view.bytes);
