@@ -305,27 +305,128 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert!(last("whole") == last("killed"), "the checkpoints differ after {kills} kills");
 }
 
+/// A model that no machine has the memory for.
+const HUGE: &str = "[model]\ndim = 16384\nlayers = 1024\nheads = 16\ncontext = 1024\ntokenizer = \"gpt2\"\ngrid = \"prime13\"\n[train]\n";
+
 #[test]
 fn bad_input_is_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::write(path("unknown.toml"), "[model]\ndimm = 3\n").expect("a file");
-    std::fs::write(path("foreign.safetensors"), b"no checkpoint").expect("a file");
-    std::fs::write(path("empty.txt"), b"").expect("a file");
-    let (unknown, foreign, empty, out) = (path("unknown.toml"), path("foreign.safetensors"), path("empty.txt"), path("run"));
-    let cases: [(&[&str], &str); 6] = [
-        (&["train", "--config", "gpt-nan"], "gpt-nano"),
-        (&["train", "--config", &unknown], "\"dim\""),
-        (&["train", "--config", "gpt-nano", "--heads", "3"], ""),
-        (&["train", "--config", "gpt-nano", "--data", &empty, "--out", &out], "empty.txt"),
-        (&["info", &foreign], "foreign.safetensors"),
-        (&["train", "--config", "gpt-nano", "--optimizer", "sgd"], "poltergeist"),
+    for (name, content) in [
+        ("unknown.toml", &b"[model]\ndimm = 3\n"[..]),
+        ("empty", b""),
+        ("huge.toml", HUGE.as_bytes()),
+        ("long.toml", HUGE.replace("1024", "4096").replace("layers = 4096", "layers = 1").as_bytes()),
+        ("binary", b"no \xfe\xed text"),
+        ("short.txt", b"short\n"),
+        ("zip", b"PK\x03\x04 and so on"),
+    ] {
+        std::fs::write(path(name), content).expect("a file");
+    }
+    std::fs::create_dir(path("folder")).expect("a folder");
+    let before = std::fs::read_dir(folder.path()).expect("a folder").count();
+    // A word starting with `@` is a path in the folder. Each new run would be at `@run`.
+    let train = "train --config gpt-nano --out @run";
+    let cases = [
+        ("", "train"),
+        ("trian", "trian"),
+        ("train --heads 3", "--heads"),
+        ("train stray", "stray"),
+        ("train --config", "--config"),
+        ("train --config gpt-nan", "\"gpt-nano\""),
+        ("train --config @unknown.toml", "\"dim\""),
+        ("train --config @missing.toml", "missing.toml"),
+        ("train --config @empty --out @run", "model"),
+        ("train --config @folder --out @run", "folder"),
+        ("train --config @binary --out @run", "binary"),
+        ("train --config @huge.toml --batch 65536 --seq-len 1024 --out @run", "available"),
+        ("train --config @long.toml --out @run", "model.context"),
+        ("{train} --batch 0", "train.batch"),
+        ("{train} --batch -1", "--batch"),
+        ("{train} --batch many", "'many'"),
+        ("{train} --batch 65537", "65536"),
+        ("{train} --batch 99999999999999999999", "--batch"),
+        ("{train} --seq-len 65", "model.context = 64"),
+        ("{train} --grad-accum 0", "train.grad_accum"),
+        ("{train} --steps 0", "train.steps"),
+        ("{train} --lr nan", "train.lr"),
+        ("{train} --lr -0.1", "train.lr"),
+        ("{train} --seed -1", "--seed"),
+        ("{train} --votes 5", "4 or 8"),
+        ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
+        ("{train} --optimizer sgd", "poltergeist"),
+        ("{train} --grid prime17", "prime13"),
+        ("{train} --tokenizer gpt3", "gpt2"),
+        ("{train} --threads 0", "--threads"),
+        ("{train} --threads 1000000", "1024"),
+        ("{train} --data @empty", "empty file"),
+        ("{train} --data @short.txt", "training tokens"),
+        ("{train} --data @binary", "offset 3"),
+        ("{train} --data @missing", "no such path"),
+        ("{train} --data @folder", "folder"),
+        ("{train} --data /dev/null", "regular file"),
+        ("train --config gpt-nano --out @short.txt", "a file"),
+        ("train --config gpt-nano --out @short.txt/run", "--out"),
+        ("train --resume @folder", "config.toml"),
+        ("train --resume @missing", "the folder of a run"),
+        ("train --resume @short.txt", "the folder of a run"),
+        ("train --resume @folder --lr 0.1 --steps 7", "--steps, --lr"),
+        ("info @zip", "a zip archive"),
+        ("info @folder", "a folder"),
+        ("info @missing", "missing"),
+        ("eval", "--checkpoint"),
+        ("eval --checkpoint @short.txt", "damaged"),
+        ("generate --checkpoint @folder", "a folder"),
+        ("generate --checkpoint @empty", "an empty file"),
+        ("plan --config gpt-nano --batch 0", "train.batch"),
+        ("report @missing", "metrics.jsonl"),
+        ("report @short.txt", "metrics.jsonl"),
     ];
-    for (arguments, word) in cases {
-        let output = primal(arguments);
+    for (line, word) in cases {
+        let line = line.replace("{train}", train);
+        let arguments: Vec<String> = line.split_whitespace().map(|word| word.strip_prefix('@').map_or(word.to_string(), path)).collect();
+        let output = primal(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         let message = String::from_utf8_lossy(&output.stderr);
-        let expected = if word.is_empty() { 1 } else { 2 };
-        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {message}");
-        assert!(message.contains(word), "{arguments:?}: {message}");
+        assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+        assert!(message.contains(word) && message.contains("hint: "), "{line}: no {word:?} in {message}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), before, "{line}: something was written");
+    }
+    let output = primal(&["train", "--config", "gpt-nano", "--out", ""]);
+    assert_eq!(output.status.code(), Some(2), "an empty --out: {}", String::from_utf8_lossy(&output.stderr));
+    let (run, config) = (path("run"), nano(folder.path()));
+    assert!(primal(&["train", "--config", &config, "--out", &run]).status.success());
+    for arguments in [&["train", "--config", &config, "--out", &run][..], &["train", "--resume", &run, "--data", &path("short.txt")]] {
+        let output = primal(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let full = || std::fs::File::create("/dev/full").expect("a full disk");
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = plan.arg("plan").stdout(full()).output().expect("primal-host runs");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("standard output"), "{message}");
+    let mut silent = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    assert_eq!(silent.args(["info", "missing"]).stderr(full()).status().expect("primal-host runs").code(), Some(2));
+    let mut closed = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let mut child = closed.arg("plan").stdout(std::process::Stdio::piped()).spawn().expect("primal-host runs");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("a child").success(), "a reader that closes the pipe early is no failure");
+}
+
+/// `/sys` lets nobody make files, not even root.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_code_2() {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/train.rs");
+    for tokenizer in ["bytes", "gpt2"] {
+        let output = primal(&["train", "--config", "gpt-nano", "--data", text, "--tokenizer", tokenizer, "--out", "/sys/primal"]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("--out") && message.contains("/sys/primal"), "{message}");
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 
+use super::limits;
+use super::output::print;
 use super::train::in_pool;
 use crate::arena::Plan;
 use crate::backend::Backend;
@@ -53,6 +55,7 @@ pub(super) fn open(path: &Path, batch: usize) -> Result<Loaded> {
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
     let parameters = Parameters::plan(specs, &mut plan);
     let model = Gpt::plan(ids, &config.model, batch, config.model.context, Purpose::Evaluate, &mut plan);
+    limits::require(&config.model, &plan, "use a smaller model")?;
     let mut backend = Cpu::new(&mut plan);
     state::load(&mut backend, &state::parameters(&parameters), &checkpoint)?;
     Ok(Loaded { config, model, parameters, backend })
@@ -107,10 +110,8 @@ impl Eval {
             let object = serde_json::json!({
                 "nats_per_token": nats_per_token, "perplexity": perplexity, "bits_per_byte": bits_per_byte, "tokens": tokens
             });
-            println!("{object}");
-        } else {
-            println!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens");
+            return print(object);
         }
-        Ok(())
+        print(format!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens"))
     }
 }
