@@ -8,7 +8,7 @@ use primal_device::grid::GridId;
 use primal_host::arena::Plan;
 use primal_host::arena::Span;
 use primal_host::backend::Backend;
-use primal_host::backend::cpu::Cpu;
+use primal_host::backend::cpu::{Cpu, attention};
 use primal_host::checkpoint::{Checkpoint, encode};
 use primal_host::config::{Config, Recompute, Rule};
 use primal_host::data::{Corpus, CorpusOptions, Split};
@@ -312,11 +312,12 @@ const HUGE: &str = "[model]\ndim = 16384\nlayers = 1024\nheads = 16\ncontext = 1
 fn bad_input_is_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
+    let long = HUGE.replace("context = 1024", &format!("context = {}", attention::MAX_SEQ + 1));
     for (name, content) in [
         ("unknown.toml", &b"[model]\ndimm = 3\n"[..]),
         ("empty", b""),
         ("huge.toml", HUGE.as_bytes()),
-        ("long.toml", HUGE.replace("1024", "4096").replace("layers = 4096", "layers = 1").as_bytes()),
+        ("long.toml", long.as_bytes()),
         ("binary", b"no \xfe\xed text"),
         ("short.txt", b"short\n"),
         ("zip", b"PK\x03\x04 and so on"),

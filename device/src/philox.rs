@@ -10,14 +10,23 @@ const ROUNDS: usize = 10;
 /// Four random words for `counter` under `key`.
 #[inline(always)]
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let (mut c, mut k) = (counter, key);
+    philox4x32_lanes(counter.map(|word| [word]), key).map(|[word]| word)
+}
+
+/// The same for N counters at once, word by word: a loop over lanes, which vectorises.
+#[inline(always)]
+fn philox4x32_lanes<const N: usize>(counter: [[u32; N]; 4], key: [u32; 2]) -> [[u32; N]; 4] {
+    let ([mut c0, mut c1, mut c2, mut c3], mut k) = (counter, key);
     for _ in 0..ROUNDS {
-        let product0 = MULTIPLIERS[0] as u64 * c[0] as u64;
-        let product1 = MULTIPLIERS[1] as u64 * c[2] as u64;
-        c = [(product1 >> 32) as u32 ^ c[1] ^ k[0], product1 as u32, (product0 >> 32) as u32 ^ c[3] ^ k[1], product0 as u32];
+        for i in 0..N {
+            let product0 = MULTIPLIERS[0] as u64 * c0[i] as u64;
+            let product1 = MULTIPLIERS[1] as u64 * c2[i] as u64;
+            (c0[i], c1[i]) = ((product1 >> 32) as u32 ^ c1[i] ^ k[0], product1 as u32);
+            (c2[i], c3[i]) = ((product0 >> 32) as u32 ^ c3[i] ^ k[1], product0 as u32);
+        }
         k = [k[0].wrapping_add(KEY_STEPS[0]), k[1].wrapping_add(KEY_STEPS[1])];
     }
-    c
+    [c0, c1, c2, c3]
 }
 
 /// The random numbers of one tensor at one step: the key is the seed, the counter (block, tensor, step).
@@ -37,12 +46,22 @@ impl Stream {
     /// The random bytes of weights `16·block .. 16·block + 16`: the words of the block, little end first.
     #[inline(always)]
     pub fn bytes(&self, block: u32) -> [u8; 16] {
-        let words = self.words(block).map(u32::to_le_bytes);
-        let mut bytes = [0; 16];
-        for (four, word) in bytes.chunks_exact_mut(4).zip(&words) {
-            four.copy_from_slice(word);
-        }
+        let [bytes] = self.bytes_of::<1>(block);
         bytes
+    }
+
+    /// The random bytes of N blocks from `block`, as [`Stream::bytes`] gives them one by one.
+    #[inline(always)]
+    pub fn bytes_of<const N: usize>(&self, block: u32) -> [[u8; 16]; N] {
+        let blocks = core::array::from_fn(|i| block.wrapping_add(i as u32));
+        let words = philox4x32_lanes([blocks, [self.tensor; N], [self.step[0]; N], [self.step[1]; N]], self.key);
+        core::array::from_fn(|i| {
+            let mut bytes = [0; 16];
+            for (four, word) in bytes.chunks_exact_mut(4).zip(&words) {
+                four.copy_from_slice(&word[i].to_le_bytes());
+            }
+            bytes
+        })
     }
 
     /// The four random words of `block`.

@@ -136,6 +136,8 @@ pub struct TrainConfig {
     pub poltergeist_z: f32,
     /// Run blocks twice to save memory.
     pub recompute: Recompute,
+    /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.
+    pub hold_out_test: bool,
     /// Validate every so many steps; 0 for only at the end.
     pub validate_every: u64,
     /// Tokens of a validation, at most.
@@ -169,6 +171,7 @@ impl Default for TrainConfig {
             rescale_every: 0,
             poltergeist_z: 1.0,
             recompute: Recompute::Auto,
+            hold_out_test: false,
             validate_every: 100,
             validation_tokens: 32768,
             sample_every: 200,

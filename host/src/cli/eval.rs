@@ -31,7 +31,7 @@ pub struct Eval {
     /// text files or folders, or "stories" (default); may be repeated
     #[argh(option)]
     data: Vec<String>,
-    /// validation (default: the last 5 % of each file) or all
+    /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
     #[argh(option, default = "String::from(\"validation\")")]
     split: String,
     /// print one JSON object
@@ -75,7 +75,8 @@ impl Eval {
         let mut l = open(&self.checkpoint, BATCH)?;
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
-        let corpus = Corpus::open(&sources, l.config.model.tokenizer, &CorpusOptions::default())?;
+        let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
+        let corpus = Corpus::open(&sources, l.config.model.tokenizer, &options)?;
         corpus.require_split(split)?;
         let (mut inputs, mut targets, mut losses) = (vec![0u32; BATCH * seq], vec![0u32; BATCH * seq], vec![0.0f32; BATCH * seq]);
         let (mut nats, mut tokens, mut bytes) = (0.0f64, 0u64, 0u64);

@@ -70,6 +70,9 @@ pub struct Train {
     /// peak learning rate
     #[argh(option)]
     lr: Option<f32>,
+    /// steps of linear warm-up
+    #[argh(option)]
+    warmup: Option<u64>,
     /// seed of start values, data order and flips
     #[argh(option)]
     seed: Option<u64>,
@@ -119,6 +122,7 @@ impl Train {
         t.grad_accum = self.grad_accum.unwrap_or(t.grad_accum);
         t.steps = self.steps.unwrap_or(t.steps);
         t.lr = self.lr.unwrap_or(t.lr);
+        t.warmup = self.warmup.unwrap_or(t.warmup);
         t.seed = self.seed.unwrap_or(t.seed);
         t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
         config.check(name)?;
@@ -138,6 +142,7 @@ impl Train {
             ("--grad-accum", self.grad_accum.is_some()),
             ("--steps", self.steps.is_some()),
             ("--lr", self.lr.is_some()),
+            ("--warmup", self.warmup.is_some()),
             ("--seed", self.seed.is_some()),
             ("--checkpoint-every", self.checkpoint_every.is_some()),
             ("--out", self.out.is_some()),
@@ -178,7 +183,7 @@ impl Train {
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
         limits::require(&config.model, &plan, "lower --batch or --seq-len, or use a smaller model")?;
-        let options = CorpusOptions { cache: Some(run.clone()), ..CorpusOptions::default() };
+        let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer, &options);
         let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
         corpus.require(t.batch, t.seq_len)?;

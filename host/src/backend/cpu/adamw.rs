@@ -16,7 +16,7 @@ struct Factors {
     step: AdamWStep,
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn chunk(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
     let AdamWStep { beta1, beta2, eps, floor, .. } = f.step;
     for (((value, g), m), v) in value.iter_mut().zip(gradient).zip(m).zip(v) {

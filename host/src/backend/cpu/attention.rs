@@ -53,7 +53,7 @@ fn at(rows: usize, columns: usize, k: usize) -> Tile {
     Tile { row: 0, rows, column: 0, columns, k }
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn scale(row: &mut [f32], factor: f32) {
     for x in row {
         *x *= factor;
@@ -61,7 +61,7 @@ fn scale(row: &mut [f32], factor: f32) {
 }
 
 /// Probabilities from raw scores and the row's log-sum-exp.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn probabilities(row: &mut [f32], factor: f32, lse: f32) {
     for x in row {
         *x = exp(*x * factor - lse);
@@ -69,7 +69,7 @@ fn probabilities(row: &mut [f32], factor: f32, lse: f32) {
 }
 
 /// `ds = p · (dp − delta) · factor`.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
     for (d, p) in dp.iter_mut().zip(p) {
         *d = p * (*d - delta) * factor;

@@ -8,7 +8,7 @@ use super::exp::exp;
 const LANES: usize = 16;
 
 /// Turns a row into its exponentials over the largest; returns the largest and the sum.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let whole = row.len() / LANES * LANES;
@@ -32,7 +32,7 @@ pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     (max, sums.iter().sum())
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn scale_row(row: &mut [f32], factor: f32) {
     for x in row {
         *x *= factor;

@@ -16,14 +16,14 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-2.0 * ROOT * x * (1.0 + CUBIC * x * x)))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn forward(y: &mut [f32], x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = x * sigmoid(x);
     }
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn backward(dy: &mut [f32], x: &[f32]) {
     for (d, &x) in dy.iter_mut().zip(x) {
         let s = sigmoid(x);

@@ -10,16 +10,16 @@ use rayon::prelude::*;
 
 use super::memory::Parts;
 use super::thread_scratch;
-use super::unpack::{Codes, pack_codes_by_column, pack_codes_by_row};
+use super::unpack::{Codes, pack_codes_by_column, pack_codes_by_row, pack_floats_by_row};
 
-/// Depth of a packed block: a panel of 16 columns stays in L1.
+/// Depth of a packed block.
 const BLOCK_K: usize = 384;
 /// Columns of a packed block: with its depth, 192 KiB in L2.
 const BLOCK_COLUMNS: usize = 128;
 /// Rows of a tile; a block is packed once for all of them.
 const BLOCK_ROWS: usize = 512;
 
-/// `f32` values of scratch that a tile needs.
+/// `f32` values of scratch that a tile needs: a packed block, and the rows of one micro-kernel.
 pub const TILE_SCRATCH: usize = BLOCK_K * (BLOCK_COLUMNS + 16);
 
 type MicroKernel = unsafe fn(
@@ -48,7 +48,7 @@ pub(super) struct Kernels {
     /// Values of a vector.
     lanes: usize,
     /// Columns of C of the largest micro-kernel: the width of a packed panel.
-    pub(super) width: usize,
+    width: usize,
     /// Rows of C of the largest micro-kernel.
     height: usize,
     /// By vectors of columns, then rows, both from 1.
@@ -62,6 +62,15 @@ pub(super) fn kernels() -> &'static Kernels {
     KERNELS.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx512f") {
+                return Kernels {
+                    lanes: 16,
+                    width: 64,
+                    height: 6,
+                    select: |m, n| microkernel::avx512f::f32::UKR[m - 1][n - 1],
+                    avx2: true,
+                };
+            }
             return Kernels { lanes: 8, width: 16, height: 6, select: |m, n| microkernel::fma::f32::UKR[m - 1][n - 1], avx2: true };
         }
         #[cfg(target_arch = "aarch64")]
@@ -70,6 +79,21 @@ pub(super) fn kernels() -> &'static Kernels {
         }
         Kernels { lanes: 1, width: 2, height: 4, select: |m, n| microkernel::scalar::f32::UKR[m - 1][n - 1], avx2: false }
     })
+}
+
+/// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use and the others zero.
+#[derive(Clone, Copy)]
+pub(super) struct Panel {
+    /// First k.
+    pub(super) k: usize,
+    /// Its depth.
+    pub(super) depth: usize,
+    /// First column.
+    pub(super) column: usize,
+    /// Columns in use.
+    pub(super) columns: usize,
+    /// From k to k: whole vectors.
+    pub(super) stride: usize,
 }
 
 /// The left operand: element `(row, k)` is `data[row · row_stride + k · k_stride]`.
@@ -102,37 +126,39 @@ pub enum Right<'a> {
 }
 
 impl Right<'_> {
-    /// Packs columns `column..column + columns` of `k..k + depth` into panels of `width` columns, `[panel][depth][width]`, padded with zeros.
-    fn pack(&self, k: usize, depth: usize, column: usize, columns: usize, width: usize, out: &mut [f32]) {
+    /// Packs one panel.
+    fn pack(&self, at: Panel, out: &mut [f32]) {
         match *self {
-            Self::Strided { data, k_stride, column_stride } => {
-                for (p, panel) in out.chunks_exact_mut(depth * width).take(columns.div_ceil(width)).enumerate() {
-                    let first = p * width;
-                    let count = width.min(columns - first);
-                    let start = k * k_stride + (column + first) * column_stride;
-                    if column_stride == 1 && count == 16 {
-                        for (i, row) in panel.chunks_exact_mut(16).enumerate() {
-                            row.copy_from_slice(&data[start + i * k_stride..][..16]);
-                        }
-                    } else if k_stride == 1 {
-                        panel.fill(0.0);
-                        for c in 0..count {
-                            let source = &data[start + c * column_stride..][..depth];
-                            for (i, &value) in source.iter().enumerate() {
-                                panel[i * width + c] = value;
-                            }
-                        }
-                    } else {
-                        for (i, row) in panel.chunks_exact_mut(width).enumerate() {
-                            for (c, slot) in row.iter_mut().enumerate() {
-                                *slot = if c < count { data[start + i * k_stride + c * column_stride] } else { 0.0 };
-                            }
-                        }
-                    }
+            Self::Strided { data, k_stride, column_stride: 1 } => {
+                for (i, row) in out.chunks_exact_mut(at.stride).enumerate() {
+                    let source = &data[(at.k + i) * k_stride + at.column..][..at.columns];
+                    copy(row, source);
                 }
             }
-            Self::Transposed(codes) => pack_codes_by_row(&codes, k, depth, column, columns, width, out),
-            Self::Plain(codes) => pack_codes_by_column(&codes, k, depth, column, columns, width, out),
+            Self::Strided { data, k_stride, column_stride } => {
+                assert_eq!(k_stride, 1, "one of the strides is 1");
+                pack_floats_by_row(data, column_stride, at, out);
+            }
+            Self::Transposed(codes) => pack_codes_by_row(&codes, at, out),
+            Self::Plain(codes) => pack_codes_by_column(&codes, at, out),
+        }
+    }
+}
+
+/// Copies a row of a panel, by whole vectors where its width is usual, and fills up with zeros.
+#[inline]
+fn copy(row: &mut [f32], source: &[f32]) {
+    fn whole<const N: usize>(row: &mut [f32], source: &[f32]) {
+        let source: &[f32; N] = source.try_into().expect("N columns");
+        *<&mut [f32; N]>::try_from(row).expect("N columns") = *source;
+    }
+    match (row.len(), source.len()) {
+        (16, 16) => whole::<16>(row, source),
+        (32, 32) => whole::<32>(row, source),
+        (64, 64) => whole::<64>(row, source),
+        (_, columns) => {
+            row[..columns].copy_from_slice(source);
+            row[columns..].fill(0.0);
         }
     }
 }
@@ -168,7 +194,10 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
         let columns = BLOCK_COLUMNS.min(at.columns - column);
         for k in (0..at.k).step_by(BLOCK_K) {
             let depth = BLOCK_K.min(at.k - k);
-            right.pack(k, depth, at.column + column, columns, width, block);
+            for (p, first) in (0..columns).step_by(width).enumerate() {
+                let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
+                right.pack(panel, &mut block[p * depth * width..][..depth * panel.stride]);
+            }
             let status = u8::from(accumulate || k > 0);
             for row in (0..at.rows).step_by(height) {
                 let rows = height.min(at.rows - row);
@@ -181,14 +210,14 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
                     a = left_panel.as_ptr();
                     (k_stride, row_stride) = (height as isize, 1);
                 }
-                for panel in 0..columns.div_ceil(width) {
-                    let m = width.min(columns - panel * width);
-                    let b = block[panel * depth * width..].as_ptr();
-                    // SAFETY: the packed panel holds depth·width values, A holds rows × depth, C is valid by the caller's contract.
+                for (p, first) in (0..columns).step_by(width).enumerate() {
+                    let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
+                    let b = block[p * depth * width..].as_ptr();
+                    // SAFETY: the packed panel holds depth·stride values, A holds rows × depth, C is valid by the caller's contract.
                     unsafe {
-                        let dst = c.add((at.row + row) * stride + at.column + column + panel * width);
-                        (kernels.select)(m.div_ceil(kernels.lanes), rows)(
-                            m,
+                        let dst = c.add((at.row + row) * stride + panel.column);
+                        (kernels.select)(panel.stride / kernels.lanes, rows)(
+                            panel.columns,
                             rows,
                             depth,
                             dst,
@@ -196,7 +225,7 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
                             a,
                             stride as isize,
                             1,
-                            width as isize,
+                            panel.stride as isize,
                             k_stride,
                             row_stride,
                             1.0,
@@ -212,6 +241,12 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
             }
         }
     }
+}
+
+/// The panel from `column` on, of at most `columns`.
+fn panel(kernels: &Kernels, k: usize, depth: usize, column: usize, columns: usize) -> Panel {
+    let columns = columns.min(kernels.width);
+    Panel { k, depth, column, columns, stride: columns.next_multiple_of(kernels.lanes) }
 }
 
 /// Rows far apart in memory, gathered once for all panels: `[depth][height]`, of which `rows` are filled.
@@ -242,11 +277,12 @@ pub fn gemm(c: &mut [f32], rows: usize, columns: usize, k: usize, left: Left, ri
     let (mut tile_rows, mut tile_columns) = (BLOCK_ROWS.min(rows), BLOCK_COLUMNS.min(columns));
     // A few tiles a thread balance the load; smaller ones would pack more than they multiply.
     if threads > 1 {
+        let Kernels { width, height, .. } = *kernels();
         while rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) < 3 * threads {
-            if tile_columns >= tile_rows && tile_columns > 48 {
-                tile_columns = (tile_columns / 2).next_multiple_of(16);
+            if tile_columns >= tile_rows && tile_columns > width.max(48) {
+                tile_columns = (tile_columns / 2).next_multiple_of(width);
             } else if tile_rows > 48 {
-                tile_rows = (tile_rows / 2).next_multiple_of(6);
+                tile_rows = (tile_rows / 2).next_multiple_of(height);
             } else {
                 break;
             }

@@ -23,7 +23,7 @@ fn lanes_sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().map(|&x| of(x)).sum::<f32>()
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn forward_row(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32]) -> (f32, f32) {
     let n = x.len() as f32;
     let mean = lanes_sum(x, |x| x) / n;
@@ -41,7 +41,7 @@ pub fn layer_norm(y: &mut [f32], mean: &mut [f32], rstd: &mut [f32], x: &[f32], 
     rows.with_min_len(ROWS).for_each(|(((y, x), mean), rstd)| (*mean, *rstd) = forward_row(y, x, gamma, beta));
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 #[expect(clippy::too_many_arguments, reason = "all operands of a row")]
 fn backward_row(dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32], dy: &[f32], x: &[f32], mean: f32, rstd: f32, gamma: &[f32]) {
     let n = x.len();

@@ -8,7 +8,7 @@ const LANES: usize = 16;
 const CHUNKS: usize = 64;
 const CHUNK: usize = 4096;
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn chunk_sum(x: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     for x in x.chunks(LANES) {
@@ -19,7 +19,7 @@ fn chunk_sum(x: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn chunk_sum_squares(x: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let whole = x.chunks_exact(LANES);

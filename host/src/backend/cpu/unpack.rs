@@ -2,6 +2,10 @@
 
 use primal_device::grid::{self, Grid};
 
+use super::gemm::Panel;
+#[cfg(target_arch = "x86_64")]
+use super::gemm::kernels;
+
 /// A grid weight as the packers read it, `[rows, in_features]`.
 #[derive(Clone, Copy)]
 pub struct Codes<'a> {
@@ -28,45 +32,51 @@ impl<'a> Codes<'a> {
     }
 }
 
-/// Packs Wᵀ: panel columns are the weight's rows `row..row + rows`, depth runs along them from `k`.
-pub(super) fn pack_codes_by_row(w: &Codes, k: usize, depth: usize, row: usize, rows: usize, width: usize, out: &mut [f32]) {
+/// Packs Wᵀ: panel columns are the weight's rows, depth runs along them.
+pub(super) fn pack_codes_by_row(w: &Codes, at: Panel, out: &mut [f32]) {
+    let mut done = [0, 0];
     #[cfg(target_arch = "x86_64")]
-    let avx2 = super::gemm::kernels().avx2 && width == 16 && k.is_multiple_of(8);
-    for (p, panel) in out.chunks_exact_mut(depth * width).take(rows.div_ceil(width)).enumerate() {
-        let first = p * width;
-        let count = width.min(rows - first);
-        let mut done = 0;
-        #[cfg(target_arch = "x86_64")]
-        if avx2 && count == 16 {
-            done = depth / 8 * 8;
-            // SAFETY: AVX2 was detected; 16 rows from `row + first` and `done` codes from `k` exist, the panel holds depth × 16 values.
-            unsafe { avx2::rows_to_panel(w, k, done, row + first, panel) };
-        }
-        for (i, slots) in panel.chunks_exact_mut(width).enumerate().skip(done) {
-            for (c, slot) in slots.iter_mut().enumerate() {
-                *slot = if c < count { w.weight(row + first + c, k + i) } else { 0.0 };
-            }
+    if kernels().avx2 && at.k.is_multiple_of(8) {
+        done = [at.depth / 8 * 8, at.columns / 8 * 8];
+        // SAFETY: AVX2 was detected; `done` rows and codes from `at` exist, and the panel has their place.
+        unsafe { avx2::codes_by_row(w, at, done, out) };
+    }
+    pack_rest(at, done, out, |row, k| w.weight(row, k));
+}
+
+/// Packs the transpose of `[columns, k]` floats, `stride` apart.
+pub(super) fn pack_floats_by_row(data: &[f32], stride: usize, at: Panel, out: &mut [f32]) {
+    let mut done = [0, 0];
+    #[cfg(target_arch = "x86_64")]
+    if kernels().avx2 {
+        done = [at.depth / 8 * 8, at.columns / 8 * 8];
+        // SAFETY: AVX2 was detected.
+        unsafe { avx2::floats_by_row(data, stride, at, done, out) };
+    }
+    pack_rest(at, done, out, |row, k| data[row * stride + k]);
+}
+
+/// What lies outside of the first `done` = `[depth, columns]` of a panel.
+fn pack_rest(at: Panel, done: [usize; 2], out: &mut [f32], value: impl Fn(usize, usize) -> f32) {
+    for (i, slots) in out.chunks_exact_mut(at.stride).enumerate() {
+        let first = if i < done[0] { done[1] } else { 0 };
+        for (c, slot) in slots.iter_mut().enumerate().skip(first) {
+            *slot = if c < at.columns { value(at.column + c, at.k + i) } else { 0.0 };
         }
     }
 }
 
-/// Packs W: panel columns are the weight's columns `column..column + columns`, depth runs down its rows from `k`.
-pub(super) fn pack_codes_by_column(w: &Codes, k: usize, depth: usize, column: usize, columns: usize, width: usize, out: &mut [f32]) {
+/// Packs W: panel columns are the weight's columns, depth runs down its rows.
+pub(super) fn pack_codes_by_column(w: &Codes, at: Panel, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    let avx2 = super::gemm::kernels().avx2 && width == 16 && column.is_multiple_of(16);
-    for (p, panel) in out.chunks_exact_mut(depth * width).take(columns.div_ceil(width)).enumerate() {
-        let first = p * width;
-        #[cfg(target_arch = "x86_64")]
-        if avx2 {
-            // SAFETY: AVX2 was detected; rows are padded to 32 codes, so 16 codes from a multiple of 16 exist.
-            unsafe { avx2::columns_to_panel(w, k, depth, column + first, panel) };
-            continue;
-        }
-        let count = width.min(columns - first);
-        for (i, slots) in panel.chunks_exact_mut(width).enumerate() {
-            for (c, slot) in slots.iter_mut().enumerate() {
-                *slot = if c < count { w.weight(k + i, column + first + c) } else { 0.0 };
-            }
+    if kernels().avx2 && at.column.is_multiple_of(8) && at.stride.is_multiple_of(8) {
+        // SAFETY: AVX2 was detected; rows are padded to 32 codes, so whole vectors from a multiple of 8 exist.
+        unsafe { avx2::codes_by_column(w, at, out) };
+        return;
+    }
+    for (i, slots) in out.chunks_exact_mut(at.stride).enumerate() {
+        for (c, slot) in slots.iter_mut().enumerate() {
+            *slot = if c < at.columns { w.weight(at.k + i, at.column + c) } else { 0.0 };
         }
     }
 }
@@ -75,7 +85,7 @@ pub(super) fn pack_codes_by_column(w: &Codes, k: usize, depth: usize, column: us
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::Codes;
+    use super::{Codes, Panel};
 
     /// Eight levels for the eight nibbles of `codes`, first nibble lowest.
     ///
@@ -99,40 +109,68 @@ mod avx2 {
         u32::from_le_bytes(w.codes[start..start + 4].try_into().expect("four bytes"))
     }
 
-    /// Sixteen rows from `row`, `depth` (a multiple of 8) codes from `k`, transposed into `[depth][16]`.
+    /// The levels of a grid, in two registers.
     #[target_feature(enable = "avx2")]
-    pub(super) fn rows_to_panel(w: &Codes, k: usize, depth: usize, row: usize, panel: &mut [f32]) {
-        assert!(panel.len() >= depth * 16);
+    #[inline]
+    fn table(levels: &[f32; 16]) -> [__m256; 2] {
         // SAFETY: 16 levels.
-        let (low, high) = unsafe { (_mm256_loadu_ps(w.grid.levels.as_ptr()), _mm256_loadu_ps(w.grid.levels.as_ptr().add(8))) };
+        unsafe { [_mm256_loadu_ps(levels.as_ptr()), _mm256_loadu_ps(levels.as_ptr().add(8))] }
+    }
+
+    /// Eight columns of eight values each into the panel, transposed.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn store(columns: [__m256; 8], stride: usize, at: &mut [f32]) {
+        assert!(at.len() >= 7 * stride + 8);
+        for (j, lane) in transpose(columns).into_iter().enumerate() {
+            // SAFETY: row j ends at j·stride + 8, within the length just checked.
+            unsafe { _mm256_storeu_ps(at.as_mut_ptr().add(j * stride), lane) };
+        }
+    }
+
+    /// The first `depth` codes of the first `columns` rows, both multiples of 8, transposed.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn codes_by_row(w: &Codes, at: Panel, [depth, columns]: [usize; 2], panel: &mut [f32]) {
+        let [low, high] = table(&w.grid.levels);
         for i in (0..depth).step_by(8) {
-            for half in 0..2 {
+            for c in (0..columns).step_by(8) {
                 let mut r = [_mm256_setzero_ps(); 8];
                 for (j, lane) in r.iter_mut().enumerate() {
-                    let at = row + half * 8 + j;
-                    *lane = _mm256_mul_ps(eight_levels(word(w, at, (k + i) / 2), low, high), _mm256_set1_ps(w.scale[at]));
+                    let row = at.column + c + j;
+                    *lane = _mm256_mul_ps(eight_levels(word(w, row, (at.k + i) / 2), low, high), _mm256_set1_ps(w.scale[row]));
                 }
-                let columns = transpose(r);
-                for (j, lane) in columns.into_iter().enumerate() {
-                    // SAFETY: (i + j) < depth, and the panel holds depth × 16 values.
-                    unsafe { _mm256_storeu_ps(panel.as_mut_ptr().add((i + j) * 16 + half * 8), lane) };
-                }
+                store(r, at.stride, &mut panel[i * at.stride + c..]);
             }
         }
     }
 
-    /// `depth` rows from `k`, 16 codes from `column` (a multiple of 16), into `[depth][16]`.
+    /// The same of floats, rows `stride` apart.
     #[target_feature(enable = "avx2")]
-    pub(super) fn columns_to_panel(w: &Codes, k: usize, depth: usize, column: usize, panel: &mut [f32]) {
-        assert!(panel.len() >= depth * 16);
-        // SAFETY: 16 levels.
-        let (low, high) = unsafe { (_mm256_loadu_ps(w.grid.levels.as_ptr()), _mm256_loadu_ps(w.grid.levels.as_ptr().add(8))) };
-        for i in 0..depth {
-            let scale = _mm256_set1_ps(w.scale[k + i]);
-            for half in 0..2 {
-                let levels = eight_levels(word(w, k + i, column / 2 + half * 4), low, high);
-                // SAFETY: i < depth, and the panel holds depth × 16 values.
-                unsafe { _mm256_storeu_ps(panel.as_mut_ptr().add(i * 16 + half * 8), _mm256_mul_ps(levels, scale)) };
+    pub(super) fn floats_by_row(data: &[f32], stride: usize, at: Panel, [depth, columns]: [usize; 2], panel: &mut [f32]) {
+        for i in (0..depth).step_by(8) {
+            for c in (0..columns).step_by(8) {
+                let mut r = [_mm256_setzero_ps(); 8];
+                for (j, lane) in r.iter_mut().enumerate() {
+                    let source = &data[(at.column + c + j) * stride + at.k + i..][..8];
+                    // SAFETY: eight values.
+                    *lane = unsafe { _mm256_loadu_ps(source.as_ptr()) };
+                }
+                store(r, at.stride, &mut panel[i * at.stride + c..]);
+            }
+        }
+    }
+
+    /// Whole vectors of codes from a column that is a multiple of 8.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn codes_by_column(w: &Codes, at: Panel, panel: &mut [f32]) {
+        let [low, high] = table(&w.grid.levels);
+        for (i, slots) in panel.chunks_exact_mut(at.stride).enumerate() {
+            let row = at.k + i;
+            let scale = _mm256_set1_ps(w.scale[row]);
+            for (c, slots) in slots.chunks_exact_mut(8).enumerate() {
+                let levels = eight_levels(word(w, row, at.column / 2 + c * 4), low, high);
+                // SAFETY: eight slots.
+                unsafe { _mm256_storeu_ps(slots.as_mut_ptr(), _mm256_mul_ps(levels, scale)) };
             }
         }
     }

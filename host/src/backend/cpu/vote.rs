@@ -1,5 +1,6 @@
 //! Votes and flips over whole tensors: the plain functions of `primal-device`, sixteen weights at a time, rows in parallel.
 
+use multiversion::multiversion;
 use primal_device::flip;
 use primal_device::grid::{self, Grid};
 use primal_device::philox::{Stream, uniform, uniform_byte};
@@ -11,6 +12,8 @@ use crate::backend::{RandomKey, VoteCast};
 
 /// Weights that share one Philox call.
 const BLOCK: usize = 16;
+/// Blocks whose random bytes are drawn together.
+const BLOCKS: usize = 16;
 /// Rows a task takes at least.
 const MIN_ROWS: usize = 16;
 /// Mean squares below it are those of a gradient that is zero.
@@ -83,42 +86,67 @@ pub fn empty_vote(bits: VoteBits) -> u8 {
 pub fn scale_gradient(d_scale: &mut [f32], dw: &[f32], w: &Codes) {
     let inputs = dw.len() / d_scale.len();
     let rows = d_scale.par_iter_mut().zip(dw.par_chunks_exact(inputs)).zip(w.codes.par_chunks_exact(w.row_bytes));
-    rows.with_min_len(MIN_ROWS).for_each(|((slot, dw), codes)| {
-        let mut sums = [0.0f32; BLOCK];
-        for (block, dw) in dw.chunks(BLOCK).enumerate() {
-            let codes = load_codes(codes, block);
-            for ((sum, &g), &code) in sums.iter_mut().zip(dw).zip(&codes) {
-                *sum += g * w.grid.levels[code as usize];
-            }
+    rows.with_min_len(MIN_ROWS).for_each(|((slot, dw), codes)| *slot += level_product(dw, codes, &w.grid.levels));
+}
+
+/// `Σ_j dw[j] · level[code[j]]` of a row.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn level_product(dw: &[f32], codes: &[u8], levels: &[f32; 16]) -> f32 {
+    let mut sums = [0.0f32; BLOCK];
+    let whole = dw.chunks_exact(BLOCK);
+    let rest = whole.remainder();
+    let blocks = dw.len() / BLOCK;
+    for (block, dw) in whole.enumerate() {
+        let codes = load_codes(codes, block);
+        for j in 0..BLOCK {
+            sums[j] += dw[j] * levels[(codes[j] & 15) as usize];
         }
-        *slot += sums.iter().sum::<f32>();
-    });
+    }
+    if !rest.is_empty() {
+        let codes = load_codes(codes, blocks);
+        for ((sum, &g), &code) in sums.iter_mut().zip(rest).zip(&codes) {
+            *sum += g * levels[code as usize];
+        }
+    }
+    sums.iter().sum()
 }
 
 /// Running means of the squared gradient, by row and by column (Shazeer & Stern 2018, as Adafactor factors them).
 fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
     let (outputs, inputs) = (row.len(), column.len());
     row.par_iter_mut().zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(r, dw)| {
-        let mut sums = [0.0f32; BLOCK];
-        for chunk in dw.chunks(BLOCK) {
-            for (sum, &g) in sums.iter_mut().zip(chunk) {
-                *sum += g * g;
-            }
-        }
-        *r = beta2 * *r + (1.0 - beta2) * (sums.iter().sum::<f32>() / inputs as f32);
+        *r = beta2 * *r + (1.0 - beta2) * (row_squares(dw) / inputs as f32);
     });
-    const COLUMNS: usize = 64;
     column.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, column)| {
         let mut sums = [0.0f32; COLUMNS];
         for dw in dw.chunks_exact(inputs) {
-            for (sum, &g) in sums.iter_mut().zip(&dw[chunk * COLUMNS..][..column.len()]) {
-                *sum += g * g;
-            }
+            add_squares(&mut sums, &dw[chunk * COLUMNS..][..column.len()]);
         }
         for (c, sum) in column.iter_mut().zip(sums) {
             *c = beta2 * *c + (1.0 - beta2) * (sum / outputs as f32);
         }
     });
+}
+
+/// Columns that a task sums up.
+const COLUMNS: usize = 64;
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn row_squares(dw: &[f32]) -> f32 {
+    let mut sums = [0.0f32; BLOCK];
+    for chunk in dw.chunks(BLOCK) {
+        for (sum, &g) in sums.iter_mut().zip(chunk) {
+            *sum += g * g;
+        }
+    }
+    sums.iter().sum()
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn add_squares(sums: &mut [f32; COLUMNS], dw: &[f32]) {
+    for (sum, &g) in sums.iter_mut().zip(dw) {
+        *sum += g * g;
+    }
 }
 
 /// Updates R and C with `dw`, then adds each weight's vote. `scratch` has `inputs` values.
@@ -147,21 +175,56 @@ pub fn vote(
         |(i, (votes, dw))| {
             let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
             let row_factor = 1.0 / (row[i] / mean).max(TINY).sqrt();
-            for (block, (dw, factor)) in dw.chunks(BLOCK).zip(column_factor.chunks(BLOCK)).enumerate() {
-                let mut wanted = [0.0f32; BLOCK];
-                for ((d, &g), &f) in wanted.iter_mut().zip(dw).zip(factor) {
-                    *d = vote::wanted_move(g * row_factor * f, w.scale[i], cast.lr);
-                }
-                let random = stream.bytes((i * blocks + block) as u32);
-                let codes = load_codes(codes, block);
-                let mut cells = load_votes(bits, votes, block);
-                for j in 0..dw.len() {
-                    cells[j] = table.cast(codes[j], i32::from(cells[j]), wanted[j], uniform_byte(random[j])) as i8;
-                }
-                store_votes(bits, votes, block, &cells);
+            let at = RowCast { table: &table, row_factor, scale: w.scale[i], lr: cast.lr, stream, first_block: (i * blocks) as u32 };
+            match bits {
+                VoteBits::Eight => vote_row_of_eight(votes, dw, column_factor, codes, &at),
+                VoteBits::Four => vote_row_of_four(votes, dw, column_factor, codes, &at),
             }
         },
     );
+}
+
+/// What the weights of a row share when they vote.
+struct RowCast<'a> {
+    table: &'a VoteTable,
+    row_factor: f32,
+    scale: f32,
+    lr: f32,
+    stream: Stream,
+    first_block: u32,
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn vote_row_of_eight(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    vote_row(VoteBits::Eight, votes, dw, column_factor, codes, at);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn vote_row_of_four(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    vote_row(VoteBits::Four, votes, dw, column_factor, codes, at);
+}
+
+#[inline(always)]
+fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    let mut random = [[0; BLOCK]; BLOCKS];
+    for (block, (dw, factor)) in dw.chunks(BLOCK).zip(column_factor.chunks(BLOCK)).enumerate() {
+        if block % BLOCKS == 0 {
+            random = at.stream.bytes_of::<BLOCKS>(at.first_block + block as u32);
+        }
+        // The last block may be short: its padding votes on zero gradients, and the outcome is dropped.
+        let (mut gradients, mut factors) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
+        gradients[..dw.len()].copy_from_slice(dw);
+        factors[..dw.len()].copy_from_slice(factor);
+        let (codes, random) = (load_codes(codes, block), &random[block % BLOCKS]);
+        let old = load_votes(bits, votes, block);
+        let mut new = old;
+        for j in 0..BLOCK {
+            let wanted = vote::wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
+            new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
+        }
+        new[dw.len()..].copy_from_slice(&old[dw.len()..]);
+        store_votes(bits, votes, block, &new);
+    }
 }
 
 /// Flips where votes agree; see [`flip::flip`].
@@ -171,22 +234,42 @@ pub fn flip(codes: &mut [u8], votes: &mut [u8], bits: VoteBits, inputs: usize, g
     let vote_bytes = crate::backend::VoteState::row_bytes(bits, inputs);
     let rows = codes.par_chunks_exact_mut(code_bytes).zip(votes.par_chunks_exact_mut(vote_bytes));
     rows.with_min_len(MIN_ROWS)
-        .map(|(codes, votes)| {
-            let mut counts = Counts::default();
-            for block in 0..inputs.div_ceil(BLOCK) {
-                let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
-                for j in 0..BLOCK.min(inputs - block * BLOCK) {
-                    let before = code[j];
-                    let (after, left) = table.flip(before, i32::from(vote[j]));
-                    (code[j], vote[j]) = (after, left as i8);
-                    counts.count(grid, before, after);
-                }
-                store_codes(codes, block, &code);
-                store_votes(bits, votes, block, &vote);
-            }
-            counts
+        .map(|(codes, votes)| match bits {
+            VoteBits::Eight => flip_row_of_eight(codes, votes, inputs, grid, &table),
+            VoteBits::Four => flip_row_of_four(codes, votes, inputs, grid, &table),
         })
         .reduce(Counts::default, Counts::plus)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn flip_row_of_eight(codes: &mut [u8], votes: &mut [u8], inputs: usize, grid: &Grid, table: &VoteTable) -> Counts {
+    flip_row(VoteBits::Eight, codes, votes, inputs, grid, table)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn flip_row_of_four(codes: &mut [u8], votes: &mut [u8], inputs: usize, grid: &Grid, table: &VoteTable) -> Counts {
+    flip_row(VoteBits::Four, codes, votes, inputs, grid, table)
+}
+
+#[inline(always)]
+fn flip_row(bits: VoteBits, codes: &mut [u8], votes: &mut [u8], inputs: usize, grid: &Grid, table: &VoteTable) -> Counts {
+    let mut counts = Counts::default();
+    for block in 0..inputs.div_ceil(BLOCK) {
+        // Padding has the zero level and no votes: it neither flips nor is at a rail.
+        let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
+        let (mut flipped, mut at_rail) = (0, 0);
+        for j in 0..BLOCK {
+            let before = code[j];
+            let (after, left) = table.flip(before, i32::from(vote[j]));
+            (code[j], vote[j]) = (after, left as i8);
+            flipped += u8::from(before != after);
+            at_rail += u8::from((after == grid.min) | (after == grid.max));
+        }
+        counts = counts.plus(Counts { flipped: flipped.into(), at_rail: at_rail.into() });
+        store_codes(codes, block, &code);
+        store_votes(bits, votes, block, &vote);
+    }
+    counts
 }
 
 /// Widens the scale of rows that have more than `share` of their weights at a rail; see [`flip::rescale`].
