@@ -1,5 +1,6 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -7,11 +8,13 @@ use primal_device::grid::GridId;
 use primal_host::arena::Plan;
 use primal_host::arena::Span;
 use primal_host::backend::Backend;
-use primal_host::backend::cpu::Cpu;
+use primal_host::backend::cpu::{Cpu, attention};
+use primal_host::checkpoint::{Checkpoint, encode};
 use primal_host::config::{Config, Recompute, Rule};
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, Split};
 use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
 use primal_host::run::state;
+use primal_host::train::optimizer::MatrixState;
 use primal_host::train::trainer::{Layout, Trainer};
 
 fn config(rule: Rule) -> Config {
@@ -40,7 +43,7 @@ fn corpus() -> Corpus {
 }
 
 fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
-    state::snapshot(trainer, &corpus()).1.into_iter().flat_map(|(_, bytes)| bytes).collect()
+    state::checkpoint(trainer, &corpus(), |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
 }
 
 /// Keeps plain gradients of everything.
@@ -113,7 +116,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
 
 #[test]
 fn threads_do_not_change_a_byte() {
-    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+    for rule in RULES {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
@@ -151,7 +154,7 @@ fn recomputing_changes_no_byte() {
 #[test]
 fn every_rule_learns_on_every_grid() {
     let corpus = corpus();
-    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+    for rule in RULES {
         for grid in GridId::ALL {
             let mut config = config(rule);
             config.model.grid = grid;
@@ -168,12 +171,85 @@ fn every_rule_learns_on_every_grid() {
     }
 }
 
+const RULES: [Rule; 4] = [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw];
+
+/// Trains one good step, spoils the run, and returns what the next step says.
+fn spoiled(rule: Rule, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
+    let (mut trainer, corpus) = (trainer(&config(rule)), corpus());
+    trainer.step(&corpus).expect("a good step");
+    spoil(&mut trainer);
+    trainer.step(&corpus).map(|stats| stats.loss).expect_err("nothing was noticed").to_string()
+}
+
 #[test]
 fn a_gradient_that_is_not_finite_is_named() {
+    for rule in RULES {
+        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let matrices = if rule == Rule::Adamw { 0 } else { layout.parameters.matrices.len() };
+        for tensor in 0..layout.optimizer.floats.len() + matrices {
+            let name = layout.optimizer.norm_name(&layout.parameters, tensor);
+            let message = spoiled(rule, |trainer| trainer.inject_fault(tensor));
+            assert!(message.starts_with(&format!("step 2: the gradient of {name} is not finite")), "{rule:?}, {name}: {message}");
+            assert!(message.contains("--resume"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named_in_the_same_step() {
+    for rule in RULES {
+        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let parameters = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.value));
+        // A bad first moment spoils the parameter that it moves.
+        let moments = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.moments[0]));
+        for (name, tensor) in parameters.chain(moments) {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let message = spoiled(rule, |trainer| trainer.backend.upload(tensor.slice(tensor.len() - 1, 1), &[value]));
+                assert!(message.starts_with(&format!("step 2: {name} is not finite")), "{rule:?}, {value} in {name}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn mean_squares_of_votes_that_are_not_finite_are_named() {
+    let layout = Layout::plan(&config(Rule::Votes), &mut Plan::default());
+    for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
+        let MatrixState::Votes(state) = state else { panic!("votes") };
+        for (part, tensor) in [("vote_row", state.row), ("vote_column", state.column)] {
+            for value in [f32::NAN, f32::INFINITY] {
+                let message = spoiled(Rule::Votes, |trainer| trainer.backend.upload(tensor.slice(0, 1), &[value]));
+                assert!(message.starts_with(&format!("step 2: {}.{part} is not finite", spec.name)), "{value}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_activation_that_overflows_is_named() {
+    for recompute in [Recompute::On, Recompute::Off] {
+        let mut config = config(Rule::Votes);
+        config.train.recompute = recompute;
+        let (mut trainer, corpus) = (trainer(&config), corpus());
+        let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
+        // Finite, but not when a normalised value above 1.2 is multiplied by it.
+        trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
+        let error = trainer.step(&corpus).expect_err("an overflow").to_string();
+        assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
+        let error = trainer.validate(&corpus, Split::Validation, 100).expect_err("an overflow").to_string();
+        assert!(error.starts_with("step 0: the output of blocks.1 is not finite (the validation loss is "), "{error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_with_a_value_that_is_not_finite_is_refused() {
     let mut trainer = trainer(&config(Rule::Votes));
-    trainer.inject_fault(0);
-    let error = trainer.step(&corpus()).expect_err("a fault").to_string();
-    assert!(error.contains("embedding.tokens") && error.contains("--resume"), "{error}");
+    let tensor = trainer.layout.optimizer.floats[0].moments[1];
+    trainer.backend.upload(tensor.slice(3, 1), &[f32::INFINITY]);
+    let checkpoint = Checkpoint::from_bytes("spoiled", &state_bytes(&mut trainer)).expect("an undamaged file");
+    let error = state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &checkpoint).expect_err("infinity");
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(error.to_string().contains("embedding.tokens.v"), "{error}");
 }
 
 #[test]
@@ -229,27 +305,129 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert!(last("whole") == last("killed"), "the checkpoints differ after {kills} kills");
 }
 
+/// A model that no machine has the memory for.
+const HUGE: &str = "[model]\ndim = 16384\nlayers = 1024\nheads = 16\ncontext = 1024\ntokenizer = \"gpt2\"\ngrid = \"prime13\"\n[train]\n";
+
 #[test]
 fn bad_input_is_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::write(path("unknown.toml"), "[model]\ndimm = 3\n").expect("a file");
-    std::fs::write(path("foreign.safetensors"), b"no checkpoint").expect("a file");
-    std::fs::write(path("empty.txt"), b"").expect("a file");
-    let (unknown, foreign, empty, out) = (path("unknown.toml"), path("foreign.safetensors"), path("empty.txt"), path("run"));
-    let cases: [(&[&str], &str); 6] = [
-        (&["train", "--config", "gpt-nan"], "gpt-nano"),
-        (&["train", "--config", &unknown], "\"dim\""),
-        (&["train", "--config", "gpt-nano", "--heads", "3"], ""),
-        (&["train", "--config", "gpt-nano", "--data", &empty, "--out", &out], "empty.txt"),
-        (&["info", &foreign], "foreign.safetensors"),
-        (&["train", "--config", "gpt-nano", "--optimizer", "sgd"], "poltergeist"),
+    let long = HUGE.replace("context = 1024", &format!("context = {}", attention::MAX_SEQ + 1));
+    for (name, content) in [
+        ("unknown.toml", &b"[model]\ndimm = 3\n"[..]),
+        ("empty", b""),
+        ("huge.toml", HUGE.as_bytes()),
+        ("long.toml", long.as_bytes()),
+        ("binary", b"no \xfe\xed text"),
+        ("short.txt", b"short\n"),
+        ("zip", b"PK\x03\x04 and so on"),
+    ] {
+        std::fs::write(path(name), content).expect("a file");
+    }
+    std::fs::create_dir(path("folder")).expect("a folder");
+    let before = std::fs::read_dir(folder.path()).expect("a folder").count();
+    // A word starting with `@` is a path in the folder. Each new run would be at `@run`.
+    let train = "train --config gpt-nano --out @run";
+    let cases = [
+        ("", "train"),
+        ("trian", "trian"),
+        ("train --heads 3", "--heads"),
+        ("train stray", "stray"),
+        ("train --config", "--config"),
+        ("train --config gpt-nan", "\"gpt-nano\""),
+        ("train --config @unknown.toml", "\"dim\""),
+        ("train --config @missing.toml", "missing.toml"),
+        ("train --config @empty --out @run", "model"),
+        ("train --config @folder --out @run", "folder"),
+        ("train --config @binary --out @run", "binary"),
+        ("train --config @huge.toml --batch 65536 --seq-len 1024 --out @run", "available"),
+        ("train --config @long.toml --out @run", "model.context"),
+        ("{train} --batch 0", "train.batch"),
+        ("{train} --batch -1", "--batch"),
+        ("{train} --batch many", "'many'"),
+        ("{train} --batch 65537", "65536"),
+        ("{train} --batch 99999999999999999999", "--batch"),
+        ("{train} --seq-len 65", "model.context = 64"),
+        ("{train} --grad-accum 0", "train.grad_accum"),
+        ("{train} --steps 0", "train.steps"),
+        ("{train} --lr nan", "train.lr"),
+        ("{train} --lr -0.1", "train.lr"),
+        ("{train} --seed -1", "--seed"),
+        ("{train} --votes 5", "4 or 8"),
+        ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
+        ("{train} --optimizer sgd", "poltergeist"),
+        ("{train} --grid prime17", "prime13"),
+        ("{train} --tokenizer gpt3", "gpt2"),
+        ("{train} --threads 0", "--threads"),
+        ("{train} --threads 1000000", "1024"),
+        ("{train} --data @empty", "empty file"),
+        ("{train} --data @short.txt", "training tokens"),
+        ("{train} --data @binary", "offset 3"),
+        ("{train} --data @missing", "no such path"),
+        ("{train} --data @folder", "folder"),
+        ("{train} --data /dev/null", "regular file"),
+        ("train --config gpt-nano --out @short.txt", "a file"),
+        ("train --config gpt-nano --out @short.txt/run", "--out"),
+        ("train --resume @folder", "config.toml"),
+        ("train --resume @missing", "the folder of a run"),
+        ("train --resume @short.txt", "the folder of a run"),
+        ("train --resume @folder --lr 0.1 --steps 7", "--steps, --lr"),
+        ("info @zip", "a zip archive"),
+        ("info @folder", "a folder"),
+        ("info @missing", "missing"),
+        ("eval", "--checkpoint"),
+        ("eval --checkpoint @short.txt", "damaged"),
+        ("generate --checkpoint @folder", "a folder"),
+        ("generate --checkpoint @empty", "an empty file"),
+        ("plan --config gpt-nano --batch 0", "train.batch"),
+        ("report @missing", "metrics.jsonl"),
+        ("report @short.txt", "metrics.jsonl"),
     ];
-    for (arguments, word) in cases {
-        let output = primal(arguments);
+    for (line, word) in cases {
+        let line = line.replace("{train}", train);
+        let arguments: Vec<String> = line.split_whitespace().map(|word| word.strip_prefix('@').map_or(word.to_string(), path)).collect();
+        let output = primal(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         let message = String::from_utf8_lossy(&output.stderr);
-        let expected = if word.is_empty() { 1 } else { 2 };
-        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {message}");
-        assert!(message.contains(word), "{arguments:?}: {message}");
+        assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+        assert!(message.contains(word) && message.contains("hint: "), "{line}: no {word:?} in {message}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), before, "{line}: something was written");
+    }
+    let output = primal(&["train", "--config", "gpt-nano", "--out", ""]);
+    assert_eq!(output.status.code(), Some(2), "an empty --out: {}", String::from_utf8_lossy(&output.stderr));
+    let (run, config) = (path("run"), nano(folder.path()));
+    assert!(primal(&["train", "--config", &config, "--out", &run]).status.success());
+    for arguments in [&["train", "--config", &config, "--out", &run][..], &["train", "--resume", &run, "--data", &path("short.txt")]] {
+        let output = primal(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let full = || std::fs::File::create("/dev/full").expect("a full disk");
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = plan.arg("plan").stdout(full()).output().expect("primal-host runs");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("standard output"), "{message}");
+    let mut silent = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    assert_eq!(silent.args(["info", "missing"]).stderr(full()).status().expect("primal-host runs").code(), Some(2));
+    let mut closed = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let mut child = closed.arg("plan").stdout(std::process::Stdio::piped()).spawn().expect("primal-host runs");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("a child").success(), "a reader that closes the pipe early is no failure");
+}
+
+/// `/sys` lets nobody make files, not even root.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_code_2() {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/train.rs");
+    for tokenizer in ["bytes", "gpt2"] {
+        let output = primal(&["train", "--config", "gpt-nano", "--data", text, "--tokenizer", tokenizer, "--out", "/sys/primal"]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("--out") && message.contains("/sys/primal"), "{message}");
     }
 }

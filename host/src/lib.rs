@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod durable;
 pub mod error;
 pub mod model;
 pub mod run;

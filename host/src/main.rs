@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: primal_host::cli::Arguments = argh::from_env();
+    let arguments = match primal_host::cli::Arguments::from_env() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     match arguments.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("primal-host: {error}");
+            primal_host::cli::warn(format!("primal-host: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

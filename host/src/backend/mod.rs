@@ -237,7 +237,7 @@ pub trait Backend {
     fn sum(&mut self, sum: Span<f32>, x: Span<f32>);
     /// `sum[0] += Σ x²` in a fixed order.
     fn sum_squares(&mut self, sum: Span<f32>, x: Span<f32>);
-    /// One AdamW step on `value`.
+    /// One AdamW step on `value`; none where `norm_squared` is not finite, so that what caused it can still be told from the rest.
     fn adamw(&mut self, value: Span<f32>, gradient: Span<f32>, moments: [Span<f32>; 2], norm_squared: Span<f32>, step: &AdamWStep);
 
     /// `d_scale[i] += Σ_j dw[i][j] · level[code[i][j]]`.

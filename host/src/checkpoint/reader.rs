@@ -21,6 +21,8 @@ pub struct Checkpoint {
     path: PathBuf,
     map: Arc<Mmap>,
     header: Arc<Header>,
+    /// Whether the mapping is of a file, from which pages can be read again.
+    of_file: bool,
 }
 
 /// A tensor of an open checkpoint.
@@ -72,7 +74,7 @@ impl Checkpoint {
         // SAFETY: the mapping is read-only and checkpoints are never changed in place: a save renames a new file over the name, and this mapping keeps the
         // old one. Another program that truncates the file under us ends the process with SIGBUS, as with every mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(fail)?;
-        Self::from_map(path.to_owned(), map)
+        Self::from_map(path.to_owned(), map, true)
     }
 
     /// [`Self::open`] and [`Self::verify`].
@@ -95,13 +97,13 @@ impl Checkpoint {
         // Anonymous pages rather than a Vec: aligned as a mapped file is.
         let mut map = MmapMut::map_anon(bytes.len()).map_err(fail)?;
         map.copy_from_slice(bytes);
-        Self::from_map(name.into(), map.make_read_only().map_err(fail)?)
+        Self::from_map(name.into(), map.make_read_only().map_err(fail)?, false)
     }
 
-    fn from_map(path: PathBuf, map: Mmap) -> Result<Self> {
+    fn from_map(path: PathBuf, map: Mmap, of_file: bool) -> Result<Self> {
         let header = Arc::new(parse_header(&path.display().to_string(), &map)?);
         let map = Arc::new(map);
-        Ok(Self { path, map, header })
+        Ok(Self { path, map, header, of_file })
     }
 
     /// Reads all data and compares the checksum of every tensor, in parallel.
@@ -114,6 +116,7 @@ impl Checkpoint {
             .into_par_iter()
             .map(|(name, entry)| {
                 let found = xxh3_128(&self.map[entry.range.clone()]);
+                self.release(&entry.range);
                 (name, entry.checksum, found)
             })
             .filter(|(_, expected, found)| expected != found)
@@ -131,6 +134,17 @@ impl Checkpoint {
             format!("{found:032x}{others}"),
             DAMAGED_HINT,
         ))
+    }
+
+    /// Gives the memory under a tensor's bytes ([`View::range`]) back once they are used: they stay in the system's cache of the file, from which a
+    /// later use maps them again. So reading a checkpoint as large as the memory that training plans does not take that memory twice.
+    pub fn release(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if self.of_file && !range.is_empty() {
+            // SAFETY: the mapping is read-only and of a file, so dropped pages come back with the same content; anonymous ones would come back empty.
+            // It is advice: where the system does not take it, only memory is lost.
+            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
     }
 
     /// Where it was opened.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::reader::Checkpoint;
-use super::writer::{TEMPORARY, TensorRef, atomically, save, sync_folder, write_error};
+use super::writer::{TensorRef, save};
+use crate::durable::{self, TEMPORARY, sync_folder, write_error};
 use crate::{Error, Result};
 
 const BEST: &str = "best.json";
@@ -186,7 +187,7 @@ impl Retention {
         let path = self.folder.join(BEST);
         let mut text = serde_json::to_vec(&new).map_err(|error| Error::failed(error, "give a finite validation loss"))?;
         text.push(b'\n');
-        atomically(&path, text.len(), |file| file.write_all(&text).map_err(|error| write_error(&path, text.len(), error)))?;
+        durable::write(&path, &text)?;
         self.best = Some(new);
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! Writing a checkpoint: streamed, atomic and durable.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Cursor, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::cast_slice;
@@ -10,10 +9,8 @@ use safetensors::Dtype;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::header::Header;
+use crate::durable::{atomically, write_error};
 use crate::{Error, Result};
-
-/// Start and end of the names of unfinished files, by which [`super::Retention`] finds those of a killed process.
-pub(super) const TEMPORARY: (&str, &str) = (".primal-", ".tmp");
 
 /// Hashed and handed to the kernel in pieces that stay in the cache between the two.
 const CHUNK: usize = 1 << 20;
@@ -104,64 +101,6 @@ pub fn encode(metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Res
     let mut out = Cursor::new(Vec::with_capacity(header.file_len));
     write_to(&mut out, Path::new("memory"), header, tensors)?;
     Ok(out.into_inner())
-}
-
-/// Replaces `path` by what `write` writes, or leaves everything as it was; `len` is told to the user when there is no room.
-pub(super) fn atomically(path: &Path, len: usize, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let fail = |error| write_error(path, len, error);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
-    #[cfg(unix)]
-    {
-        // As any other new file, subject to the umask; temporary files are private otherwise.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    write(file.as_file_mut())?;
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|error| fail(error.error))?;
-    sync_folder(folder).map_err(fail)
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Other systems do not open folders as files.
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    match File::open(folder)?.sync_all() {
-        // Some network file systems cannot; they have no notion of an unsynced name.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        result => result,
-    }
-}
-
-/// An I/O error while writing `path`, a file of `len` bytes, with what to do about it.
-pub(super) fn write_error(path: &Path, len: usize, error: io::Error) -> Error {
-    let hint = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!(
-            "free at least {} KiB on that disk, or give another folder with --out; earlier checkpoints are untouched, `--resume` continues from the last",
-            len.div_ceil(1024)
-        ),
-        ErrorKind::FileTooLarge => format!(
-            "allow files of {} KiB (`ulimit -f`); earlier checkpoints are untouched, `--resume` continues from the last",
-            len.div_ceil(1024)
-        ),
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            "its folder does not exist or is no folder: create it, or give another with --out".into()
-        }
-        ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
-            "a folder is in the way: remove it, or give another folder with --out".into()
-        }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "give a folder that can be written with --out".into(),
-        _ => "check the disk; earlier checkpoints are untouched, `--resume` continues from the last".into(),
-    };
-    Error::io("writing", path, error, hint)
 }
 
 fn layout(subject: &str, metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Result<Header> {

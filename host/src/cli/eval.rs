@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 
+use super::limits;
+use super::output::print;
 use super::train::in_pool;
-use crate::Result;
 use crate::arena::Plan;
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
@@ -15,6 +16,7 @@ use crate::data::{Corpus, CorpusOptions, Split};
 use crate::model::gpt::Purpose;
 use crate::model::{Gpt, GptIds, Parameters};
 use crate::run::state;
+use crate::{Error, Result};
 
 /// Sequences of a batch.
 const BATCH: usize = 8;
@@ -53,6 +55,7 @@ pub(super) fn open(path: &Path, batch: usize) -> Result<Loaded> {
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
     let parameters = Parameters::plan(specs, &mut plan);
     let model = Gpt::plan(ids, &config.model, batch, config.model.context, Purpose::Evaluate, &mut plan);
+    limits::require(&config.model, &plan, "use a smaller model")?;
     let mut backend = Cpu::new(&mut plan);
     state::load(&mut backend, &state::parameters(&parameters), &checkpoint)?;
     Ok(Loaded { config, model, parameters, backend })
@@ -97,6 +100,10 @@ impl Eval {
             l.backend.download(l.model.losses, &mut losses);
             nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
+        if !nats.is_finite() {
+            let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());
+            return Err(Error::failed(message, "evaluate an earlier checkpoint of the run"));
+        }
         let nats_per_token = nats / tokens as f64;
         let bits_per_byte = nats / std::f64::consts::LN_2 / bytes as f64;
         let perplexity = nats_per_token.exp();
@@ -104,10 +111,8 @@ impl Eval {
             let object = serde_json::json!({
                 "nats_per_token": nats_per_token, "perplexity": perplexity, "bits_per_byte": bits_per_byte, "tokens": tokens
             });
-            println!("{object}");
-        } else {
-            println!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens");
+            return print(object);
         }
-        Ok(())
+        print(format!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens"))
     }
 }

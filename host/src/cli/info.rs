@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use primal_device::grid;
 
+use super::output::print;
 use crate::Result;
 use crate::checkpoint::Checkpoint;
 use crate::config::Rule;
@@ -28,10 +29,10 @@ impl Info {
     pub fn run(self) -> Result<()> {
         let checkpoint = Checkpoint::open_verified(&self.file)?;
         let config = state::config_of(&checkpoint)?;
-        println!("step {}; every checksum is right\n\n{}", checkpoint.meta("step")?, config.to_toml());
+        print(format!("step {}; every checksum is right\n\n{}", checkpoint.meta("step")?, config.to_toml()))?;
         for name in checkpoint.names() {
             let view = checkpoint.tensor(name)?;
-            println!("{:>12}  {:?} {:?}  {name}", view.bytes.len(), view.dtype, view.shape);
+            print(format!("{:>12}  {:?} {:?}  {name}", view.bytes.len(), view.dtype, view.shape))?;
         }
         let (_, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
         for spec in specs.matrices {
@@ -40,7 +41,7 @@ impl Info {
             let codes = checkpoint.u8(&format!("{}.codes", spec.name), &[spec.out_features, row])?;
             let mut counts = [0u32; 16];
             codes.chunks_exact(row).for_each(|codes| grid::histogram(codes, spec.in_features, &mut counts));
-            println!("{} on {}: {counts:?} weights by code", spec.name, id.name());
+            print(format!("{} on {}: {counts:?} weights by code", spec.name, id.name()))?;
         }
         Ok(())
     }

@@ -3,11 +3,18 @@
 mod eval;
 mod generate;
 mod info;
+mod limits;
+mod output;
 mod plan;
 mod report;
 mod train;
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+
 use argh::FromArgs;
+
+pub use output::warn;
 
 use crate::Result;
 
@@ -31,6 +38,31 @@ enum Command {
 }
 
 impl Arguments {
+    /// The program's arguments; prints help, or what is wrong with them, and gives the exit code where there is nothing to run.
+    ///
+    /// # Errors
+    /// The exit code: 0 after help, 2 for bad input.
+    pub fn from_env() -> Result<Self, ExitCode> {
+        let bad = |message: &str| {
+            let message = message.trim_end();
+            warn(format!(
+                "primal-host: {message}\n  hint: `primal-host --help` lists the commands, `primal-host COMMAND --help` their flags"
+            ));
+            ExitCode::from(2)
+        };
+        let texts: Result<Vec<String>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
+        let texts = texts.map_err(|found| bad(&format!("arguments: expected UTF-8, found {found:?}")))?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        Self::from_args(&["primal-host"], &texts).map_err(|exit| match exit.status {
+            Ok(()) => {
+                // Help that nobody can read is no failure.
+                let _ = output::print(exit.output);
+                ExitCode::SUCCESS
+            }
+            Err(()) => bad(&exit.output),
+        })
+    }
+
     /// Runs the subcommand.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use argh::FromArgs;
 
+use super::output::print;
 use crate::arena::{self, Kind};
 use crate::backend::cpu::Cpu;
 use crate::config::{self, Config};
@@ -50,17 +51,16 @@ impl Plan {
         if self.json {
             let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
             let spans: Vec<_> = plan.entries().iter().map(span).collect();
-            println!("{}", serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "spans": spans}));
-            return Ok(());
+            let object = serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "spans": spans});
+            return print(object);
         }
         for entry in plan.entries() {
-            println!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name);
+            print(format!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name))?;
         }
         for kind in [Kind::Parameter, Kind::State, Kind::Gradient, Kind::Activation, Kind::Scratch, Kind::Io] {
-            println!("{:>12}  {} in all", plan.bytes_of(kind), kind.name());
+            print(format!("{:>12}  {} in all", plan.bytes_of(kind), kind.name()))?;
         }
-        println!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20));
-        println!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64);
-        Ok(())
+        print(format!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20)))?;
+        print(format!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64))
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
+use super::output::print;
 use crate::Result;
 use crate::train::report::write_report;
 
@@ -22,7 +23,6 @@ impl Report {
     /// # Errors
     /// A run that cannot be read, a page that cannot be written.
     pub fn run(self) -> Result<()> {
-        println!("{}", write_report(&self.run)?.display());
-        Ok(())
+        print(write_report(&self.run)?.display())
     }
 }

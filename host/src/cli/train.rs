@@ -11,9 +11,10 @@ use primal_device::grid::GridId;
 
 use crate::arena;
 use crate::backend::cpu::Cpu;
-use crate::checkpoint::{Retention, latest_good};
+use crate::checkpoint::{Latest, Retention, latest_good};
 use crate::config::{self, Config, votes_of};
 use crate::data::{Corpus, CorpusOptions, Split, Tokenizer};
+use crate::durable;
 use crate::run::sample::{Sampling, generate};
 use crate::run::state;
 use crate::train::metrics::{MetricsWriter, StepRecord};
@@ -22,6 +23,12 @@ use crate::train::report::write_report;
 use crate::train::tensorboard::TensorBoardWriter;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
+
+use super::limits;
+use super::output::{print, warn};
+
+/// Threads of a pool, at most: each has its stack and a share of the plan.
+const MAX_THREADS: usize = 1024;
 
 /// Records with levels and scales of every layer, in all.
 const LAYER_RECORDS: u64 = 100;
@@ -122,25 +129,50 @@ impl Train {
         Ok(config)
     }
 
-    fn changes_the_run(&self) -> bool {
-        let flags = [self.config.is_some(), self.tokenizer.is_some(), self.optimizer.is_some(), self.grid.is_some(), self.votes.is_some()];
-        let more = [self.batch.is_some(), self.seq_len.is_some(), self.grad_accum.is_some(), self.steps.is_some(), self.lr.is_some()];
-        let rest = [self.warmup.is_some(), self.seed.is_some(), self.checkpoint_every.is_some(), self.out.is_some()];
-        flags.iter().chain(&more).chain(&rest).any(|&given| given)
+    /// The flags given that a run in progress cannot take.
+    fn flags_of_a_new_run(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--config", self.config.is_some()),
+            ("--tokenizer", self.tokenizer.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--grid", self.grid.is_some()),
+            ("--votes", self.votes.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--seq-len", self.seq_len.is_some()),
+            ("--grad-accum", self.grad_accum.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--checkpoint-every", self.checkpoint_every.is_some()),
+            ("--out", self.out.is_some()),
+        ];
+        flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
+    }
+
+    /// The run's folder and configuration.
+    fn run_folder(&self) -> Result<(PathBuf, Config)> {
+        let Some(run) = &self.resume else {
+            let stem = Path::new(self.config.as_deref().unwrap_or(config::DEFAULT)).file_stem().unwrap_or_default();
+            let run = self.out.clone().unwrap_or_else(|| free_folder(&format!("runs/{}", stem.display())));
+            require_new(&run)?;
+            return Ok((run, self.configured()?));
+        };
+        let flags = self.flags_of_a_new_run();
+        if !flags.is_empty() {
+            let hint = "with --resume give only --data and --threads: a run goes on as it was begun";
+            return Err(Error::bad_input("--resume", "no flag that changes the run", flags.join(", "), hint));
+        }
+        let file = run.join("config.toml");
+        if !file.is_file() {
+            let hint = "give the folder that `train` named when the run began; if it ended before that, begin it anew";
+            return Err(Error::bad_input("--resume", "the folder of a run", format!("no file {}", file.display()), hint));
+        }
+        Ok((run.clone(), Config::load(&file.display().to_string())?))
     }
 
     fn train(&self) -> Result<()> {
-        let (run, config) = match &self.resume {
-            Some(_) if self.changes_the_run() => {
-                let hint = "with --resume give only --data and --threads: a run goes on as it was begun";
-                return Err(Error::bad_input("--resume", "no flag that changes the run", "one", hint));
-            }
-            Some(run) => (run.clone(), Config::load(&run.join("config.toml").display().to_string())?),
-            None => {
-                let stem = Path::new(self.config.as_deref().unwrap_or(config::DEFAULT)).file_stem().unwrap_or_default().to_os_string();
-                (self.out.clone().unwrap_or_else(|| free_folder(&format!("runs/{}", stem.display()))), self.configured()?)
-            }
-        };
+        let (run, config) = self.run_folder()?;
         let t = config.train.clone();
         let sources_file = run.join("data.json");
         let sources = match &self.resume {
@@ -148,33 +180,22 @@ impl Train {
             None if self.data.is_empty() => vec!["stories".to_string()],
             _ => self.data.clone(),
         };
-        if self.resume.is_none() {
-            create_run(&run, &config, &sources_file, &sources)?;
-        }
-        let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, config.model.tokenizer, &options)?;
-        corpus.require(t.batch, t.seq_len)?;
-
-        let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
+        limits::require(&config.model, &plan, "lower --batch or --seq-len, or use a smaller model")?;
+        let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
+        let opened = Corpus::open(&sources, config.model.tokenizer, &options);
+        let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
+        corpus.require(t.batch, t.seq_len)?;
+        if self.resume.is_none() {
+            create_run(&run, &config, &sources_file, &sources).map_err(unwritable_out)?;
+        }
+
+        let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
         let backend = Cpu::new(&mut plan);
         let mut trainer = Trainer::new(config, layout, backend);
         match if self.resume.is_some() { latest_good(retention.folder())? } else { None } {
-            Some(latest) => {
-                latest.skipped.iter().for_each(|warning| eprintln!("warning: {warning}"));
-                let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", corpus.fingerprint()));
-                if found != now {
-                    return Err(Error::bad_input(
-                        "--data",
-                        format!("the text of the run ({found})"),
-                        now,
-                        "give the same text as at the start",
-                    ));
-                }
-                state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
-                trainer.step = latest.checkpoint.parse_meta("step")?;
-            }
+            Some(latest) => resume(&mut trainer, &latest, &corpus)?,
             None => trainer.initialise(),
         }
         let done = trainer.step;
@@ -221,16 +242,14 @@ impl Train {
                 progress.sample(step, &sample(&mut trainer, &sources));
             }
             if due(t.checkpoint_every) || stop.load(Ordering::Relaxed) {
-                let (metadata, copies) = state::snapshot(&mut trainer, &corpus);
-                retention.save(step, validation_loss, &metadata, &state::references(&copies))?;
+                state::checkpoint(&mut trainer, &corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
             }
         }
         progress.finish();
         if trainer.step < t.steps {
-            eprintln!("stopped after step {}; continue with: primal-host train --resume {}", trainer.step, run.display());
+            warn(format!("stopped after step {}; continue with: primal-host train --resume {}", trainer.step, run.display()));
         }
-        println!("report: {}", write_report(&run)?.display());
-        Ok(())
+        print(format!("report: {}", write_report(&run)?.display()))
     }
 }
 
@@ -259,8 +278,8 @@ fn sample(trainer: &mut Trainer<Cpu>, sources: &[String]) -> String {
 /// # Errors
 /// No threads.
 pub(super) fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    if threads == Some(0) {
-        return Err(Error::bad_input("--threads", "at least 1", 0, "leave it out to use all cores"));
+    if let Some(count) = threads.filter(|count| !(1..=MAX_THREADS).contains(count)) {
+        return Err(Error::bad_input("--threads", format!("1 to {MAX_THREADS}"), count, "leave it out to use all cores"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
     pool.map_err(|e| Error::failed(format!("starting threads: {e}"), "give fewer with --threads"))?.install(work)
@@ -271,16 +290,49 @@ fn free_folder(stem: &str) -> PathBuf {
     names.map(PathBuf::from).find(|path| !path.exists()).expect("some number is free")
 }
 
-fn create_run(run: &Path, config: &Config, sources_file: &Path, sources: &[String]) -> Result<()> {
+/// Goes back to a checkpoint of the same run.
+fn resume(trainer: &mut Trainer<Cpu>, latest: &Latest, corpus: &Corpus) -> Result<()> {
+    latest.skipped.iter().for_each(|warning| warn(format!("warning: {warning}")));
+    let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", corpus.fingerprint()));
+    if found != now {
+        return Err(Error::bad_input("--data", format!("the text of the run ({found})"), now, "give the same text as at the start"));
+    }
+    state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
+    trainer.step = latest.checkpoint.parse_meta("step")?;
+    Ok(())
+}
+
+/// Refuses a folder that cannot become that of a new run.
+fn require_new(run: &Path) -> Result<()> {
+    let hint = "give a new folder, or one without a run";
+    if run.as_os_str().is_empty() {
+        return Err(Error::bad_input("--out", "a folder", "an empty path", hint));
+    }
+    if run.exists() && !run.is_dir() {
+        return Err(Error::bad_input("--out", "a folder", format!("a file, {}", run.display()), hint));
+    }
     if run.join("config.toml").exists() {
         let hint = format!("continue it with --resume {}, or give another folder with --out", run.display());
         return Err(Error::bad_input("--out", "a new folder", format!("a run in {}", run.display()), hint));
     }
-    let hint = "give a folder that can be written with --out";
-    fs::create_dir_all(run).map_err(|e| Error::io("creating", run, e, hint))?;
-    let write = |path: &Path, text: String| fs::write(path, text).map_err(|e| Error::io("writing", path, e, hint));
-    write(sources_file, serde_json::to_string(sources).expect("strings"))?;
-    write(&run.join("config.toml"), config.to_toml())
+    Ok(())
+}
+
+/// Makes the folder and the files that `--resume` needs; `config.toml`, which makes it a run, comes last.
+fn create_run(run: &Path, config: &Config, sources_file: &Path, sources: &[String]) -> Result<()> {
+    fs::create_dir_all(run).map_err(|error| durable::write_error(run, 0, error))?;
+    durable::write(sources_file, serde_json::to_string(sources).expect("strings").as_bytes())?;
+    durable::write(&run.join("config.toml"), config.to_toml().as_bytes())
+}
+
+/// While a new run is made, a path that cannot be written is a wrong `--out`; a full disk is not.
+fn unwritable_out(error: Error) -> Error {
+    match error {
+        Error::Io { action: "writing", source, path, .. } if !durable::is_full(&source) => {
+            Error::bad_input("--out", "a folder that can be made and written", format!("{path}: {source}"), "give another")
+        }
+        error => error,
+    }
 }
 
 fn read_sources(path: &Path) -> Result<Vec<String>> {

@@ -240,7 +240,7 @@ fn empty(name: &str) -> Error {
 fn unreadable(path: &Path, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Error::bad_input(
-            path.display(),
+            format!("--data {path:?}"),
             "a file or folder of UTF-8 text",
             "no such path",
             "check the spelling of --data; the word `stories` stands for the embedded source",

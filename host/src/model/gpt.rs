@@ -134,6 +134,17 @@ impl Gpt {
         self.streams[layer % self.streams.len()]
     }
 
+    /// The first activation that is not finite after a forward pass for training, by name; `sum` is one value of scratch.
+    pub fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String> {
+        let mut value = [0.0];
+        let at = self.streams.iter().position(|&stream| {
+            b.sum(sum, stream);
+            b.download(sum, &mut value);
+            !value[0].is_finite()
+        })?;
+        Some(if at == 0 { "the embedding of the batch".into() } else { format!("the output of blocks.{}", at - 1) })
+    }
+
     fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
         let dim = self.shape.dim();
         b.embedding(self.stream(0), p.vector(self.ids.tokens), p.vector(self.ids.positions), self.inputs, self.shape.seq, dim);

@@ -1,10 +1,11 @@
 //! Everything that a run needs to go on bit for bit, as named tensors of a checkpoint.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::arena::Span;
 use crate::backend::{Backend, Storage};
-use crate::checkpoint::{Checkpoint, Dtype, TensorRef};
+use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource};
 use crate::config::Config;
 use crate::data::Corpus;
 use crate::model::Parameters;
@@ -73,33 +74,49 @@ pub fn tensors(layout: &Layout) -> Vec<Tensor> {
     tensors
 }
 
-/// A tensor and a copy of its bytes.
-pub type Copied = (Tensor, Vec<u8>);
+/// Bytes copied from the device at a time while saving.
+const PIECE: usize = 1 << 20;
 
-/// The bytes of all tensors, and the checkpoint's metadata.
-pub fn snapshot<B: Backend>(trainer: &mut Trainer<B>, corpus: &Corpus) -> (BTreeMap<String, String>, Vec<Copied>) {
+/// A tensor that is copied from the device in pieces, so that saving a run takes no second copy of it.
+struct Streamed<'a, B> {
+    device: &'a RefCell<(&'a mut B, Vec<u8>)>,
+    bytes: Span<u8>,
+}
+
+impl<B: Backend> TensorSource for Streamed<'_, B> {
+    fn for_each_chunk(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (backend, buffer) = &mut *self.device.borrow_mut();
+        (0..self.bytes.len()).step_by(PIECE).try_for_each(|start| {
+            let piece = &mut buffer[..PIECE.min(self.bytes.len() - start)];
+            backend.download(self.bytes.slice(start, piece.len()), piece);
+            sink(piece)
+        })
+    }
+}
+
+/// Passes the checkpoint's metadata and all tensors of the run to `save`, which reads each of them once.
+pub fn checkpoint<B: Backend, T>(
+    trainer: &mut Trainer<B>,
+    corpus: &Corpus,
+    save: impl FnOnce(&BTreeMap<String, String>, &[TensorRef]) -> T,
+) -> T {
     let metadata = BTreeMap::from([
         ("config".to_string(), trainer.config.to_toml()),
         ("step".to_string(), trainer.step.to_string()),
         ("data_fingerprint".to_string(), format!("{:016x}", corpus.fingerprint())),
     ]);
-    let copies = tensors(&trainer.layout).into_iter().map(|tensor| {
-        let mut bytes = vec![0u8; tensor.bytes.len()];
-        trainer.backend.download(tensor.bytes, &mut bytes);
-        (tensor, bytes)
-    });
-    (metadata, copies.collect())
-}
-
-/// A snapshot as the checkpoint writer takes it.
-pub fn references(copies: &[Copied]) -> Vec<TensorRef<'_>> {
-    copies.iter().map(|(tensor, bytes)| TensorRef::new(tensor.name.clone(), tensor.dtype, &tensor.shape, bytes)).collect()
+    let tensors = tensors(&trainer.layout);
+    let device = RefCell::new((&mut trainer.backend, vec![0; PIECE]));
+    let sources: Vec<_> = tensors.iter().map(|tensor| Streamed { device: &device, bytes: tensor.bytes }).collect();
+    let references = tensors.iter().zip(&sources).map(|(t, source)| TensorRef::streamed(t.name.clone(), t.dtype, &t.shape, source));
+    save(&metadata, &references.collect::<Vec<_>>())
 }
 
 /// Fills tensors from a checkpoint.
 ///
 /// # Errors
-/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint.
+/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint. One with a value that is not finite,
+/// which no run saves.
 pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
     for tensor in tensors {
         let view = checkpoint.tensor(&tensor.name)?;
@@ -111,7 +128,16 @@ pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkp
                 "use the configuration that the checkpoint was made with",
             ));
         }
+        if tensor.dtype == Dtype::F32 && checkpoint.f32(&tensor.name, &tensor.shape)?.iter().any(|value| !value.is_finite()) {
+            return Err(Error::bad_input(
+                format!("{}: tensor {}", checkpoint.path().display(), tensor.name),
+                "finite values",
+                "NaN or infinity",
+                "use an earlier checkpoint",
+            ));
+        }
         backend.upload(tensor.bytes, view.bytes);
+        checkpoint.release(&view.range);
     }
     Ok(())
 }

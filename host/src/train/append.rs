@@ -4,14 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
-
-const HINT: &str = "check that the folder is writable and the disk has space; --resume RUN continues afterwards";
-
-/// An I/O error while writing `path`.
-pub(super) fn write_error(path: &Path, source: std::io::Error) -> Error {
-    Error::io("writing", path, source, HINT)
-}
+use crate::Result;
+use crate::durable::write_error;
 
 /// Appends whole records; one that could not be written is taken back.
 #[derive(Debug)]
@@ -30,7 +24,7 @@ impl AppendFile {
                 let length = file.metadata()?.len();
                 Ok((file, length))
             })
-            .map_err(|e| write_error(&path, e))?;
+            .map_err(|e| write_error(&path, 0, e))?;
         Ok(Self { path, file, length })
     }
 
@@ -39,7 +33,7 @@ impl AppendFile {
     pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
         if let Err(e) = self.file.write_all(record) {
             let _ = self.file.set_len(self.length);
-            return Err(write_error(&self.path, e));
+            return Err(write_error(&self.path, record.len(), e));
         }
         self.length += record.len() as u64;
         Ok(())

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::append::{AppendFile, write_error};
+use super::append::AppendFile;
+use crate::durable::{self, write_error};
 use crate::{Error, Result};
 
 /// The file's name inside a run folder.
@@ -151,23 +152,18 @@ impl MetricsWriter {
         if !path.exists() {
             return Self::create(run_dir);
         }
-        let io = |e| write_error(&path, e);
-        let temporary = tempfile::NamedTempFile::new_in(run_dir).map_err(io)?;
-        let mut kept = BufWriter::new(temporary);
-        for_each_line(&path, |line, StepOnly { step: found }| {
-            if found <= step {
-                kept.write_all(line).map_err(io)?;
-                kept.write_all(b"\n").map_err(io)?;
-            }
-            Ok(())
+        let len = std::fs::metadata(&path).map_or(0, |metadata| metadata.len() as usize);
+        let io = |e| write_error(&path, len, e);
+        durable::atomically(&path, len, |file| {
+            let mut kept = BufWriter::new(file);
+            for_each_line(&path, |line, StepOnly { step: found }| {
+                if found <= step {
+                    kept.write_all(line).and_then(|()| kept.write_all(b"\n")).map_err(io)?;
+                }
+                Ok(())
+            })?;
+            kept.flush().map_err(io)
         })?;
-        let temporary = kept.into_inner().map_err(|e| io(e.into_error()))?;
-        temporary.as_file().sync_all().map_err(io)?;
-        if let Ok(metadata) = std::fs::metadata(&path) {
-            // A temporary file is private to its owner; the metrics keep the permissions they had.
-            let _ = std::fs::set_permissions(temporary.path(), metadata.permissions());
-        }
-        temporary.persist(&path).map_err(|e| io(e.error))?;
         Self::append_to(path)
     }
 
@@ -182,7 +178,7 @@ impl MetricsWriter {
     /// later record still lands on a line of its own.
     pub fn write(&mut self, record: &StepRecord) -> Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, record).map_err(|e| write_error(self.file.path(), e.into()))?;
+        serde_json::to_writer(&mut self.line, record).map_err(|e| write_error(self.file.path(), self.line.len(), e.into()))?;
         self.line.push(b'\n');
         self.file.append(&self.line)
     }

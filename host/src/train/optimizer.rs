@@ -74,6 +74,10 @@ pub struct Optimizer {
     pub norms: Span<f32>,
     /// `[flipped, at a rail]` of each matrix.
     pub counts: Span<u32>,
+    /// What must be finite after a step, with its name: values of float tensors, then the mean squares of the vote rule.
+    watched: Vec<(String, Span<f32>)>,
+    /// The sum of each watched tensor: not finite where one of its values is not.
+    pub watch: Span<f32>,
 }
 
 impl Optimizer {
@@ -98,7 +102,15 @@ impl Optimizer {
         let scratch = (config.optimizer != Rule::Adamw).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
         let norms = plan.span(Kind::Io, "norms", 1 + floats.len() + matrices.len());
         let counts = plan.span(Kind::Io, "counts", 2 * matrices.len());
-        Self { rule: config.optimizer, matrices, floats, scales, scratch, norms, counts }
+        let mut watched: Vec<_> = floats.iter().map(|float| (float.name.clone(), float.value)).collect();
+        for (spec, state) in p.specs.matrices.iter().zip(&matrices) {
+            if let MatrixState::Votes(state) = state {
+                watched.push((format!("{}.vote_row", spec.name), state.row));
+                watched.push((format!("{}.vote_column", spec.name), state.column));
+            }
+        }
+        let watch = plan.span(Kind::Io, "watch", watched.len());
+        Self { rule: config.optimizer, matrices, floats, scales, scratch, norms, counts, watched, watch }
     }
 
     fn plan_matrix(
@@ -172,7 +184,7 @@ impl Optimizer {
             bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
             key: RandomKey { seed: config.seed, tensor: 0, step: step * u64::from(config.grad_accum) + u64::from(micro_batch) },
         };
-        Sink { optimizer: self, p, cast, micro_batch, z: config.poltergeist_z }
+        Sink { optimizer: self, p, cast, micro_batch, z: config.poltergeist_z, fault: None }
     }
 
     /// Flips; for [`Flips::MicroBatch`] also between micro-batches.
@@ -222,6 +234,19 @@ impl Optimizer {
                 }
             }
         }
+        self.watch(b);
+    }
+
+    /// Fills [`Optimizer::watch`].
+    pub fn watch<B: Backend>(&self, b: &mut B) {
+        for (i, (_, tensor)) in self.watched.iter().enumerate() {
+            b.sum(self.watch.slice(i, 1), *tensor);
+        }
+    }
+
+    /// The name of the tensor whose sum is the `index`-th of [`Optimizer::watch`]; float tensors come first.
+    pub fn watch_name(&self, index: usize) -> &str {
+        &self.watched[index].0
     }
 
     /// Whether flips also happen between micro-batches.
@@ -245,6 +270,8 @@ pub struct Sink<'a> {
     cast: VoteCast,
     micro_batch: u32,
     z: f32,
+    /// The matrix whose gradient is made not a number.
+    pub(super) fault: Option<MatrixId>,
 }
 
 impl<B: Backend> GradientSink<B> for Sink<'_> {
@@ -264,6 +291,9 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
         b.linear_backward_weight(dw, dy, x, rows, !part.first);
         if !part.last {
             return;
+        }
+        if self.fault == Some(id) {
+            b.upload(dw.slice(0, 1), &[f32::NAN]);
         }
         b.sum_squares(optimizer.norms.slice(1 + optimizer.floats.len() + id.0, 1), dw);
         let d_scale = optimizer.floats[optimizer.scales[id.0]].gradient;

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::metrics::{self, StepRecord};
-use crate::{Error, Result};
+use crate::Result;
+use crate::durable;
 
 mod axis;
 pub mod chart;
@@ -54,14 +55,14 @@ impl RunData {
     }
 }
 
-/// Writes the report of a run into its folder and returns its path.
+/// Writes the report of a run into its folder, in place of an earlier one, and returns its path.
 ///
 /// # Errors
-/// When the metrics cannot be read or the page cannot be written.
+/// When the metrics cannot be read or the page cannot be written; an earlier report is then as it was.
 pub fn write_report(run_dir: &Path) -> Result<PathBuf> {
     let page = render(&RunData::load(run_dir)?);
     let path = run_dir.join(FILE_NAME);
-    std::fs::write(&path, page).map_err(|e| Error::io("writing", &path, e, "check that the folder is writable and the disk has space"))?;
+    durable::write(&path, page.as_bytes())?;
     Ok(path)
 }
 

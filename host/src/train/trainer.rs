@@ -5,7 +5,7 @@ use crate::backend::{Backend, Storage};
 use crate::config::{Config, Recompute, Rule};
 use crate::data::{Corpus, Split};
 use crate::model::gpt::Purpose;
-use crate::model::{Gpt, GptIds, Parameters};
+use crate::model::{Gpt, GptIds, MatrixId, Parameters};
 use crate::{Error, Result};
 
 use super::metrics::{LayerRecord, ScaleSummary};
@@ -81,6 +81,7 @@ pub struct Trainer<B: Backend> {
     inputs: Vec<u32>,
     targets: Vec<u32>,
     norms: Vec<f32>,
+    watch: Vec<f32>,
     counts: Vec<u32>,
     sums: Vec<f32>,
     losses: Vec<f32>,
@@ -95,6 +96,7 @@ impl<B: Backend> Trainer<B> {
             inputs: vec![0; tokens],
             targets: vec![0; tokens],
             norms: vec![0.0; layout.optimizer.norms.len()],
+            watch: vec![0.0; layout.optimizer.watch.len()],
             counts: vec![0; layout.optimizer.counts.len()],
             sums: vec![0.0; layout.loss_sums.len()],
             losses: vec![0.0; tokens],
@@ -111,18 +113,21 @@ impl<B: Backend> Trainer<B> {
         self.layout.optimizer.initialise(&mut self.backend, &self.layout.parameters, self.config.train.seed);
     }
 
-    /// Makes the next gradient of a float tensor not a number; for tests of the watchdog.
-    pub fn inject_fault(&mut self, float: usize) {
-        self.fault = Some(float);
+    /// Makes the next gradient of a tensor not a number, by the index of [`Optimizer::norm_name`]; for tests of the watchdog.
+    pub fn inject_fault(&mut self, tensor: usize) {
+        self.fault = Some(tensor);
     }
 
     /// One step: micro-batches cast votes and add up float gradients, then everything moves.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite, with its tensor's name; the run in memory is then unusable, checkpoints are untouched.
+    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; the run in memory is then unusable, checkpoints are
+    /// untouched.
     pub fn step(&mut self, corpus: &Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
+        let floats = optimizer.floats.len();
+        let fault = self.fault.take();
         let gradient_scale = 1.0 / (model.tokens() as f32 * t.grad_accum as f32);
         optimizer.zero_gradients(b);
         for micro_batch in 0..t.grad_accum {
@@ -130,31 +135,25 @@ impl<B: Backend> Trainer<B> {
             b.upload(model.inputs, &self.inputs);
             b.upload(model.targets, &self.targets);
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
+            sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             model.train(b, p, &mut sink, gradient_scale);
             b.sum(self.layout.loss_sums.slice(micro_batch as usize, 1), model.losses);
             if optimizer.flips_between(t) && micro_batch + 1 < t.grad_accum {
                 optimizer.flip(b, p, t, self.step);
             }
         }
-        if let Some(float) = self.fault.take() {
-            b.upload(optimizer.floats[float].gradient.slice(0, 1), &[f32::NAN]);
+        if let Some(float) = fault.and_then(|tensor| optimizer.floats.get(tensor)) {
+            b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
         }
         optimizer.step(b, p, t, self.step);
 
         b.download(self.layout.loss_sums, &mut self.sums);
         b.download(optimizer.norms, &mut self.norms);
+        b.download(optimizer.watch, &mut self.watch);
         b.download(optimizer.counts, &mut self.counts);
         let loss = self.sums.iter().map(|&s| f64::from(s)).sum::<f64>() / (model.tokens() as f64 * f64::from(t.grad_accum));
-        let bad = if loss.is_finite() {
-            self.norms[1..].iter().position(|n| !n.is_finite()).map(|i| optimizer.norm_name(p, i))
-        } else {
-            Some("the loss")
-        };
-        if let Some(name) = bad {
-            return Err(Error::failed(
-                format!("step {}: {name} is not finite (loss {loss}): training stopped", self.step + 1),
-                "continue from the last checkpoint with --resume and a lower --lr; nothing on disk was changed by this step",
-            ));
+        if !loss.is_finite() || self.norms[1..].iter().chain(&self.watch).any(|value| !value.is_finite()) {
+            return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
         let weights = p.specs.matrix_weights() as f64;
         let (flipped, at_rail) = self.counts.chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
@@ -169,10 +168,33 @@ impl<B: Backend> Trainer<B> {
         Ok(stats)
     }
 
+    /// Names what is not finite, nearest to the cause: a parameter, an activation, a gradient (the first that the backward pass met), a mean
+    /// square of the vote rule, or else `what`.
+    fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
+        let (b, optimizer, layout) = (&mut self.backend, &self.layout.optimizer, &self.layout);
+        let watched = |range: std::ops::Range<usize>| {
+            let at = self.watch[range.clone()].iter().position(|sum| !sum.is_finite())?;
+            Some(optimizer.watch_name(range.start + at).to_string())
+        };
+        let gradient = || {
+            let at = self.norms[1..].iter().rposition(|norm| !norm.is_finite())?;
+            Some(format!("the gradient of {}", optimizer.norm_name(&layout.parameters, at)))
+        };
+        let floats = optimizer.floats.len();
+        let name = watched(0..floats)
+            .or_else(|| if loss.is_finite() { None } else { layout.model.not_finite(b, layout.loss_sums.slice(0, 1)) })
+            .or_else(gradient)
+            .or_else(|| watched(floats..self.watch.len()));
+        Error::failed(
+            format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
+            "nothing on disk was changed by this step: --resume RUN goes on from the last checkpoint; if it happens again, start anew with a lower --lr",
+        )
+    }
+
     /// Mean loss in nats a token over the first windows of a split, at most `tokens` tokens.
     ///
     /// # Errors
-    /// A split with no tokens.
+    /// A split with no tokens; a loss that is not finite.
     pub fn validate(&mut self, corpus: &Corpus, split: Split, tokens: u64) -> Result<f64> {
         corpus.require_split(split)?;
         let (batch, seq) = (self.config.train.batch, self.config.train.seq_len);
@@ -198,7 +220,13 @@ impl<B: Backend> Trainer<B> {
             total += self.losses.iter().map(|&l| f64::from(l)).sum::<f64>();
             count += filled;
         }
-        Ok(total / count as f64)
+        let loss = total / count as f64;
+        if loss.is_finite() {
+            return Ok(loss);
+        }
+        self.layout.optimizer.watch(&mut self.backend);
+        self.backend.download(self.layout.optimizer.watch, &mut self.watch);
+        Err(self.not_finite(self.step, "the validation loss", loss))
     }
 
     /// Flips, levels and scales of each matrix after a step.

@@ -24,12 +24,16 @@ fn chunk(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], f: F
         *m = beta1 * *m + (1.0 - beta1) * g;
         *v = beta2 * *v + (1.0 - beta2) * g * g;
         let next = *value * f.keep - f.rate * *m / ((*v * f.second).sqrt() + eps);
-        *value = if next < floor { floor } else { next };
+        // The floor must not hide an infinite moment.
+        *value = if (next < floor) & (next > f32::NEG_INFINITY) { floor } else { next };
     }
 }
 
-/// One step; `norm_squared` is that of the gradients that are clipped together.
+/// One step; `norm_squared` is that of the gradients that are clipped together. Where it is not finite nothing moves.
 pub fn adamw(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], norm_squared: f32, step: &AdamWStep) {
+    if !norm_squared.is_finite() {
+        return;
+    }
     let norm = norm_squared.sqrt();
     let t = step.t.min(i32::MAX as u64) as i32;
     let f = Factors {

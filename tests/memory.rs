@@ -1,0 +1,193 @@
+//! The memory of training: a step allocates nothing on the heap, and a whole process stays within the plan.
+
+use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use primal_host::arena::Plan;
+use primal_host::backend::cpu::Cpu;
+use primal_host::config::{Config, Flips, Recompute, Rule, votes_of};
+use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
+use primal_host::train::trainer::{Layout, Trainer};
+
+/// Counts what the threads of a watched pool ask of the heap.
+struct Counting;
+
+/// Requests for memory by watched threads.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    // A thread that ends has no thread-local values any more.
+    if WATCHED.try_with(Cell::get).unwrap_or(false) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every request is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: AllocLayout) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: AllocLayout) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's contract.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: AllocLayout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: by the caller's contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: AllocLayout) {
+        // SAFETY: by the caller's contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A pool whose workers are watched, and nothing else: other tests and the test harness allocate as they like.
+fn watched_pool(threads: usize) -> rayon::ThreadPool {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    builder.start_handler(|_| WATCHED.set(true)).build().expect("threads")
+}
+
+/// Allocations of the pool's threads during `work`, which runs inside of the pool as the command line runs it.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// Steps after which nothing is allocated any more: the first one detects the processor and registers each worker with the queues of jobs.
+const WARM_UP: u64 = 3;
+const STEPS: u64 = 20;
+
+fn config(rule: Rule, recompute: Recompute) -> Config {
+    let mut config = Config::load("gpt-nano").expect("an embedded configuration");
+    config.model.context = 32;
+    let t = &mut config.train;
+    (t.optimizer, t.recompute) = (rule, recompute);
+    (t.batch, t.seq_len, t.grad_accum, t.steps) = (3, 29, 2, 1000);
+    config
+}
+
+fn trainer(config: &Config) -> Trainer<Cpu> {
+    let mut plan = Plan::default();
+    let layout = Layout::plan(config, &mut plan);
+    let mut trainer = Trainer::new(config.clone(), layout, Cpu::new(&mut plan));
+    trainer.initialise();
+    trainer
+}
+
+fn steps_allocate_nothing(config: &Config, corpus: &Corpus, what: &str) {
+    for threads in [1, 2] {
+        let counted = watched_pool(threads).install(|| {
+            let mut trainer = trainer(config);
+            let mut steps = |count| {
+                for _ in 0..count {
+                    trainer.step(corpus).expect("a step");
+                    trainer.validate(corpus, Split::Validation, 200).expect("a validation");
+                }
+            };
+            steps(WARM_UP);
+            allocations(|| steps(STEPS))
+        });
+        assert_eq!(counted, 0, "{what}, {threads} threads: allocations in {STEPS} steps and validations");
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    let seen = watched_pool(2).install(|| allocations(|| drop(black_box(rayon::join(|| vec![1u8; 100], || vec![2u8; 100])))));
+    assert!(seen >= 2, "the allocator does not count: {seen} of 2 allocations");
+
+    let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
+    let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
+    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+        for recompute in [Recompute::On, Recompute::Off] {
+            steps_allocate_nothing(&config(rule, recompute), &corpus, &format!("{rule:?}, recompute {recompute:?}"));
+        }
+    }
+    let mut config = config(Rule::Votes, Recompute::Auto);
+    config.train.votes = votes_of(4).expect("4 bits");
+    (config.train.flips, config.train.rescale_every) = (Flips::MicroBatch, 2);
+    steps_allocate_nothing(&config, &corpus, "4-bit votes, flips by micro-batch, rows re-scaled");
+}
+
+/// What a process may hold beyond its plan, or fall short of it, as a share of the plan.
+#[cfg(target_os = "linux")]
+const RESIDENT_TOLERANCE: f64 = 0.1;
+
+/// Peak resident memory (VmHWM) of `primal-host` with these arguments, in bytes, read every 2 ms until it ends.
+#[cfg(target_os = "linux")]
+fn peak_resident(arguments: &[&str]) -> f64 {
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("primal-host runs");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0;
+    loop {
+        // A process that has ended, but is not waited for, has a status without memory.
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        peak = line.map_or(peak, |kib| kib * 1024.0);
+        if let Some(ended) = child.try_wait().expect("a child") {
+            assert!(ended.success(), "{arguments:?}: {ended}");
+            return peak;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn planned_bytes(config: &str) -> f64 {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = command.args(["plan", "--json", "--config", config]).output().expect("primal-host runs");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    plan["total_bytes"].as_f64().expect("total_bytes")
+}
+
+/// A run that trains, validates, samples, saves, writes its report and is resumed, never holds more than its plan and a
+/// baseline: what a run of the smallest model over the same text holds beyond its own plan (the program, its heap and
+/// stacks, 8 MB of stories).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_stays_within_its_plan() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let measure = |name: &str, rule, [dim, layers, context, batch]: [usize; 4]| {
+        let mut config = config(rule, Recompute::Off);
+        (config.model.dim, config.model.layers, config.model.context) = (dim, layers, context);
+        let t = &mut config.train;
+        (t.batch, t.seq_len, t.grad_accum, t.steps) = (batch, context, 1, 2);
+        (t.validate_every, t.validation_tokens, t.checkpoint_every, t.keep) = (1, 500, 1, 1);
+        let (file, run) = (path(&format!("{name}.toml")), path(name));
+        std::fs::write(&file, config.to_toml()).expect("a configuration");
+        let planned = planned_bytes(&file);
+        let fresh = peak_resident(&["train", "--config", &file, "--out", &run]);
+        config.train.steps = 3;
+        std::fs::write(format!("{run}/config.toml"), config.to_toml()).expect("a configuration");
+        [planned, fresh, peak_resident(&["train", "--resume", &run])]
+    };
+    let [planned, fresh, _] = measure("smallest", Rule::Votes, [8, 1, 16, 1]);
+    let baseline = fresh - planned;
+    // One where parameters and their state are most of the plan, one where activations are.
+    for (name, rule, shape) in [("state", Rule::Adamw, [768, 3, 16, 4]), ("activations", Rule::Votes, [64, 2, 64, 512])] {
+        let [planned, fresh, resumed] = measure(name, rule, shape);
+        assert!(planned > 300e6, "{name}: a plan of {planned} bytes is too small to compare");
+        for (what, peak) in [("fresh", fresh), ("resumed", resumed)] {
+            let share = (peak - baseline) / planned;
+            println!("{name}, {what}: peak {peak} B - baseline {baseline} B = {share:.3} of the plan of {planned} B");
+            assert!((share - 1.0).abs() <= RESIDENT_TOLERANCE, "{name}, {what}: {share:.3} of the planned {planned} bytes are resident");
+        }
+    }
+}
