@@ -103,6 +103,8 @@ const SIZES: [Size; 2] = [
             Arm::SEED,
             Arm::SEED_RESCALED,
             Arm::HALF_KAPPA,
+            Arm::FULL_SCALES,
+            Arm::FROZEN_SCALES,
             Arm::MICRO_BATCHES,
             Arm::MICRO_FLIPS,
         ],
@@ -128,6 +130,7 @@ const SIZES: [Size; 2] = [
             Arm::SEED,
             Arm::SEED_RESCALED,
             Arm::HALF_KAPPA,
+            Arm::FULL_SCALES,
             Arm::MICRO_FLIPS,
         ],
     },
@@ -169,6 +172,10 @@ impl Arm {
     const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(GridId::Fine15), ..Self::PRIME13 };
     const SEED_RESCALED: Self = Self { name: "votes, prime13 + fine15, rows re-scaled", adjust: |t| t.rescale_every = 50, ..Self::SEED };
     const HALF_KAPPA: Self = Self { name: "votes, uniform15, kappa 0.5", adjust: |t| t.kappa = 0.5, all_seeds: false, ..Self::VOTES };
+    const FULL_SCALES: Self =
+        Self { name: "votes, uniform15, scales ten times as fast", adjust: |t| t.scale_lr = 1.0, all_seeds: false, ..Self::VOTES };
+    const FROZEN_SCALES: Self =
+        Self { name: "votes, uniform15, scales frozen", adjust: |t| t.scale_lr = 0.0, all_seeds: false, ..Self::VOTES };
     const MICRO_BATCHES: Self =
         Self { name: "votes, uniform15, 4 micro-batches", adjust: |t| split(t, Flips::Step), all_seeds: false, ..Self::VOTES };
     const MICRO_FLIPS: Self = Self {

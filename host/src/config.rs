@@ -111,6 +111,8 @@ pub struct TrainConfig {
     pub grad_accum: u32,
     /// Peak learning rate.
     pub lr: f32,
+    /// Learning rate of row scales, in units of `lr` times the scale at the start.
+    pub scale_lr: f32,
     /// Steps of linear warm-up.
     pub warmup: u64,
     /// Seed of start values, data order and flips.
@@ -159,6 +161,7 @@ impl Default for TrainConfig {
             seq_len: 128,
             grad_accum: 1,
             lr: 4e-3,
+            scale_lr: 0.1,
             warmup: 50,
             seed: 1,
             votes: VoteBits::Eight,
@@ -238,6 +241,7 @@ impl Config {
         check((1..=m.context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {}", m.context), &t.seq_len)?;
         check((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
         check(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
+        check((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
         check(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
         check((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
         check((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;

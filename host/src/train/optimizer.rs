@@ -94,7 +94,7 @@ impl Optimizer {
             scales.push(floats.len());
             if let Storage::Grid(grid) = &weight.storage {
                 let name = format!("{}.scale", spec.name);
-                floats.push(FloatState::plan(plan, name, grid.scale, spec.initial_scale(), 0.0, MIN_SCALE));
+                floats.push(FloatState::plan(plan, name, grid.scale, config.scale_lr * spec.initial_scale(), 0.0, MIN_SCALE));
             }
             matrices.push(Self::plan_matrix(config, spec, &weight.storage, &mut floats, plan));
         }
