@@ -260,6 +260,7 @@ pub trait Backend {
     /// `counts[code] = number of weights with that code`, 16 values.
     fn level_histogram(&mut self, counts: Span<u32>, weight: &Weight);
 
-    /// One token's `y = x · Wᵀ` in exact integers, for decoding: each code is read once.
+    /// One token's `y = x · Wᵀ` for decoding: each code is read once, and dot products are exact integers of x rounded to steps of
+    /// max|x| / 4095. A float weight goes the way of [`Backend::linear`].
     fn lut_gemv(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight);
 }

@@ -12,6 +12,7 @@ pub mod gelu;
 pub mod gemm;
 pub mod layer_norm;
 pub mod linear;
+pub mod lut_gemv;
 pub mod memory;
 pub mod reduce;
 pub mod unpack;
@@ -280,6 +281,8 @@ impl Backend for Cpu {
     }
 
     fn lut_gemv(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight) {
-        self.linear(y, x, weight, 1);
+        let Storage::Grid(grid) = &weight.storage else { return self.linear(y, x, weight, 1) };
+        let ((y, scratch), (x, c, scale)) = self.memory.split((y, self.scratch), (x, grid.codes, grid.scale));
+        lut_gemv::lut_gemv(y, x, &codes(weight, grid, c, scale), lut_gemv::Kernel::best(), scratch);
     }
 }
