@@ -6,9 +6,18 @@ use super::{narrow, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
 use crate::reference::{self, Heads, dot};
 
-/// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic.
-const SHAPES: [[usize; 4]; 8] =
-    [[1, 1, 1, 1], [1, 5, 1, 3], [2, 7, 3, 5], [1, 63, 2, 16], [1, 65, 1, 24], [2, 129, 2, 8], [4, 128, 6, 32], [1, 300, 2, 64]];
+/// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
+const SHAPES: [[usize; 4]; 9] = [
+    [1, 1, 1, 1],
+    [1, 5, 1, 3],
+    [2, 7, 3, 5],
+    [1, 63, 2, 16],
+    [1, 65, 1, 24],
+    [2, 129, 2, 8],
+    [4, 128, 6, 32],
+    [1, 300, 2, 64],
+    [1, 3333, 1, 4],
+];
 
 /// Scores of a few units, whose rounding the exponential turns into relative error; outputs are means of values near 1.
 const ATTENTION: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
