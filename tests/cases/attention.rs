@@ -32,7 +32,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         .into_iter()
         .flat_map(|[batch, seq, heads, width]| {
             let shape = Heads { batch, seq, heads, width };
-            [attention(shape), attention_backward(shape)]
+            [attention(shape), attention_backward(shape), cached_attention(shape)]
         })
         .collect()
 }
@@ -84,4 +84,18 @@ fn attention_backward<B: Backend>(shape: Heads) -> Case<B> {
     Case::new("attention_backward", name(shape), buffers, run, reference, backward_tolerance(shape.seq))
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
         .flops(flops(shape, 5))
+}
+
+/// The last query of a sequence; a cache holds one.
+fn cached_attention<B: Backend>(shape: Heads) -> Case<B> {
+    let shape = Heads { batch: 1, ..shape };
+    let (n, dim) = (len(shape), shape.heads * shape.width);
+    let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
+    let run = move |b: &mut B, s: &Spans| b.cached_attention(s.f(0), s.f(1), s.f(2), s.f(3), shape.heads);
+    let reference = move |v: &mut Values| {
+        let earlier = n - dim;
+        let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
+        v.set(0, reference::attention(&q, v.f(2), v.f(3), shape).0.split_off(earlier));
+    };
+    Case::new("cached_attention", name(shape), buffers, run, reference, ATTENTION).flops(4 * n)
 }

@@ -222,6 +222,10 @@ pub trait Backend {
         shape: AttentionShape,
     );
 
+    /// The attention of one query, over the cached keys and values of its own and all earlier tokens; q and out `[heads · head_dim]`, k and v
+    /// `[tokens, heads · head_dim]`.
+    fn cached_attention(&mut self, out: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, heads: usize);
+
     /// `y = ½x(1 + tanh(√(2/π)(x + 0.044715x³)))` (Hendrycks & Gimpel 2016).
     fn gelu(&mut self, y: Span<f32>, x: Span<f32>);
     /// `dx = dy · gelu′(x)`; dx may be dy itself.

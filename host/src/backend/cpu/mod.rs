@@ -5,6 +5,7 @@
 pub mod adamw;
 pub mod add;
 pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod embedding;
 mod exp;
@@ -178,6 +179,11 @@ impl Backend for Cpu {
     ) {
         let ((dq, dk, dv, scratch), (d_out, out, lse, q, k, v)) = self.memory.split((dq, dk, dv, self.scratch), (d_out, out, lse, q, k, v));
         attention::attention_backward(dq, dk, dv, d_out, out, lse, q, k, v, shape, &Parts::new(scratch));
+    }
+
+    fn cached_attention(&mut self, out: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, heads: usize) {
+        let ((out, scratch), (q, k, v)) = self.memory.split((out, self.scratch), (q, k, v));
+        cached_attention::cached_attention(out, q, k, v, heads, &Parts::new(scratch));
     }
 
     fn gelu(&mut self, y: Span<f32>, x: Span<f32>) {
