@@ -7,6 +7,8 @@ use argh::FromArgs;
 
 use super::eval::open;
 use super::train::in_pool;
+use crate::model::Gpt;
+use crate::model::gpt::Purpose;
 use crate::run::sample::{Sampling, generate};
 use crate::{Error, Result};
 
@@ -32,6 +34,9 @@ pub struct Generate {
     /// seed (default 1)
     #[argh(option, default = "1")]
     seed: u64,
+    /// threads (default: all cores)
+    #[argh(option)]
+    threads: Option<usize>,
 }
 
 impl Generate {
@@ -46,8 +51,8 @@ impl Generate {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::bad_input("--top-p", "above 0, at most 1", self.top_p, "try 0.9"));
         }
-        in_pool(None, || {
-            let mut l = open(&self.checkpoint, 1)?;
+        in_pool(self.threads, || {
+            let mut l = open(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, 1, config.context, Purpose::Evaluate, plan))?;
             let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
             let mut out = std::io::stdout().lock();
             // A reader that closes the pipe early is no failure of ours.
