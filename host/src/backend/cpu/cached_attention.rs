@@ -7,21 +7,31 @@ use super::cross_entropy::exponentials;
 use super::memory::Parts;
 use super::thread_scratch;
 
-const LANES: usize = 8;
+const LANES: usize = 16;
 /// Cached values that are worth a task of their own.
 const TASK_VALUES: usize = 32 * 1024;
 
 /// `scores[t] = q · k[t] · factor`; k has a token each `stride`.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn score(scores: &mut [f32], q: &[f32], k: &[f32], stride: usize, factor: f32) {
+    let whole = q.len() / LANES * LANES;
     for (score, k) in scores.iter_mut().zip(k.chunks(stride)) {
         let mut sums = [0.0f32; LANES];
-        for (q, k) in q.chunks(LANES).zip(k[..q.len()].chunks(LANES)) {
-            for ((sum, q), k) in sums.iter_mut().zip(q).zip(k) {
-                *sum += q * k;
+        for (q, k) in q[..whole].chunks_exact(LANES).zip(k[..whole].chunks_exact(LANES)) {
+            for i in 0..LANES {
+                sums[i] += q[i] * k[i];
             }
         }
-        *score = sums.iter().sum::<f32>() * factor;
+        // In halves, as vectors add.
+        let mut lanes = LANES / 2;
+        while lanes > 0 {
+            for i in 0..lanes {
+                sums[i] += sums[i + lanes];
+            }
+            lanes /= 2;
+        }
+        let rest: f32 = q[whole..].iter().zip(&k[whole..]).map(|(q, k)| q * k).sum();
+        *score = (sums[0] + rest) * factor;
     }
 }
 
