@@ -160,10 +160,12 @@ impl Arm {
         adjust: |_| {},
         all_seeds: true,
     };
-    const QAT: Self = Self { name: "qat, uniform15", rule: Rule::Qat, tuned_as: "qat, uniform15", ..Self::VOTES };
+    /// Learns better with fast scales, as the seed's rule is defined with them.
+    const QAT: Self =
+        Self { name: "qat, uniform15", rule: Rule::Qat, tuned_as: "qat, uniform15", adjust: |t| t.scale_lr = 1.0, ..Self::VOTES };
     const ADAMW: Self = Self { name: "adamw, float", rule: Rule::Adamw, tuned_as: "adamw, float", ..Self::VOTES };
     const POLTERGEIST: Self =
-        Self { name: "poltergeist, uniform15", rule: Rule::Poltergeist, tuned_as: "poltergeist, uniform15", ..Self::VOTES };
+        Self { name: "poltergeist, uniform15", rule: Rule::Poltergeist, tuned_as: "poltergeist, uniform15", ..Self::QAT };
     const FOUR_BITS: Self = Self { name: "votes of 4 bits, uniform15", adjust: |t| t.votes = votes(4), ..Self::VOTES };
     const PRIME13: Self =
         Self { name: "votes, prime13", grid: GridId::Prime13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };

@@ -54,6 +54,17 @@ impl<T> Clone for Span<T> {
 }
 impl<T> Copy for Span<T> {}
 
+impl Span<u8> {
+    /// The same bytes as values of `T`.
+    ///
+    /// # Panics
+    /// If they are not a whole number of values.
+    pub fn cast<T>(self) -> Span<T> {
+        assert!(self.len.is_multiple_of(size_of::<T>()), "{} bytes as values of {}", self.len, size_of::<T>());
+        Span::new(self.segment, self.offset, self.len / size_of::<T>())
+    }
+}
+
 impl<T> Span<T> {
     /// A span of a segment; back ends use it for mapped files.
     pub fn new(segment: u32, offset: usize, len: usize) -> Self {

@@ -19,6 +19,10 @@ pub const NAMED: [(&str, &str); 3] = [
 /// The configuration that `train` uses when none is named.
 pub const DEFAULT: &str = "gpt-small-cpu";
 
+/// Longest sequence of a model, in tokens.
+pub const MAX_CONTEXT: usize = 65536;
+const _: () = assert!(MAX_CONTEXT <= crate::backend::cpu::attention::MAX_SEQ);
+
 /// A model and its training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,7 +239,7 @@ impl Config {
         check((1..=16384).contains(&m.dim), "model.dim", "1 to 16384", &m.dim)?;
         check((1..=1024).contains(&m.layers), "model.layers", "1 to 1024", &m.layers)?;
         check(m.heads > 0 && m.dim.is_multiple_of(m.heads.max(1)), "model.heads", &format!("a divisor of dim = {}", m.dim), &m.heads)?;
-        check((1..=65536).contains(&m.context), "model.context", "1 to 65536", &m.context)?;
+        check((1..=MAX_CONTEXT).contains(&m.context), "model.context", &format!("1 to {MAX_CONTEXT}"), &m.context)?;
         check(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
         check((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
         check((1..=m.context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {}", m.context), &t.seq_len)?;

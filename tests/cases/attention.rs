@@ -6,9 +6,18 @@ use super::{narrow, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
 use crate::reference::{self, Heads, dot};
 
-/// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic.
-const SHAPES: [[usize; 4]; 8] =
-    [[1, 1, 1, 1], [1, 5, 1, 3], [2, 7, 3, 5], [1, 63, 2, 16], [1, 65, 1, 24], [2, 129, 2, 8], [4, 128, 6, 32], [1, 300, 2, 64]];
+/// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
+const SHAPES: [[usize; 4]; 9] = [
+    [1, 1, 1, 1],
+    [1, 5, 1, 3],
+    [2, 7, 3, 5],
+    [1, 63, 2, 16],
+    [1, 65, 1, 24],
+    [2, 129, 2, 8],
+    [4, 128, 6, 32],
+    [1, 300, 2, 64],
+    [1, 3333, 1, 4],
+];
 
 /// Scores of a few units, whose rounding the exponential turns into relative error; outputs are means of values near 1.
 const ATTENTION: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
@@ -23,7 +32,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         .into_iter()
         .flat_map(|[batch, seq, heads, width]| {
             let shape = Heads { batch, seq, heads, width };
-            [attention(shape), attention_backward(shape)]
+            [attention(shape), attention_backward(shape), cached_attention(shape)]
         })
         .collect()
 }
@@ -75,4 +84,18 @@ fn attention_backward<B: Backend>(shape: Heads) -> Case<B> {
     Case::new("attention_backward", name(shape), buffers, run, reference, backward_tolerance(shape.seq))
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
         .flops(flops(shape, 5))
+}
+
+/// The last query of a sequence; a cache holds one.
+fn cached_attention<B: Backend>(shape: Heads) -> Case<B> {
+    let shape = Heads { batch: 1, ..shape };
+    let (n, dim) = (len(shape), shape.heads * shape.width);
+    let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
+    let run = move |b: &mut B, s: &Spans| b.cached_attention(s.f(0), s.f(1), s.f(2), s.f(3), shape.heads);
+    let reference = move |v: &mut Values| {
+        let earlier = n - dim;
+        let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
+        v.set(0, reference::attention(&q, v.f(2), v.f(3), shape).0.split_off(earlier));
+    };
+    Case::new("cached_attention", name(shape), buffers, run, reference, ATTENTION).flops(4 * n)
 }

@@ -11,8 +11,8 @@ use crate::reference::{self, dot};
 const SHAPES: [[usize; 3]; 8] =
     [[1, 1, 1], [1, 40, 96], [3, 5, 7], [7, 33, 65], [17, 130, 401], [520, 17, 33], [64, 96, 256], [256, 384, 192]];
 
-/// What activations lose as signed bytes: half a step of largest/127, evenly spread.
-const BYTE_STEP: f64 = 1.0 / 127.0 / 3.464;
+/// What activations lose as integers of 13 bits: half a step of largest/4095, evenly spread.
+const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 
 /// Where a grid weight lies among the buffers of a case: codes, then scales.
 #[derive(Clone, Copy)]
@@ -122,9 +122,9 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         }
         rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, inputs, accumulate)));
     }
-    for id in GridId::ALL {
+    for id in GridId::ALL.into_iter().map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
-            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(Some(id), outputs, inputs), integers)));
+            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(id, outputs, inputs), integers)));
         }
     }
     rows
@@ -188,18 +188,18 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, inputs: usize, acc
         .flops(flops(w, tokens))
 }
 
-/// Activations that are integers up to 127 survive any 8-bit quantisation, so the sum must be exact up to its scaling.
+/// Activations that are integers, the largest of them 4095, survive the quantisation, so the sum must be exact up to its scaling.
 fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let x = if integers {
-        let mut x: Vec<f32> = below(255, w.inputs, 1).iter().map(|&x| x as f32 - 127.0).collect();
-        x[0] = 127.0;
+        let mut x: Vec<f32> = below(8191, w.inputs, 1).iter().map(|&x| x as f32 - 4095.0).collect();
+        x[0] = 4095.0;
         x
     } else {
         normal(w.inputs, 1)
     };
     let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    let lost = if integers { 0.0 } else { BYTE_STEP * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
-    let exact = sum_of(w.inputs, if integers { 127.0 } else { 1.0 });
+    let lost = if integers { 0.0 } else { ROUNDING_OF_ACTIVATIONS * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
+    let exact = sum_of(w.inputs, if integers { 4095.0 } else { 1.0 });
     let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
     let run = move |b: &mut B, s: &Spans| b.lut_gemv(s.f(0), s.f(1), &w.weight(s));

@@ -222,6 +222,10 @@ pub trait Backend {
         shape: AttentionShape,
     );
 
+    /// The attention of one query, over the cached keys and values of its own and all earlier tokens; q and out `[heads · head_dim]`, k and v
+    /// `[tokens, heads · head_dim]`.
+    fn cached_attention(&mut self, out: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, heads: usize);
+
     /// `y = ½x(1 + tanh(√(2/π)(x + 0.044715x³)))` (Hendrycks & Gimpel 2016).
     fn gelu(&mut self, y: Span<f32>, x: Span<f32>);
     /// `dx = dy · gelu′(x)`; dx may be dy itself.
@@ -260,6 +264,7 @@ pub trait Backend {
     /// `counts[code] = number of weights with that code`, 16 values.
     fn level_histogram(&mut self, counts: Span<u32>, weight: &Weight);
 
-    /// One token's `y = x · Wᵀ` in exact integers, for decoding: each code is read once.
+    /// One token's `y = x · Wᵀ` for decoding: each code is read once, and dot products are exact integers of x rounded to steps of
+    /// max|x| / 4095. A float weight goes the way of [`Backend::linear`].
     fn lut_gemv(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight);
 }

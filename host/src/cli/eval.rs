@@ -11,7 +11,7 @@ use crate::arena::Plan;
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
 use crate::checkpoint::Checkpoint;
-use crate::config::{Config, Rule};
+use crate::config::{Config, ModelConfig, Rule};
 use crate::data::{Corpus, CorpusOptions, Split};
 use crate::model::gpt::Purpose;
 use crate::model::{Gpt, GptIds, Parameters};
@@ -39,25 +39,24 @@ pub struct Eval {
     json: bool,
 }
 
-/// A model ready to run.
-pub(super) struct Loaded {
+/// A model ready to run, its parameters in the mapped file.
+pub(super) struct Loaded<M> {
     pub config: Config,
-    pub model: Gpt,
+    pub model: M,
     pub parameters: Parameters,
     pub backend: Cpu,
 }
 
-/// Opens and verifies a checkpoint, and plans its model for `batch` sequences of its context.
-pub(super) fn open(path: &Path, batch: usize) -> Result<Loaded> {
-    let checkpoint = Checkpoint::open_verified(path)?;
+/// Maps a checkpoint, verifies what the model needs of it, and plans the model.
+pub(super) fn open<M>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M>> {
+    let checkpoint = Checkpoint::open(path)?;
     let config = state::config_of(&checkpoint)?;
     let mut plan = Plan::default();
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
-    let parameters = Parameters::plan(specs, &mut plan);
-    let model = Gpt::plan(ids, &config.model, batch, config.model.context, Purpose::Evaluate, &mut plan);
-    limits::require(&config.model, &plan, "use a smaller model")?;
+    let model = plan_model(ids, &config.model, &mut plan);
+    limits::require(&plan, "use a smaller model")?;
     let mut backend = Cpu::new(&mut plan);
-    state::load(&mut backend, &state::parameters(&parameters), &checkpoint)?;
+    let parameters = state::map(&mut backend, specs, &checkpoint)?;
     Ok(Loaded { config, model, parameters, backend })
 }
 
@@ -72,7 +71,7 @@ impl Eval {
 
     fn evaluate(&self) -> Result<()> {
         let split = Split::from_name(&self.split)?;
-        let mut l = open(&self.checkpoint, BATCH)?;
+        let mut l = open(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };

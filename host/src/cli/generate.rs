@@ -7,7 +7,8 @@ use argh::FromArgs;
 
 use super::eval::open;
 use super::train::in_pool;
-use crate::run::sample::{Sampling, generate};
+use crate::model::Decoder;
+use crate::run::sample::{Sampling, Timing, generate};
 use crate::{Error, Result};
 
 /// continue a text
@@ -32,6 +33,9 @@ pub struct Generate {
     /// seed (default 1)
     #[argh(option, default = "1")]
     seed: u64,
+    /// threads (default: all cores)
+    #[argh(option)]
+    threads: Option<usize>,
 }
 
 impl Generate {
@@ -46,18 +50,31 @@ impl Generate {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::bad_input("--top-p", "above 0, at most 1", self.top_p, "try 0.9"));
         }
-        in_pool(None, || {
-            let mut l = open(&self.checkpoint, 1)?;
+        in_pool(self.threads, || {
+            let mut l = open(&self.checkpoint, Decoder::plan)?;
             let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
             let mut out = std::io::stdout().lock();
             // A reader that closes the pipe early is no failure of ours.
             let _ = write!(out, "{}", self.prompt);
             let tokenizer = l.config.model.tokenizer;
-            generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
+            let timing = generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
                 let _ = write!(out, "{piece}").and_then(|()| out.flush());
             });
             let _ = writeln!(out);
+            report(&timing);
             Ok(())
         })
     }
+}
+
+/// Says on stderr how fast it was.
+fn report(timing: &Timing) {
+    let rate = |tokens: usize, seconds: f64| if tokens == 0 { 0.0 } else { tokens as f64 / seconds };
+    let (prompt, decoding) = (timing.prompt.as_secs_f64(), timing.decoding.as_secs_f64());
+    eprintln!(
+        "prompt: {} tokens in {prompt:.3} s; then {} tokens in {decoding:.3} s, {:.1} tokens/s",
+        timing.prompt_tokens,
+        timing.decoded_tokens,
+        rate(timing.decoded_tokens, decoding)
+    );
 }

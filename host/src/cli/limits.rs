@@ -5,23 +5,13 @@ use std::path::Path;
 
 use crate::arena::Plan;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::attention::MAX_SEQ;
-use crate::config::ModelConfig;
 use crate::{Error, Result};
 
-/// Checks that the CPU back end can run the model and that the memory available now holds the plan and the back end's scratch.
+/// Checks that the memory available now holds the plan and the back end's scratch.
 ///
 /// # Errors
 /// Bad input that says by how much it is too large.
-pub(super) fn require(model: &ModelConfig, plan: &Plan, hint: &str) -> Result<()> {
-    if model.context > MAX_SEQ {
-        return Err(Error::bad_input(
-            "model.context",
-            format!("at most {MAX_SEQ} on the CPU"),
-            model.context,
-            "give a configuration with a shorter context",
-        ));
-    }
+pub(super) fn require(plan: &Plan, hint: &str) -> Result<()> {
     let mut plan = plan.clone();
     Cpu::plan_scratch(&mut plan);
     let (needed, available) = (plan.total_bytes(), available_memory().unwrap_or(isize::MAX as usize));

@@ -182,7 +182,7 @@ impl Train {
         };
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
-        limits::require(&config.model, &plan, "lower --batch or --seq-len, or use a smaller model")?;
+        limits::require(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer, &options);
         let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;

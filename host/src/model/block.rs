@@ -91,6 +91,16 @@ impl NormActivations {
             rstd: plan.span(Kind::Activation, format!("{name}.rstd"), tokens),
         }
     }
+
+    fn first(&self, tokens: usize) -> Self {
+        let part = |span| first_rows(span, self.mean.len(), tokens);
+        Self { y: part(self.y), mean: part(self.mean), rstd: part(self.rstd) }
+    }
+}
+
+/// The first `rows` of a matrix of `of` rows.
+fn first_rows(matrix: Span<f32>, of: usize, rows: usize) -> Span<f32> {
+    matrix.slice(0, matrix.len() / of * rows)
 }
 
 impl BlockActivations {
@@ -112,6 +122,29 @@ impl BlockActivations {
             norm2: NormActivations::plan(plan, &format!("{name}.norm2"), tokens, dim),
             hidden,
             activated,
+        }
+    }
+
+    /// The same activations, but keys and values of its own.
+    pub fn with_own_cache(&self, plan: &mut Plan, name: &str) -> Self {
+        let [k, v] = ["k", "v"].map(|part| plan.span(Kind::Activation, format!("{name}.{part}"), self.k.len()));
+        Self { k, v, ..*self }
+    }
+
+    /// Those of the first `tokens` tokens of one sequence.
+    fn first(&self, tokens: usize) -> Self {
+        let part = |span| first_rows(span, self.norm1.mean.len(), tokens);
+        Self {
+            norm1: self.norm1.first(tokens),
+            q: part(self.q),
+            k: part(self.k),
+            v: part(self.v),
+            attended: part(self.attended),
+            lse: part(self.lse),
+            middle: part(self.middle),
+            norm2: self.norm2.first(tokens),
+            hidden: part(self.hidden),
+            activated: part(self.activated),
         }
     }
 }
@@ -157,6 +190,30 @@ impl Block {
         b.linear(a.hidden, a.norm2.y, p.weight(ids.fc1), rows);
         b.gelu(a.activated, a.hidden);
         b.linear(y, a.activated, p.weight(ids.fc2), rows);
+        b.add(y, y, a.middle);
+    }
+
+    /// The block over only the first `tokens` tokens of its one sequence.
+    pub fn first(&self, tokens: usize) -> Self {
+        Self { ids: self.ids, kept: self.kept.first(tokens), shape: AttentionShape { seq: tokens, ..self.shape } }
+    }
+
+    /// `y = block(x)` for the token at `position` alone, both `[dim]`: its key and value join those of the earlier tokens.
+    pub fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, position: usize) {
+        let (ids, a, dim) = (&self.ids, self.kept.first(1), self.shape.dim());
+        let [(k, keys), (v, values)] =
+            [self.kept.k, self.kept.v].map(|cache| (cache.slice(position * dim, dim), cache.slice(0, (position + 1) * dim)));
+        b.layer_norm(a.norm1.y, a.norm1.mean, a.norm1.rstd, x, p.vector(ids.norm1.gamma), p.vector(ids.norm1.beta), dim);
+        b.lut_gemv(a.q, a.norm1.y, p.weight(ids.q));
+        b.lut_gemv(k, a.norm1.y, p.weight(ids.k));
+        b.lut_gemv(v, a.norm1.y, p.weight(ids.v));
+        b.cached_attention(a.attended, a.q, keys, values, self.shape.heads);
+        b.lut_gemv(a.middle, a.attended, p.weight(ids.o));
+        b.add(a.middle, a.middle, x);
+        b.layer_norm(a.norm2.y, a.norm2.mean, a.norm2.rstd, a.middle, p.vector(ids.norm2.gamma), p.vector(ids.norm2.beta), dim);
+        b.lut_gemv(a.hidden, a.norm2.y, p.weight(ids.fc1));
+        b.gelu(a.activated, a.hidden);
+        b.lut_gemv(y, a.activated, p.weight(ids.fc2));
         b.add(y, y, a.middle);
     }
 

@@ -179,15 +179,6 @@ impl Gpt {
         }
     }
 
-    /// Logits of the token after `position` of the first sequence, `[vocab]`; later inputs do not matter, attention is causal.
-    pub fn next_logits<B: Backend>(&self, b: &mut B, p: &Parameters, position: usize) -> Span<f32> {
-        self.forward(b, p);
-        let dim = self.shape.dim();
-        let logits = self.logits.slice(0, self.vocab);
-        b.linear(logits, self.normed.y.slice(position * dim, dim), p.weight(self.ids.head), 1);
-        logits
-    }
-
     /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
     ///
     /// # Panics

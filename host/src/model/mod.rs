@@ -1,10 +1,12 @@
 //! Models: parameters, blocks, and their explicit forward and backward passes over a back end.
 
 pub mod block;
+pub mod decoder;
 pub mod gpt;
 pub mod parameters;
 
 pub use block::{Block, BlockIds};
+pub use decoder::Decoder;
 pub use gpt::{Gpt, GptIds};
 pub use parameters::{MatrixId, Parameters, VectorId};
 

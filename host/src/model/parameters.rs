@@ -1,10 +1,13 @@
 //! The parameters of a model: named matrices (on the grid or float) and float vectors.
 
+use std::convert::Infallible;
+
 use primal_device::grid::{self, GridId};
 use primal_device::philox::{Stream, uniform};
 
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::checkpoint::Dtype;
 
 /// Index of a matrix in [`Parameters::matrices`]; also its number in the random streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,24 +106,34 @@ pub struct Parameters {
 impl Parameters {
     /// Reserves memory for all parameters.
     pub fn plan(specs: Specs, plan: &mut Plan) -> Self {
+        let Ok(parameters) = Self::place(specs, |name, dtype, shape| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            Ok::<_, Infallible>(plan.span(Kind::Parameter, name, bytes))
+        });
+        parameters
+    }
+
+    /// Parameters that lie where `span` says; it gets the name, type and shape of each tensor.
+    ///
+    /// # Errors
+    /// Those of `span`.
+    pub fn place<E>(specs: Specs, mut span: impl FnMut(&str, Dtype, &[usize]) -> Result<Span<u8>, E>) -> Result<Self, E> {
         let matrices = specs.matrices.iter().map(|spec| {
+            let (name, out_features, in_features) = (&spec.name, spec.out_features, spec.in_features);
             let storage = match spec.grid {
                 Some(grid) => Storage::Grid(GridWeight {
                     grid,
-                    codes: plan.span(
-                        Kind::Parameter,
-                        format!("{}.codes", spec.name),
-                        spec.out_features * grid::row_bytes(spec.in_features),
-                    ),
-                    scale: plan.span(Kind::Parameter, format!("{}.scale", spec.name), spec.out_features),
+                    codes: span(&format!("{name}.codes"), Dtype::U8, &[out_features, grid::row_bytes(in_features)])?,
+                    scale: span(&format!("{name}.scale"), Dtype::F32, &[out_features])?.cast(),
                 }),
-                None => Storage::Float(plan.span(Kind::Parameter, format!("{}.weight", spec.name), spec.weights())),
+                None => Storage::Float(span(&format!("{name}.weight"), Dtype::F32, &[out_features, in_features])?.cast()),
             };
-            Weight { out_features: spec.out_features, in_features: spec.in_features, storage }
+            Ok(Weight { out_features, in_features, storage })
         });
-        let matrices = matrices.collect();
-        let vectors = specs.vectors.iter().map(|spec| plan.span(Kind::Parameter, &spec.name, spec.shape.iter().product())).collect();
-        Self { specs, matrices, vectors }
+        let matrices = matrices.collect::<Result<_, E>>()?;
+        let vectors = specs.vectors.iter().map(|spec| Ok(span(&spec.name, Dtype::F32, &spec.shape)?.cast()));
+        let vectors = vectors.collect::<Result<_, E>>()?;
+        Ok(Self { specs, matrices, vectors })
     }
 
     /// A linear layer's weight.

@@ -1,10 +1,12 @@
 //! Text from a model, token by token.
 
+use std::time::{Duration, Instant};
+
 use primal_device::philox::{Stream, uniform};
 
 use crate::backend::Backend;
 use crate::data::Tokenizer;
-use crate::model::{Gpt, Parameters};
+use crate::model::{Decoder, Parameters};
 
 /// How the next token is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -19,60 +21,85 @@ pub struct Sampling {
 
 /// The index drawn from logits; `draw` in [0, 1).
 pub fn draw(logits: &[f32], sampling: Sampling, draw: f32) -> u32 {
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
+    let likeliest = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).expect("a vocabulary");
     if sampling.temperature <= 0.0 {
-        return order[0];
+        return likeliest as u32;
     }
-    let max = logits[order[0] as usize];
-    let weights: Vec<f64> = order.iter().map(|&i| f64::from((logits[i as usize] - max) / sampling.temperature).exp()).collect();
+    let weights: Vec<f64> = logits.iter().map(|l| f64::from((l - logits[likeliest]) / sampling.temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
+    // Those below it have less than 1 − top_p together, so none of them is drawn, and they need not be sorted.
+    let least = total * (1.0 - f64::from(sampling.top_p)) / weights.len() as f64;
+    let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] >= least).collect();
+    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
     let mut kept = 0.0;
-    let count = weights.iter().position(|w| {
-        kept += w;
+    let count = order.iter().position(|&i| {
+        kept += weights[i];
         kept >= total * f64::from(sampling.top_p)
     });
-    let count = count.map_or(order.len(), |c| c + 1);
-    let mut left = f64::from(draw) * weights[..count].iter().sum::<f64>();
-    for (index, weight) in order.iter().zip(&weights[..count]) {
-        left -= weight;
-        if left < 0.0 {
-            return *index;
-        }
-    }
-    order[count - 1]
+    order.truncate(count.map_or(order.len(), |c| c + 1));
+    let mut left = f64::from(draw) * kept;
+    let drawn = order.iter().find(|&&i| {
+        left -= weights[i];
+        left < 0.0
+    });
+    *drawn.or(order.last()).unwrap_or(&likeliest) as u32
 }
 
-/// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text. `model` is planned for one sequence of `context` tokens.
+/// How long a text took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Tokens of the prompt that were read.
+    pub prompt_tokens: usize,
+    /// Reading them.
+    pub prompt: Duration,
+    /// Tokens written after the first one.
+    pub decoded_tokens: usize,
+    /// Writing them.
+    pub decoding: Duration,
+}
+
+/// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text. When the context is full, the model starts over from the
+/// last half of it.
 #[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
 pub fn generate<B: Backend>(
     b: &mut B,
     p: &Parameters,
-    model: &Gpt,
+    model: &Decoder,
     tokenizer: Tokenizer,
     prompt: &str,
     max_tokens: usize,
     sampling: Sampling,
     mut emit: impl FnMut(&str),
-) {
-    let context = model.tokens();
-    let mut tokens = tokenizer.encode(prompt);
-    if tokens.is_empty() {
-        tokens.push(u32::from(b'\n'));
-    }
+) -> Timing {
+    let context = model.context();
+    let mut tokens = tokenizer.encode(if prompt.is_empty() { "\n" } else { prompt });
     let mut decoder = tokenizer.stream_decoder();
     let random = Stream::new(sampling.seed, 0, 0);
     let mut logits = vec![0.0f32; tokenizer.vocab_size()];
-    let mut window = vec![0u32; context];
+    let mut timing = Timing { prompt_tokens: tokens.len().min(context), ..Timing::default() };
+    let mut began = Instant::now();
+    let mut cached = 0;
     for i in 0..max_tokens {
-        let seen = &tokens[tokens.len().saturating_sub(context)..];
-        window[..seen.len()].copy_from_slice(seen);
-        b.upload(model.inputs, &window);
-        let span = model.next_logits(b, p, seen.len() - 1);
+        let span = if cached == 0 || cached == context {
+            let room = if cached == 0 { context } else { context.div_ceil(2) };
+            let window = &tokens[tokens.len().saturating_sub(room)..];
+            cached = window.len();
+            model.prefill(b, p, window)
+        } else {
+            cached += 1;
+            model.decode(b, p, tokens[tokens.len() - 1], cached - 1)
+        };
         b.download(span, &mut logits);
+        if i == 0 {
+            timing.prompt = began.elapsed();
+            began = Instant::now();
+        }
         let token = draw(&logits, sampling, uniform(random.words(i as u32)[0]));
         tokens.push(token);
         emit(&decoder.push(token));
+        timing.decoded_tokens = i;
     }
+    timing.decoding = began.elapsed();
     emit(&decoder.finish());
+    timing
 }

@@ -1,14 +1,15 @@
 //! Everything that a run needs to go on bit for bit, as named tensors of a checkpoint.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::Span;
 use crate::backend::{Backend, Storage};
-use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource};
+use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource, View};
 use crate::config::Config;
 use crate::data::Corpus;
 use crate::model::Parameters;
+use crate::model::parameters::Specs;
 use crate::train::optimizer::MatrixState;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -112,6 +113,34 @@ pub fn checkpoint<B: Backend, T>(
     save(&metadata, &references.collect::<Vec<_>>())
 }
 
+/// A tensor of a checkpoint, which has to be of this type and shape.
+fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[usize]) -> Result<View<'a>> {
+    let view = checkpoint.tensor(name)?;
+    if view.dtype != dtype || view.shape != shape {
+        return Err(Error::bad_input(
+            format!("{}: tensor {name}", checkpoint.path().display()),
+            format!("{dtype:?} {shape:?}"),
+            format!("{:?} {:?}", view.dtype, view.shape),
+            "use the configuration that the checkpoint was made with",
+        ));
+    }
+    Ok(view)
+}
+
+/// Parameters that lie in the checkpoint itself, their checksums compared; on the CPU nothing is copied.
+///
+/// # Errors
+/// A tensor that is missing, damaged, or of another type or shape.
+pub fn map<B: Backend>(backend: &mut B, specs: Specs, checkpoint: &Checkpoint) -> Result<Parameters> {
+    let mapped = Parameters::place(specs, |name, dtype, shape| {
+        let view = view(checkpoint, name, dtype, shape)?;
+        Ok(backend.map(checkpoint.mapping(), view.range))
+    })?;
+    let used: BTreeSet<String> = parameters(&mapped).into_iter().map(|tensor| tensor.name).collect();
+    checkpoint.verify_those(|name| used.contains(name))?;
+    Ok(mapped)
+}
+
 /// Fills tensors from a checkpoint.
 ///
 /// # Errors
@@ -119,15 +148,7 @@ pub fn checkpoint<B: Backend, T>(
 /// which no run saves.
 pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
     for tensor in tensors {
-        let view = checkpoint.tensor(&tensor.name)?;
-        if view.dtype != tensor.dtype || view.shape != tensor.shape {
-            return Err(Error::bad_input(
-                format!("{}: tensor {}", checkpoint.path().display(), tensor.name),
-                format!("{:?} {:?}", tensor.dtype, tensor.shape),
-                format!("{:?} {:?}", view.dtype, view.shape),
-                "use the configuration that the checkpoint was made with",
-            ));
-        }
+        let view = view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
         if tensor.dtype == Dtype::F32 && checkpoint.f32(&tensor.name, &tensor.shape)?.iter().any(|value| !value.is_finite()) {
             return Err(Error::bad_input(
                 format!("{}: tensor {}", checkpoint.path().display(), tensor.name),

@@ -5,7 +5,7 @@ use crate::backend::{Backend, Storage};
 use crate::config::{Config, Recompute, Rule};
 use crate::data::{Corpus, Split};
 use crate::model::gpt::Purpose;
-use crate::model::{Gpt, GptIds, MatrixId, Parameters};
+use crate::model::{Decoder, Gpt, GptIds, MatrixId, Parameters};
 use crate::{Error, Result};
 
 use super::metrics::{LayerRecord, ScaleSummary};
@@ -19,8 +19,8 @@ const KEEP_BYTES: usize = 2 << 30;
 pub struct Layout {
     /// The model over its activations.
     pub model: Gpt,
-    /// The same model over one sequence, to write samples.
-    pub sampler: Gpt,
+    /// The same model token by token, to write samples.
+    pub sampler: Decoder,
     /// Its parameters.
     pub parameters: Parameters,
     /// Their optimizer state.
@@ -45,7 +45,7 @@ impl Layout {
                 if trial.bytes_of(Kind::Activation) > KEEP_BYTES { Purpose::TrainRecomputing } else { Purpose::Train }
             }
         };
-        let sampler = Gpt::plan(ids.clone(), &config.model, 1, config.model.context, Purpose::Evaluate, plan);
+        let sampler = Decoder::plan(ids.clone(), &config.model, plan);
         let model = Gpt::plan(ids, &config.model, t.batch, t.seq_len, purpose, plan);
         let loss_sums = plan.span(Kind::Io, "loss_sums", t.grad_accum as usize);
         let histogram = plan.span(Kind::Io, "histogram", 16);

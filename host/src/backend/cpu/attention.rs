@@ -10,11 +10,17 @@ use super::memory::Parts;
 use super::thread_scratch;
 use crate::backend::AttentionShape;
 
-/// Queries of a block.
+/// Queries of a block, at most.
 const QUERIES: usize = 64;
 
-/// Longest sequence for which a block of scores and one of their gradients fit into a thread's scratch.
-pub const MAX_SEQ: usize = (super::SCRATCH_PER_THREAD - TILE_SCRATCH) / (2 * QUERIES);
+/// Longest sequence: two rows of scores fit into a thread's scratch.
+pub const MAX_SEQ: usize = (super::SCRATCH_PER_THREAD - TILE_SCRATCH) / 2;
+
+/// Queries of a block: fewer for a long sequence, so that `buffers` blocks of scores fit into a thread's scratch.
+fn block_queries(seq: usize, buffers: usize) -> usize {
+    assert!(seq <= MAX_SEQ, "attention over {seq} tokens; at most {MAX_SEQ}");
+    QUERIES.min((super::SCRATCH_PER_THREAD - TILE_SCRATCH) / (buffers * seq))
+}
 
 /// One head of one sequence.
 #[derive(Clone, Copy)]
@@ -78,16 +84,16 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
 
 /// `out = softmax(causal(q·kᵀ/√head_dim))·v`; `lse` is `[batch, heads, seq]`.
 pub fn attention(out: &mut [f32], lse: &mut [f32], q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, scratch: &Parts<f32>) {
-    assert!(shape.seq <= MAX_SEQ, "attention over {} tokens; at most {MAX_SEQ}", shape.seq);
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
-    let blocks = shape.seq.div_ceil(QUERIES);
+    let queries = block_queries(shape.seq, 1);
+    let blocks = shape.seq.div_ceil(queries);
     let (out, lse) = (Parts::new(out), Parts::new(lse));
     (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
         // Long blocks first within a head, for balance.
         let (index, block) = (task / blocks, blocks - 1 - task % blocks);
         let head = Head::new(&shape, index);
-        let first = block * QUERIES;
-        let rows = QUERIES.min(shape.seq - first);
+        let first = block * queries;
+        let rows = queries.min(shape.seq - first);
         let keys = first + rows;
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, scores) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
@@ -126,18 +132,18 @@ pub fn attention_backward(
     shape: AttentionShape,
     scratch: &Parts<f32>,
 ) {
-    assert!(shape.seq <= MAX_SEQ, "attention over {} tokens; at most {MAX_SEQ}", shape.seq);
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
+    let queries = block_queries(shape.seq, 2);
     let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
     (0..shape.batch * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
         let head = Head::new(&shape, index);
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, buffers) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
-        let (p_buffer, ds_buffer) = buffers.split_at_mut(QUERIES * shape.seq);
+        let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * shape.seq);
         // Blocks from the end: the first one visits all keys, so it overwrites dk and dv, and the others add.
-        for block in (0..shape.seq.div_ceil(QUERIES)).rev() {
-            let first = block * QUERIES;
-            let rows = QUERIES.min(shape.seq - first);
+        for block in (0..shape.seq.div_ceil(queries)).rev() {
+            let first = block * queries;
+            let rows = queries.min(shape.seq - first);
             let keys = first + rows;
             let accumulate = keys < shape.seq;
             let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);

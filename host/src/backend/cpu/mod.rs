@@ -5,6 +5,7 @@
 pub mod adamw;
 pub mod add;
 pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod embedding;
 mod exp;
@@ -12,6 +13,7 @@ pub mod gelu;
 pub mod gemm;
 pub mod layer_norm;
 pub mod linear;
+pub mod lut_gemv;
 pub mod memory;
 pub mod reduce;
 pub mod unpack;
@@ -179,6 +181,11 @@ impl Backend for Cpu {
         attention::attention_backward(dq, dk, dv, d_out, out, lse, q, k, v, shape, &Parts::new(scratch));
     }
 
+    fn cached_attention(&mut self, out: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, heads: usize) {
+        let ((out, scratch), (q, k, v)) = self.memory.split((out, self.scratch), (q, k, v));
+        cached_attention::cached_attention(out, q, k, v, heads, &Parts::new(scratch));
+    }
+
     fn gelu(&mut self, y: Span<f32>, x: Span<f32>) {
         let ((y,), (x,)) = self.memory.split((y,), (x,));
         gelu::gelu(y, x);
@@ -280,6 +287,8 @@ impl Backend for Cpu {
     }
 
     fn lut_gemv(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight) {
-        self.linear(y, x, weight, 1);
+        let Storage::Grid(grid) = &weight.storage else { return self.linear(y, x, weight, 1) };
+        let ((y, scratch), (x, c, scale)) = self.memory.split((y, self.scratch), (x, grid.codes, grid.scale));
+        lut_gemv::lut_gemv(y, x, &codes(weight, grid, c, scale), lut_gemv::Kernel::best(), scratch);
     }
 }

@@ -1,0 +1,232 @@
+//! Decoding as a whole: cached against uncached, a context that fills up, sampling, the command.
+
+use std::process::Command;
+
+use primal_device::grid::GridId;
+use primal_host::arena::{Kind, Plan};
+use primal_host::backend::Backend;
+use primal_host::backend::cpu::Cpu;
+use primal_host::config::{Config, Rule};
+use primal_host::data::{Corpus, CorpusOptions, Tokenizer};
+use primal_host::model::gpt::Purpose;
+use primal_host::model::{Decoder, Gpt, GptIds, Parameters};
+use primal_host::run::sample::{Sampling, draw, generate};
+use primal_host::train::trainer::{Layout, Trainer};
+
+/// Cached and uncached logits may differ by this part of the largest logit: activations of every layer rounded to 13 bits, against float ones.
+const LOGITS: f32 = 2e-3;
+/// The same for losses in nats, from logits of a few units.
+const LOSSES: f32 = 2e-3;
+
+fn config(grid: GridId) -> Config {
+    let mut config = Config::load("gpt-nano").expect("an embedded configuration");
+    config.model.dim = 96;
+    config.model.heads = 3;
+    config.model.layers = 3;
+    config.model.context = 33;
+    config.model.grid = grid;
+    config.model.last_grid = Some(GridId::Fine15);
+    config
+}
+
+/// A model at its start values, planned for decoding and for evaluation.
+struct Model {
+    decoder: Decoder,
+    gpt: Gpt,
+    parameters: Parameters,
+    backend: Cpu,
+}
+
+impl Model {
+    fn new(config: &Config) -> Self {
+        let mut plan = Plan::default();
+        let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+        let parameters = Parameters::plan(specs, &mut plan);
+        let decoder = Decoder::plan(ids.clone(), &config.model, &mut plan);
+        let gpt = Gpt::plan(ids, &config.model, 1, config.model.context, Purpose::Evaluate, &mut plan);
+        let mut backend = Cpu::new(&mut plan);
+        parameters.initialise(&mut backend, 5, |_, _, _, _| {});
+        Self { decoder, gpt, parameters, backend }
+    }
+
+    fn prefill(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let span = self.decoder.prefill(&mut self.backend, &self.parameters, tokens);
+        let mut logits = vec![0.0; span.len()];
+        self.backend.download(span, &mut logits);
+        logits
+    }
+
+    fn decode(&mut self, token: u32, position: usize) -> Vec<f32> {
+        let span = self.decoder.decode(&mut self.backend, &self.parameters, token, position);
+        let mut logits = vec![0.0; span.len()];
+        self.backend.download(span, &mut logits);
+        logits
+    }
+}
+
+/// The largest difference as a part of the largest expected value.
+fn difference(got: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, |a, b| if b <= a { a } else { b }) / largest
+}
+
+fn each_model(mut check: impl FnMut(&str, Config)) {
+    for grid in GridId::ALL {
+        check(grid.name(), config(grid));
+    }
+    let mut float = config(GridId::Prime13);
+    float.train.optimizer = Rule::Adamw;
+    check("float", float);
+}
+
+#[test]
+fn cached_logits_agree_with_uncached_ones() {
+    each_model(|name, config| {
+        let mut model = Model::new(&config);
+        let tokens: Vec<u32> = (0..33).map(|i| i * i * 7 % 256).collect();
+        let uncached: Vec<_> = (1..=tokens.len()).map(|n| model.prefill(&tokens[..n])).collect();
+        for prompt in [1, 2, 20, 32] {
+            model.prefill(&tokens[..prompt]);
+            for position in prompt..tokens.len() {
+                let logits = model.decode(tokens[position], position);
+                let off = difference(&logits, &uncached[position]);
+                assert!(
+                    off < LOGITS,
+                    "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {LOGITS}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn decoding_agrees_with_evaluation() {
+    each_model(|name, config| {
+        let mut model = Model::new(&config);
+        let tokens: Vec<u32> = (0..34).map(|i| i * i * 11 % 256).collect();
+        let (inputs, targets) = (&tokens[..33], &tokens[1..]);
+        model.backend.upload(model.gpt.inputs, inputs);
+        model.backend.upload(model.gpt.targets, targets);
+        model.gpt.evaluate(&mut model.backend, &model.parameters);
+        let mut losses = vec![0.0f32; 33];
+        model.backend.download(model.gpt.losses, &mut losses);
+        for (position, &target) in targets.iter().enumerate() {
+            let logits = if position == 0 { model.prefill(&inputs[..1]) } else { model.decode(inputs[position], position) };
+            let total: f32 = logits.iter().map(|l| l.exp()).sum();
+            let (got, expected) = (total.ln() - logits[target as usize], losses[position]);
+            assert!((got - expected).abs() < LOSSES, "{name}: position {position}: loss {got}, expected {expected}, tolerance {LOSSES}");
+        }
+    });
+}
+
+/// What `generate` says of a full context: it starts over from the last half.
+#[test]
+fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_is_full() {
+    let mut config = config(GridId::Prime13);
+    (config.train.batch, config.train.seq_len) = (8, 32);
+    let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
+    let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
+    let mut plan = Plan::default();
+    let layout = Layout::plan(&config, &mut plan);
+    let backend = Cpu::new(&mut plan);
+    let mut trainer = Trainer::new(config.clone(), layout, backend);
+    trainer.initialise();
+    for _ in 0..40 {
+        trainer.step(&corpus).expect("a step");
+    }
+    let (b, p, decoder) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
+    let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
+    let mut text = "The cat".to_string();
+    let prompt = text.len();
+    let timing = generate(b, p, decoder, Tokenizer::Bytes, &text.clone(), 100, greedy, |piece| text.push_str(piece));
+    assert_eq!((timing.prompt_tokens, timing.decoded_tokens), (7, 99));
+    assert_eq!(text.len(), prompt + 100, "the model was trained on ASCII: {text:?}");
+    let (tokens, context) = (Tokenizer::Bytes.encode(&text), config.model.context);
+    let (mut start, mut slides) = (0, 0);
+    for next in prompt..tokens.len() {
+        if next - start > context {
+            (start, slides) = (next - context.div_ceil(2), slides + 1);
+        }
+        let span = decoder.prefill(b, p, &tokens[start..next]);
+        let mut logits = vec![0.0f32; span.len()];
+        b.download(span, &mut logits);
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let lacking = (largest - logits[tokens[next] as usize]) / largest.abs();
+        assert!(lacking < 2.0 * LOGITS, "token {next}: {lacking} of the largest logit below it, tolerance {}", 2.0 * LOGITS);
+    }
+    assert!(slides >= 3, "the context filled up {slides} times");
+}
+
+#[test]
+fn a_draw_is_the_one_of_the_definition() {
+    let stream = primal_device::philox::Stream::new(3, 0, 0);
+    let number = |i: u32| primal_device::philox::uniform(stream.words(i)[0]);
+    for case in 0..200u32 {
+        let logits: Vec<f32> = (0..50).map(|i| (number(case * 100 + i) * 8.0).floor()).collect();
+        let (temperature, top_p) = ([0.1, 0.7, 1.5][case as usize % 3], [0.05, 0.5, 0.9, 1.0][case as usize % 4]);
+        let at = number(case * 100 + 99);
+        let mut order: Vec<usize> = (0..50).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        let probability: Vec<f64> = order.iter().map(|&i| f64::from((logits[i] - logits[order[0]]) / temperature).exp()).collect();
+        let total: f64 = probability.iter().sum();
+        let mut sum = 0.0;
+        let count = probability
+            .iter()
+            .take_while(|&&w| {
+                let before = sum < total * f64::from(top_p);
+                sum += w;
+                before
+            })
+            .count();
+        let nucleus: f64 = probability[..count].iter().sum();
+        let mut left = f64::from(at) * nucleus;
+        let expected = order[..count]
+            .iter()
+            .zip(&probability)
+            .find(|(_, w)| {
+                left -= **w;
+                left < 0.0
+            })
+            .map(|(&i, _)| i);
+        let got = draw(&logits, Sampling { temperature, top_p, seed: 0 }, at);
+        assert_eq!(Some(got as usize), expected, "case {case}: temperature {temperature}, top-p {top_p}, draw {at}");
+    }
+    let likeliest = draw(&[1.0, 3.0, 3.0, 2.0], Sampling { temperature: 0.0, top_p: 0.1, seed: 0 }, 0.99);
+    assert_eq!(likeliest, 1, "the first of equals");
+}
+
+#[test]
+fn a_plan_for_decoding_has_no_place_for_parameters() {
+    let config = Config::load("gpt-0.1b").expect("an embedded configuration");
+    let mut plan = Plan::default();
+    Decoder::plan(GptIds::new(&config.model, false).0, &config.model, &mut plan);
+    assert_eq!(plan.bytes_of(Kind::Parameter) + plan.bytes_of(Kind::State) + plan.bytes_of(Kind::Gradient), 0);
+    let cache = 13 * 2 * 512 * 768 * 4;
+    assert!(plan.total_bytes() < cache + (32 << 20), "{} bytes, of which {cache} are the cache", plan.total_bytes());
+}
+
+#[test]
+fn the_command_repeats_itself_by_seed_and_reports_its_speed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let primal = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_primal-host")).args(arguments).output().expect("primal-host runs");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+        (output.status.code(), out, err)
+    };
+    let run = folder.path().join("run").display().to_string();
+    let (code, _, message) = primal(&["train", "--config", "gpt-nano", "--steps", "5", "--out", &run]);
+    assert_eq!(code, Some(0), "{message}");
+    let checkpoint = format!("{run}/checkpoints/step-00000005.safetensors");
+    let text = |seed: &str, threads: &str| {
+        let arguments =
+            ["generate", "--checkpoint", &checkpoint, "--prompt", "Once", "--max-tokens", "150", "--seed", seed, "--threads", threads];
+        let (code, out, err) = primal(&arguments);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(err.contains("prompt: 4 tokens") && err.contains("149 tokens") && err.contains("tokens/s"), "{err}");
+        assert!(out.starts_with("Once"), "{out}");
+        out
+    };
+    let first = text("1", "1");
+    assert_eq!(first, text("1", "2"));
+    assert_ne!(first, text("2", "1"));
+}
