@@ -269,7 +269,7 @@ fn sample(trainer: &mut Trainer<Cpu>, sources: &[String]) -> String {
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
     let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer);
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 200, sampling, |piece| text.push_str(piece));
+    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 300, sampling, |piece| text.push_str(piece));
     text
 }
 
