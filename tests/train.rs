@@ -287,18 +287,21 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_primal-host"));
     let mut running = child.args(["train", "--config", &config, "--out", &at("killed")]).spawn().expect("primal-host runs");
     let mut kills = 0;
-    for milliseconds in [300, 200, 400] {
+    let begun = folder.path().join("killed/config.toml");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !begun.exists() {
+        assert!(std::time::Instant::now() < deadline, "the run did not begin");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for milliseconds in [100, 150, 250] {
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
         kills += u32::from(running.try_wait().expect("a child").is_none());
         running.kill().expect("SIGKILL");
         running.wait().expect("a child");
-        if folder.path().join("killed/config.toml").exists() {
-            running = Command::new(env!("CARGO_BIN_EXE_primal-host"))
-                .args(["train", "--resume", &at("killed")])
-                .spawn()
-                .expect("primal-host runs");
-        }
+        running =
+            Command::new(env!("CARGO_BIN_EXE_primal-host")).args(["train", "--resume", &at("killed")]).spawn().expect("primal-host runs");
     }
+    assert!(kills > 0, "the run ended before it was killed");
     assert!(running.wait().expect("a child").success(), "the resumed run failed after {kills} kills");
     let last =
         |run: &str| std::fs::read(folder.path().join(run).join("checkpoints/step-00000060.safetensors")).expect("the last checkpoint");
