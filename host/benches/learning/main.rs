@@ -4,23 +4,25 @@
 //! appended to a results file as one JSON object; runs that the file has are not repeated. First the learning rate of each arm is chosen on
 //! the validation split, with an equal budget; the figures of the long runs are on the test split, which no choice has seen.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use argh::FromArgs;
-use primal_device::grid::GridId;
 use primal_host::checkpoint::latest_good;
-use primal_host::config::{Config, Flips, ModelConfig, Rule, TrainConfig};
+use primal_host::config::{Config, ModelConfig, TrainConfig};
 use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
 use primal_host::train::metrics;
-use primal_host::train::report::chart::LineChart;
 use serde::{Deserialize, Serialize};
+
+mod arms;
+mod report;
+
+use arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES, Size, TUNING_SEED, TUNING_STEPS};
+use report::report;
 
 /// train every arm on the same text and compare; without --data: print the results that are there
 #[derive(FromArgs)]
@@ -59,145 +61,6 @@ fn default_runs() -> PathBuf {
 
 fn default_results() -> PathBuf {
     root().join("models/learning/results.jsonl")
-}
-
-/// One size of the model, and how long it learns.
-struct Size {
-    name: &'static str,
-    dim: usize,
-    layers: usize,
-    heads: usize,
-    steps: u64,
-    seeds: &'static [u64],
-    /// The learning rates among which each tuned arm chooses.
-    lrs: &'static [f32],
-    arms: &'static [Arm],
-}
-
-/// Sequences and tokens of a step.
-const BATCH: usize = 16;
-const SEQ_LEN: usize = 128;
-/// Steps of a run that chooses a learning rate: a million bytes.
-const TUNING_STEPS: u64 = 490;
-const TUNING_SEED: u64 = 100;
-
-const SIZES: [Size; 2] = [
-    // 5.0 million bytes.
-    Size {
-        name: "0.5M",
-        dim: 96,
-        layers: 4,
-        heads: 3,
-        steps: 2442,
-        seeds: &[1, 2, 3],
-        lrs: &[2e-3, 4e-3, 8e-3, 1.6e-2],
-        arms: &[
-            Arm::VOTES,
-            Arm::QAT,
-            Arm::ADAMW,
-            Arm::POLTERGEIST,
-            Arm::FOUR_BITS,
-            Arm::PRIME13,
-            Arm::PRIME15,
-            Arm::FINE15,
-            Arm::SEED,
-            Arm::SEED_RESCALED,
-            Arm::HALF_KAPPA,
-            Arm::FULL_SCALES,
-            Arm::FROZEN_SCALES,
-            Arm::MICRO_BATCHES,
-            Arm::MICRO_FLIPS,
-        ],
-    },
-    // 10.0 million bytes.
-    Size {
-        name: "2M",
-        dim: 192,
-        layers: 4,
-        heads: 6,
-        steps: 4883,
-        seeds: &[1],
-        lrs: &[3e-3, 6e-3, 1.2e-2],
-        arms: &[
-            Arm::VOTES,
-            Arm::QAT,
-            Arm::ADAMW,
-            Arm::POLTERGEIST,
-            Arm::FOUR_BITS,
-            Arm::PRIME13,
-            Arm::PRIME15,
-            Arm::FINE15,
-            Arm::SEED,
-            Arm::SEED_RESCALED,
-            Arm::HALF_KAPPA,
-            Arm::FULL_SCALES,
-            Arm::MICRO_FLIPS,
-        ],
-    },
-];
-
-/// What is compared.
-#[derive(Clone, Copy)]
-struct Arm {
-    name: &'static str,
-    rule: Rule,
-    grid: GridId,
-    last_grid: Option<GridId>,
-    /// The arm whose learning rate it takes; its own name if it is tuned itself.
-    tuned_as: &'static str,
-    adjust: fn(&mut TrainConfig),
-    /// Whether it runs with all seeds.
-    all_seeds: bool,
-}
-
-impl Arm {
-    const VOTES: Self = Self {
-        name: "votes, uniform15",
-        rule: Rule::Votes,
-        grid: GridId::Uniform15,
-        last_grid: None,
-        tuned_as: "votes, uniform15",
-        adjust: |_| {},
-        all_seeds: true,
-    };
-    /// Learns better with fast scales, as the seed's rule is defined with them.
-    const QAT: Self =
-        Self { name: "qat, uniform15", rule: Rule::Qat, tuned_as: "qat, uniform15", adjust: |t| t.scale_lr = 1.0, ..Self::VOTES };
-    const ADAMW: Self = Self { name: "adamw, float", rule: Rule::Adamw, tuned_as: "adamw, float", ..Self::VOTES };
-    const POLTERGEIST: Self =
-        Self { name: "poltergeist, uniform15", rule: Rule::Poltergeist, tuned_as: "poltergeist, uniform15", ..Self::QAT };
-    const FOUR_BITS: Self = Self { name: "votes of 4 bits, uniform15", adjust: |t| t.votes = votes(4), ..Self::VOTES };
-    const PRIME13: Self =
-        Self { name: "votes, prime13", grid: GridId::Prime13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };
-    const PRIME15: Self = Self { name: "votes, prime15", grid: GridId::Prime15, ..Self::PRIME13 };
-    const FINE15: Self = Self { name: "votes, fine15", grid: GridId::Fine15, tuned_as: "votes, uniform15", ..Self::PRIME13 };
-    const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(GridId::Fine15), ..Self::PRIME13 };
-    const SEED_RESCALED: Self = Self { name: "votes, prime13 + fine15, rows re-scaled", adjust: |t| t.rescale_every = 50, ..Self::SEED };
-    const HALF_KAPPA: Self = Self { name: "votes, uniform15, kappa 0.5", adjust: |t| t.kappa = 0.5, all_seeds: false, ..Self::VOTES };
-    const FULL_SCALES: Self =
-        Self { name: "votes, uniform15, scales ten times as fast", adjust: |t| t.scale_lr = 1.0, all_seeds: false, ..Self::VOTES };
-    const FROZEN_SCALES: Self =
-        Self { name: "votes, uniform15, scales frozen", adjust: |t| t.scale_lr = 0.0, all_seeds: false, ..Self::VOTES };
-    const MICRO_BATCHES: Self =
-        Self { name: "votes, uniform15, 4 micro-batches", adjust: |t| split(t, Flips::Step), all_seeds: false, ..Self::VOTES };
-    const MICRO_FLIPS: Self = Self {
-        name: "votes, uniform15, 4 micro-batches, flips after each",
-        adjust: |t| split(t, Flips::MicroBatch),
-        ..Self::MICRO_BATCHES
-    };
-
-    fn is_tuned(&self) -> bool {
-        self.tuned_as == self.name
-    }
-}
-
-fn votes(bits: i64) -> primal_device::vote::VoteBits {
-    primal_host::config::votes_of(bits).expect("4 or 8")
-}
-
-/// The same batch in four parts.
-fn split(t: &mut TrainConfig, flips: Flips) {
-    (t.batch, t.grad_accum, t.flips) = (t.batch / 4, 4, flips);
 }
 
 /// One run of an arm.
@@ -297,7 +160,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn tuning_runs(_: &[Outcome]) -> Vec<Run> {
-    let arms = SIZES.iter().flat_map(|size| size.arms.iter().filter(|arm| arm.is_tuned()).map(move |arm| (size, *arm)));
+    let arms = SIZES.iter().flat_map(|size| ARMS.iter().filter(|arm| arm.is_tuned()).map(move |arm| (size, *arm)));
     let runs = arms.flat_map(|(size, arm)| size.lrs.iter().map(move |&lr| Run { size, arm, lr, seed: TUNING_SEED, steps: TUNING_STEPS }));
     runs.collect()
 }
@@ -307,7 +170,7 @@ fn final_runs(outcomes: &[Outcome]) -> Vec<Run> {
     let mut runs = Vec::new();
     for size in &SIZES {
         for (i, &seed) in size.seeds.iter().enumerate() {
-            let arms = size.arms.iter().filter(|arm| arm.all_seeds || i == 0);
+            let arms = ARMS.iter().filter(|arm| arm.all_seeds || i == 0);
             runs.extend(arms.filter_map(|&arm| Some(Run { size, arm, lr: tuned_lr(outcomes, size, arm)?, seed, steps: size.steps })));
         }
     }
@@ -454,76 +317,4 @@ impl Bench<'_> {
             .map_err(|e| format!("{}: {e}\n{}", checkpoint.display(), String::from_utf8_lossy(&output.stderr)))?;
         object["nats_per_token"].as_f64().ok_or_else(|| format!("{}: no nats_per_token in {object}", checkpoint.display()))
     }
-}
-
-/// Mean and sample standard deviation.
-fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
-}
-
-/// Prints a table of each size and draws its curves beside the results file.
-fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
-    for size in &SIZES {
-        let finals: Vec<_> = outcomes.iter().filter(|o| o.size == size.name && o.steps == size.steps).collect();
-        let mut arms: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
-        for outcome in finals {
-            if let Some(index) = size.arms.iter().position(|arm| arm.name == outcome.arm) {
-                arms.entry(index).or_default().push(outcome);
-            }
-        }
-        if arms.is_empty() {
-            continue;
-        }
-        let of = |arm: &str, value: fn(&Outcome) -> f64| {
-            let index = size.arms.iter().position(|a| a.name == arm)?;
-            Some(mean_and_deviation(&arms.get(&index)?.iter().map(|o| value(o)).collect::<Vec<_>>()).0)
-        };
-        let float = of(Arm::ADAMW.name, |o| o.test);
-        let mut table =
-            String::from("| arm | learning rate | validation | test | test against float | at a rail | flips a step | seeds |\n");
-        table += "|---|---|---|---|---|---|---|---|\n";
-        for runs in arms.values() {
-            let mean = |value: fn(&Outcome) -> f64| mean_and_deviation(&runs.iter().map(|o| value(o)).collect::<Vec<_>>());
-            let (test, deviation) = mean(|o| o.test);
-            let deviation = deviation.map_or(String::new(), |d| format!(" ± {d:.4}"));
-            let against = float.map_or("".into(), |float| format!("{:+.2} %", (test / float - 1.0) * 100.0));
-            let is_grid = size.arms.iter().any(|a| a.name == runs[0].arm && a.rule != Rule::Adamw);
-            let share = |value, digits| if is_grid { format!("{:.digits$} %", value * 100.0) } else { "–".into() };
-            let (rail, flips) = (share(mean(|o| o.saturation).0, 0), share(mean(|o| o.flip_rate).0, 2));
-            let first = runs[0];
-            writeln!(
-                table,
-                "| {} | {} | {:.4} | {test:.4}{deviation} | {against} | {rail} | {flips} | {} |",
-                first.arm,
-                first.lr,
-                mean(|o| o.validation).0,
-                runs.len()
-            )
-            .expect("a string");
-        }
-        println!(
-            "\n{} grid weights, {:.1} million bytes, nats a byte:\n\n{table}",
-            size.name,
-            (size.steps as usize * BATCH * SEQ_LEN) as f64 / 1e6
-        );
-
-        let mut chart = LineChart::new(&format!("Validation loss, {} weights", size.name), "million bytes", "nats per byte");
-        for runs in arms.values().filter(|runs| size.arms.iter().any(|a| a.name == runs[0].arm && (a.is_tuned() || a.last_grid.is_some())))
-        {
-            let first = &runs[0].curve;
-            // The first points are far above the rest.
-            let points = (0..first.len()).filter(|&i| first[i].1 < 2.2).map(|i| {
-                let losses = runs.iter().filter_map(|run| Some(run.curve.get(i)?.1));
-                (first[i].0 as f64 / 1e6, mean_and_deviation(&losses.collect::<Vec<_>>()).0)
-            });
-            chart = chart.line(&runs[0].arm, points.collect());
-        }
-        let path = folder.join(format!("{}.svg", size.name));
-        fs::write(&path, chart.standalone_svg(900.0, 420.0)).map_err(|e| format!("{}: {e}", path.display()))?;
-        println!("curves: {}", path.display());
-    }
-    Ok(())
 }

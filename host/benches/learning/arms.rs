@@ -1,0 +1,114 @@
+//! What is compared: sizes of the model, and arms.
+
+use primal_device::grid::GridId;
+use primal_host::config::{Flips, Rule, TrainConfig};
+
+/// One size of the model, and how long it learns.
+pub struct Size {
+    pub name: &'static str,
+    pub dim: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub steps: u64,
+    pub seeds: &'static [u64],
+    /// The learning rates among which each tuned arm chooses.
+    pub lrs: &'static [f32],
+}
+
+/// Sequences and tokens of a step.
+pub const BATCH: usize = 16;
+pub const SEQ_LEN: usize = 128;
+/// Steps of a run that chooses a learning rate: a million bytes.
+pub const TUNING_STEPS: u64 = 490;
+pub const TUNING_SEED: u64 = 100;
+
+pub const SIZES: [Size; 2] = [
+    // 5.0 million bytes.
+    Size { name: "0.5M", dim: 96, layers: 4, heads: 3, steps: 2442, seeds: &[1, 2, 3], lrs: &[2e-3, 4e-3, 8e-3, 1.6e-2] },
+    // 10.0 million bytes.
+    Size { name: "2M", dim: 192, layers: 4, heads: 6, steps: 4883, seeds: &[1], lrs: &[3e-3, 6e-3, 1.2e-2] },
+];
+
+/// All arms; both sizes have them.
+pub const ARMS: [Arm; 15] = [
+    Arm::VOTES,
+    Arm::QAT,
+    Arm::ADAMW,
+    Arm::POLTERGEIST,
+    Arm::FOUR_BITS,
+    Arm::PRIME13,
+    Arm::PRIME15,
+    Arm::FINE15,
+    Arm::SEED,
+    Arm::SEED_RESCALED,
+    Arm::HALF_KAPPA,
+    Arm::FULL_SCALES,
+    Arm::FROZEN_SCALES,
+    Arm::MICRO_BATCHES,
+    Arm::MICRO_FLIPS,
+];
+
+/// What is compared.
+#[derive(Clone, Copy)]
+pub struct Arm {
+    pub name: &'static str,
+    pub rule: Rule,
+    pub grid: GridId,
+    pub last_grid: Option<GridId>,
+    /// The arm whose learning rate it takes; its own name if it is tuned itself.
+    pub tuned_as: &'static str,
+    pub adjust: fn(&mut TrainConfig),
+    /// Whether it runs with all seeds.
+    pub all_seeds: bool,
+}
+
+impl Arm {
+    pub const VOTES: Self = Self {
+        name: "votes, uniform15",
+        rule: Rule::Votes,
+        grid: GridId::Uniform15,
+        last_grid: None,
+        tuned_as: "votes, uniform15",
+        adjust: |_| {},
+        all_seeds: true,
+    };
+    /// Learns better with fast scales, as the seed's rule is defined with them.
+    pub const QAT: Self =
+        Self { name: "qat, uniform15", rule: Rule::Qat, tuned_as: "qat, uniform15", adjust: |t| t.scale_lr = 1.0, ..Self::VOTES };
+    pub const ADAMW: Self = Self { name: "adamw, float", rule: Rule::Adamw, tuned_as: "adamw, float", ..Self::VOTES };
+    pub const POLTERGEIST: Self =
+        Self { name: "poltergeist, uniform15", rule: Rule::Poltergeist, tuned_as: "poltergeist, uniform15", ..Self::QAT };
+    pub const FOUR_BITS: Self = Self { name: "votes of 4 bits, uniform15", adjust: |t| t.votes = votes(4), ..Self::VOTES };
+    pub const PRIME13: Self =
+        Self { name: "votes, prime13", grid: GridId::Prime13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };
+    pub const PRIME15: Self = Self { name: "votes, prime15", grid: GridId::Prime15, ..Self::PRIME13 };
+    pub const FINE15: Self = Self { name: "votes, fine15", grid: GridId::Fine15, tuned_as: "votes, uniform15", ..Self::PRIME13 };
+    pub const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(GridId::Fine15), ..Self::PRIME13 };
+    pub const SEED_RESCALED: Self =
+        Self { name: "votes, prime13 + fine15, rows re-scaled", adjust: |t| t.rescale_every = 50, ..Self::SEED };
+    pub const HALF_KAPPA: Self = Self { name: "votes, uniform15, kappa 0.5", adjust: |t| t.kappa = 0.5, all_seeds: false, ..Self::VOTES };
+    pub const FULL_SCALES: Self =
+        Self { name: "votes, uniform15, scales ten times as fast", adjust: |t| t.scale_lr = 1.0, all_seeds: false, ..Self::VOTES };
+    pub const FROZEN_SCALES: Self =
+        Self { name: "votes, uniform15, scales frozen", adjust: |t| t.scale_lr = 0.0, all_seeds: false, ..Self::VOTES };
+    pub const MICRO_BATCHES: Self =
+        Self { name: "votes, uniform15, 4 micro-batches", adjust: |t| split(t, Flips::Step), all_seeds: false, ..Self::VOTES };
+    pub const MICRO_FLIPS: Self = Self {
+        name: "votes, uniform15, 4 micro-batches, flips after each",
+        adjust: |t| split(t, Flips::MicroBatch),
+        ..Self::MICRO_BATCHES
+    };
+
+    pub fn is_tuned(&self) -> bool {
+        self.tuned_as == self.name
+    }
+}
+
+fn votes(bits: i64) -> primal_device::vote::VoteBits {
+    primal_host::config::votes_of(bits).expect("4 or 8")
+}
+
+/// The same batch in four parts.
+fn split(t: &mut TrainConfig, flips: Flips) {
+    (t.batch, t.grad_accum, t.flips) = (t.batch / 4, 4, flips);
+}

@@ -1,0 +1,83 @@
+//! Tables and curves of the results.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use primal_host::config::Rule;
+use primal_host::train::report::chart::LineChart;
+
+use super::arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES};
+use super::{Outcome, Result};
+
+/// Mean and sample standard deviation.
+fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
+}
+
+/// Prints a table of each size and draws its curves beside the results file.
+pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
+    for size in &SIZES {
+        let finals: Vec<_> = outcomes.iter().filter(|o| o.size == size.name && o.steps == size.steps).collect();
+        let mut arms: BTreeMap<usize, Vec<&Outcome>> = BTreeMap::new();
+        for outcome in finals {
+            if let Some(index) = ARMS.iter().position(|arm| arm.name == outcome.arm) {
+                arms.entry(index).or_default().push(outcome);
+            }
+        }
+        if arms.is_empty() {
+            continue;
+        }
+        let of = |arm: &str, value: fn(&Outcome) -> f64| {
+            let index = ARMS.iter().position(|a| a.name == arm)?;
+            Some(mean_and_deviation(&arms.get(&index)?.iter().map(|o| value(o)).collect::<Vec<_>>()).0)
+        };
+        let float = of(Arm::ADAMW.name, |o| o.test);
+        let mut table =
+            String::from("| arm | learning rate | validation | test | test against float | at a rail | flips a step | seeds |\n");
+        table += "|---|---|---|---|---|---|---|---|\n";
+        for runs in arms.values() {
+            let mean = |value: fn(&Outcome) -> f64| mean_and_deviation(&runs.iter().map(|o| value(o)).collect::<Vec<_>>());
+            let (test, deviation) = mean(|o| o.test);
+            let deviation = deviation.map_or(String::new(), |d| format!(" ± {d:.4}"));
+            let against = float.map_or("".into(), |float| format!("{:+.2} %", (test / float - 1.0) * 100.0));
+            let is_grid = ARMS.iter().any(|a| a.name == runs[0].arm && a.rule != Rule::Adamw);
+            let share = |value, digits| if is_grid { format!("{:.digits$} %", value * 100.0) } else { "–".into() };
+            let (rail, flips) = (share(mean(|o| o.saturation).0, 0), share(mean(|o| o.flip_rate).0, 2));
+            let first = runs[0];
+            writeln!(
+                table,
+                "| {} | {} | {:.4} | {test:.4}{deviation} | {against} | {rail} | {flips} | {} |",
+                first.arm,
+                first.lr,
+                mean(|o| o.validation).0,
+                runs.len()
+            )
+            .expect("a string");
+        }
+        println!(
+            "\n{} grid weights, {:.1} million bytes, nats a byte:\n\n{table}",
+            size.name,
+            (size.steps as usize * BATCH * SEQ_LEN) as f64 / 1e6
+        );
+
+        let mut chart = LineChart::new(&format!("Validation loss, {} weights", size.name), "million bytes", "nats per byte");
+        for runs in arms.values().filter(|runs| ARMS.iter().any(|a| a.name == runs[0].arm && (a.is_tuned() || a.last_grid.is_some()))) {
+            let first = &runs[0].curve;
+            // The first points are far above the rest.
+            let points = (0..first.len()).filter(|&i| first[i].1 < 2.2).map(|i| {
+                let losses = runs.iter().filter_map(|run| Some(run.curve.get(i)?.1));
+                (first[i].0 as f64 / 1e6, mean_and_deviation(&losses.collect::<Vec<_>>()).0)
+            });
+            chart = chart.line(&runs[0].arm, points.collect());
+        }
+        let path = folder.join(format!("{}.svg", size.name));
+        fs::write(&path, chart.standalone_svg(900.0, 420.0)).map_err(|e| format!("{}: {e}", path.display()))?;
+        println!("curves: {}", path.display());
+    }
+    Ok(())
+}
