@@ -54,10 +54,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A pool whose workers are watched, and nothing else: other tests and the test harness allocate as they like.
+/// A pool whose workers are watched, and nothing else: other tests and the test harness allocate as they like. A worker allocates when it
+/// starts, which may be long after the pool is built, and when it first looks at a queue of jobs, so watching begins after a job of each.
 fn watched_pool(threads: usize) -> rayon::ThreadPool {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    builder.start_handler(|_| WATCHED.set(true)).build().expect("threads")
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    pool.broadcast(|_| WATCHED.set(true));
+    pool
 }
 
 /// Allocations of the pool's threads during `work`, which runs inside of the pool as the command line runs it.
@@ -67,7 +69,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
-/// Steps after which nothing is allocated any more: the first one detects the processor and registers each worker with the queues of jobs.
+/// Steps after which nothing is allocated any more: the first one detects the processor.
 const WARM_UP: u64 = 3;
 const STEPS: u64 = 20;
 
