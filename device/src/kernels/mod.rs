@@ -1,0 +1,9 @@
+//! The kernels, one file an op, with the op's name in the host's `Backend`.
+//!
+//! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
+//! `⌈items / covers⌉` blocks in x and y: each doc names the items, the manifest has the numbers.
+#![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "the contract is the launch's; a kernel names all its operands")]
+
+pub mod add;
+mod elementwise;
