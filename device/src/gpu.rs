@@ -248,10 +248,102 @@ pub mod memory {
         unsafe { to.cast::<F32x4>().write(F32x4(values)) }
     }
 
+    /// `V` adjacent floats, as vectors where V is a multiple of four.
+    ///
+    /// # Safety
+    /// Valid, and for vectors aligned to 16 bytes.
+    #[inline(always)]
+    pub unsafe fn load<const V: usize>(from: *const f32) -> [f32; V] {
+        let mut values = [0.0; V];
+        if V.is_multiple_of(4) {
+            for (i, four) in values.chunks_exact_mut(4).enumerate() {
+                // SAFETY: by contract.
+                four.copy_from_slice(&unsafe { load4(from.add(4 * i)) });
+            }
+        } else {
+            for (i, value) in values.iter_mut().enumerate() {
+                // SAFETY: by contract.
+                *value = unsafe { *from.add(i) };
+            }
+        }
+        values
+    }
+
+    /// Stores them.
+    ///
+    /// # Safety
+    /// As for [`load`].
+    #[inline(always)]
+    pub unsafe fn store<const V: usize>(to: *mut f32, values: [f32; V]) {
+        if V.is_multiple_of(4) {
+            for (i, four) in values.chunks_exact(4).enumerate() {
+                // SAFETY: by contract.
+                unsafe { store4(to.add(4 * i), [four[0], four[1], four[2], four[3]]) };
+            }
+        } else {
+            for (i, value) in values.into_iter().enumerate() {
+                // SAFETY: by contract.
+                unsafe { *to.add(i) = value };
+            }
+        }
+    }
+
+    /// Four floats that no one writes while the kernel runs, through the read-only cache.
+    ///
+    /// # Safety
+    /// Valid, in device memory, and aligned to 16 bytes.
+    #[inline(always)]
+    pub unsafe fn load4_constant(from: *const f32) -> [f32; 4] {
+        #[cfg(not(feature = "cuda_std"))]
+        {
+            let (a, b, c, d);
+            // SAFETY: by contract; what is read does not change, so the load is pure.
+            unsafe {
+                core::arch::asm!(
+                    "{{ .reg .u64 %at; cvta.to.global.u64 %at, {from}; ld.global.nc.v4.f32 {{{a}, {b}, {c}, {d}}}, [%at]; }}",
+                    a = out(reg32) a, b = out(reg32) b, c = out(reg32) c, d = out(reg32) d, from = in(reg64) from,
+                    options(pure, nomem, nostack)
+                );
+            }
+            [a, b, c, d]
+        }
+        #[cfg(feature = "cuda_std")]
+        // SAFETY: by contract.
+        unsafe {
+            load4(from)
+        }
+    }
+
+    /// The same of a word, aligned to 4 bytes.
+    ///
+    /// # Safety
+    /// Valid, in device memory, and aligned.
+    #[inline(always)]
+    pub unsafe fn load_constant(from: *const u32) -> u32 {
+        #[cfg(not(feature = "cuda_std"))]
+        {
+            let word;
+            // SAFETY: as above.
+            unsafe {
+                core::arch::asm!(
+                    "{{ .reg .u64 %at; cvta.to.global.u64 %at, {from}; ld.global.nc.u32 {word}, [%at]; }}",
+                    word = out(reg32) word, from = in(reg64) from,
+                    options(pure, nomem, nostack)
+                );
+            }
+            word
+        }
+        #[cfg(feature = "cuda_std")]
+        // SAFETY: by contract.
+        unsafe {
+            *from
+        }
+    }
+
     /// Whether vectors may be loaded there.
     #[inline(always)]
     pub fn aligned<T>(pointer: *const T) -> bool {
-        pointer as usize % 16 == 0
+        (pointer as usize).is_multiple_of(16)
     }
 }
 

@@ -11,6 +11,7 @@
 //! The kernels themselves are built for `nvptx64` only, by `cargo xtask build-kernels`.
 #![no_std]
 #![cfg_attr(not(any(target_arch = "nvptx64", feature = "cuda_std")), deny(unsafe_code))]
+#![cfg_attr(target_arch = "nvptx64", allow(internal_features, reason = "shuffles and votes exist as LLVM intrinsics only"))]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch, core_float_math, link_llvm_intrinsics, stdarch_nvptx))]
 
 #[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]

@@ -98,6 +98,9 @@ fn compile(tools: &Toolchain, arch: &str, target: &Path) -> Result<PathBuf, Stri
     let flags = [
         format!("-Ctarget-cpu={arch}"),
         format!("-Ctarget-feature=+{version}"),
+        // A panic is a trap, without the code that formats messages.
+        "-Zunstable-options".to_owned(),
+        "-Cpanic=immediate-abort".to_owned(),
         format!("-Clinker={}", tools.linker.display()),
         format!("-Clink-arg={}", root().join("device/shared_memory.ll").display()),
     ];

@@ -40,7 +40,8 @@ pub fn extract(ptx: &str) -> Result<(String, Vec<Kernel>), String> {
         {
             types.push(parameter.split_whitespace().next().unwrap_or_default().to_owned());
         }
-        if line.ends_with(')')
+        // The closing parenthesis of the parameters, which a comment may follow.
+        if (line.starts_with(')') || line.ends_with("()"))
             && let Some((kernel, types)) = entry.take()
         {
             check_types(&kernel, &types)?;

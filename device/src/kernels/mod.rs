@@ -5,5 +5,15 @@
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "the contract is the launch's; a kernel names all its operands")]
 
-pub mod add;
 mod elementwise;
+mod float;
+mod gemm;
+
+pub mod adamw;
+pub mod add;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod reduce;
