@@ -98,6 +98,8 @@ fn compile(tools: &Toolchain, arch: &str, target: &Path) -> Result<PathBuf, Stri
     let flags = [
         format!("-Ctarget-cpu={arch}"),
         format!("-Ctarget-feature=+{version}"),
+        // Loops over tiles in registers must unroll whole, or the tiles would be in memory.
+        "-Cllvm-args=-unroll-threshold=1200".to_owned(),
         // A panic is a trap, without the code that formats messages.
         "-Zunstable-options".to_owned(),
         "-Cpanic=immediate-abort".to_owned(),

@@ -314,18 +314,12 @@ unsafe fn multiply(sums: &mut [[f32; 8]; 8], (a, b): (*mut f32, *mut f32)) {
 #[inline(always)]
 unsafe fn finish(target: &Target, sums: &[[f32; 8]; 8]) {
     let (first_row, first_column) = tile();
-    // Written out, since a loop of this size stays one, and then the sums would have to be in memory.
-    macro_rules! rows {
-        ($($i:literal)*) => {
-            $(
-                let row = first_row + place($i, thread_idx_x() / 8, ROWS / 2);
-                let column = first_column + place(0, thread_idx_x() % 8, COLUMNS / 2);
-                target.store(row, column, [sums[$i][0], sums[$i][1], sums[$i][2], sums[$i][3]]);
-                target.store(row, column + COLUMNS / 2, [sums[$i][4], sums[$i][5], sums[$i][6], sums[$i][7]]);
-            )*
-        };
+    for (i, sums) in sums.iter().enumerate() {
+        let row = first_row + place(i, thread_idx_x() / 8, ROWS / 2);
+        let column = first_column + place(0, thread_idx_x() % 8, COLUMNS / 2);
+        target.store(row, column, [sums[0], sums[1], sums[2], sums[3]]);
+        target.store(row, column + COLUMNS / 2, [sums[4], sums[5], sums[6], sums[7]]);
     }
-    rows!(0 1 2 3 4 5 6 7);
 }
 
 impl Target {

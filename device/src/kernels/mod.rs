@@ -11,6 +11,8 @@ mod gemm;
 
 pub mod adamw;
 pub mod add;
+pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod gelu;
