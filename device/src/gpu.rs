@@ -10,7 +10,7 @@ pub const WARP: u32 = 32;
 const ALL: u32 = u32::MAX;
 
 #[cfg(feature = "cuda_std")]
-pub use cuda_std::{GpuFloat, thread};
+pub use cuda_std::{GpuFloat, GpuFloat as GpuDouble, thread};
 
 #[cfg(not(feature = "cuda_std"))]
 mod nvptx {
@@ -31,7 +31,7 @@ mod nvptx {
             };
         }
 
-        place!(thread_idx_x _thread_idx_x block_idx_x _block_idx_x block_idx_y _block_idx_y block_idx_z _block_idx_z);
+        place!(thread_idx_x _thread_idx_x block_idx_x _block_idx_x block_idx_y _block_idx_y);
 
         /// Waits for all threads of the block; what they wrote before is visible after.
         #[inline(always)]
@@ -51,6 +51,19 @@ mod nvptx {
         fn exp2(self) -> Self;
         /// log₂ self (`lg2.approx`): absolute error 2⁻²² in [0.5, 2], relative error 2⁻²² elsewhere.
         fn log2(self) -> Self;
+    }
+
+    /// The one function of doubles.
+    pub trait GpuDouble {
+        /// √self, correctly rounded.
+        fn sqrt(self) -> Self;
+    }
+
+    impl GpuDouble for f64 {
+        #[inline(always)]
+        fn sqrt(self) -> f64 {
+            core::f64::math::sqrt(self)
+        }
     }
 
     impl GpuFloat for f32 {
@@ -83,7 +96,7 @@ mod nvptx {
 }
 
 #[cfg(not(feature = "cuda_std"))]
-pub use nvptx::{GpuFloat, thread};
+pub use nvptx::{GpuDouble, GpuFloat, thread};
 
 /// A block's shared memory.
 pub mod shared {

@@ -5,6 +5,7 @@
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "the contract is the launch's; a kernel names all its operands")]
 
+mod blocks;
 mod elementwise;
 mod float;
 mod gemm;
@@ -15,7 +16,15 @@ pub mod attention;
 pub mod cached_attention;
 pub mod cross_entropy;
 pub mod embedding;
+pub mod flip;
 pub mod gelu;
 pub mod layer_norm;
+pub mod level_histogram;
 pub mod linear;
+pub mod lut_gemv;
+pub mod poltergeist;
+pub mod quantize;
 pub mod reduce;
+pub mod rescale_rows;
+pub mod scale_gradient;
+pub mod vote;
