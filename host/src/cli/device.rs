@@ -6,7 +6,9 @@ use crate::backend::Device;
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
-use crate::{Error, Result};
+#[cfg(not(feature = "cuda"))]
+use crate::Error;
+use crate::Result;
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -71,13 +71,13 @@ impl Eval {
     pub fn run(self) -> Result<()> {
         in_pool(None, || device::run(self.device, &self))
     }
-
 }
 
 impl Work for Eval {
     fn run_on<D: Device>(&self) -> Result<()> {
         let split = Split::from_name(&self.split)?;
-        let mut l = open::<_, D>(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
+        let mut l =
+            open::<_, D>(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };

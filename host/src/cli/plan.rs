@@ -2,9 +2,9 @@
 
 use argh::FromArgs;
 
+use super::device::{self, DeviceName, Work};
 use super::output::print;
 use crate::arena::{self, Kind};
-use super::device::{self, DeviceName, Work};
 use crate::backend::Device;
 use crate::config::{self, Config};
 use crate::train::trainer::{Layout, grid_state_bytes};

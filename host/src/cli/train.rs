@@ -174,7 +174,6 @@ impl Train {
         }
         Ok((run.clone(), Config::load(&file.display().to_string())?))
     }
-
 }
 
 impl Work for Train {

@@ -36,13 +36,7 @@ pub fn adamw(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], 
     }
     let norm = norm_squared.sqrt();
     let [rate, keep, second] = step.factors();
-    let f = Factors {
-        gradient: if norm > step.max_norm { step.max_norm / norm } else { 1.0 },
-        rate,
-        keep,
-        second,
-        step: *step,
-    };
+    let f = Factors { gradient: if norm > step.max_norm { step.max_norm / norm } else { 1.0 }, rate, keep, second, step: *step };
     let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
     value.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments).for_each(|((value, g), (m, v))| chunk(value, g, m, v, f));
 }

@@ -29,7 +29,8 @@ impl Memory {
     /// Copies a file part to the device, for reading.
     pub(super) fn map(&mut self, file: &Mmap, range: Range<usize>) -> Span<u8> {
         let len = range.len();
-        let copy = DeviceBuffer::from_slice(&file[range]).unwrap_or_else(|error| panic!("copying {len} bytes of a file to the device: {error}"));
+        let copy =
+            DeviceBuffer::from_slice(&file[range]).unwrap_or_else(|error| panic!("copying {len} bytes of a file to the device: {error}"));
         self.segments.push(copy);
         Span::new(self.segments.len() as u32 - 1, 0, len)
     }

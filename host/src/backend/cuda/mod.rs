@@ -6,22 +6,18 @@
 mod driver;
 mod kernels;
 mod memory;
-
-use std::ops::Range;
-use std::sync::Arc;
+mod ops;
 
 use bytemuck::Pod;
 use cust::CudaFlags;
 use cust::context::{Context, CurrentContext};
 use cust::error::CudaError;
 use cust::stream::{Stream, StreamFlags};
-use memmap2::Mmap;
-use primal_device::vote::VoteRule;
 
 use kernels::Kernels;
 use memory::Memory;
 
-use super::{AdamWStep, AttentionShape, Backend, Device, RandomKey, Storage, VoteCast, VoteState, Weight};
+use super::Device;
 use crate::arena::{Kind, Plan, Span};
 use crate::{Error, Result};
 
