@@ -25,8 +25,8 @@ pub use context::Symbols;
 use context::{Decoder, Symbol};
 use words::Words;
 
-use crate::program::Program;
-use crate::ptx::{Function, Instruction, Module, PtxError, Space, Statement, refuse};
+use crate::program::{Op, Program};
+use crate::ptx::{Function, Initial, Instruction, Module, PtxError, Space, Statement, refuse};
 
 type Result<T> = std::result::Result<T, PtxError>;
 
@@ -63,10 +63,23 @@ fn decode_program<'s>(module: &Module<'s>, symbols: &Symbols, root: &Function<'s
         begins.insert(index, decoder.here());
         decode_function(&mut decoder, index)?;
         todo.extend(decoder.callees(index));
+        // A function whose address stands in a variable may be called through any pointer.
+        if todo.is_empty() && decoder.code.iter().any(|inst| matches!(inst.op, Op::CallIndirect)) {
+            todo.extend(functions_in_variables(module).filter(|index| !begins.contains_key(index)));
+        }
     }
     decoder.refuse_recursion()?;
     let functions = begins.keys().copied().collect();
     Ok((decoder.finish(root, &begins), functions))
+}
+
+/// The functions whose addresses are initial values.
+fn functions_in_variables(module: &Module) -> impl Iterator<Item = usize> {
+    let initial = module.variables.iter().flat_map(|variable| &variable.initial);
+    initial.filter_map(|initial| match initial {
+        Initial::Address { name, .. } => module.functions.iter().position(|f| f.name == *name && f.body.is_some()),
+        Initial::Value(_) => None,
+    })
 }
 
 fn decode_function(d: &mut Decoder, index: usize) -> Result<()> {

@@ -132,27 +132,21 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// Notes an access to a place and checks for unwritten memory and races.
+    /// Counts an access, and checks for unwritten memory and races. Plain stores to shared memory are checked when they are done.
     #[inline(always)]
-    fn note(&mut self, part: &Part, kind: Kind, volatile: bool, bytes: usize, changes: impl Fn(&Self, usize, u64) -> bool) -> Outcome<()> {
+    fn note(&mut self, part: &Part, kind: Kind, volatile: bool, bytes: usize) -> Outcome<()> {
         if self.launch.profile {
             self.count(part, bytes);
         }
         match part.place {
             Place::Global(allocation) if allocation.tracked() => self.note_global(allocation, part, kind, bytes),
             Place::Shared if self.shared.checked() => {
-                let access = match kind {
-                    _ if volatile => Access::Atomic,
-                    Kind::Load => Access::Read,
-                    Kind::Store => Access::Write,
-                    Kind::Atomic => Access::Atomic,
-                };
-                for lane in lanes(part.mask) {
-                    match self.shared.note(access, part.offsets[lane], bytes, self.warp.index, lane) {
-                        Ok(()) => {}
-                        // Writing what is there already is no race.
-                        Err(Hazard::Race(true, ..)) if kind == Kind::Store && !changes(self, lane, part.offsets[lane]) => {}
-                        Err(hazard) => return self.hazard(hazard, lane, part.offsets[lane]),
+                let access = Access { reads: kind != Kind::Store, writes: kind != Kind::Load, atomic: volatile || kind == Kind::Atomic };
+                if access.atomic || access.reads {
+                    for lane in lanes(part.mask) {
+                        if let Err(hazard) = self.shared.note(access, part.offsets[lane], bytes, self.warp.index, lane) {
+                            return self.hazard(hazard, lane, part.offsets[lane]);
+                        }
                     }
                 }
                 if volatile {
@@ -161,6 +155,20 @@ impl<'a> Exec<'a> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks a lane's plain store to shared memory; writing what is there already is no race.
+    #[inline(always)]
+    fn note_shared_store(&mut self, lane: usize, offset: u64, bytes: usize, changes: impl Fn(&Self) -> bool) -> Outcome<()> {
+        if !self.shared.checked() {
+            return Ok(());
+        }
+        let access = Access { reads: false, writes: true, atomic: false };
+        match self.shared.note(access, offset, bytes, self.warp.index, lane) {
+            Ok(()) => Ok(()),
+            Err(Hazard::Race(true, ..)) if !changes(self) => Ok(()),
+            Err(hazard) => self.hazard(hazard, lane, offset),
         }
     }
 
@@ -214,7 +222,7 @@ impl<'a> Exec<'a> {
         while rest != 0 {
             let part = self.part(inst.space, &at, rest, bytes as u64, Kind::Load)?;
             rest &= !part.mask;
-            self.note(&part, Kind::Load, inst.variant == Inst::VOLATILE, bytes, |_, _, _| true)?;
+            self.note(&part, Kind::Load, inst.variant == Inst::VOLATILE, bytes)?;
             for (k, &slot) in inst.more.iter().enumerate() {
                 let skip = (k * size_of::<E>()) as u64;
                 let values = self.fetch::<E>(part.place, &part.offsets, skip).map(&widen);
@@ -251,13 +259,35 @@ impl<'a> Exec<'a> {
         while rest != 0 {
             let part = self.part(inst.space, &at, rest, bytes as u64, Kind::Store)?;
             rest &= !part.mask;
-            self.note(&part, Kind::Store, inst.variant == Inst::VOLATILE, bytes, |x, lane, offset| {
-                let value = |k: usize| narrow(x.warp.regs.get::<R>(inst.more[k])[lane]);
-                (0..inst.more.len()).any(|k| x.shared.load::<E>(offset + (k * size) as u64) != value(k))
-            })?;
+            let volatile = inst.variant == Inst::VOLATILE;
+            self.note(&part, Kind::Store, volatile, bytes)?;
+            if let (Place::Shared, false) = (part.place, volatile) {
+                self.store_shared::<E, R>(inst, &part, &narrow)?;
+                continue;
+            }
             for (k, &slot) in inst.more.iter().enumerate() {
                 let values = self.warp.regs.get::<R>(slot).map(&narrow);
                 self.put(&part, (k * size) as u64, &values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores to shared memory lane after lane, so that lanes which write different values to one place are found.
+    #[inline(always)]
+    fn store_shared<E: Elements + PartialEq, R: Lane>(&mut self, inst: &Inst, part: &Part, narrow: impl Fn(R) -> E) -> Outcome<()>
+    where
+        Row<R>: Pod,
+    {
+        let size = size_of::<E>();
+        for lane in lanes(part.mask) {
+            let at = |k: usize| part.offsets[lane] + (k * size) as u64;
+            let value = |x: &Self, k: usize| narrow(x.warp.regs.get::<R>(inst.more[k])[lane]);
+            let changes = |x: &Self| (0..inst.more.len()).any(|k| x.shared.load::<E>(at(k)) != value(x, k));
+            self.note_shared_store(lane, part.offsets[lane], size * inst.more.len(), changes)?;
+            for k in 0..inst.more.len() {
+                let value = value(self, k);
+                self.shared.store(at(k), value);
             }
         }
         Ok(())
@@ -288,7 +318,7 @@ impl<'a> Exec<'a> {
             return Ok(());
         }
         let part = self.part(space, &[from; LANES], 1 << lane, into.len() as u64, Kind::Load)?;
-        self.note(&part, Kind::Load, false, into.len(), |_, _, _| true)?;
+        self.note(&part, Kind::Load, false, into.len())?;
         let offset = part.offsets[lane];
         match part.place {
             Place::Global(allocation) if offset % 4 == 0 => {
@@ -308,8 +338,9 @@ impl<'a> Exec<'a> {
     /// Writes bytes to shared memory for one lane, with all checks.
     pub fn write_shared(&mut self, lane: usize, to: u64, from: &[u8]) -> Outcome<()> {
         let part = self.part(Space::Shared, &[to; LANES], 1 << lane, from.len() as u64, Kind::Store)?;
-        let changes = |x: &Self, _: usize, offset: u64| (0..from.len()).any(|k| x.shared.load::<u8>(offset + k as u64) != from[k]);
-        self.note(&part, Kind::Store, false, from.len(), changes)?;
+        self.note(&part, Kind::Store, false, from.len())?;
+        let changes = |x: &Self| (0..from.len()).any(|k| x.shared.load::<u8>(to + k as u64) != from[k]);
+        self.note_shared_store(lane, to, from.len(), changes)?;
         (0..from.len()).for_each(|k| self.shared.store(to + k as u64, from[k]));
         Ok(())
     }
@@ -329,7 +360,7 @@ impl<'a> Exec<'a> {
             let part = self.part(inst.space, &at, rest, bytes as u64, Kind::Atomic)?;
             rest &= !part.mask;
             let volatile = inst.variant == Inst::VOLATILE;
-            self.note(&part, Kind::Atomic, volatile, bytes, |_, _, _| true)?;
+            self.note(&part, Kind::Atomic, volatile, bytes)?;
             for lane in lanes(part.mask) {
                 let offset = part.offsets[lane];
                 old[lane] = match part.place {

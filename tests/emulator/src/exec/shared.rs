@@ -17,15 +17,15 @@ const MANY_LANES: u32 = 63;
 /// The lane of an atomic or volatile access.
 const ATOMIC: u32 = 62;
 
-/// How an access relates to others of the same time.
+/// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// A plain load.
-    Read,
-    /// A plain store.
-    Write,
-    /// An atomic or volatile access: never in a race with its like.
-    Atomic,
+pub struct Access {
+    /// It reads.
+    pub reads: bool,
+    /// It writes.
+    pub writes: bool,
+    /// It is atomic or volatile: never in a race with its like.
+    pub atomic: bool,
 }
 
 /// What is wrong with an access.
@@ -108,19 +108,20 @@ impl Shared {
         let stamp = self.now << TIME_SHIFT | warp << 6;
         for granule in from..to {
             let write = self.writes[granule];
-            if access != Access::Write && write == 0 && self.unwritten {
+            if access.reads && write == 0 && self.unwritten {
                 return Err(Hazard::Unwritten);
             }
             if self.races {
                 self.check(access, write, true, warp, lane)?;
-                if access != Access::Read {
+                if access.writes {
                     self.check(access, self.reads[granule], false, warp, lane)?;
                 }
             }
-            match access {
-                Access::Read => self.reads[granule] = self.merged_read(self.reads[granule], warp, lane),
-                Access::Write => self.writes[granule] = stamp | lane as u32,
-                Access::Atomic => self.writes[granule] = stamp | ATOMIC,
+            let lane = if access.atomic { ATOMIC } else { lane as u32 };
+            if access.writes {
+                self.writes[granule] = stamp | lane;
+            } else {
+                self.reads[granule] = self.merged_read(self.reads[granule], warp, lane);
             }
         }
         Ok(())
@@ -139,29 +140,30 @@ impl Shared {
     fn ordered(&self, access: Access, record: u32, warp: u32, lane: usize) -> bool {
         let (time, by_warp, by_lane) = (record >> TIME_SHIFT, record >> 6 & 31, record & 63);
         let seen = &self.seen[warp as usize];
+        if by_lane == ATOMIC && access.atomic {
+            return true;
+        }
         if record & MANY_WARPS != 0 {
             // Which warps read is not known any more: complain only if none of them can be meant.
             return time <= *seen.iter().max().expect("32 warps");
         }
-        time <= seen[by_warp as usize] || by_warp == warp && by_lane == lane as u32 || by_lane == ATOMIC && access == Access::Atomic
+        time <= seen[by_warp as usize] || by_warp == warp && by_lane == lane as u32
     }
 
+    /// The record of the reads so far and this one.
     #[inline(always)]
-    fn merged_read(&self, old: u32, warp: u32, lane: usize) -> u32 {
-        let new = self.now << TIME_SHIFT | warp << 6 | lane as u32;
+    fn merged_read(&self, old: u32, warp: u32, lane: u32) -> u32 {
+        let new = self.now << TIME_SHIFT | warp << 6 | lane;
         if old >> TIME_SHIFT <= self.floor || old == new {
             return new;
         }
         let (time, by_warp, by_lane) = (old >> TIME_SHIFT, old >> 6 & 31, old & 63);
         if old & MANY_WARPS == 0 && time <= self.seen[warp as usize][by_warp as usize] {
-            new
-        } else if old & MANY_WARPS != 0 || by_warp != warp {
-            new | MANY_WARPS | MANY_LANES
-        } else if by_lane == lane as u32 {
-            new
-        } else {
-            new | MANY_LANES
+            return new;
         }
+        let many_warps = if old & MANY_WARPS != 0 || by_warp != warp { MANY_WARPS } else { 0 };
+        let lanes = if by_lane == lane && (many_warps == 0 || lane == ATOMIC) { lane } else { MANY_LANES };
+        new & !63 | many_warps | lanes
     }
 
     /// A barrier between the warps of the mask.
@@ -211,6 +213,12 @@ impl Shared {
 mod tests {
     use super::*;
 
+    const READ: Access = Access { reads: true, writes: false, atomic: false };
+    const WRITE: Access = Access { reads: false, writes: true, atomic: false };
+    const ATOMIC: Access = Access { reads: true, writes: true, atomic: true };
+    const POLL: Access = Access { atomic: true, ..READ };
+    const SIGNAL: Access = Access { atomic: true, ..WRITE };
+
     fn shared() -> Shared {
         let mut shared = Shared::default();
         shared.reset(64, 4, 3, true, true);
@@ -220,35 +228,45 @@ mod tests {
     #[test]
     fn a_barrier_orders_the_warps_that_took_part() {
         let mut shared = shared();
-        shared.note(Access::Write, 0, 4, 0, 5).unwrap();
-        assert_eq!(shared.note(Access::Read, 0, 4, 1, 0), Err(Hazard::Race(true, 0, Some(5))));
+        shared.note(WRITE, 0, 4, 0, 5).unwrap();
+        assert_eq!(shared.note(READ, 0, 4, 1, 0), Err(Hazard::Race(true, 0, Some(5))));
         shared.barrier(0b011);
-        shared.note(Access::Read, 0, 4, 1, 0).unwrap();
-        assert!(shared.note(Access::Read, 0, 4, 2, 0).is_err());
-        assert_eq!(shared.note(Access::Write, 0, 4, 0, 5), Err(Hazard::Race(false, 1, Some(0))));
+        shared.note(READ, 0, 4, 1, 0).unwrap();
+        assert!(shared.note(READ, 0, 4, 2, 0).is_err());
+        assert_eq!(shared.note(WRITE, 0, 4, 0, 5), Err(Hazard::Race(false, 1, Some(0))));
         shared.barrier(0b111);
-        shared.note(Access::Write, 0, 4, 2, 5).unwrap();
-        assert_eq!(shared.note(Access::Read, 8, 4, 0, 0), Err(Hazard::Unwritten));
+        shared.note(WRITE, 0, 4, 2, 5).unwrap();
+        assert_eq!(shared.note(READ, 8, 4, 0, 0), Err(Hazard::Unwritten));
     }
 
     #[test]
     fn lanes_of_a_warp_are_ordered_by_its_barrier() {
         let mut shared = shared();
-        shared.note(Access::Write, 4, 4, 0, 1).unwrap();
-        shared.note(Access::Read, 4, 4, 0, 1).unwrap();
-        assert!(shared.note(Access::Read, 4, 4, 0, 2).is_err());
+        shared.note(WRITE, 4, 4, 0, 1).unwrap();
+        shared.note(READ, 4, 4, 0, 1).unwrap();
+        assert!(shared.note(READ, 4, 4, 0, 2).is_err());
         shared.warp_barrier(0);
-        shared.note(Access::Read, 4, 4, 0, 2).unwrap();
-        assert!(shared.note(Access::Read, 4, 4, 1, 2).is_err());
+        shared.note(READ, 4, 4, 0, 2).unwrap();
+        assert!(shared.note(READ, 4, 4, 1, 2).is_err());
     }
 
     #[test]
     fn atomics_do_not_race_with_each_other() {
         let mut shared = shared();
-        shared.note(Access::Write, 4, 4, 0, 1).unwrap();
+        shared.note(WRITE, 4, 4, 0, 1).unwrap();
         shared.barrier(0b111);
-        shared.note(Access::Atomic, 4, 4, 0, 1).unwrap();
-        shared.note(Access::Atomic, 4, 4, 1, 1).unwrap();
-        assert!(shared.note(Access::Read, 4, 4, 2, 1).is_err());
+        shared.note(ATOMIC, 4, 4, 0, 1).unwrap();
+        shared.note(ATOMIC, 4, 4, 1, 1).unwrap();
+        assert!(shared.note(READ, 4, 4, 2, 1).is_err());
+    }
+
+    #[test]
+    fn several_warps_may_poll_a_flag() {
+        let mut shared = shared();
+        shared.note(SIGNAL, 4, 4, 0, 1).unwrap();
+        shared.note(POLL, 4, 4, 1, 1).unwrap();
+        shared.note(POLL, 4, 4, 2, 1).unwrap();
+        shared.note(SIGNAL, 4, 4, 0, 1).unwrap();
+        assert_eq!(shared.note(WRITE, 4, 4, 1, 1), Err(Hazard::Race(true, 0, None)));
     }
 }
