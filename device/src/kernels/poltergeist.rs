@@ -3,7 +3,7 @@
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 
 use super::blocks::Counts;
-use super::reduce::{LANES, lanes_sum};
+use super::reduce::{LANES, lanes_sum, len_if};
 use crate::flip::{self, poltergeist_probability};
 use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
 use crate::gpu::{GpuDouble, kernels, shared::dynamic_shared_mem};
@@ -26,7 +26,7 @@ kernels! {
     /// Items: rows.
     fn poltergeist_rows(sums: *mut f32, dw: *const f32, outputs: u32, inputs: u32) for [THREADS, 0, [THREADS / LANES, 1]] {
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
-        let (dw, n) = (dw.wrapping_add(i as usize * inputs as usize), if i < outputs { inputs } else { 0 });
+        let (dw, n) = (dw.wrapping_add(i as usize * inputs as usize), len_if(i < outputs, inputs));
         let (sum, squares) = (lanes_sum(n, |j| (*dw.add(j)).abs()), lanes_sum(n, |j| *dw.add(j) * *dw.add(j)));
         if i < outputs && thread_idx_x() % LANES == 0 {
             let sums = sums.add(2 * i as usize);

@@ -51,6 +51,15 @@ pub fn ordered_sum(value: f32) -> f32 {
     sum
 }
 
+/// `len`, or 0 unless `condition`, without a branch.
+///
+/// rustc duplicates what stands between two branches on the same condition, calls included, and knows nothing of lanes that have to shuffle
+/// together: a condition that differs between the lanes of a warp must not be branched on both before and behind a shuffle.
+#[inline(always)]
+pub fn len_if(condition: bool, len: u32) -> u32 {
+    len * u32::from(condition)
+}
+
 /// `Σ f(i)` for `i` in `0..n`, by the sixteen lanes of half a warp: lane l sums up l, l + 16, …; then the lanes in order.
 #[inline(always)]
 pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {

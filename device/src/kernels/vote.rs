@@ -3,7 +3,7 @@
 //! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
 
 use super::blocks::{BLOCK, COVERS, Place, THREADS, load_votes, nibbles, store_votes};
-use super::reduce::{LANES, lanes_sum};
+use super::reduce::{LANES, lanes_sum, len_if};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, kernels, shared::dynamic_shared_mem};
 use crate::grid::{GRIDS, row_bytes};
@@ -33,7 +33,7 @@ kernels! {
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
         // A row beyond the end is empty: the halves of a warp stay together.
         let dw = dw.wrapping_add(i as usize * inputs as usize);
-        let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| *dw.add(j) * *dw.add(j));
+        let sum = lanes_sum(len_if(i < outputs, inputs), |j| *dw.add(j) * *dw.add(j));
         if i < outputs && thread_idx_x() % LANES == 0 {
             let row = row.add(i as usize);
             *row = running(beta2, *row, sum / inputs as f32);
