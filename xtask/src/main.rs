@@ -7,6 +7,7 @@ mod listing;
 mod ptx;
 mod report;
 mod toolchain;
+mod verify;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -27,6 +28,7 @@ enum Task {
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
     BuildKernels(build_kernels::BuildKernels),
+    Verify(verify::Verify),
 }
 
 /// run all tests of the workspace
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench.run(),
         Task::Doctor(doctor) => doctor.run(),
         Task::BuildKernels(build) => build.run(),
+        Task::Verify(verify) => verify.run(),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
+#[cfg(not(feature = "cuda"))]
+use crate::Error;
+use crate::Result;
 use crate::backend::Device;
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
-#[cfg(not(feature = "cuda"))]
-use crate::Error;
-use crate::Result;
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
