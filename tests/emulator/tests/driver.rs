@@ -155,7 +155,13 @@ fn parameters_in_a_buffer() {
     [x, x, x].iter().for_each(|address| block.extend(address.to_le_bytes()));
     block.extend(32u32.to_le_bytes());
     let mut launch = |mut bytes: usize| {
-        let mut extra: [*mut c_void; 5] = [1 as *mut _, block.as_mut_ptr().cast(), 2 as *mut _, (&raw mut bytes).cast(), null_mut()];
+        let mut extra: [*mut c_void; 5] = [
+            std::ptr::without_provenance_mut(1),
+            block.as_mut_ptr().cast(),
+            std::ptr::without_provenance_mut(2),
+            (&raw mut bytes).cast(),
+            null_mut(),
+        ];
         // SAFETY: valid pointers.
         unsafe { cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, 0, null_mut(), extra.as_mut_ptr()) }
     };
