@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-/// The benchmarks: name and what it measures.
-const BENCHES: [(&str, &str); 3] = [
-    ("learning", "how well each update rule and grid learns, against its float twin"),
-    ("train", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
-    ("decode", "matrix-vector products from codes, against ggml's q4_0"),
+/// The benchmarks: name, package and what it measures.
+const BENCHES: [(&str, &str, &str); 4] = [
+    ("learning", "primal-host", "how well each update rule and grid learns, against its float twin"),
+    ("train", "primal-host", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
+    ("decode", "primal-host", "matrix-vector products from codes, against ggml's q4_0"),
+    ("emulator", "ptx-emulator", "lane-instructions a second of PTX on the emulated GPU"),
 ];
 
-/// run a benchmark: learning, train or decode; without a name, list them
+/// run a benchmark: learning, train, decode or emulator; without a name, list them
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub struct Bench {
@@ -24,13 +25,13 @@ impl Bench {
     /// Runs it.
     pub fn run(&self) -> ExitCode {
         let Some((name, arguments)) = self.name.split_first() else {
-            BENCHES.iter().for_each(|(name, what)| println!("{name:10} {what}"));
+            BENCHES.iter().for_each(|(name, _, what)| println!("{name:10} {what}"));
             return ExitCode::SUCCESS;
         };
-        if BENCHES.iter().all(|(known, _)| known != name) {
-            eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, _)| known).join(", "));
+        let Some((_, package, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
+            eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
             return ExitCode::from(2);
-        }
-        crate::cargo(&["bench", "--package", "primal-host", "--bench", name, "--"], arguments)
+        };
+        crate::cargo(&["bench", "--package", package, "--bench", name, "--"], arguments)
     }
 }

@@ -117,7 +117,7 @@ impl Exact {
     fn div(self, other: Self) -> Self {
         let (a, b) = (self.normal(), other);
         let rest = u128::from(a.mantissa % b.mantissa != 0);
-        Self { negative: a.negative != b.negative, mantissa: a.mantissa / b.mantissa << 1 | rest, exponent: a.exponent - b.exponent - 1 }
+        Self { negative: a.negative != b.negative, mantissa: (a.mantissa / b.mantissa) << 1 | rest, exponent: a.exponent - b.exponent - 1 }
     }
 
     fn sqrt(self) -> Self {

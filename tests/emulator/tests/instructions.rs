@@ -48,7 +48,7 @@ impl Operand {
         }
     }
 
-    fn from_words(self, low: u32, high: u32) -> Operand {
+    fn read(self, low: u32, high: u32) -> Operand {
         match self {
             H(_) => H(low as u16),
             W(_) => W(low),
@@ -76,7 +76,7 @@ fn check(cases: &[Case]) {
     for case in cases {
         for threads in [32, 20] {
             let words = execute(&source(case), Size::threads(threads), 64).unwrap_or_else(|fault| panic!("{}: {fault}", case.0));
-            let got: Vec<Operand> = words.chunks(2).map(|pair| case.2.from_words(pair[0], pair[1])).collect();
+            let got: Vec<Operand> = words.chunks(2).map(|pair| case.2.read(pair[0], pair[1])).collect();
             if let Some(lane) = (0..threads as usize).find(|&lane| got[lane] != case.2) {
                 wrong.push(format!("{} of {:x?}: lane {lane} of {threads} got {:x?}, expected {:x?}", case.0, case.1, got[lane], case.2));
             }

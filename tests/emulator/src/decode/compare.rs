@@ -87,7 +87,12 @@ pub fn decode(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
     }
 }
 
-/// A comparison of type `ty` that ends in `FINISH`.
+/// Whether one of two numbers is NaN.
+fn unordered<T: PartialOrd>(a: T, b: T) -> bool {
+    a.partial_cmp(&b).is_none()
+}
+
+/// A comparison of type `ty`, of `setp` or of `set`.
 fn comparison<const SETP: bool>(how: Relation, or_nan: bool, ty: Type, ftz: bool) -> Option<LaneOp> {
     use Relation::*;
     fn finish<const SETP: bool>(r: &mut Regs, i: &Inst, m: u32, holds: u32) {
@@ -106,28 +111,28 @@ fn comparison<const SETP: bool>(how: Relation, or_nan: bool, ty: Type, ftz: bool
         ($T:ty, $get:expr) => {
             match (how, or_nan) {
                 (Equal, false) => ordered!($T, $get, |a, b| a == b),
-                (Equal, true) => ordered!($T, $get, |a: f64, b: f64| a == b || a.is_nan() || b.is_nan()),
-                (Unequal, false) => ordered!($T, $get, |a, b| a < b || a > b),
+                (Equal, true) => ordered!($T, $get, |a, b| a == b || unordered(a, b)),
+                (Unequal, false) => ordered!($T, $get, |a, b| a != b && !unordered(a, b)),
                 (Unequal, true) => ordered!($T, $get, |a, b| a != b),
                 (Less, false) => ordered!($T, $get, |a, b| a < b),
-                (Less, true) => ordered!($T, $get, |a: f64, b: f64| !(a >= b)),
+                (Less, true) => ordered!($T, $get, |a, b| a < b || unordered(a, b)),
                 (LessEqual, false) => ordered!($T, $get, |a, b| a <= b),
-                (LessEqual, true) => ordered!($T, $get, |a: f64, b: f64| !(a > b)),
+                (LessEqual, true) => ordered!($T, $get, |a, b| a <= b || unordered(a, b)),
                 (Greater, false) => ordered!($T, $get, |a, b| a > b),
-                (Greater, true) => ordered!($T, $get, |a: f64, b: f64| !(a <= b)),
+                (Greater, true) => ordered!($T, $get, |a, b| a > b || unordered(a, b)),
                 (GreaterEqual, false) => ordered!($T, $get, |a, b| a >= b),
-                (GreaterEqual, true) => ordered!($T, $get, |a: f64, b: f64| !(a < b)),
-                (Number, _) => ordered!($T, $get, |a: f64, b: f64| !a.is_nan() && !b.is_nan()),
-                (NotANumber, _) => ordered!($T, $get, |a: f64, b: f64| a.is_nan() || b.is_nan()),
+                (GreaterEqual, true) => ordered!($T, $get, |a, b| a >= b || unordered(a, b)),
+                (Number, _) => ordered!($T, $get, |a, b| !unordered(a, b)),
+                (NotANumber, _) => ordered!($T, $get, |a, b| unordered(a, b)),
             }
         };
     }
     match ty {
-        Type::F32 if ftz => return float!(f32, |a: f32| f64::from(flush(a))),
-        Type::F32 => return float!(f32, |a: f32| f64::from(a)),
-        Type::F64 => return float!(f64, |a: f64| a),
-        Type::F16 => return float!(u16, |a: u16| f16::value(a)),
-        Type::Bf16 => return float!(u16, |a: u16| bf16::value(a)),
+        Type::F32 if ftz => return float!(f32, flush),
+        Type::F32 => return float!(f32, std::convert::identity),
+        Type::F64 => return float!(f64, std::convert::identity),
+        Type::F16 => return float!(u16, f16::value),
+        Type::Bf16 => return float!(u16, bf16::value),
         _ if or_nan => return None,
         _ => {}
     }

@@ -222,15 +222,15 @@ fn multiply24(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
     let ty = w.ty()?;
     let op: LaneOp = match (i.opcode, half, ty, saturate) {
         ("mul24", Half::Low, Type::S32, false) => |r, i, m| op2(r, i, m, |a, b| (low(a) * low(b)) as i32),
-        ("mul24", Half::High, Type::S32, false) => |r, i, m| op2(r, i, m, |a, b| (low(a) * low(b) >> 16) as i32),
+        ("mul24", Half::High, Type::S32, false) => |r, i, m| op2(r, i, m, |a, b| ((low(a) * low(b)) >> 16) as i32),
         ("mul24", Half::Low, Type::U32, false) => |r, i, m| op2(r, i, m, |a, b| (low_u(a) * low_u(b)) as u32),
-        ("mul24", Half::High, Type::U32, false) => |r, i, m| op2(r, i, m, |a, b| (low_u(a) * low_u(b) >> 16) as u32),
+        ("mul24", Half::High, Type::U32, false) => |r, i, m| op2(r, i, m, |a, b| ((low_u(a) * low_u(b)) >> 16) as u32),
         ("mad24", Half::Low, Type::S32, false) => |r, i, m| op3(r, i, m, |a, b, c: i32| c.wrapping_add((low(a) * low(b)) as i32)),
-        ("mad24", Half::High, Type::S32, false) => |r, i, m| op3(r, i, m, |a, b, c: i32| c.wrapping_add((low(a) * low(b) >> 16) as i32)),
-        ("mad24", Half::High, Type::S32, true) => |r, i, m| op3(r, i, m, |a, b, c: i32| c.saturating_add((low(a) * low(b) >> 16) as i32)),
+        ("mad24", Half::High, Type::S32, false) => |r, i, m| op3(r, i, m, |a, b, c: i32| c.wrapping_add(((low(a) * low(b)) >> 16) as i32)),
+        ("mad24", Half::High, Type::S32, true) => |r, i, m| op3(r, i, m, |a, b, c: i32| c.saturating_add(((low(a) * low(b)) >> 16) as i32)),
         ("mad24", Half::Low, Type::U32, false) => |r, i, m| op3(r, i, m, |a, b, c: u32| c.wrapping_add((low_u(a) * low_u(b)) as u32)),
         ("mad24", Half::High, Type::U32, false) => {
-            |r, i, m| op3(r, i, m, |a, b, c: u32| c.wrapping_add((low_u(a) * low_u(b) >> 16) as u32))
+            |r, i, m| op3(r, i, m, |a, b, c: u32| c.wrapping_add(((low_u(a) * low_u(b)) >> 16) as u32))
         }
         _ => return w.unsupported(),
     };

@@ -14,6 +14,7 @@ mod integer;
 mod matrix;
 mod memory;
 mod moves;
+mod operands;
 mod packed;
 mod transcendental;
 mod warp;
@@ -152,5 +153,5 @@ fn family(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
 
 /// The space that an instruction's modifiers name, or generic.
 fn space_of(w: &mut Words) -> Space {
-    w.choice(|word| Space::from_name(word)).unwrap_or(Space::Generic)
+    w.choice(Space::from_name).unwrap_or(Space::Generic)
 }

@@ -20,7 +20,7 @@ pub fn attribute(options: &Options, number: u32) -> Result<i32> {
     let (major, minor) = options.capability;
     let cores = rayon::current_num_threads() as i32;
     Ok(match number {
-        1 | 2 | 3 => MAX_THREADS as i32,
+        1..=3 => MAX_THREADS as i32,
         4 => 64,
         5 => i32::MAX,
         6 | 7 => 65535,

@@ -62,7 +62,8 @@ fn launch(driver: &mut Driver, context: Handle, function: Handle, size: LaunchSi
         Error::InvalidValue
     })?;
     if driver.device.options.profile {
-        eprintln!("ptx-emulator: {} {:?} x {:?}\n{}", program.name, size.grid, size.block, executed.counters);
+        let [grid, block] = [size.grid, size.block].map(|[x, y, z]| format!("{x} x {y} x {z}"));
+        eprintln!("ptx-emulator: {}, {grid} blocks of {block} threads\n{}", program.name, executed.counters);
     }
     if let Err(fault) = executed.result {
         eprintln!("ptx-emulator: {fault}");

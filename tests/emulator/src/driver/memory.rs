@@ -41,13 +41,15 @@ fn copy_2d(heap: &mut Heap, copy: &Copy2d) -> Result<()> {
         let from = (copy.source_y + row) * copy.source_pitch + copy.source_x;
         let to = (copy.target_y + row) * copy.target_pitch + copy.target_x;
         match (copy.source_type, copy.target_type) {
-            // SAFETY: the caller's memory, as large as width, height and pitch say.
             (HOST, DEVICE) => {
-                heap.write(copy.target_device + to as u64, unsafe { host(copy.source_host.wrapping_add(from), copy.width)? })?
+                // SAFETY: the caller's memory, as large as width, height and pitch say.
+                let source = unsafe { host(copy.source_host.wrapping_add(from), copy.width)? };
+                heap.write(copy.target_device + to as u64, source)?;
             }
             (DEVICE, HOST) => {
                 // SAFETY: as above.
-                heap.read(copy.source_device + from as u64, unsafe { host_mut(copy.target_host.wrapping_add(to), copy.width)? })?;
+                let target = unsafe { host_mut(copy.target_host.wrapping_add(to), copy.width)? };
+                heap.read(copy.source_device + from as u64, target)?;
             }
             (DEVICE, DEVICE) => heap.copy(copy.target_device + to as u64, copy.source_device + from as u64, copy.width as u64)?,
             _ => return Err(Error::NotSupported),

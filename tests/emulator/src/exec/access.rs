@@ -4,8 +4,8 @@ use bytemuck::Pod;
 
 use super::fault::{FaultKind, Outcome, fault};
 use super::regs::{LANES, Lane, Row, lanes};
+use super::run::Exec;
 use super::shared::{Access, Hazard};
-use super::warp::Exec;
 use crate::memory::{Allocation, Cell};
 use crate::program::Inst;
 use crate::ptx::Space;

@@ -3,8 +3,9 @@
 use super::fault::{Fault, FaultKind, Outcome, fault};
 use super::grid::{Launch, LaunchFault};
 use super::regs::{LANES, Regs};
+use super::run::{Exec, Pause};
 use super::shared::Shared;
-use super::warp::{Exec, Pause, Warp};
+use super::warp::Warp;
 use crate::profile::Counters;
 use crate::program::{BarrierKind, Inst, Op, Special};
 

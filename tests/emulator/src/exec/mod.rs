@@ -2,9 +2,11 @@
 
 mod access;
 mod block;
+mod control;
 mod fault;
 mod grid;
 mod regs;
+mod run;
 mod shared;
 mod warp;
 
@@ -12,7 +14,8 @@ pub use access::{Elements, Kind, LOCAL_WINDOW, PARAM_WINDOW, Place, SHARED_WINDO
 pub use fault::{Fault, FaultKind, Outcome, fault};
 pub use grid::{Checks, Launch, LaunchFault, run};
 pub use regs::{FULL, LANES, Lane, Regs, Row, Unit, broadcast, lanes, units};
-pub use warp::{CopyAsync, Exec, Warp};
+pub use run::Exec;
+pub use warp::{CopyAsync, Warp};
 
 /// Addresses of device functions, one for each, begin here.
 pub const FUNCTION_WINDOW: u64 = 0x0500_0000;

@@ -1,6 +1,8 @@
 //! PTX text: tokens, syntax tree and parser. Nothing here knows what an instruction means.
 
+mod constant;
 mod parser;
+mod statement;
 mod syntax;
 mod token;
 

@@ -1,9 +1,9 @@
-//! A recursive-descent parser of PTX modules.
+//! A recursive-descent parser of PTX: the module, its functions and its variables.
 
 use super::token::{Token, tokens};
 use super::*;
 
-type Result<T> = std::result::Result<T, PtxError>;
+pub(super) type Result<T> = std::result::Result<T, PtxError>;
 
 /// Parses the PTX text of one module.
 ///
@@ -21,25 +21,26 @@ pub fn parse(source: &str) -> Result<Module<'_>> {
     Ok(module)
 }
 
-struct Parser<'s> {
+/// The tokens, and how far they have been read.
+pub(super) struct Parser<'s> {
     tokens: Vec<(Token<'s>, u32)>,
-    at: usize,
+    pub(super) at: usize,
 }
 
 impl<'s> Parser<'s> {
-    fn peek(&self) -> Option<Token<'s>> {
+    pub(super) fn peek(&self) -> Option<Token<'s>> {
         self.peek_at(0)
     }
 
-    fn peek_at(&self, ahead: usize) -> Option<Token<'s>> {
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<Token<'s>> {
         self.tokens.get(self.at + ahead).map(|&(token, _)| token)
     }
 
-    fn line(&self) -> u32 {
+    pub(super) fn line(&self) -> u32 {
         self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |&(_, line)| line)
     }
 
-    fn next(&mut self) -> Result<Token<'s>> {
+    pub(super) fn next(&mut self) -> Result<Token<'s>> {
         let token = self.peek();
         let line = self.line();
         self.at += 1;
@@ -47,22 +48,22 @@ impl<'s> Parser<'s> {
     }
 
     /// Skips the mark if it comes next.
-    fn eat(&mut self, mark: u8) -> bool {
+    pub(super) fn eat(&mut self, mark: u8) -> bool {
         let found = self.peek() == Some(Token::Mark(mark));
         self.at += usize::from(found);
         found
     }
 
-    fn expect(&mut self, mark: u8) -> Result<()> {
+    pub(super) fn expect(&mut self, mark: u8) -> Result<()> {
         if self.eat(mark) { Ok(()) } else { self.unexpected(&format!("`{}`", mark as char)) }
     }
 
-    fn unexpected<T>(&self, expected: &str) -> Result<T> {
+    pub(super) fn unexpected<T>(&self, expected: &str) -> Result<T> {
         let found = self.peek().map_or("the end".to_string(), |token| format!("{token:?}"));
         refuse(self.line(), format!("expected {expected}, found {found}"))
     }
 
-    fn name(&mut self) -> Result<&'s str> {
+    pub(super) fn name(&mut self) -> Result<&'s str> {
         match self.peek() {
             Some(Token::Name(name)) => {
                 self.at += 1;
@@ -72,20 +73,20 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn dot(&mut self) -> Option<&'s str> {
+    pub(super) fn dot(&mut self) -> Option<&'s str> {
         let Some(Token::Dot(word)) = self.peek() else { return None };
         self.at += 1;
         Some(word)
     }
 
     /// Skips `.word` if it comes next.
-    fn eat_dot(&mut self, word: &str) -> bool {
+    pub(super) fn eat_dot(&mut self, word: &str) -> bool {
         let found = self.peek() == Some(Token::Dot(word));
         self.at += usize::from(found);
         found
     }
 
-    fn integer(&mut self) -> Result<u64> {
+    pub(super) fn integer(&mut self) -> Result<u64> {
         match self.constant()? {
             Value::Integer(value) => Ok(value),
             _ => refuse(self.line(), "expected an integer"),
@@ -93,7 +94,7 @@ impl<'s> Parser<'s> {
     }
 
     /// `item, item, … end`; the opening mark is already taken.
-    fn list<T>(&mut self, end: u8, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn list<T>(&mut self, end: u8, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut items = Vec::new();
         while !self.eat(end) {
             items.push(item(self)?);
@@ -105,7 +106,7 @@ impl<'s> Parser<'s> {
         Ok(items)
     }
 
-    fn skip_to(&mut self, end: u8) -> Result<()> {
+    pub(super) fn skip_to(&mut self, end: u8) -> Result<()> {
         while self.next()? != Token::Mark(end) {}
         Ok(())
     }
@@ -225,7 +226,7 @@ impl<'s> Parser<'s> {
     }
 
     /// `.space … name, name, …;`.
-    fn variables(&mut self, external: bool) -> Result<Vec<Variable<'s>>> {
+    pub(super) fn variables(&mut self, external: bool) -> Result<Vec<Variable<'s>>> {
         let line = self.line();
         let word = self.dot().unwrap_or_default();
         let Some(space) = Space::from_name(word) else { return refuse(line, format!("directive .{word} is not supported")) };
@@ -319,7 +320,7 @@ impl<'s> Parser<'s> {
     }
 
     /// `+ 8`, `- 8`, `+-8` or nothing.
-    fn offset(&mut self) -> Result<u64> {
+    pub(super) fn offset(&mut self) -> Result<u64> {
         match self.peek() {
             Some(Token::Mark(b'+')) => {
                 self.at += 1;
@@ -329,241 +330,6 @@ impl<'s> Parser<'s> {
             _ => Ok(0),
         }
     }
-
-    /// The statements up to `}`.
-    fn block(&mut self) -> Result<Vec<Statement<'s>>> {
-        let mut statements = Vec::new();
-        while !self.eat(b'}') {
-            self.statement(&mut statements)?;
-        }
-        Ok(statements)
-    }
-
-    fn statement(&mut self, into: &mut Vec<Statement<'s>>) -> Result<()> {
-        let line = self.line();
-        match (self.peek(), self.peek_at(1)) {
-            (Some(Token::Mark(b'{')), _) => {
-                self.at += 1;
-                into.push(Statement::Block(self.block()?));
-            }
-            (Some(Token::Mark(b';')), _) => self.at += 1,
-            (Some(Token::Name(name)), Some(Token::Mark(b':'))) => {
-                self.at += 2;
-                into.push(self.label(name, line)?);
-            }
-            (Some(Token::Dot(word)), _) => self.directive(word, into)?,
-            _ => into.push(Statement::Instruction(self.instruction()?)),
-        }
-        Ok(())
-    }
-
-    fn label(&mut self, name: &'s str, line: u32) -> Result<Statement<'s>> {
-        if self.eat_dot("branchtargets") || self.eat_dot("calltargets") {
-            return Ok(Statement::Targets(name, self.list(b';', Self::name)?));
-        }
-        if self.eat_dot("callprototype") {
-            self.skip_to(b';')?;
-        }
-        Ok(Statement::Label(name, line))
-    }
-
-    fn directive(&mut self, word: &str, into: &mut Vec<Statement<'s>>) -> Result<()> {
-        match word {
-            "reg" => {
-                self.at += 1;
-                self.registers(into)
-            }
-            "loc" => {
-                self.at += 1;
-                self.location()
-            }
-            "pragma" => self.skip_to(b';'),
-            _ => {
-                into.extend(self.variables(false)?.into_iter().map(Statement::Variable));
-                Ok(())
-            }
-        }
-    }
-
-    /// `.loc file line column [, function_name label, inlined_at file line column]`.
-    fn location(&mut self) -> Result<()> {
-        let place = |parser: &mut Self| (0..3).try_for_each(|_| parser.integer().map(drop));
-        place(self)?;
-        while self.eat(b',') {
-            if self.name()? == "inlined_at" {
-                place(self)?;
-            } else {
-                self.name()?;
-                self.offset()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn registers(&mut self, into: &mut Vec<Statement<'s>>) -> Result<()> {
-        let (mut width, mut ty) = (1, None);
-        let line = self.line();
-        while let Some(word) = self.dot() {
-            match word {
-                "v2" => width = 2,
-                "v4" => width = 4,
-                _ => ty = Type::from_name(word),
-            }
-        }
-        let Some(ty) = ty else { return refuse(line, "a register needs a known type") };
-        loop {
-            let name = self.name()?;
-            let count = if self.eat(b'<') { Some(self.integer()? as u32) } else { None };
-            if count.is_some() {
-                self.expect(b'>')?;
-            }
-            into.push(Statement::Register { name, count, ty, width });
-            if !self.eat(b',') {
-                return self.expect(b';');
-            }
-        }
-    }
-
-    fn instruction(&mut self) -> Result<Instruction<'s>> {
-        let line = self.line();
-        let guard = if self.eat(b'@') {
-            let negated = self.eat(b'!');
-            Some((self.name()?, negated))
-        } else {
-            None
-        };
-        let opcode = self.name()?;
-        let mut modifiers = Vec::new();
-        while let Some(word) = self.dot() {
-            modifiers.push(word);
-        }
-        let operands = self.list(b';', Self::operand)?;
-        Ok(Instruction { guard, opcode, modifiers, operands, line })
-    }
-
-    fn operand(&mut self) -> Result<Operand<'s>> {
-        match self.peek() {
-            Some(Token::Mark(b'{')) => {
-                self.at += 1;
-                Ok(Operand::Vector(self.list(b'}', Self::operand)?))
-            }
-            // A parenthesis opens the arguments of a call, or a constant expression.
-            Some(Token::Mark(b'(')) if !self.constant_in_parentheses() => {
-                self.at += 1;
-                Ok(Operand::List(self.list(b')', Self::operand)?))
-            }
-            Some(Token::Mark(b'[')) => {
-                self.at += 1;
-                let base = self.operand()?;
-                let (base, offset) = match base {
-                    Operand::Offset(name, offset) => (Operand::Name(name), offset),
-                    base => (base, 0),
-                };
-                self.expect(b']')?;
-                Ok(Operand::Address(Box::new(base), offset))
-            }
-            Some(Token::Mark(b'!')) => {
-                self.at += 1;
-                Ok(Operand::Not(self.name()?))
-            }
-            Some(Token::Name(name)) => {
-                self.at += 1;
-                self.named_operand(name)
-            }
-            _ => Ok(Operand::Value(self.constant()?)),
-        }
-    }
-
-    fn named_operand(&mut self, name: &'s str) -> Result<Operand<'s>> {
-        Ok(match self.peek() {
-            Some(Token::Dot(element)) => {
-                self.at += 1;
-                Operand::Element(name, element)
-            }
-            Some(Token::Mark(b'|')) => {
-                self.at += 1;
-                Operand::Pair(name, self.name()?)
-            }
-            Some(Token::Mark(b'+' | b'-')) => Operand::Offset(name, self.offset()?),
-            _ => Operand::Name(name),
-        })
-    }
-
-    /// Whether the parenthesis that comes next holds a constant and is followed by an operator.
-    fn constant_in_parentheses(&self) -> bool {
-        let constant = |ahead| !matches!(self.peek_at(ahead), Some(Token::Name(_) | Token::Mark(b')')) | None);
-        let close = (1..).take_while(|&ahead| constant(ahead)).last().unwrap_or(0) + 1;
-        let operator = matches!(
-            self.peek_at(close + 1),
-            Some(Token::ShiftLeft | Token::ShiftRight | Token::Mark(b'+' | b'-' | b'*' | b'/' | b'&' | b'|' | b'^'))
-        );
-        close > 1 && self.peek_at(close) == Some(Token::Mark(b')')) && operator
-    }
-
-    /// A constant expression (ISA manual 4.5); integers are 64 bits wide.
-    fn constant(&mut self) -> Result<Value> {
-        self.binary(0)
-    }
-
-    fn binary(&mut self, level: usize) -> Result<Value> {
-        let mut left = self.unary()?;
-        while let Some((strength, apply)) = self.peek().and_then(operator) {
-            if strength < level {
-                break;
-            }
-            self.at += 1;
-            let right = self.binary(strength + 1)?;
-            left = match (left, right) {
-                (Value::Integer(a), Value::Integer(b)) => Value::Integer(apply(a, b)),
-                _ => return refuse(self.line(), "an operator between constants needs integers"),
-            };
-        }
-        Ok(left)
-    }
-
-    fn unary(&mut self) -> Result<Value> {
-        let line = self.line();
-        Ok(match self.next()? {
-            Token::Integer(value) => Value::Integer(value),
-            Token::Single(bits) => Value::Single(bits),
-            Token::Double(bits) => Value::Double(bits),
-            Token::Mark(b'-') => match self.unary()? {
-                Value::Integer(value) => Value::Integer(value.wrapping_neg()),
-                Value::Single(bits) => Value::Single(bits ^ 1 << 31),
-                Value::Double(bits) => Value::Double(bits ^ 1 << 63),
-            },
-            Token::Mark(b'+') => self.unary()?,
-            Token::Mark(b'~') => match self.unary()? {
-                Value::Integer(value) => Value::Integer(!value),
-                _ => return refuse(line, "`~` needs an integer"),
-            },
-            Token::Mark(b'(') => {
-                let value = self.constant()?;
-                self.expect(b')')?;
-                value
-            }
-            _ => {
-                self.at -= 1;
-                return self.unexpected("an operand");
-            }
-        })
-    }
-}
-
-/// Strength and meaning of a binary operator between constants.
-fn operator(token: Token) -> Option<(usize, fn(u64, u64) -> u64)> {
-    Some(match token {
-        Token::Mark(b'|') => (0, |a, b| a | b),
-        Token::Mark(b'^') => (1, |a, b| a ^ b),
-        Token::Mark(b'&') => (2, |a, b| a & b),
-        Token::ShiftLeft => (3, |a, b| a.checked_shl(b as u32).unwrap_or(0)),
-        Token::ShiftRight => (3, |a, b| a.checked_shr(b as u32).unwrap_or(0)),
-        Token::Mark(b'+') => (4, u64::wrapping_add),
-        Token::Mark(b'-') => (4, u64::wrapping_sub),
-        Token::Mark(b'*') => (5, u64::wrapping_mul),
-        Token::Mark(b'/') => (5, |a, b| a.checked_div(b).unwrap_or(0)),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
