@@ -27,7 +27,7 @@ kernels! {
         let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| {
             *dw.add(j) * (*levels).0[(*codes.add(j / 2) >> (4 * (j % 2)) & 15) as usize]
         });
-        if i < outputs && thread_idx_x() % LANES == 0 {
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
             *d_scale.add(i as usize) += sum;
         }
     }

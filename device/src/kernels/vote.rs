@@ -34,7 +34,7 @@ kernels! {
         // A row beyond the end is empty: the halves of a warp stay together.
         let dw = dw.wrapping_add(i as usize * inputs as usize);
         let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| *dw.add(j) * *dw.add(j));
-        if i < outputs && thread_idx_x() % LANES == 0 {
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
             let row = row.add(i as usize);
             *row = running(beta2, *row, sum / inputs as f32);
         }
@@ -112,7 +112,7 @@ kernels! {
         let (i, table) = (place.row, &*table);
         let row_factor = 1.0 / (*row.add(i) / *mean).max(TINY).sqrt();
         let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
-        let random = Stream::new(seed, tensor, step).bytes((first_block + place.block) as u32);
+        let random = Stream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));
         let factors = place.floats(factor);
         let codes = nibbles(*place.codes(codes.cast_mut(), inputs));
@@ -121,7 +121,7 @@ kernels! {
         let scale = *scale.add(i);
         let new = core::array::from_fn(|j| {
             let wanted = wanted_move(gradients[j] * row_factor * factors[j], scale, lr);
-            let new = table.cast(codes[j], old[j], wanted, uniform_byte(random[j]));
+            let new = table.cast(codes[j], old[j], wanted, uniform_byte((random[j / 4] >> (j % 4 * 8)) as u8));
             if j < place.count { new } else { old[j] }
         });
         store_votes(bits, votes, new);
