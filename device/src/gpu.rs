@@ -361,7 +361,6 @@ pub mod memory {
 }
 
 /// What a launcher must know of a kernel, in the PTX; `cargo xtask build-kernels` moves it to the manifest.
-#[cfg(target_arch = "nvptx64")]
 #[repr(C)]
 pub struct Launch {
     /// Threads of a block.
@@ -373,7 +372,6 @@ pub struct Launch {
 }
 
 /// The bytes of a string constant, as an array.
-#[cfg(target_arch = "nvptx64")]
 pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     let (mut bytes, mut at) = ([0; N], 0);
     while at < N {
@@ -406,7 +404,6 @@ macro_rules! kernels {
             pub unsafe fn $name($($parameter: $type),*) $body
         )*
 
-        #[cfg(target_arch = "nvptx64")]
         mod launch {
             use super::*;
             $(

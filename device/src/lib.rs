@@ -11,6 +11,8 @@
 //! The kernels themselves are built for `nvptx64` only, by `cargo xtask build-kernels`.
 #![no_std]
 #![cfg_attr(not(any(target_arch = "nvptx64", feature = "cuda_std")), deny(unsafe_code))]
+#![cfg_attr(feature = "cuda_std", allow(unexpected_cfgs, reason = "its macro asks for targets that rustc does not know"))]
+#![cfg_attr(feature = "cuda_std", allow(unused_imports, reason = "on the host, floats have these functions themselves"))]
 #![cfg_attr(target_arch = "nvptx64", allow(internal_features, reason = "shuffles and votes exist as LLVM intrinsics only"))]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch, core_float_math, link_llvm_intrinsics, stdarch_nvptx))]
 

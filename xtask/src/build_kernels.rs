@@ -105,6 +105,8 @@ fn compile(tools: &Toolchain, arch: &str, target: &Path) -> Result<PathBuf, Stri
         format!("-Ctarget-feature=+{version}"),
         // Loops over tiles in registers must unroll whole, or the tiles would be in memory.
         "-Cllvm-args=-unroll-threshold=1200".to_owned(),
+        // This pass knows nothing of GPUs: it copies shuffles into both sides of a branch, and then lanes wait for each other in vain.
+        "-Zmir-enable-passes=-JumpThreading".to_owned(),
         // A panic is a trap, without the code that formats messages.
         "-Zunstable-options".to_owned(),
         "-Cpanic=immediate-abort".to_owned(),

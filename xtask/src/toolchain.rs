@@ -75,12 +75,12 @@ pub fn survey() -> Vec<Part> {
             install: format!("apt-get install -y --no-install-recommends llvm-{llvm_major}"),
         },
         Part { name: "llvm-bitcode-linker", optional: false, found: linker(sysroot.as_deref()), install: install_linker(&source) },
-        Part { name: "ptxas", optional: false, found: ptxas(), install: pip(&["nvidia-cuda-nvcc-cu12==12.9.86"]) },
+        Part { name: "ptxas", optional: false, found: ptxas(), install: pip("ptxas", "nvidia-cuda-nvcc-cu12==12.9.86") },
         Part {
             name: "nvdisasm",
             optional: true,
-            found: tool("nvdisasm", "python/nvidia/cu13/bin").map(|path| (path, "sm_75 and later".to_owned())),
-            install: pip(&["nvidia-cuda-nvdisasm==13.5.37"]),
+            found: tool("nvdisasm", "nvdisasm/nvidia/cu13/bin").map(|path| (path, "sm_75 and later".to_owned())),
+            install: pip("nvdisasm", "nvidia-cuda-nvdisasm==13.5.37"),
         },
     ]
 }
@@ -147,7 +147,7 @@ fn install_linker(source: &Path) -> String {
 }
 
 fn ptxas() -> Result<(PathBuf, String), String> {
-    let path = tool("ptxas", "python/nvidia/cuda_nvcc/bin")?;
+    let path = tool("ptxas", "ptxas/nvidia/cuda_nvcc/bin")?;
     let text = output(Command::new(&path).arg("--version")).unwrap_or_default();
     let version = text.split("release ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or("?").to_owned();
     match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
@@ -156,9 +156,9 @@ fn ptxas() -> Result<(PathBuf, String), String> {
     }
 }
 
-fn pip(packages: &[&str]) -> String {
-    let python = folder().join("python");
-    let pip = format!("python3 -m pip install --quiet --no-deps --target {} {}", python.display(), packages.join(" "));
+/// Unpacks a package of PyPI to a folder of its own: two of NVIDIA's share folders, and the second would not be unpacked there.
+fn pip(name: &str, package: &str) -> String {
+    let pip = format!("python3 -m pip install --quiet --no-deps --target {} {package}", folder().join(name).display());
     let has_pip = output(Command::new("python3").args(["-m", "pip", "--version"])).is_some();
     if has_pip { pip } else { format!("apt-get install -y --no-install-recommends python3-pip && {pip}") }
 }

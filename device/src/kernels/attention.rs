@@ -57,7 +57,7 @@ impl Head {
     /// Loads rows `first..first + 16·ROWS16` of `data` to `tile`, with zeros beyond the sequence and the width.
     #[inline(always)]
     unsafe fn load<const D: usize>(&self, tile: *mut f32, data: *const f32, first: u32, rows: u32) {
-        let vectors = aligned(data) && self.dim % 4 == 0;
+        let vectors = aligned(data) && self.dim.is_multiple_of(4);
         let across = D as u32 / 4;
         let mut index = thread_idx_x();
         while index < rows * across {
@@ -78,7 +78,7 @@ impl Head {
     /// Stores results of this thread's own rows, each times its factor.
     #[inline(always)]
     unsafe fn store<const R: usize, const W: usize>(&self, data: *mut f32, first: u32, values: &[[[f32; 4]; W]; R], factors: [f32; R]) {
-        let vectors = aligned(data) && self.dim % 4 == 0;
+        let vectors = aligned(data) && self.dim.is_multiple_of(4);
         for i in 0..R {
             let row = first + own_row::<R>() + i as u32;
             for w in 0..W {
@@ -88,9 +88,9 @@ impl Head {
                 if row < self.seq && vectors && column < self.dim {
                     store4(at, values);
                 } else if row < self.seq {
-                    for (l, value) in values.into_iter().enumerate() {
+                    for l in 0..4 {
                         if column + (l as u32) < self.dim {
-                            *at.add(l) = value;
+                            *at.add(l) = values[l];
                         }
                     }
                 }
@@ -175,8 +175,10 @@ unsafe fn accumulate<const D: usize, const R: usize, const C: usize, const W: us
 /// The combination over the eight threads that share own rows.
 #[inline(always)]
 fn combine(mut value: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    for lane in [4, 2, 1] {
-        value = f(value, f32::from_bits(warp_shuffle_xor(value.to_bits(), lane)));
+    let mut lanes = ACROSS / 2;
+    while lanes > 0 {
+        value = f(value, f32::from_bits(warp_shuffle_xor(value.to_bits(), lanes)));
+        lanes /= 2;
     }
     value
 }
@@ -388,7 +390,7 @@ kernels! {
             c += WARP;
         }
         let sum = warp_sum(sum);
-        if thread_idx_x() % WARP == 0 {
+        if thread_idx_x().is_multiple_of(WARP) {
             *delta.add(head.index * seq as usize + token as usize) = sum;
         }
     }

@@ -65,8 +65,8 @@ pub fn nibbles(word: u64) -> [u8; BLOCK] {
 #[inline(always)]
 pub fn word(nibbles: [u8; BLOCK]) -> u64 {
     let mut word = 0;
-    for (i, nibble) in nibbles.into_iter().enumerate() {
-        word |= u64::from(nibble) << (4 * i);
+    for i in 0..BLOCK {
+        word |= u64::from(nibbles[i]) << (4 * i);
     }
     word
 }
@@ -87,8 +87,8 @@ pub unsafe fn load_votes(bits: u32, from: *const u8) -> [i32; BLOCK] {
 pub unsafe fn store_votes(bits: u32, to: *mut u8, votes: [i32; BLOCK]) {
     if bits == 8 {
         let mut words = [0; 4];
-        for (i, vote) in votes.into_iter().enumerate() {
-            words[i / 4] |= u32::from(vote as u8) << (i % 4 * 8);
+        for i in 0..BLOCK {
+            words[i / 4] |= u32::from(votes[i] as u8) << (i % 4 * 8);
         }
         to.cast::<U32x4>().write(U32x4(words));
     } else {
@@ -115,7 +115,7 @@ impl Counts {
     #[inline(always)]
     pub unsafe fn add_to(self, counts: *mut u32) {
         let (flipped, at_rail) = (warp_sum_u32(self.flipped), warp_sum_u32(self.at_rail));
-        if thread_idx_x() % WARP == 0 {
+        if thread_idx_x().is_multiple_of(WARP) {
             atomic_fetch_add_relaxed_u32_device(counts, flipped);
             atomic_fetch_add_relaxed_u32_device(counts.add(1), at_rail);
         }

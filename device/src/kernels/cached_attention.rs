@@ -34,8 +34,10 @@ unsafe fn score<const V: usize>(q: *const f32, k: *const f32, dim: usize) -> f32
         }
         c += ACROSS * V;
     }
-    for lane in [4, 2, 1] {
-        sum += f32::from_bits(warp_shuffle_xor(sum.to_bits(), lane));
+    let mut lanes = ACROSS as u32 / 2;
+    while lanes > 0 {
+        sum += f32::from_bits(warp_shuffle_xor(sum.to_bits(), lanes));
+        lanes /= 2;
     }
     sum
 }
@@ -70,7 +72,7 @@ kernels! {
                 let k = k.add((first + token.min(count - 1)) * stride);
                 let score = if vectors { score::<4>(q, k, dim) } else { score::<1>(q, k, dim) } * factor;
                 largest = larger(largest, score);
-                if thread % ACROSS == 0 && token < count {
+                if thread.is_multiple_of(ACROSS) && token < count {
                     (*shared).scores[token % TOKENS] = score;
                 }
                 token += THREADS / ACROSS;

@@ -29,7 +29,7 @@ unsafe fn find(matches: *mut Matches, ids: *const u32, id: u32, first: u32, end:
     let token = first + thread_idx_x();
     let found = warp_vote_ballot(token < end && *ids.add(token as usize) == id);
     sync_threads();
-    if thread_idx_x() % WARP == 0 {
+    if thread_idx_x().is_multiple_of(WARP) {
         (*matches).0[(thread_idx_x() / WARP) as usize] = found;
     }
     sync_threads();

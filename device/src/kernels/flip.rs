@@ -1,6 +1,6 @@
 //! Flips over a whole tensor, by [`crate::flip`].
 
-use super::blocks::{COVERS, Counts, Place, THREADS, load_votes, nibbles, store_votes, word};
+use super::blocks::{BLOCK, COVERS, Counts, Place, THREADS, load_votes, nibbles, store_votes, word};
 use crate::flip::flip_between;
 use crate::gpu::kernels;
 use crate::grid::GRIDS;
@@ -19,10 +19,10 @@ kernels! {
             // Padding has the zero level and no votes: it neither flips nor is at a rail.
             let (at_codes, at_votes) = (place.codes(codes, inputs), place.votes(bits, votes, inputs));
             let (mut codes, mut votes) = (nibbles(*at_codes), load_votes(bits, at_votes));
-            for (code, vote) in codes.iter_mut().zip(&mut votes) {
-                let before = *code;
-                (*code, *vote) = flip_between(&rule, grid.min, grid.max, before, *vote);
-                sums.count(grid, before, *code);
+            for j in 0..BLOCK {
+                let before = codes[j];
+                (codes[j], votes[j]) = flip_between(&rule, grid.min, grid.max, before, votes[j]);
+                sums.count(grid, before, codes[j]);
             }
             *at_codes = word(codes);
             store_votes(bits, at_votes, votes);

@@ -61,7 +61,7 @@ impl<const PASSES: usize> AlongK<PASSES> {
     /// Rows `first..rows` of a matrix of `depth` columns.
     #[inline(always)]
     pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
-        Self { data, stride: depth as usize, first, rows, depth, vectors: aligned(data) && depth % 4 == 0 }
+        Self { data, stride: depth as usize, first, rows, depth, vectors: aligned(data) && depth.is_multiple_of(4) }
     }
 
     /// Row in the tile and k in the stage of a pass.
@@ -95,10 +95,10 @@ impl<const PASSES: usize> Operand for AlongK<PASSES> {
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
         let stride = PASSES * 32 + 4;
-        for (pass, values) in held.into_iter().enumerate() {
+        for pass in 0..PASSES {
             let (row, k) = Self::place(pass);
-            for (i, value) in values.into_iter().enumerate() {
-                *stage.add((k as usize + i) * stride + row as usize) = value;
+            for i in 0..4 {
+                *stage.add((k as usize + i) * stride + row as usize) = held[pass][i];
             }
         }
     }
@@ -120,7 +120,7 @@ impl<const PASSES: usize> AcrossK<PASSES> {
     /// Columns `first..rows` of a matrix of `depth` rows.
     #[inline(always)]
     pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
-        Self { data, stride: rows as usize, first, rows, depth, vectors: aligned(data) && rows % 4 == 0 }
+        Self { data, stride: rows as usize, first, rows, depth, vectors: aligned(data) && rows.is_multiple_of(4) }
     }
 
     /// Row in the tile and k in the stage of a pass.
@@ -153,9 +153,9 @@ impl<const PASSES: usize> Operand for AcrossK<PASSES> {
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
         let stride = PASSES * 32 + 4;
-        for (pass, values) in held.into_iter().enumerate() {
+        for pass in 0..PASSES {
             let (row, k) = Self::place(pass);
-            store4(stage.add(k as usize * stride + row as usize), values);
+            store4(stage.add(k as usize * stride + row as usize), held[pass]);
         }
     }
 }
@@ -181,8 +181,9 @@ impl Operand for CodesAlongK {
     unsafe fn load(&self, k: u32) -> u32 {
         let (row, k) = (self.first + thread_idx_x() % COLUMNS, k + thread_idx_x() / COLUMNS * 8);
         // Rows are padded to 32 codes of level 0.
-        let at = self.codes.wrapping_add(row as usize * self.row_bytes + k as usize / 2);
-        if row < self.outputs { load_constant(at.cast()) } else { 0 }
+        let byte = k as usize / 2;
+        let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
+        if row < self.outputs && byte < self.row_bytes { load_constant(at.cast()) } else { 0 }
     }
 
     #[inline(always)]
@@ -229,7 +230,8 @@ impl Operand for CodesAcrossK {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
-        for (pass, (codes, scale)) in held.into_iter().enumerate() {
+        for pass in 0..2 {
+            let (codes, scale) = held[pass];
             let at = stage.add((pass * 8 + thread_idx_x() as usize / 16) * B_STRIDE + thread_idx_x() as usize % 16 * 4);
             store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
         }
@@ -265,25 +267,20 @@ pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32,
     if thread_idx_x() < 16 {
         *levels.add(thread_idx_x() as usize) = GRIDS[(grid & 3) as usize].levels[thread_idx_x() as usize & 15];
     }
-    let (held_a, held_b) = (a.load(0), b.load(0));
-    sync_threads();
-    let (to_a, to_b) = stage(0);
-    a.store(held_a, to_a, levels);
-    b.store(held_b, to_b, levels);
-    sync_threads();
+    let (mut held_a, mut held_b) = (a.load(0), b.load(0));
     let mut sums = [[0.0; 8]; 8];
     let (mut k, mut current) = (0, 0);
-    loop {
-        k += DEPTH;
-        let more = k < depth;
-        let held = if more { Some((a.load(k), b.load(k))) } else { None };
-        multiply(&mut sums, stage(current));
-        let Some((held_a, held_b)) = held else { break };
-        current ^= 1;
+    sync_threads();
+    while k < depth {
         let (to_a, to_b) = stage(current);
         a.store(held_a, to_a, levels);
         b.store(held_b, to_b, levels);
+        // Who stores to this stage next has passed the barrier after this one, so all have multiplied it by then.
         sync_threads();
+        k += DEPTH;
+        (held_a, held_b) = (a.load(k), b.load(k));
+        multiply(&mut sums, stage(current));
+        current ^= 1;
     }
     finish(&target, &sums);
 }
@@ -339,8 +336,10 @@ impl Target {
             let old = if self.accumulate { load4(c) } else { [0.0; 4] };
             store4(c, core::array::from_fn(|i| old[i] + sums[i]));
         } else {
-            for (i, sum) in sums.into_iter().enumerate().take(count as usize) {
-                *c.add(i) = if self.accumulate { *c.add(i) + sum } else { sum };
+            for i in 0..4 {
+                if (i as u32) < count {
+                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                }
             }
         }
     }

@@ -76,7 +76,7 @@ kernels! {
         let (y, x) = (y.add(row * dim), x.add(row * dim));
         let vectors = dim.is_multiple_of(4) && aligned(y) && aligned(x) && aligned(gamma) && aligned(beta);
         let result = if vectors { forward::<4>(y, x, gamma, beta, dim) } else { forward::<1>(y, x, gamma, beta, dim) };
-        if thread_idx_x() % WARP == 0 {
+        if thread_idx_x().is_multiple_of(WARP) {
             (*mean.add(row), *rstd.add(row)) = result;
         }
     }

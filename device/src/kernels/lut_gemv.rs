@@ -64,7 +64,8 @@ type Sums = [i32; 2];
 /// Adds eight weights: a word of codes, four of activations.
 #[inline(always)]
 fn add(sums: &mut Sums, table: &Table, codes: u32, q: [u32; 4]) {
-    for (i, codes) in [codes & 0xFFFF, codes >> 16].into_iter().enumerate() {
+    for i in 0..2 {
+        let codes = codes >> (16 * i);
         let (high, low) = (table.bytes(0, codes), table.bytes(1, codes));
         sums[0] = dp2a_hi_s32_s32(q[2 * i + 1], high, dp2a_lo_s32_s32(q[2 * i], high, sums[0]));
         sums[1] = dp2a_hi_s32_u32(q[2 * i + 1], low, dp2a_lo_s32_u32(q[2 * i], low, sums[1]));

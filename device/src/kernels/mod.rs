@@ -3,6 +3,7 @@
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
 //! `⌈items / covers⌉` blocks in x and y: each doc names the items, the manifest has the numbers.
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
+#![allow(clippy::needless_range_loop, reason = "iterators that own an array keep it in local memory")]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "the contract is the launch's; a kernel names all its operands")]
 
 mod blocks;

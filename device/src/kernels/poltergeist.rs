@@ -3,7 +3,7 @@
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 
 use super::blocks::Counts;
-use super::reduce::{LANES, lanes_sum, len_if};
+use super::reduce::{LANES, lanes_sum};
 use crate::flip::{self, poltergeist_probability};
 use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
 use crate::gpu::{GpuDouble, kernels, shared::dynamic_shared_mem};
@@ -26,9 +26,9 @@ kernels! {
     /// Items: rows.
     fn poltergeist_rows(sums: *mut f32, dw: *const f32, outputs: u32, inputs: u32) for [THREADS, 0, [THREADS / LANES, 1]] {
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
-        let (dw, n) = (dw.wrapping_add(i as usize * inputs as usize), len_if(i < outputs, inputs));
+        let (dw, n) = (dw.wrapping_add(i as usize * inputs as usize), if i < outputs { inputs } else { 0 });
         let (sum, squares) = (lanes_sum(n, |j| (*dw.add(j)).abs()), lanes_sum(n, |j| *dw.add(j) * *dw.add(j)));
-        if i < outputs && thread_idx_x() % LANES == 0 {
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
             let sums = sums.add(2 * i as usize);
             *sums = sum;
             *sums.add(1) = squares;
@@ -96,11 +96,11 @@ kernels! {
             let mut new = old;
             let probability = poltergeist_probability(*scale.add(row));
             let words = Stream::new(seed, tensor, step).words((row * (padded(inputs) / 4) + four) as u32);
-            for (i, word) in words.into_iter().enumerate() {
+            for i in 0..FOUR as usize {
                 let (before, vote) = ((old >> (4 * i)) as u8 & 15, i32::from((vote >> (8 * i)) as i8));
                 let mut after = before;
                 if vote != 0 {
-                    after = flip::poltergeist_flip(grid, before, vote, consensus, probability, uniform(word));
+                    after = flip::poltergeist_flip(grid, before, vote, consensus, probability, uniform(words[i]));
                 }
                 new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
                 // Padding has no votes and is not at a rail.

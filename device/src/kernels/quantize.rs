@@ -68,7 +68,7 @@ kernels! {
             i += WARP as usize;
         }
         let sum = warp_sum(sum);
-        if thread_idx_x() % WARP == 0 {
+        if thread_idx_x().is_multiple_of(WARP) {
             *d_scale.add(row) += sum;
         }
     }

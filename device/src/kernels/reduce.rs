@@ -51,15 +51,6 @@ pub fn ordered_sum(value: f32) -> f32 {
     sum
 }
 
-/// `len`, or 0 unless `condition`, without a branch.
-///
-/// rustc duplicates what stands between two branches on the same condition, calls included, and knows nothing of lanes that have to shuffle
-/// together: a condition that differs between the lanes of a warp must not be branched on both before and behind a shuffle.
-#[inline(always)]
-pub fn len_if(condition: bool, len: u32) -> u32 {
-    len * u32::from(condition)
-}
-
 /// `Σ f(i)` for `i` in `0..n`, by the sixteen lanes of half a warp: lane l sums up l, l + 16, …; then the lanes in order.
 #[inline(always)]
 pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {
@@ -79,7 +70,7 @@ pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {
 pub unsafe fn block_reduce<const WARPS: usize>(value: f32, scratch: *mut [f32; WARPS], combine: impl Fn(f32, f32) -> f32) -> f32 {
     let value = warp_reduce(value, &combine);
     sync_threads();
-    if thread_idx_x() % WARP == 0 {
+    if thread_idx_x().is_multiple_of(WARP) {
         (*scratch)[(thread_idx_x() / WARP) as usize] = value;
     }
     sync_threads();
@@ -99,7 +90,7 @@ unsafe fn chunk(partial: *mut f32, x: *const f32, n: u32, f: impl Fn(f32) -> f32
     let len = (n as u64).saturating_sub(first).min(CHUNK as u64) as u32;
     let x = x.wrapping_add(first as usize);
     let sum = lanes_sum(len, |i| f(*x.add(i)));
-    if len > 0 && thread_idx_x() % LANES == 0 {
+    if len > 0 && thread_idx_x().is_multiple_of(LANES) {
         *partial.add(index as usize) = sum;
     }
 }

@@ -1,6 +1,6 @@
 //! Gradients of row scales.
 
-use super::reduce::{LANES, lanes_sum, len_if};
+use super::reduce::{LANES, lanes_sum};
 use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
 use crate::gpu::{kernels, shared::dynamic_shared_mem};
 use crate::grid::{GRIDS, row_bytes};
@@ -24,10 +24,10 @@ kernels! {
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
         let dw = dw.wrapping_add(i as usize * inputs as usize);
         let codes = codes.wrapping_add(i as usize * row_bytes(inputs as usize));
-        let sum = lanes_sum(len_if(i < outputs, inputs), |j| {
+        let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| {
             *dw.add(j) * (*levels).0[(*codes.add(j / 2) >> (4 * (j % 2)) & 15) as usize]
         });
-        if i < outputs && thread_idx_x() % LANES == 0 {
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
             *d_scale.add(i as usize) += sum;
         }
     }

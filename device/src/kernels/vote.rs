@@ -3,7 +3,7 @@
 //! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
 
 use super::blocks::{BLOCK, COVERS, Place, THREADS, load_votes, nibbles, store_votes};
-use super::reduce::{LANES, lanes_sum, len_if};
+use super::reduce::{LANES, lanes_sum};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, kernels, shared::dynamic_shared_mem};
 use crate::grid::{GRIDS, row_bytes};
@@ -33,8 +33,8 @@ kernels! {
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
         // A row beyond the end is empty: the halves of a warp stay together.
         let dw = dw.wrapping_add(i as usize * inputs as usize);
-        let sum = lanes_sum(len_if(i < outputs, inputs), |j| *dw.add(j) * *dw.add(j));
-        if i < outputs && thread_idx_x() % LANES == 0 {
+        let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| *dw.add(j) * *dw.add(j));
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
             let row = row.add(i as usize);
             *row = running(beta2, *row, sum / inputs as f32);
         }
@@ -112,7 +112,7 @@ kernels! {
         let (i, table) = (place.row, &*table);
         let row_factor = 1.0 / (*row.add(i) / *mean).max(TINY).sqrt();
         let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
-        let random = Stream::new(seed, tensor, step).bytes((first_block + place.block) as u32);
+        let random = Stream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));
         let factors = place.floats(factor);
         let codes = nibbles(*place.codes(codes.cast_mut(), inputs));
@@ -121,7 +121,7 @@ kernels! {
         let scale = *scale.add(i);
         let new = core::array::from_fn(|j| {
             let wanted = wanted_move(gradients[j] * row_factor * factors[j], scale, lr);
-            let new = table.cast(codes[j], old[j], wanted, uniform_byte(random[j]));
+            let new = table.cast(codes[j], old[j], wanted, uniform_byte((random[j / 4] >> (j % 4 * 8)) as u8));
             if j < place.count { new } else { old[j] }
         });
         store_votes(bits, votes, new);
