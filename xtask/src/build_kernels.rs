@@ -86,9 +86,10 @@ fn build_one(tools: &Toolchain, arch: &str, folder: &Path) -> Result<Built, Stri
     let (ptx, kernels) = ptx::extract(&text)?;
     let file = folder.join(format!("{arch}.ptx"));
     let cubin = folder.join("build").join(format!("{arch}.cubin"));
+    let same = fs::read_to_string(&file).is_ok_and(|before| before == ptx);
     write(&file, &ptx)?;
     let mut faults = ptx::lint(&ptx);
-    let usages = report::assemble(tools, arch, &file, &cubin)?;
+    let usages = report::assemble(tools, arch, &file, &cubin, same)?;
     faults.extend(report::faults(&usages));
     if faults.is_empty() {
         Ok(Built { arch: arch.to_owned(), kernels, usages, ptx, cubin })

@@ -18,7 +18,8 @@ pub struct Kernel {
     pub covers: [u32; 2],
 }
 
-/// Takes the metadata out of the PTX, and writes each kernel's block size into it, so that a launch with another one fails.
+/// Takes the metadata out of the PTX, and writes each kernel's block size into it, so that a launch with another one
+/// fails.
 pub fn extract(ptx: &str) -> Result<(String, Vec<Kernel>), String> {
     let mut statics = BTreeMap::new();
     let mut lines = Vec::new();
@@ -45,7 +46,8 @@ pub fn extract(ptx: &str) -> Result<(String, Vec<Kernel>), String> {
             && let Some((kernel, types)) = entry.take()
         {
             check_types(&kernel, &types)?;
-            writeln!(text, ".reqntid {}, 1, 1", kernel.threads).expect("strings take all");
+            // One block is enough for the assembler: it would spill registers to fit in more.
+            writeln!(text, ".reqntid {}, 1, 1\n.minnctapersm 1", kernel.threads).expect("strings take all");
             kernels.push(kernel);
         }
     }
@@ -149,7 +151,7 @@ mod tests {
         let (text, kernels) = extract(PTX).expect("valid");
         let parameters = vec![("y".to_owned(), "*mut f32".to_owned()), ("n".to_owned(), "u32".to_owned())];
         assert_eq!(kernels, [Kernel { name: "add".to_owned(), parameters, threads: 256, shared: 0, covers: [1024, 1] }]);
-        assert!(text.contains(")\n.reqntid 256, 1, 1\n{"), "{text}");
+        assert!(text.contains(")\n.reqntid 256, 1, 1\n.minnctapersm 1\n{"), "{text}");
         assert!(!text.contains("__launch"), "{text}");
     }
 

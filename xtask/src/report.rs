@@ -1,6 +1,7 @@
 //! What the assembler makes of kernels: registers, shared memory, spills, occupancy, and the share of products in the main loop.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,13 +43,24 @@ const PROCESSORS: [Processor; 6] = [
 const REGISTERS: u32 = 64 << 10;
 const REGISTER_UNIT: u32 = 256;
 
-/// Assembles a PTX file; returns what it says of each kernel.
-pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path) -> Result<BTreeMap<String, Usage>, String> {
+/// Assembles a PTX file; returns what it says of each kernel. `same` says that the file is that of the last time: then what was said of it
+/// is read from the log beside the cubin.
+pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path, same: bool) -> Result<BTreeMap<String, Usage>, String> {
+    let log = cubin.with_extension("log");
+    if same && let Ok(text) = fs::read_to_string(&log) {
+        return Ok(parse_usage(&text));
+    }
     let mut command = Command::new(&tools.ptxas);
     let output = command.args(["-v", &format!("-arch={arch}"), "-o"]).arg(cubin).arg(ptx).output();
     let output = output.map_err(|error| format!("running {}: {error}", tools.ptxas.display()))?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    if output.status.success() { Ok(parse_usage(&text)) } else { Err(format!("ptxas refuses {}:\n{text}", ptx.display())) }
+    if !output.status.success() {
+        // What is left of another file must not be taken for this one's.
+        _ = fs::remove_file(&log);
+        return Err(format!("ptxas refuses {}:\n{text}", ptx.display()));
+    }
+    fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
+    Ok(parse_usage(&text))
 }
 
 fn parse_usage(text: &str) -> BTreeMap<String, Usage> {
