@@ -29,6 +29,22 @@ enum Relation {
     NotANumber,
 }
 
+impl Relation {
+    /// Whether it holds for numbers that are not NaN.
+    fn holds(self, a: f64, b: f64) -> bool {
+        match self {
+            Relation::Equal => a == b,
+            Relation::Unequal => a != b,
+            Relation::Less => a < b,
+            Relation::LessEqual => a <= b,
+            Relation::Greater => a > b,
+            Relation::GreaterEqual => a >= b,
+            Relation::Number => true,
+            Relation::NotANumber => false,
+        }
+    }
+}
+
 /// The relation a modifier names, and whether it also holds if an operand is NaN.
 fn relation(name: &str) -> Option<(Relation, bool)> {
     use Relation::*;
@@ -194,6 +210,9 @@ fn set(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
     let ftz = w.take("ftz");
     let to = if setp { Type::Pred } else { w.ty()? };
     let ty = w.ty()?;
+    if matches!(ty, Type::F16x2 | Type::Bf16x2) {
+        return set_pairs(d, i, w, Pairs { how, or_nan, combine, to, ty });
+    }
     let op = if setp { comparison::<true>(how, or_nan, ty, ftz) } else { comparison::<false>(how, or_nan, ty, ftz) };
     let Some(op) = op else { return w.unsupported() };
     let mut inst = Inst { variant: combine as u8, ..Inst::new(Op::Lanes(op), if ty.is_float() { Class::Float } else { Class::Integer }) };
@@ -226,6 +245,76 @@ fn set(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
         inst.imm |= if half { HALF } else { 0 };
     }
     (inst.a, inst.b) = (d.source(a, ty)?, d.source(b, ty)?);
+    d.emit(inst);
+    Ok(())
+}
+
+/// A comparison of pairs of halves.
+struct Pairs {
+    how: Relation,
+    or_nan: bool,
+    combine: Combine,
+    to: Type,
+    ty: Type,
+}
+
+/// `setp` and `set` of pairs: the low halves give the first predicate or the low half of the result.
+fn set_pairs(d: &mut Decoder, i: &Instruction, w: &mut Words, form: Pairs) -> Result<()> {
+    const RELATIONS: [Relation; 8] = {
+        use Relation::*;
+        [Equal, Unequal, Less, LessEqual, Greater, GreaterEqual, Number, NotANumber]
+    };
+    /// Bits of `imm` above the flags of a scalar comparison.
+    const OR_NAN: u64 = 4;
+    const BRAIN: u64 = 8;
+    fn compared(r: &Regs, i: &Inst, shift: u32) -> u32 {
+        let value = |word: u32| if i.imm & BRAIN != 0 { bf16::value((word >> shift) as u16) } else { f16::value((word >> shift) as u16) };
+        let relation = RELATIONS[(i.imm >> 8) as usize];
+        let holds = r.compare::<u32>(i.a, i.b, |a, b| match (value(a), value(b)) {
+            (a, b) if unordered(a, b) => i.imm & OR_NAN != 0 || relation == Relation::NotANumber,
+            (a, b) => relation.holds(a, b),
+        });
+        let combine = Combine::from_index(i.variant);
+        combine.apply(holds, if combine == Combine::Alone { 0 } else { combined_with(r, i) })
+    }
+    let [target, a, b, rest @ ..] = i.operands.as_slice() else { return w.unsupported() };
+    let (c, negated) = match (form.combine, rest) {
+        (Combine::Alone, []) => (0, false),
+        (_, [other]) if form.combine != Combine::Alone => d.predicate(other)?,
+        _ => return w.unsupported(),
+    };
+    let (to, more, op): (u32, Vec<u32>, LaneOp) = match (target, form.to) {
+        (Operand::Pair(low, high), Type::Pred) => {
+            let op: LaneOp = |r, i, m| {
+                let (low, high) = (compared(r, i, 0), compared(r, i, 16));
+                r.set_pred(i.d, m, low);
+                r.set_pred(i.more[0], m, high);
+            };
+            (d.destination(&Operand::Name(low), Type::Pred)?, vec![d.destination(&Operand::Name(high), Type::Pred)?], op)
+        }
+        (_, to) if to == form.ty => {
+            let op: LaneOp = |r, i, m| {
+                let (low, high) = (compared(r, i, 0), compared(r, i, 16));
+                let one = |holds: u32, lane: usize| if holds >> lane & 1 != 0 { i.more[0] } else { 0 };
+                r.set(i.d, m, &std::array::from_fn::<u32, LANES, _>(|lane| one(low, lane) | one(high, lane) << 16));
+            };
+            let one = if to == Type::F16x2 { f16::ONE.to_bits() } else { bf16::ONE.to_bits() };
+            (d.destination(target, to)?, vec![one.into()], op)
+        }
+        _ => return w.unsupported(),
+    };
+    let flag = |set: bool, bit| if set { bit } else { 0 };
+    let relation = RELATIONS.iter().position(|relation| *relation == form.how).expect("all are listed") as u64;
+    let inst = Inst {
+        d: to,
+        a: d.source(a, form.ty)?,
+        b: d.source(b, form.ty)?,
+        c,
+        more: more.into(),
+        variant: form.combine as u8,
+        imm: relation << 8 | flag(negated, NEGATED) | flag(form.or_nan, OR_NAN) | flag(form.ty == Type::Bf16x2, BRAIN),
+        ..Inst::new(Op::Lanes(op), Class::Float)
+    };
     d.emit(inst);
     Ok(())
 }

@@ -15,6 +15,9 @@ pub fn parse(source: &str) -> Result<Module<'_>> {
     while parser.peek().is_some() {
         parser.module_item(&mut module)?;
     }
+    // A function may be declared before it is defined.
+    let defined: Vec<&str> = module.functions.iter().filter(|function| function.body.is_some()).map(|function| function.name).collect();
+    module.functions.retain(|function| function.body.is_some() || !defined.contains(&function.name));
     if module.version == (0, 0) {
         return refuse(1, "a PTX module begins with .version");
     }
