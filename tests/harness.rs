@@ -344,23 +344,24 @@ impl<B: Backend> Case<B> {
     }
 
     fn worst(&self, what: &str, pairs: impl Iterator<Item = (usize, f64, f64)>, tolerance: Tolerance) -> Result<(), String> {
-        let mut worst = (0.0, String::new());
+        let mut worst = (0.0, String::from("exact"));
         for (j, got, expected) in pairs {
-            let allowed = tolerance.absolute + tolerance.relative * expected.abs();
-            let off = (got - expected).abs() / allowed;
+            let (error, allowed) = ((got - expected).abs(), tolerance.absolute + tolerance.relative * expected.abs());
             // A NaN counts as infinitely far off.
             let off = if got == expected {
                 0.0
-            } else if off.is_nan() {
+            } else if error.is_nan() {
                 f64::INFINITY
             } else {
-                off
+                error / allowed
             };
             if off > worst.0 {
-                worst = (off, format!("{what}[{j}]: got {got:e}, expected {expected:e}, tolerance {allowed:e}"));
+                worst = (off, format!("[{j}]: got {got:e}, expected {expected:e}, error {error:.1e}, tolerance {allowed:.1e}"));
             }
         }
-        if worst.0 > 1.0 { Err(worst.1) } else { Ok(()) }
+        let line = format!("{what}: {}", worst.1);
+        println!("{line}");
+        if worst.0 > 1.0 { Err(line) } else { Ok(()) }
     }
 
     /// Speed mode: the fastest of several runs, each on fresh inputs. GB/s counts every buffer once.
@@ -391,7 +392,10 @@ fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2]
     }
     let wrong: Vec<usize> = (0..got.len()).filter(|&j| !right(got[j], low[j], high[j])).collect();
     match wrong.first() {
-        None => Ok(()),
+        None => {
+            println!("{what}: exact");
+            Ok(())
+        }
         Some(&j) => {
             let (got, low, high, count) = (got[j], low[j], high[j], wrong.len());
             Err(format!("{what}[{j}]: got {got:?}, expected {low:?} or {high:?}, tolerance 0; {count} are wrong"))

@@ -20,6 +20,8 @@ use harness::Case;
 use primal_host::arena::Plan;
 use primal_host::backend::Backend;
 use primal_host::backend::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use primal_host::backend::{Device, cuda::Cuda};
 
 /// All modes for a back end that `$make` makes from a plan.
 macro_rules! check_back_end {
@@ -52,6 +54,8 @@ macro_rules! check_back_end {
 }
 
 check_back_end!(cpu, Cpu, Cpu::new);
+#[cfg(feature = "cuda")]
+check_back_end!(cuda, Cuda, |plan| Cuda::open(plan).expect("a GPU: see `cargo xtask verify`"));
 
 /// Fails with the worst element of each failing row.
 fn report<B>(rows: Vec<Case<B>>, check: impl Fn(&Case<B>) -> Result<(), String> + Sync) {

@@ -47,6 +47,7 @@ pub fn poltergeist_flip(grid: &Grid, code: u8, vote: i32, consensus: i32, probab
 /// (vote/Q of a gap, also divided by `factor`), go into the new vote in units of the gap on its side, truncated toward zero
 /// and limited to ±A. So the weight and its intention keep their place. A `factor` that is not positive and finite changes
 /// nothing.
+#[inline]
 pub fn rescale(rule: &VoteRule, grid: &Grid, code: u8, vote: i32, factor: f32) -> (u8, i32) {
     if !(factor > 0.0 && factor.is_finite()) {
         return (code, vote);

@@ -29,12 +29,7 @@ impl GridId {
 
     /// The grid's table.
     pub fn grid(self) -> &'static Grid {
-        match self {
-            Self::Prime13 => &PRIME13,
-            Self::Prime15 => &PRIME15,
-            Self::Fine15 => &FINE15,
-            Self::Uniform15 => &UNIFORM15,
-        }
+        &GRIDS[self as usize]
     }
 
     /// The name in configurations and checkpoints.
@@ -65,10 +60,13 @@ pub struct Grid {
     pub max: u8,
 }
 
-static PRIME13: Grid = Grid::new("prime13", &[210, 330, 462, 770, 1155, 2310], 2310);
-static PRIME15: Grid = Grid::new("prime15", &[2310, 2730, 4290, 6006, 10010, 15015, 30030], 30030);
-static FINE15: Grid = Grid::new("fine15", &[2, 3, 4, 6, 8, 12, 16], 24);
-static UNIFORM15: Grid = Grid::new("uniform15", &[1, 2, 3, 4, 5, 6, 7], 7);
+/// The grids, in the order of [`GridId`].
+pub static GRIDS: [Grid; 4] = [
+    Grid::new("prime13", &[210, 330, 462, 770, 1155, 2310], 2310),
+    Grid::new("prime15", &[2310, 2730, 4290, 6006, 10010, 15015, 30030], 30030),
+    Grid::new("fine15", &[2, 3, 4, 6, 8, 12, 16], 24),
+    Grid::new("uniform15", &[1, 2, 3, 4, 5, 6, 7], 7),
+];
 
 impl Grid {
     /// The grid whose positive levels are `positive / denominator`, ascending.

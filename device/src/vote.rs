@@ -100,12 +100,31 @@ pub struct VoteTable {
 impl VoteTable {
     /// The table of a rule on a grid.
     pub fn new(rule: &VoteRule, grid: &Grid) -> Self {
-        let mut votes_per_level = [0.0; 32];
-        for code in 0..16 {
-            votes_per_level[code] = rule.quantum / grid.gap(code as u8, false);
-            votes_per_level[16 + code] = rule.quantum / grid.gap(code as u8, true);
-        }
+        let votes_per_level = core::array::from_fn(|index| Self::entry(rule, grid, index));
         Self { votes_per_level, rule: *rule, min: grid.min, max: grid.max }
+    }
+
+    #[inline(always)]
+    fn entry(rule: &VoteRule, grid: &Grid, index: usize) -> f32 {
+        rule.quantum / grid.gap((index & 15) as u8, index >= 16)
+    }
+
+    /// Makes the table at `to` by the threads of a block, at least 32: this one is number `thread`. A barrier must follow.
+    ///
+    /// # Safety
+    /// `to` is valid and shared by these threads alone.
+    #[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]
+    #[inline(always)]
+    pub unsafe fn fill(to: *mut Self, rule: &VoteRule, grid: &Grid, thread: usize) {
+        // SAFETY: each thread writes a field of its own.
+        unsafe {
+            if let Some(entry) = (*to).votes_per_level.get_mut(thread) {
+                *entry = Self::entry(rule, grid, thread);
+            }
+            if thread == 0 {
+                ((*to).rule, (*to).min, (*to).max) = (*rule, grid.min, grid.max);
+            }
+        }
     }
 
     /// The same as [`cast`], bit for bit.

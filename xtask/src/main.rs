@@ -1,17 +1,20 @@
 //! `cargo xtask`: what a checkout can be asked to do.
 
+mod bench;
+mod build_kernels;
+mod doctor;
+mod listing;
+mod ptx;
+mod report;
+mod toolchain;
+mod verify;
+
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
 
-/// The benchmarks: name and what it measures.
-const BENCHES: [(&str, &str); 3] = [
-    ("learning", "how well each update rule and grid learns, against its float twin"),
-    ("train", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
-    ("decode", "matrix-vector products from codes, against ggml's q4_0"),
-];
-
-/// Tests and benchmarks of PRIMAL.
+/// Tests, benchmarks and device builds of PRIMAL.
 #[derive(FromArgs)]
 struct Arguments {
     #[argh(subcommand)]
@@ -22,7 +25,10 @@ struct Arguments {
 #[argh(subcommand)]
 enum Task {
     Test(Test),
-    Bench(Bench),
+    Bench(bench::Bench),
+    Doctor(doctor::Doctor),
+    BuildKernels(build_kernels::BuildKernels),
+    Verify(verify::Verify),
 }
 
 /// run all tests of the workspace
@@ -30,38 +36,29 @@ enum Task {
 #[argh(subcommand, name = "test")]
 struct Test {}
 
-/// run a benchmark: learning, train or decode; without a name, list them
-#[derive(FromArgs)]
-#[argh(subcommand, name = "bench")]
-struct Bench {
-    /// its name, and arguments that are passed on to it (--help lists them)
-    #[argh(positional, greedy)]
-    name: Vec<String>,
-}
-
 fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     match arguments.task {
         Task::Test(_) => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
-        Task::Bench(Bench { name }) => bench(&name),
+        Task::Bench(bench) => bench.run(),
+        Task::Doctor(doctor) => doctor.run(),
+        Task::BuildKernels(build) => build.run(),
+        Task::Verify(verify) => verify.run(),
     }
 }
 
-fn bench(name: &[String]) -> ExitCode {
-    let Some((name, arguments)) = name.split_first() else {
-        BENCHES.iter().for_each(|(name, what)| println!("{name:10} {what}"));
-        return ExitCode::SUCCESS;
-    };
-    if BENCHES.iter().all(|(known, _)| known != name) {
-        eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, _)| known).join(", "));
-        return ExitCode::from(2);
-    }
-    cargo(&["bench", "--package", "primal-host", "--bench", name, "--"], arguments)
+/// The checkout.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the checkout")
+}
+
+/// The cargo that runs this program.
+fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 fn cargo(arguments: &[&str], more: &[String]) -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(cargo).args(arguments).args(more).status() {
+    match cargo_command().args(arguments).args(more).status() {
         Ok(status) => status.code().map_or(ExitCode::FAILURE, |code| ExitCode::from(code as u8)),
         Err(error) => {
             eprintln!("xtask: running cargo: {error}\n  hint: run it through cargo, as `cargo xtask test`");

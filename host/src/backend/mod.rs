@@ -7,6 +7,8 @@
 //! To add an op: a method here, a file of its name in `cpu/`, a row in the case table `tests/ops.rs` with its reference and gradient check.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 
 use std::sync::Arc;
 
@@ -14,7 +16,8 @@ use bytemuck::Pod;
 use primal_device::grid::{self, GridId};
 use primal_device::vote::{VoteBits, VoteRule};
 
-use crate::arena::Span;
+use crate::Result;
+use crate::arena::{Plan, Span};
 
 /// A linear layer's weight, `[out_features, in_features]`.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +138,16 @@ pub struct AdamWStep {
     pub floor: f32,
 }
 
+impl AdamWStep {
+    /// What all elements share: `lr / (1 − β₁ᵗ)`, `1 − lr · weight_decay` and `1 / (1 − β₂ᵗ)`.
+    pub(crate) fn factors(&self) -> [f32; 3] {
+        let t = self.t.min(i32::MAX as u64) as i32;
+        let rate = f64::from(self.lr) / (1.0 - f64::from(self.beta1).powi(t));
+        let second = 1.0 / (1.0 - f64::from(self.beta2).powi(t));
+        [rate as f32, 1.0 - self.lr * self.weight_decay, second as f32]
+    }
+}
+
 /// Shape of a causal multi-head attention: q, k, v and out are `[batch · seq, heads · head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
@@ -159,7 +172,25 @@ impl AttentionShape {
     }
 }
 
-/// A device: memory for one plan, and the ops.
+/// A back end that commands can be run on.
+pub trait Device: Backend + Sized {
+    /// Adds what the ops need for themselves to the plan.
+    fn plan_scratch(plan: &mut Plan);
+
+    /// Bytes that an arena could have now, if that is known.
+    ///
+    /// # Errors
+    /// There is no such device.
+    fn available_memory() -> Result<Option<usize>>;
+
+    /// Plans the scratch and allocates the arena.
+    ///
+    /// # Errors
+    /// The device cannot be used.
+    fn open(plan: &mut Plan) -> Result<Self>;
+}
+
+/// Memory for one plan, and the ops.
 ///
 /// Written spans must not overlap other spans of the same call unless the op says so.
 pub trait Backend {

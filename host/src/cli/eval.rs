@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 
+use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::output::print;
 use super::train::in_pool;
 use crate::arena::Plan;
-use crate::backend::Backend;
-use crate::backend::cpu::Cpu;
+use crate::backend::Device;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, ModelConfig, Rule};
 use crate::data::{Corpus, CorpusOptions, Split};
@@ -34,28 +34,31 @@ pub struct Eval {
     /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
     #[argh(option, default = "String::from(\"validation\")")]
     split: String,
+    /// device: cpu (default) or cuda
+    #[argh(option, default = "DeviceName::default()")]
+    device: DeviceName,
     /// print one JSON object
     #[argh(switch)]
     json: bool,
 }
 
 /// A model ready to run, its parameters in the mapped file.
-pub(super) struct Loaded<M> {
+pub(super) struct Loaded<M, D> {
     pub config: Config,
     pub model: M,
     pub parameters: Parameters,
-    pub backend: Cpu,
+    pub backend: D,
 }
 
 /// Maps a checkpoint, verifies what the model needs of it, and plans the model.
-pub(super) fn open<M>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M>> {
+pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M, D>> {
     let checkpoint = Checkpoint::open(path)?;
     let config = state::config_of(&checkpoint)?;
     let mut plan = Plan::default();
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
     let model = plan_model(ids, &config.model, &mut plan);
-    limits::require(&plan, "use a smaller model")?;
-    let mut backend = Cpu::new(&mut plan);
+    limits::require::<D>(&plan, "use a smaller model")?;
+    let mut backend = D::open(&mut plan)?;
     let parameters = state::map(&mut backend, specs, &checkpoint)?;
     Ok(Loaded { config, model, parameters, backend })
 }
@@ -66,12 +69,15 @@ impl Eval {
     /// # Errors
     /// A checkpoint or data that cannot be used.
     pub fn run(self) -> Result<()> {
-        in_pool(None, || self.evaluate())
+        in_pool(None, || device::run(self.device, &self))
     }
+}
 
-    fn evaluate(&self) -> Result<()> {
+impl Work for Eval {
+    fn run_on<D: Device>(&self) -> Result<()> {
         let split = Split::from_name(&self.split)?;
-        let mut l = open(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
+        let mut l =
+            open::<_, D>(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
+use super::device::{self, DeviceName, Work};
 use super::eval::open;
 use super::train::in_pool;
+use crate::backend::Device;
 use crate::model::Decoder;
 use crate::run::sample::{Sampling, Timing, generate};
 use crate::{Error, Result};
@@ -33,6 +35,9 @@ pub struct Generate {
     /// seed (default 1)
     #[argh(option, default = "1")]
     seed: u64,
+    /// device: cpu (default) or cuda
+    #[argh(option, default = "DeviceName::default()")]
+    device: DeviceName,
     /// threads (default: all cores)
     #[argh(option)]
     threads: Option<usize>,
@@ -50,20 +55,24 @@ impl Generate {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::bad_input("--top-p", "above 0, at most 1", self.top_p, "try 0.9"));
         }
-        in_pool(self.threads, || {
-            let mut l = open(&self.checkpoint, Decoder::plan)?;
-            let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
-            let mut out = std::io::stdout().lock();
-            // A reader that closes the pipe early is no failure of ours.
-            let _ = write!(out, "{}", self.prompt);
-            let tokenizer = l.config.model.tokenizer;
-            let timing = generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
-                let _ = write!(out, "{piece}").and_then(|()| out.flush());
-            });
-            let _ = writeln!(out);
-            report(&timing);
-            Ok(())
-        })
+        in_pool(self.threads, || device::run(self.device, &self))
+    }
+}
+
+impl Work for Generate {
+    fn run_on<D: Device>(&self) -> Result<()> {
+        let mut l = open::<_, D>(&self.checkpoint, Decoder::plan)?;
+        let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
+        let mut out = std::io::stdout().lock();
+        // A reader that closes the pipe early is no failure of ours.
+        let _ = write!(out, "{}", self.prompt);
+        let tokenizer = l.config.model.tokenizer;
+        let timing = generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
+            let _ = write!(out, "{piece}").and_then(|()| out.flush());
+        });
+        let _ = writeln!(out);
+        report(&timing);
+        Ok(())
     }
 }
 

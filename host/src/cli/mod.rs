@@ -1,5 +1,6 @@
 //! The subcommands. Exit codes: 0 ok, 1 failed, 2 bad input.
 
+mod device;
 mod eval;
 mod generate;
 mod info;

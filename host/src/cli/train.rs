@@ -10,7 +10,7 @@ use argh::FromArgs;
 use primal_device::grid::GridId;
 
 use crate::arena;
-use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, Device};
 use crate::checkpoint::{Latest, Retention, latest_good};
 use crate::config::{self, Config, votes_of};
 use crate::data::{Corpus, CorpusOptions, Split, Tokenizer};
@@ -24,6 +24,7 @@ use crate::train::tensorboard::TensorBoardWriter;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
 
+use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::output::{print, warn};
 
@@ -85,6 +86,9 @@ pub struct Train {
     /// folder of a run to continue with its own configuration
     #[argh(option)]
     resume: Option<PathBuf>,
+    /// device: cpu (default) or cuda
+    #[argh(option, default = "DeviceName::default()")]
+    device: DeviceName,
     /// threads (default: all cores)
     #[argh(option)]
     threads: Option<usize>,
@@ -96,7 +100,7 @@ impl Train {
     /// # Errors
     /// Bad flags, configuration, data or run folder; a gradient that is not finite; a checkpoint that cannot be written.
     pub fn run(self) -> Result<()> {
-        in_pool(self.threads, || self.train())
+        in_pool(self.threads, || device::run(self.device, &self))
     }
 
     fn configured(&self) -> Result<Config> {
@@ -160,7 +164,7 @@ impl Train {
         };
         let flags = self.flags_of_a_new_run();
         if !flags.is_empty() {
-            let hint = "with --resume give only --data and --threads: a run goes on as it was begun";
+            let hint = "with --resume give only --data, --device and --threads: a run goes on as it was begun";
             return Err(Error::bad_input("--resume", "no flag that changes the run", flags.join(", "), hint));
         }
         let file = run.join("config.toml");
@@ -170,8 +174,10 @@ impl Train {
         }
         Ok((run.clone(), Config::load(&file.display().to_string())?))
     }
+}
 
-    fn train(&self) -> Result<()> {
+impl Work for Train {
+    fn run_on<D: Device>(&self) -> Result<()> {
         let (run, config) = self.run_folder()?;
         let t = config.train.clone();
         let sources_file = run.join("data.json");
@@ -182,7 +188,7 @@ impl Train {
         };
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
-        limits::require(&plan, "lower --batch or --seq-len, or use a smaller model")?;
+        limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer, &options);
         let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
@@ -192,7 +198,7 @@ impl Train {
         }
 
         let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
-        let backend = Cpu::new(&mut plan);
+        let backend = D::open(&mut plan)?;
         let mut trainer = Trainer::new(config, layout, backend);
         match if self.resume.is_some() { latest_good(retention.folder())? } else { None } {
             Some(latest) => resume(&mut trainer, &latest, &corpus)?,
@@ -264,7 +270,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn sample(trainer: &mut Trainer<Cpu>, sources: &[String]) -> String {
+fn sample(trainer: &mut Trainer<impl Backend>, sources: &[String]) -> String {
     let prompt = if sources == ["stories"] { "Once upon a time" } else { "\n" };
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
@@ -291,7 +297,7 @@ fn free_folder(stem: &str) -> PathBuf {
 }
 
 /// Goes back to a checkpoint of the same run.
-fn resume(trainer: &mut Trainer<Cpu>, latest: &Latest, corpus: &Corpus) -> Result<()> {
+fn resume(trainer: &mut Trainer<impl Backend>, latest: &Latest, corpus: &Corpus) -> Result<()> {
     latest.skipped.iter().for_each(|warning| warn(format!("warning: {warning}")));
     let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", corpus.fingerprint()));
     if found != now {

@@ -35,14 +35,8 @@ pub fn adamw(value: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], 
         return;
     }
     let norm = norm_squared.sqrt();
-    let t = step.t.min(i32::MAX as u64) as i32;
-    let f = Factors {
-        gradient: if norm > step.max_norm { step.max_norm / norm } else { 1.0 },
-        rate: (f64::from(step.lr) / (1.0 - f64::from(step.beta1).powi(t))) as f32,
-        keep: 1.0 - step.lr * step.weight_decay,
-        second: (1.0 / (1.0 - f64::from(step.beta2).powi(t))) as f32,
-        step: *step,
-    };
+    let [rate, keep, second] = step.factors();
+    let f = Factors { gradient: if norm > step.max_norm { step.max_norm / norm } else { 1.0 }, rate, keep, second, step: *step };
     let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
     value.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments).for_each(|((value, g), (m, v))| chunk(value, g, m, v, f));
 }

@@ -1,8 +1,10 @@
 //! The arena of the CPU back end: the one place where spans become slices.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fs;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::Pod;
@@ -192,4 +194,23 @@ impl<'a, T> Parts<'a, T> {
     pub fn base(&self) -> *mut T {
         self.base
     }
+}
+
+/// Memory that this process could still take without swapping, in bytes; `None` where the system does not say.
+pub(super) fn available() -> Option<usize> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some((kib * 1024).min(control_group_limit()))
+}
+
+/// The smallest memory limit of this process's control groups (version 2).
+fn control_group_limit() -> usize {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(group) = text.lines().find_map(|line| line.strip_prefix("0::/")) else { return usize::MAX };
+    let limits = Path::new(group).ancestors().filter_map(|group| {
+        let limit = fs::read_to_string(Path::new("/sys/fs/cgroup").join(group).join("memory.max")).ok()?;
+        limit.trim().parse().ok()
+    });
+    limits.min().unwrap_or(usize::MAX)
 }

@@ -30,7 +30,8 @@ use linear::Values;
 use memory::{Memory, Parts};
 use unpack::Codes;
 
-use super::{AdamWStep, AttentionShape, Backend, GridWeight, RandomKey, Storage, VoteCast, VoteState, Weight};
+use super::{AdamWStep, AttentionShape, Backend, Device, GridWeight, RandomKey, Storage, VoteCast, VoteState, Weight};
+use crate::Result;
 use crate::arena::{Kind, Plan, Span};
 
 /// The CPU as a device.
@@ -86,6 +87,20 @@ pub(crate) unsafe fn thread_scratch<'a>(scratch: &'a Parts<'_, f32>) -> &'a mut 
     let index = rayon::current_thread_index().unwrap_or(0);
     // SAFETY: one part a thread, by the caller's contract.
     unsafe { scratch.part(index * SCRATCH_PER_THREAD, SCRATCH_PER_THREAD) }
+}
+
+impl Device for Cpu {
+    fn plan_scratch(plan: &mut Plan) {
+        Self::plan_scratch(plan);
+    }
+
+    fn available_memory() -> Result<Option<usize>> {
+        Ok(memory::available())
+    }
+
+    fn open(plan: &mut Plan) -> Result<Self> {
+        Ok(Self::new(plan))
+    }
 }
 
 impl Backend for Cpu {

@@ -118,11 +118,17 @@ fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
         *r = beta2 * *r + (1.0 - beta2) * (row_squares(dw) / inputs as f32);
     });
     column.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, column)| {
-        let mut sums = [0.0f32; COLUMNS];
-        for dw in dw.chunks_exact(inputs) {
-            add_squares(&mut sums, &dw[chunk * COLUMNS..][..column.len()]);
+        let mut totals = [0.0f32; COLUMNS];
+        for group in dw.chunks(GROUP * inputs) {
+            let mut sums = [0.0f32; COLUMNS];
+            for dw in group.chunks_exact(inputs) {
+                add_squares(&mut sums, &dw[chunk * COLUMNS..][..column.len()]);
+            }
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total += sum;
+            }
         }
-        for (c, sum) in column.iter_mut().zip(sums) {
+        for (c, sum) in column.iter_mut().zip(totals) {
             *c = beta2 * *c + (1.0 - beta2) * (sum / outputs as f32);
         }
     });
@@ -130,13 +136,26 @@ fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
 
 /// Columns that a task sums up.
 const COLUMNS: usize = 64;
+/// Rows whose squares make one partial sum of a column: on a GPU, one thread's work.
+const GROUP: usize = 512;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn row_squares(dw: &[f32]) -> f32 {
+    lanes_sum(dw, |g| g * g)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn row_magnitudes(dw: &[f32]) -> f32 {
+    lanes_sum(dw, f32::abs)
+}
+
+/// `Σ of(g)` in sixteen running sums.
+#[inline(always)]
+fn lanes_sum(dw: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0f32; BLOCK];
     for chunk in dw.chunks(BLOCK) {
         for (sum, &g) in sums.iter_mut().zip(chunk) {
-            *sum += g * g;
+            *sum += of(g);
         }
     }
     sums.iter().sum()
@@ -314,8 +333,8 @@ pub fn poltergeist_vote(votes: &mut [u8], dw: &[f32], w: &Codes, z: f32, scratch
     let inputs = dw.len() / outputs;
     let sums = &mut scratch[..2 * outputs];
     sums.par_chunks_exact_mut(2).zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(sums, dw)| {
-        sums[0] = dw.iter().map(|g| g.abs()).sum();
-        sums[1] = dw.iter().map(|g| g * g).sum();
+        sums[0] = row_magnitudes(dw);
+        sums[1] = row_squares(dw);
     });
     let (sum, squares) = sums.chunks_exact(2).fold((0.0f64, 0.0f64), |(a, b), s| (a + f64::from(s[0]), b + f64::from(s[1])));
     let count = dw.len() as f64;

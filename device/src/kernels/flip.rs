@@ -1,0 +1,32 @@
+//! Flips over a whole tensor, by [`crate::flip`].
+
+use super::blocks::{BLOCK, COVERS, Counts, Place, THREADS, load_votes, nibbles, store_votes, word};
+use crate::flip::flip_between;
+use crate::gpu::kernels;
+use crate::grid::GRIDS;
+use crate::vote::VoteRule;
+
+kernels! {
+    /// Flips the weights whose votes agree and adds to `counts`, `[flipped, at a rail]`, which must be zero before; codes
+    /// `[outputs, row_bytes]`, votes `[outputs, padded inputs]` of `bits` = 8 or 4 bits; `threshold` and `consumed` are the rule's. A thread
+    /// takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`.
+    fn flip(codes: *mut u8, votes: *mut u8, bits: u32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32, threshold: i32, consumed: f32)
+        for [THREADS, 0, COVERS] {
+        let grid = &GRIDS[(grid & 3) as usize];
+        let rule = VoteRule { max: 0, quantum: 0.0, threshold, consumed };
+        let mut sums = Counts::default();
+        if let Some(place) = Place::of_thread(outputs, inputs) {
+            // Padding has the zero level and no votes: it neither flips nor is at a rail.
+            let (at_codes, at_votes) = (place.codes(codes, inputs), place.votes(bits, votes, inputs));
+            let (mut codes, mut votes) = (nibbles(*at_codes), load_votes(bits, at_votes));
+            for j in 0..BLOCK {
+                let before = codes[j];
+                (codes[j], votes[j]) = flip_between(&rule, grid.min, grid.max, before, votes[j]);
+                sums.count(grid, before, codes[j]);
+            }
+            *at_codes = word(codes);
+            store_votes(bits, at_votes, votes);
+        }
+        sums.add_to(counts);
+    }
+}

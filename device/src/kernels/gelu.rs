@@ -1,0 +1,30 @@
+//! GELU in its tanh form (Hendrycks & Gimpel 2016), as GPT-2 has it.
+
+use super::elementwise::{COVERS, THREADS, map};
+use super::float::exp;
+use crate::gpu::kernels;
+
+/// √(2/π)
+const ROOT: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+/// `σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-2.0 * ROOT * x * (1.0 + CUBIC * x * x)))
+}
+
+kernels! {
+    /// `y = gelu(x)`, both `[n]`. A thread takes four elements.
+    fn gelu(y: *mut f32, x: *const f32, n: u32) for [THREADS, 0, COVERS] {
+        map(y, [x], n, |[x]| x * sigmoid(x));
+    }
+
+    /// `dx = dy · gelu′(x)`, all `[n]`; dx may be dy. A thread takes four elements.
+    fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32) for [THREADS, 0, COVERS] {
+        map(dx, [dy, x], n, |[dy, x]| {
+            let s = sigmoid(x);
+            dy * (s + x * s * (1.0 - s) * 2.0 * ROOT * (1.0 + 3.0 * CUBIC * x * x))
+        });
+    }
+}

@@ -1,0 +1,346 @@
+//! C = A·B in `f32`: tiles of 128 × 64 on 128 threads, 8 × 8 sums in the registers of each, two stages of shared memory.
+//!
+//! Every element is one chain of fused multiply-adds in the order of k. A stage holds 16 k of both operands as `[k][row]`, rows padded by four
+//! floats. In the main loop a warp reads A at four addresses and B at eight that follow each other, so that no banks conflict; nor do
+//! they where operands are stored: see the operands.
+
+use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
+use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
+use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
+use crate::grid::GRIDS;
+
+/// Threads of a block.
+pub const THREADS: u32 = 128;
+/// Rows of a tile.
+pub const ROWS: u32 = 128;
+/// Columns of a tile.
+pub const COLUMNS: u32 = 64;
+/// k of a stage.
+const DEPTH: u32 = 16;
+/// Columns and rows of C that a block covers.
+pub const COVERS: [u32; 2] = [COLUMNS, ROWS];
+
+/// Strides of the stages.
+const A_STRIDE: usize = ROWS as usize + 4;
+const B_STRIDE: usize = COLUMNS as usize + 4;
+
+/// Shared memory of a block.
+#[repr(C, align(16))]
+pub struct Shared {
+    a: [[f32; A_STRIDE * DEPTH as usize]; 2],
+    b: [[f32; B_STRIDE * DEPTH as usize]; 2],
+    levels: [f32; 16],
+}
+
+/// Shared bytes of a block.
+pub const SHARED: usize = size_of::<Shared>();
+
+/// A stage of an operand on its way: loaded to registers while the stage before is multiplied, then stored to shared memory.
+pub trait Operand {
+    /// What a thread holds.
+    type Held: Copy;
+    /// Loads this thread's part of the k from `k` on; zeros outside of the operand.
+    unsafe fn load(&self, k: u32) -> Self::Held;
+    /// Stores it to `stage`, `[DEPTH][stride]`.
+    unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32);
+}
+
+/// `(i, k)` is `data[i · stride + k]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
+///
+/// Half a warp takes 16 rows, the other half their next four k: a sector of each row; stored to 16 adjacent banks each.
+pub struct AlongK<const PASSES: usize> {
+    data: *const f32,
+    stride: usize,
+    first: u32,
+    rows: u32,
+    depth: u32,
+    vectors: bool,
+}
+
+impl<const PASSES: usize> AlongK<PASSES> {
+    /// Rows `first..rows` of a matrix of `depth` columns.
+    #[inline(always)]
+    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+        Self { data, stride: depth as usize, first, rows, depth, vectors: aligned(data) && depth.is_multiple_of(4) }
+    }
+
+    /// Row in the tile and k in the stage of a pass.
+    #[inline(always)]
+    fn place(pass: usize) -> (u32, u32) {
+        let thread = thread_idx_x();
+        let row = (pass as u32 / 2) * 64 + thread / 32 * 16 + thread % 16;
+        (row, (pass as u32 % 2) * 8 + thread / 16 % 2 * 4)
+    }
+}
+
+impl<const PASSES: usize> Operand for AlongK<PASSES> {
+    type Held = [[f32; 4]; PASSES];
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
+        core::array::from_fn(|pass| {
+            let (row, offset) = Self::place(pass);
+            let (row, k) = (self.first + row, k + offset);
+            let at = self.data.wrapping_add(row as usize * self.stride + k as usize);
+            if row >= self.rows {
+                [0.0; 4]
+            } else if self.vectors && k < self.depth {
+                load4_constant(at)
+            } else {
+                core::array::from_fn(|i| if k + (i as u32) < self.depth { *at.add(i) } else { 0.0 })
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
+        let stride = PASSES * 32 + 4;
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            for i in 0..4 {
+                *stage.add((k as usize + i) * stride + row as usize) = held[pass][i];
+            }
+        }
+    }
+}
+
+/// `(i, k)` is `data[k · stride + i]`: `PASSES` · 32 rows from `first` on, of `stride`; `depth` k.
+///
+/// A vector of rows a thread, so that a warp takes whole lines; stored as vectors.
+pub struct AcrossK<const PASSES: usize> {
+    data: *const f32,
+    stride: usize,
+    first: u32,
+    rows: u32,
+    depth: u32,
+    vectors: bool,
+}
+
+impl<const PASSES: usize> AcrossK<PASSES> {
+    /// Columns `first..rows` of a matrix of `depth` rows.
+    #[inline(always)]
+    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+        Self { data, stride: rows as usize, first, rows, depth, vectors: aligned(data) && rows.is_multiple_of(4) }
+    }
+
+    /// Row in the tile and k in the stage of a pass.
+    #[inline(always)]
+    fn place(pass: usize) -> (u32, u32) {
+        let (index, across) = (pass as u32 * THREADS + thread_idx_x(), PASSES as u32 * 8);
+        (index % across * 4, index / across)
+    }
+}
+
+impl<const PASSES: usize> Operand for AcrossK<PASSES> {
+    type Held = [[f32; 4]; PASSES];
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
+        core::array::from_fn(|pass| {
+            let (row, offset) = Self::place(pass);
+            let (row, k) = (self.first + row, k + offset);
+            let at = self.data.wrapping_add(k as usize * self.stride + row as usize);
+            if k >= self.depth {
+                [0.0; 4]
+            } else if self.vectors && row < self.rows {
+                load4_constant(at)
+            } else {
+                core::array::from_fn(|i| if row + (i as u32) < self.rows { *at.add(i) } else { 0.0 })
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
+        let stride = PASSES * 32 + 4;
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            store4(stage.add(k as usize * stride + row as usize), held[pass]);
+        }
+    }
+}
+
+/// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Levels only: the scale is the column's.
+///
+/// A thread takes eight codes of one row; a warp 32 rows, which it stores to 32 adjacent banks.
+pub struct CodesAlongK {
+    /// Packed codes.
+    pub codes: *const u8,
+    /// Bytes of a packed row.
+    pub row_bytes: usize,
+    /// First output feature of the tile.
+    pub first: u32,
+    /// Output features.
+    pub outputs: u32,
+}
+
+impl Operand for CodesAlongK {
+    type Held = u32;
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> u32 {
+        let (row, k) = (self.first + thread_idx_x() % COLUMNS, k + thread_idx_x() / COLUMNS * 8);
+        // Rows are padded to 32 codes of level 0.
+        let byte = k as usize / 2;
+        let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
+        if row < self.outputs && byte < self.row_bytes { load_constant(at.cast()) } else { 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, held: u32, stage: *mut f32, levels: *const f32) {
+        let column = stage.add((thread_idx_x() / COLUMNS * 8) as usize * B_STRIDE + (thread_idx_x() % COLUMNS) as usize);
+        for i in 0..8 {
+            *column.add(i * B_STRIDE) = *levels.add((held >> (4 * i) & 15) as usize);
+        }
+    }
+}
+
+/// W from codes, as B: k are its output features, columns run along its rows.
+///
+/// A thread takes four codes of a row, 16 threads the row's 64, twice; stored as vectors.
+pub struct CodesAcrossK {
+    /// Packed codes.
+    pub codes: *const u8,
+    /// Row scales.
+    pub scale: *const f32,
+    /// Bytes of a packed row.
+    pub row_bytes: usize,
+    /// First column of the tile.
+    pub first: u32,
+    /// Output features.
+    pub outputs: u32,
+}
+
+impl Operand for CodesAcrossK {
+    /// Codes and the scale of their row.
+    type Held = [(u16, f32); 2];
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
+        core::array::from_fn(|pass| {
+            let (row, byte) = (k + pass as u32 * 8 + thread_idx_x() / 16, (self.first / 2 + thread_idx_x() % 16 * 2) as usize);
+            if row < self.outputs && byte < self.row_bytes {
+                let at = self.codes.add(row as usize * self.row_bytes + byte);
+                (*at.cast::<u16>(), *self.scale.add(row as usize))
+            } else {
+                (0, 0.0)
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
+        for pass in 0..2 {
+            let (codes, scale) = held[pass];
+            let at = stage.add((pass * 8 + thread_idx_x() as usize / 16) * B_STRIDE + thread_idx_x() as usize % 16 * 4);
+            store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
+        }
+    }
+}
+
+/// Where C is and what becomes of a sum before it is stored.
+pub struct Target {
+    /// `[rows, columns]`.
+    pub c: *mut f32,
+    /// Its rows.
+    pub rows: u32,
+    /// Its columns.
+    pub columns: u32,
+    /// Whether to add to C.
+    pub accumulate: bool,
+    /// A factor for each column, or null.
+    pub column_scale: *const f32,
+}
+
+/// First row and column of this block's tile.
+#[inline(always)]
+pub fn tile() -> (u32, u32) {
+    (block_idx_y() * ROWS, block_idx_x() * COLUMNS)
+}
+
+/// This block's tile of the product. `grid` is that of codes.
+#[inline(always)]
+pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32, grid: u32) {
+    let shared = dynamic_shared_mem::<Shared>();
+    let levels = (&raw mut (*shared).levels).cast::<f32>();
+    let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<f32>(), (&raw mut (*shared).b[index]).cast::<f32>());
+    if thread_idx_x() < 16 {
+        *levels.add(thread_idx_x() as usize) = GRIDS[(grid & 3) as usize].levels[thread_idx_x() as usize & 15];
+    }
+    let (mut held_a, mut held_b) = (a.load(0), b.load(0));
+    let mut sums = [[0.0; 8]; 8];
+    let (mut k, mut current) = (0, 0);
+    sync_threads();
+    while k < depth {
+        let (to_a, to_b) = stage(current);
+        a.store(held_a, to_a, levels);
+        b.store(held_b, to_b, levels);
+        // Who stores to this stage next has passed the barrier after this one, so all have multiplied it by then.
+        sync_threads();
+        k += DEPTH;
+        (held_a, held_b) = (a.load(k), b.load(k));
+        multiply(&mut sums, stage(current));
+        current ^= 1;
+    }
+    finish(&target, &sums);
+}
+
+/// Rows, or columns, of a thread's 8 × 8 sums: four adjacent ones in each half of the tile.
+#[inline(always)]
+fn place(i: usize, index: u32, half: u32) -> u32 {
+    i as u32 / 4 * half + index * 4 + i as u32 % 4
+}
+
+/// Adds the products of one stage.
+#[inline(always)]
+unsafe fn multiply(sums: &mut [[f32; 8]; 8], (a, b): (*mut f32, *mut f32)) {
+    let (a, b) = (a.add(thread_idx_x() as usize / 8 * 4), b.add(thread_idx_x() as usize % 8 * 4));
+    for k in 0..DEPTH as usize {
+        let (a, b) = (a.add(k * A_STRIDE), b.add(k * B_STRIDE));
+        let a = [load4(a), load4(a.add(ROWS as usize / 2))];
+        let b = [load4(b), load4(b.add(COLUMNS as usize / 2))];
+        for i in 0..8 {
+            for j in 0..8 {
+                sums[i][j] = a[i / 4][i % 4].mul_add(b[j / 4][j % 4], sums[i][j]);
+            }
+        }
+    }
+}
+
+/// Stores a thread's sums.
+#[inline(always)]
+unsafe fn finish(target: &Target, sums: &[[f32; 8]; 8]) {
+    let (first_row, first_column) = tile();
+    for (i, sums) in sums.iter().enumerate() {
+        let row = first_row + place(i, thread_idx_x() / 8, ROWS / 2);
+        let column = first_column + place(0, thread_idx_x() % 8, COLUMNS / 2);
+        target.store(row, column, [sums[0], sums[1], sums[2], sums[3]]);
+        target.store(row, column + COLUMNS / 2, [sums[4], sums[5], sums[6], sums[7]]);
+    }
+}
+
+impl Target {
+    /// Stores four adjacent sums.
+    #[inline(always)]
+    unsafe fn store(&self, row: u32, column: u32, mut sums: [f32; 4]) {
+        if row >= self.rows || column >= self.columns {
+            return;
+        }
+        let count = self.columns - column;
+        if !self.column_scale.is_null() {
+            let scale = self.column_scale.add(column as usize);
+            sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] * *scale.add(i) } else { 0.0 });
+        }
+        let c = self.c.add(row as usize * self.columns as usize + column as usize);
+        if aligned(c) && count >= 4 {
+            let old = if self.accumulate { load4(c) } else { [0.0; 4] };
+            store4(c, core::array::from_fn(|i| old[i] + sums[i]));
+        } else {
+            for i in 0..4 {
+                if (i as u32) < count {
+                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Shadow weights to codes, and their straight-through gradients.
+
+use super::blocks::Counts;
+use super::reduce::warp_sum;
+use crate::gpu::thread::{block_idx_x, thread_idx_x};
+use crate::gpu::{WARP, kernels};
+use crate::grid::{GRIDS, row_bytes};
+
+/// Threads of a block.
+const THREADS: u32 = 128;
+/// Weights of a thread.
+const FOUR: u32 = 4;
+
+kernels! {
+    /// Shadow weights to the nearest codes; adds to `counts`, `[flipped, at a rail]`, which must be zero before; codes `[outputs, row_bytes]`,
+    /// scale `[outputs]`, shadow `[outputs, inputs]`. A thread takes four weights of a row. Items: fours of weights,
+    /// `outputs · ⌈inputs / 4⌉`.
+    fn quantize(codes: *mut u8, scale: *const f32, shadow: *const f32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32)
+        for [THREADS, 0, [THREADS, 1]] {
+        let (index, fours) = (block_idx_x() * THREADS + thread_idx_x(), inputs.div_ceil(FOUR));
+        let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &GRIDS[(grid & 3) as usize]);
+        let mut sums = Counts::default();
+        if row < outputs as usize {
+            let inputs = inputs as usize;
+            let codes = codes.add(row * row_bytes(inputs) + 2 * four).cast::<u16>();
+            let shadow = shadow.add(row * inputs + 4 * four);
+            let inverse = 1.0 / *scale.add(row);
+            let old = *codes;
+            let mut new = old;
+            for i in 0..4 {
+                if 4 * four + i < inputs {
+                    let (before, after) = ((old >> (4 * i)) as u8 & 15, grid.nearest(*shadow.add(i) * inverse));
+                    new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
+                    sums.count(grid, before, after);
+                }
+            }
+            *codes = new;
+        }
+        sums.add_to(counts);
+    }
+
+    /// From dw: `d_shadow += dw` inside the rails, and `d_scale += Σ dw·(level − shadow/scale)` there, `Σ dw·level` beyond (LSQ, Esser et al.
+    /// 2020); d_shadow, dw, shadow `[outputs, inputs]`, d_scale, scale `[outputs]`, codes `[outputs, row_bytes]`. A warp takes a row. Items:
+    /// rows.
+    fn straight_through(
+        d_shadow: *mut f32, d_scale: *mut f32, dw: *const f32, shadow: *const f32, codes: *const u8, scale: *const f32, grid: u32,
+        outputs: u32, inputs: u32,
+    ) for [THREADS, 0, [THREADS / WARP, 1]] {
+        let row = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize;
+        if row >= outputs as usize {
+            return;
+        }
+        let (grid, inputs) = (&GRIDS[(grid & 3) as usize], inputs as usize);
+        let (d_shadow, dw, shadow) = (d_shadow.add(row * inputs), dw.add(row * inputs), shadow.add(row * inputs));
+        let codes = codes.add(row * row_bytes(inputs));
+        let (inverse, largest) = (1.0 / *scale.add(row), grid.largest());
+        let mut sum = 0.0;
+        let mut i = (thread_idx_x() % WARP) as usize;
+        while i < inputs {
+            let (g, at) = (*dw.add(i), *shadow.add(i) * inverse);
+            let level = grid.level(*codes.add(i / 2) >> (4 * (i % 2)) & 15);
+            if at.abs() <= largest {
+                *d_shadow.add(i) += g;
+                sum += g * (level - at);
+            } else {
+                sum += g * level;
+            }
+            i += WARP as usize;
+        }
+        let sum = warp_sum(sum);
+        if thread_idx_x().is_multiple_of(WARP) {
+            *d_scale.add(row) += sum;
+        }
+    }
+}

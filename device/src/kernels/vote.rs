@@ -1,0 +1,129 @@
+//! Votes over a whole tensor: R and C as the CPU adds them up, then the plain functions of [`crate::vote`].
+//!
+//! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
+
+use super::blocks::{BLOCK, COVERS, Place, THREADS, load_votes, nibbles, store_votes};
+use super::reduce::{LANES, lanes_sum};
+use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
+use crate::gpu::{GpuFloat, kernels, shared::dynamic_shared_mem};
+use crate::grid::{GRIDS, row_bytes};
+use crate::philox::{Stream, uniform_byte};
+use crate::vote::{VoteRule, VoteTable, wanted_move};
+
+/// Mean squares below it are those of a gradient that is zero, as on the CPU.
+const TINY: f32 = 1e-30;
+/// Rows whose squares are added up to one partial sum of a column, as on the CPU.
+const GROUP: u32 = 512;
+/// Rows of R that are loaded together.
+const TILE: u32 = 256;
+
+#[repr(C)]
+struct Tile([f32; TILE as usize]);
+
+/// `β₂·old + (1 − β₂)·mean square`.
+#[inline(always)]
+fn running(beta2: f32, old: f32, mean_square: f32) -> f32 {
+    beta2 * old + (1.0 - beta2) * mean_square
+}
+
+kernels! {
+    /// Updates R: `row[i] = β₂·row[i] + (1 − β₂)·Σ_j dw² / inputs`; row `[outputs]`, dw `[outputs, inputs]`. Half a warp takes a row, lane l
+    /// the columns l, l + 16, …. Items: rows.
+    fn vote_rows(row: *mut f32, dw: *const f32, outputs: u32, inputs: u32, beta2: f32) for [THREADS, 0, [THREADS / LANES, 1]] {
+        let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;
+        // A row beyond the end is empty: the halves of a warp stay together.
+        let dw = dw.wrapping_add(i as usize * inputs as usize);
+        let sum = lanes_sum(if i < outputs { inputs } else { 0 }, |j| *dw.add(j) * *dw.add(j));
+        if i < outputs && thread_idx_x().is_multiple_of(LANES) {
+            let row = row.add(i as usize);
+            *row = running(beta2, *row, sum / inputs as f32);
+        }
+    }
+
+    /// `mean[0] = max(Σ row / outputs, 1e-30)`, rows in order; row `[outputs]`. One block: all load, the first thread adds up. Shared: 1,024
+    /// bytes.
+    fn vote_mean(mean: *mut f32, row: *const f32, outputs: u32) for [TILE, size_of::<Tile>(), [u32::MAX, 1]] {
+        let tile = dynamic_shared_mem::<Tile>();
+        let mut sum = 0.0;
+        let mut first = 0;
+        while first < outputs {
+            if first + thread_idx_x() < outputs {
+                (*tile).0[(thread_idx_x() % TILE) as usize] = *row.add((first + thread_idx_x()) as usize);
+            }
+            sync_threads();
+            if thread_idx_x() == 0 {
+                for i in 0..(outputs - first).min(TILE) {
+                    sum += (*tile).0[i as usize];
+                }
+            }
+            sync_threads();
+            first += TILE;
+        }
+        if thread_idx_x() == 0 {
+            *mean = (sum / outputs as f32).max(TINY);
+        }
+    }
+
+    /// Partial sums for C: `partial[g][j] = Σ dw²` over 512 rows; partial `[⌈outputs / 512⌉, inputs]`, dw `[outputs, inputs]`. A thread takes
+    /// a column of 512 rows. Items: columns, rows.
+    fn vote_columns(partial: *mut f32, dw: *const f32, outputs: u32, inputs: u32) for [THREADS, 0, [THREADS, GROUP]] {
+        let (column, group, inputs) = ((block_idx_x() * THREADS + thread_idx_x()) as usize, block_idx_y(), inputs as usize);
+        if column >= inputs {
+            return;
+        }
+        let mut sum = 0.0;
+        for i in (group * GROUP) as usize..outputs.min((group + 1) * GROUP) as usize {
+            let g = *dw.add(i * inputs + column);
+            sum += g * g;
+        }
+        *partial.add(group as usize * inputs + column) = sum;
+    }
+
+    /// Updates C from its partial sums and turns it to factors: `column[j] = β₂·column[j] + (1 − β₂)·Σ_g partial[g][j] / outputs`,
+    /// `factor[j] = 1 / √max(column[j] / bias_correction, 1e-30)`; column, factor `[inputs]`, partial `[⌈outputs / 512⌉, inputs]`. A thread
+    /// takes a column. Items: columns.
+    fn vote_factors(factor: *mut f32, column: *mut f32, partial: *const f32, outputs: u32, inputs: u32, beta2: f32, bias_correction: f32)
+        for [THREADS, 0, [THREADS, 1]] {
+        let (j, inputs) = ((block_idx_x() * THREADS + thread_idx_x()) as usize, inputs as usize);
+        if j >= inputs {
+            return;
+        }
+        let mut sum = 0.0;
+        for group in 0..outputs.div_ceil(GROUP) as usize {
+            sum += *partial.add(group * inputs + j);
+        }
+        let c = running(beta2, *column.add(j), sum / outputs as f32);
+        *column.add(j) = c;
+        *factor.add(j) = 1.0 / (c / bias_correction).max(TINY).sqrt();
+    }
+
+    /// Adds each weight's vote; votes `[outputs, padded inputs]` of `bits` = 8 or 4 bits, row `[outputs]`, mean `[1]`, factor `[inputs]`, dw
+    /// `[outputs, inputs]`, codes `[outputs, row_bytes]`, scale `[outputs]`; `max` and `quantum` are the rule's. A thread takes sixteen
+    /// weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
+    fn vote(
+        votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8,
+        scale: *const f32, grid: u32, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64,
+    ) for [THREADS, size_of::<VoteTable>(), COVERS] {
+        let table = dynamic_shared_mem::<VoteTable>();
+        let rule = VoteRule { max, quantum, threshold: 0, consumed: 0.0 };
+        VoteTable::fill(table, &rule, &GRIDS[(grid & 3) as usize], thread_idx_x() as usize);
+        sync_threads();
+        let Some(place) = Place::of_thread(outputs, inputs) else { return };
+        let (i, table) = (place.row, &*table);
+        let row_factor = 1.0 / (*row.add(i) / *mean).max(TINY).sqrt();
+        let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
+        let random = Stream::new(seed, tensor, step).words((first_block + place.block) as u32);
+        let gradients = place.floats(dw.add(i * inputs as usize));
+        let factors = place.floats(factor);
+        let codes = nibbles(*place.codes(codes.cast_mut(), inputs));
+        let votes = place.votes(bits, votes, inputs);
+        let old = load_votes(bits, votes);
+        let scale = *scale.add(i);
+        let new = core::array::from_fn(|j| {
+            let wanted = wanted_move(gradients[j] * row_factor * factors[j], scale, lr);
+            let new = table.cast(codes[j], old[j], wanted, uniform_byte((random[j / 4] >> (j % 4 * 8)) as u8));
+            if j < place.count { new } else { old[j] }
+        });
+        store_votes(bits, votes, new);
+    }
+}

@@ -1,0 +1,202 @@
+//! The kernels of `primal-device`, found by name in the PTX that `cargo xtask build-kernels` wrote, and launched with checked parameters.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
+
+use cust::device::{Device, DeviceAttribute};
+use cust::function::Function;
+use cust::module::Module;
+use cust::stream::Stream;
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+/// `manifest.json`.
+#[derive(Deserialize)]
+struct Manifest {
+    architectures: BTreeMap<String, Architecture>,
+}
+
+#[derive(Deserialize)]
+struct Architecture {
+    /// The PTX file, beside the manifest.
+    ptx: String,
+    kernels: BTreeMap<String, Launch>,
+}
+
+/// How a kernel is launched.
+#[derive(Deserialize)]
+struct Launch {
+    threads: u32,
+    shared: u32,
+    /// Items of a block in x and y.
+    covers: [u32; 2],
+    /// Names and Rust types.
+    parameters: Vec<(String, String)>,
+}
+
+/// A kernel that can be launched.
+struct Kernel {
+    function: Function<'static>,
+    launch: Launch,
+}
+
+const BUILD: &str = "run `cargo xtask build-kernels`";
+
+/// The folder of the kernels: `$PRIMAL_KERNELS`, or `kernels` in a folder above the program, as in `target/`.
+fn folder() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("PRIMAL_KERNELS") {
+        return Ok(given.into());
+    }
+    let program = std::env::current_exe().unwrap_or_default();
+    let found = program.ancestors().skip(1).map(|above| above.join("kernels")).find(|folder| folder.join("manifest.json").is_file());
+    found.ok_or_else(|| {
+        let hint = format!("{BUILD}, or name the folder of the kernels by PRIMAL_KERNELS");
+        Error::bad_input("--device cuda", "kernels/manifest.json in a folder above the program", "none", hint)
+    })
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error, BUILD))
+}
+
+/// The number of an architecture's name: 61 for `sm_61`.
+fn number(architecture: &str) -> Option<u32> {
+    architecture.strip_prefix("sm_")?.parse().ok()
+}
+
+/// The kernels' PTX and launches for a device: those of the newest architecture that it can run.
+fn choose(device: Device) -> Result<(String, PathBuf, BTreeMap<String, Launch>)> {
+    let file = folder()?.join("manifest.json");
+    let manifest: Manifest =
+        serde_json::from_str(&read(&file)?).map_err(|error| Error::bad_input(file.display(), "a manifest of kernels", error, BUILD))?;
+    let attribute = |a| device.get_attribute(a).map_err(|error| super::driver_error("asking for the device's architecture", error));
+    let own = (attribute(DeviceAttribute::ComputeCapabilityMajor)? * 10 + attribute(DeviceAttribute::ComputeCapabilityMinor)?) as u32;
+    let names = manifest.architectures.keys().cloned().collect::<Vec<_>>().join(", ");
+    let usable = manifest.architectures.into_iter().filter_map(|(name, a)| Some((number(&name)?, a))).filter(|(n, _)| *n <= own);
+    let Some((_, architecture)) = usable.max_by_key(|(number, _)| *number) else {
+        let hint = format!("run `cargo xtask build-kernels --arch sm_{own}`");
+        return Err(Error::bad_input(file.display(), format!("kernels for sm_{own} or older"), names, hint));
+    };
+    let ptx = file.with_file_name(&architecture.ptx);
+    Ok((read(&ptx)?, ptx, architecture.kernels))
+}
+
+/// A kernel's function, once its signature is known to be the one that this program launches.
+fn resolve(module: &'static Module, file: &Path, launches: &mut BTreeMap<String, Launch>, name: &str, types: &[&str]) -> Result<Kernel> {
+    let mismatch = |found: String| {
+        let expected = format!("kernel {name}({})", types.join(", "));
+        Error::bad_input(file.display(), expected, found, format!("{BUILD} of the same version as this program"))
+    };
+    let launch = launches.remove(name).ok_or_else(|| mismatch("no such kernel".into()))?;
+    if !launch.parameters.iter().map(|(_, r#type)| r#type).eq(types) {
+        let found: Vec<_> = launch.parameters.iter().map(|(name, r#type)| format!("{name}: {type}")).collect();
+        return Err(mismatch(format!("{name}({})", found.join(", "))));
+    }
+    let function = module.get_function(name).map_err(|error| mismatch(error.to_string()))?;
+    Ok(Kernel { function, launch })
+}
+
+/// Queues one launch with as many blocks as cover `items`.
+fn launch(kernel: &Kernel, name: &str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
+    let blocks = [0, 1].map(|axis| items[axis].div_ceil(kernel.launch.covers[axis] as usize) as u32);
+    if blocks.contains(&0) {
+        return;
+    }
+    // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
+    let queued = unsafe { stream.launch(&kernel.function, (blocks[0], blocks[1]), kernel.launch.threads, kernel.launch.shared, arguments) };
+    if let Err(error) = queued {
+        panic!("launching {name} with {} × {} blocks: {error}", blocks[0], blocks[1]);
+    }
+}
+
+/// A table of all kernels by name, and a method that launches each: `items` first, then its parameters.
+macro_rules! kernels {
+    ($(fn $name:ident($($parameter:ident: $type:ty),* $(,)?);)*) => {
+        /// All kernels of one device.
+        pub(super) struct Kernels {
+            stream: Stream,
+            $($name: Kernel,)*
+        }
+
+        impl Kernels {
+            /// Loads those of the current context's device.
+            pub(super) fn load(device: Device, stream: Stream) -> Result<Self> {
+                let (ptx, file, mut launches) = choose(device)?;
+                let module = Module::from_ptx(&ptx, &[])
+                    .map_err(|error| Error::bad_input(file.display(), "PTX that the driver takes", error, BUILD))?;
+                // The primary context keeps it until the process ends.
+                let module: &'static Module = Box::leak(Box::new(module));
+                Ok(Self {
+                    stream,
+                    $($name: resolve(module, &file, &mut launches, stringify!($name), &[$(stringify!($type)),*])?,)*
+                })
+            }
+
+            /// Where launches are queued.
+            pub(super) fn stream(&self) -> &Stream {
+                &self.stream
+            }
+
+            $(
+                #[allow(clippy::too_many_arguments, reason = "a kernel names all its operands")]
+                pub(super) fn $name(&self, items: [usize; 2], $(mut $parameter: $type),*) {
+                    let arguments = [$((&raw mut $parameter).cast::<c_void>()),*];
+                    launch(&self.$name, stringify!($name), &self.stream, items, &arguments);
+                }
+            )*
+        }
+    };
+}
+
+kernels! {
+    fn adamw(value: *mut f32, gradient: *const f32, m: *mut f32, v: *mut f32, norm_squared: *const f32, n: u32, max_norm: f32, rate: f32, keep: f32, second: f32, beta1: f32, beta2: f32, eps: f32, floor: f32);
+    fn add(y: *mut f32, a: *const f32, b: *const f32, n: u32);
+    fn attention_32(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_64(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_128(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_delta(delta: *mut f32, d_out: *const f32, out: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_query_32(dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_query_64(dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_query_128(dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_key_value_32(dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_key_value_64(dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn attention_backward_key_value_128(dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32);
+    fn cached_attention(out: *mut f32, q: *const f32, k: *const f32, v: *const f32, tokens: u32, heads: u32, head_dim: u32);
+    fn cross_entropy(logits: *mut f32, losses: *mut f32, targets: *const u32, vocab: u32, gradient_scale: f32);
+    fn embedding(y: *mut f32, table: *const f32, positions: *const f32, ids: *const u32, seq: u32, dim: u32);
+    fn embedding_backward_table(d_table: *mut f32, dy: *const f32, ids: *const u32, tokens: u32, dim: u32);
+    fn embedding_backward_positions(d_positions: *mut f32, dy: *const f32, tokens: u32, seq: u32, dim: u32);
+    fn flip(codes: *mut u8, votes: *mut u8, bits: u32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32, threshold: i32, consumed: f32);
+    fn gelu(y: *mut f32, x: *const f32, n: u32);
+    fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32);
+    fn layer_norm(y: *mut f32, mean: *mut f32, rstd: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, rows: u32, dim: u32);
+    fn layer_norm_backward_input(dx: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, gamma: *const f32, rows: u32, dim: u32);
+    fn layer_norm_backward_parameters(partial: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, rows: u32, dim: u32);
+    fn layer_norm_backward_finish(d_gamma: *mut f32, d_beta: *mut f32, partial: *const f32, groups: u32, dim: u32);
+    fn level_histogram(counts: *mut u32, codes: *const u8, outputs: u32, inputs: u32);
+    fn linear_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32);
+    fn linear_float(y: *mut f32, x: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32);
+    fn linear_backward_input_grid(dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+    fn linear_backward_input_float(dx: *mut f32, dy: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+    fn linear_backward_weight(dw: *mut f32, dy: *const f32, x: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+    fn lut_gemv_quantize(q: *mut u32, step: *mut f32, x: *const f32, inputs: u32);
+    fn lut_gemv(y: *mut f32, q: *const u32, step: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32);
+    fn poltergeist_rows(sums: *mut f32, dw: *const f32, outputs: u32, inputs: u32);
+    fn poltergeist_cutoff(cutoff: *mut f32, sums: *const f32, outputs: u32, inputs: u32, z: f32);
+    fn poltergeist_vote(votes: *mut u8, dw: *const f32, scale: *const f32, cutoff: *const f32, outputs: u32, inputs: u32);
+    fn poltergeist_flip(codes: *mut u8, votes: *mut u8, scale: *const f32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32, consensus: i32, seed: u64, tensor: u32, step: u64);
+    fn quantize(codes: *mut u8, scale: *const f32, shadow: *const f32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32);
+    fn straight_through(d_shadow: *mut f32, d_scale: *mut f32, dw: *const f32, shadow: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32);
+    fn sum_chunks(partial: *mut f32, x: *const f32, n: u32);
+    fn sum_squares_chunks(partial: *mut f32, x: *const f32, n: u32);
+    fn sum_finish(sum: *mut f32, partial: *const f32, chunks: u32, accumulate: u32);
+    fn rescale_rows(codes: *mut u8, scale: *mut f32, votes: *mut u8, bits: u32, grid: u32, inputs: u32, max: i32, quantum: f32, share: f32, factor: f32);
+    fn scale_gradient(d_scale: *mut f32, dw: *const f32, codes: *const u8, grid: u32, outputs: u32, inputs: u32);
+    fn vote_rows(row: *mut f32, dw: *const f32, outputs: u32, inputs: u32, beta2: f32);
+    fn vote_mean(mean: *mut f32, row: *const f32, outputs: u32);
+    fn vote_columns(partial: *mut f32, dw: *const f32, outputs: u32, inputs: u32);
+    fn vote_factors(factor: *mut f32, column: *mut f32, partial: *const f32, outputs: u32, inputs: u32, beta2: f32, bias_correction: f32);
+    fn vote(votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64);
+}

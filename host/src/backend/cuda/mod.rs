@@ -1,0 +1,97 @@
+//! The CUDA back end: the kernels of `primal-device` on one GPU, launched by `cust`.
+//!
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. A kernel
+//! that faults makes every later call fail, so what the driver then says of it ends the program.
+
+mod driver;
+mod kernels;
+mod memory;
+mod ops;
+
+use bytemuck::Pod;
+use cust::CudaFlags;
+use cust::context::{Context, CurrentContext};
+use cust::error::CudaError;
+use cust::stream::{Stream, StreamFlags};
+
+use kernels::Kernels;
+use memory::Memory;
+
+use super::Device;
+use crate::arena::{Kind, Plan, Span};
+use crate::{Error, Result};
+
+/// A GPU.
+pub struct Cuda {
+    kernels: Kernels,
+    memory: Memory,
+    scratch: Span<f32>,
+    // Last, so that it outlives what was made in it.
+    _context: Context,
+}
+
+/// A failed call of the driver.
+fn driver_error(doing: &str, error: CudaError) -> Error {
+    Error::failed(format!("{doing}: {error}"), "see that the GPU and its driver work, with nvidia-smi; --device cpu needs neither")
+}
+
+/// The first GPU, its context current in this thread.
+fn open_device() -> Result<(cust::device::Device, Context)> {
+    let hint = "install the NVIDIA driver, or run on --device cpu";
+    if let Some(cause) = driver::missing() {
+        return Err(Error::bad_input("--device cuda", "an NVIDIA driver", cause, hint));
+    }
+    let no_device = |error: CudaError| Error::bad_input("--device cuda", "a GPU", error, hint);
+    cust::init(CudaFlags::empty()).map_err(no_device)?;
+    let device = cust::device::Device::get_device(0).map_err(no_device)?;
+    let context = Context::new(device).map_err(|error| driver_error("making a context", error))?;
+    CurrentContext::set_current(&context).map_err(|error| driver_error("making a context", error))?;
+    Ok((device, context))
+}
+
+/// Values of a span's tensor that share one value of scratch: partial sums of 64 rows, two a column.
+const VALUES_PER_SCRATCH: usize = 32;
+/// Values of scratch for what does not grow with the tensors.
+const LEAST_SCRATCH: usize = 1 << 16;
+
+impl Cuda {
+    /// Adds the ops' own scratch to the plan of all else.
+    fn plan_partial_sums(plan: &mut Plan) -> Span<f32> {
+        let largest = plan.entries().iter().map(|entry| entry.bytes / size_of::<f32>()).max().unwrap_or(0);
+        plan.span(Kind::Scratch, "cuda.scratch", largest / VALUES_PER_SCRATCH + LEAST_SCRATCH)
+    }
+
+    /// Where `len` values of scratch are.
+    fn scratch(&self, len: usize) -> *mut f32 {
+        assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
+        self.memory.write(self.scratch)
+    }
+
+    fn r<T: Pod>(&self, span: Span<T>) -> *const T {
+        self.memory.read(span)
+    }
+
+    fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
+        self.memory.write(span)
+    }
+}
+
+impl Device for Cuda {
+    fn plan_scratch(plan: &mut Plan) {
+        Self::plan_partial_sums(plan);
+    }
+
+    fn available_memory() -> Result<Option<usize>> {
+        let (_, _context) = open_device()?;
+        let (free, _) = cust::memory::mem_get_info().map_err(|error| driver_error("asking for the memory that is free", error))?;
+        Ok(Some(free))
+    }
+
+    fn open(plan: &mut Plan) -> Result<Self> {
+        let scratch = Self::plan_partial_sums(plan);
+        let (device, context) = open_device()?;
+        // A stream that the copies of `upload` and `download` wait for.
+        let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|error| driver_error("making a stream", error))?;
+        Ok(Self { kernels: Kernels::load(device, stream)?, memory: Memory::new(plan.total_bytes())?, scratch, _context: context })
+    }
+}

@@ -1,0 +1,57 @@
+//! `--device`: on which back end a command runs.
+
+use std::str::FromStr;
+
+#[cfg(not(feature = "cuda"))]
+use crate::Error;
+use crate::Result;
+use crate::backend::Device;
+use crate::backend::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::Cuda;
+
+/// A back end, by the name that users give it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum DeviceName {
+    #[default]
+    Cpu,
+    Cuda,
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            _ => Err(format!("expected cpu or cuda, found {name:?}")),
+        }
+    }
+}
+
+/// What a command does on whatever back end.
+pub(super) trait Work {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Those of the command.
+    fn run_on<D: Device>(&self) -> Result<()>;
+}
+
+/// Does the work on that device.
+///
+/// # Errors
+/// Those of the command; a device that this program was built without.
+pub(super) fn run(device: DeviceName, work: &impl Work) -> Result<()> {
+    match device {
+        DeviceName::Cpu => work.run_on::<Cpu>(),
+        #[cfg(feature = "cuda")]
+        DeviceName::Cuda => work.run_on::<Cuda>(),
+        #[cfg(not(feature = "cuda"))]
+        DeviceName::Cuda => {
+            let hint = "build it with `cargo build --release -p primal-host --features cuda`";
+            Err(Error::bad_input("--device", "cpu, as this program was built without CUDA", "cuda", hint))
+        }
+    }
+}

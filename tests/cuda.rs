@@ -1,0 +1,128 @@
+//! Training and generation on the CUDA back end beside the CPU's, from the same state. `cargo xtask verify` runs it on an emulated GPU or a real one.
+
+use primal_host::arena::{Kind, Plan, Span};
+use primal_host::backend::cpu::Cpu;
+use primal_host::backend::cuda::Cuda;
+use primal_host::backend::{Device, RandomKey, VoteCast};
+use primal_host::config::{Config, Rule, votes_of};
+use primal_host::data::{Corpus, CorpusOptions, Tokenizer};
+use primal_host::run::sample::{Sampling, generate};
+use primal_host::train::optimizer::MatrixState;
+use primal_host::train::trainer::{Layout, Trainer};
+
+use primal_device::vote::VoteRule;
+
+const STEPS: usize = 20;
+/// Relative difference of the losses: sums in other orders differ in the last bits, and now and then a vote is rounded the other way.
+const LOSS_TOLERANCE: f64 = 1e-4;
+const GENERATED: usize = 64;
+
+fn config(rule: Rule, bits: i64) -> Config {
+    let mut config = Config::load("gpt-nano").expect("an embedded configuration");
+    let t = &mut config.train;
+    (t.optimizer, t.batch, t.seq_len, t.steps) = (rule, 2, 61, STEPS as u64);
+    (t.warmup, t.rescale_every) = (4, 5);
+    t.votes = votes_of(bits).expect("4 or 8");
+    config
+}
+
+fn trainer<D: Device>(config: &Config) -> Trainer<D> {
+    let mut plan = Plan::default();
+    let layout = Layout::plan(config, &mut plan);
+    let backend = D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    let mut trainer = Trainer::new(config.clone(), layout, backend);
+    trainer.initialise();
+    trainer
+}
+
+fn corpus() -> Corpus {
+    let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
+    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+}
+
+fn text<D: Device>(trainer: &mut Trainer<D>) -> String {
+    let (layout, mut text) = (&trainer.layout, String::new());
+    let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
+    let (p, sampler) = (&layout.parameters, &layout.sampler);
+    generate(&mut trainer.backend, p, sampler, Tokenizer::Bytes, "Once", GENERATED, greedy, |piece| text.push_str(piece));
+    text
+}
+
+#[test]
+fn losses_and_generated_text_agree() {
+    let corpus = corpus();
+    for (rule, bits) in [(Rule::Votes, 8), (Rule::Votes, 4), (Rule::Qat, 8), (Rule::Poltergeist, 8), (Rule::Adamw, 8)] {
+        let config = config(rule, bits);
+        let (mut cpu, mut cuda) = (trainer::<Cpu>(&config), trainer::<Cuda>(&config));
+        assert_eq!(text(&mut cpu), text(&mut cuda), "{rule:?}: text at the start");
+        let mut worst: f64 = 0.0;
+        for step in 1..=STEPS {
+            let (a, b) = (cpu.step(&corpus).expect("a step"), cuda.step(&corpus).expect("a step"));
+            let difference = (a.loss - b.loss).abs() / a.loss;
+            worst = worst.max(difference);
+            assert!(difference <= LOSS_TOLERANCE, "{rule:?}, step {step}: loss {} on the CPU, {} on the GPU", a.loss, b.loss);
+        }
+        println!("{rule:?}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
+        assert_eq!(text(&mut cpu), text(&mut cuda), "{rule:?}: text after {STEPS} steps");
+    }
+}
+
+/// A gradient for each weight, from small to large by columns.
+fn gradient(len: usize, seed: u32) -> Vec<f32> {
+    let noise = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    (0..len).map(|i| noise(i) * 1e-3 * (1 + i % 7) as f32).collect()
+}
+
+/// Codes and votes of all matrices after some steps of the same gradients.
+fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
+    let mut plan = Plan::default();
+    let layout = Layout::plan(config, &mut plan);
+    let (p, optimizer) = (&layout.parameters, &layout.optimizer);
+    let largest = p.matrices.iter().map(|w| w.out_features * w.in_features).max().expect("matrices");
+    let gradients: Span<f32> = plan.span(Kind::Scratch, "gradients", largest);
+    let b = &mut D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    optimizer.initialise(b, p, config.train.seed);
+    let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.counts.slice(0, 2));
+    let mut bytes = Vec::new();
+    for (tensor, (weight, state)) in p.matrices.iter().zip(&optimizer.matrices).enumerate() {
+        let MatrixState::Votes(state) = state else { panic!("votes keep votes") };
+        let dw = gradients.slice(0, weight.out_features * weight.in_features);
+        for step in 0..8u64 {
+            b.upload(dw, &gradient(dw.len(), step as u32 * 97 + tensor as u32));
+            let bias_correction = 1.0 - config.train.beta2.powi(step as i32 + 1);
+            let key = RandomKey { seed: 3, tensor: tensor as u32, step };
+            b.vote(weight, state, dw, &VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key });
+            b.flip(weight, state, &rule, counts);
+            let mut flipped = [0u32; 2];
+            b.download(counts, &mut flipped);
+            bytes.push(bytemuck::cast_slice(&flipped).to_vec());
+        }
+        b.rescale_rows(weight, state, &rule, 0.05, 1.5);
+        for span in [weight.grid().codes, state.votes] {
+            let mut part = vec![0u8; span.len()];
+            b.download(span, &mut part);
+            bytes.push(part);
+        }
+        for span in [weight.grid().scale, state.row, state.column] {
+            let mut part = vec![0f32; span.len()];
+            b.download(span, &mut part);
+            bytes.push(bytemuck::cast_slice(&part).to_vec());
+        }
+    }
+    bytes
+}
+
+#[test]
+fn the_same_gradients_give_the_same_votes_and_flips() {
+    for bits in [8, 4] {
+        let config = config(Rule::Votes, bits);
+        let (cpu, cuda) = (codes_and_votes::<Cpu>(&config), codes_and_votes::<Cuda>(&config));
+        let flips: u32 = cpu.iter().filter(|b| b.len() == 8).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).sum();
+        assert!(flips > 1000, "too few flips to compare: {flips}");
+        for (i, (a, b)) in cpu.iter().zip(&cuda).enumerate() {
+            let at = a.iter().zip(b).position(|(a, b)| a != b);
+            assert_eq!(at, None, "{bits}-bit votes, buffer {i} of {} bytes differs", a.len());
+        }
+        println!("{bits}-bit votes: {flips} flips, all codes, votes, scales, R and C the same bits");
+    }
+}

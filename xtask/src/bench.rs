@@ -1,0 +1,37 @@
+//! `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+/// The benchmarks: name, package and what it measures.
+const BENCHES: [(&str, &str, &str); 4] = [
+    ("learning", "primal-host", "how well each update rule and grid learns, against its float twin"),
+    ("train", "primal-host", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
+    ("decode", "primal-host", "matrix-vector products from codes, against ggml's q4_0"),
+    ("emulator", "ptx-emulator", "lane-instructions a second of PTX on the emulated GPU"),
+];
+
+/// run a benchmark: learning, train, decode or emulator; without a name, list them
+#[derive(FromArgs)]
+#[argh(subcommand, name = "bench")]
+pub struct Bench {
+    /// its name, and arguments that are passed on to it (--help lists them)
+    #[argh(positional, greedy)]
+    name: Vec<String>,
+}
+
+impl Bench {
+    /// Runs it.
+    pub fn run(&self) -> ExitCode {
+        let Some((name, arguments)) = self.name.split_first() else {
+            BENCHES.iter().for_each(|(name, _, what)| println!("{name:10} {what}"));
+            return ExitCode::SUCCESS;
+        };
+        let Some((_, package, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
+            eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
+            return ExitCode::from(2);
+        };
+        crate::cargo(&["bench", "--package", package, "--bench", name, "--"], arguments)
+    }
+}

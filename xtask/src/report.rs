@@ -1,0 +1,159 @@
+//! What the assembler makes of kernels: registers, shared memory, spills, occupancy, and the share of products in the main loop.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::listing::main_loop;
+use crate::ptx::Kernel;
+use crate::toolchain::Toolchain;
+
+/// What `ptxas -v` says of a kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Registers of a thread.
+    pub registers: u32,
+    /// Bytes of its stack frame.
+    pub stack: u32,
+    /// Bytes stored and loaded for want of registers.
+    pub spills: u32,
+}
+
+/// What a multiprocessor of an architecture holds (CUDA C Programming Guide, table "Technical Specifications per Compute Capability").
+struct Processor {
+    arch: &'static str,
+    warps: u32,
+    blocks: u32,
+    shared: u32,
+    /// Shared bytes that the system takes of each block.
+    reserved: u32,
+}
+
+const PROCESSORS: [Processor; 6] = [
+    Processor { arch: "sm_61", warps: 64, blocks: 32, shared: 96 << 10, reserved: 0 },
+    Processor { arch: "sm_70", warps: 64, blocks: 32, shared: 96 << 10, reserved: 0 },
+    Processor { arch: "sm_80", warps: 64, blocks: 32, shared: 164 << 10, reserved: 1 << 10 },
+    Processor { arch: "sm_86", warps: 48, blocks: 16, shared: 100 << 10, reserved: 1 << 10 },
+    Processor { arch: "sm_89", warps: 48, blocks: 24, shared: 100 << 10, reserved: 1 << 10 },
+    Processor { arch: "sm_90", warps: 64, blocks: 32, shared: 228 << 10, reserved: 1 << 10 },
+];
+
+/// Registers of a multiprocessor, and how many a warp takes at least at a time; both the same from sm_61 to sm_90.
+const REGISTERS: u32 = 64 << 10;
+const REGISTER_UNIT: u32 = 256;
+
+/// Assembles a PTX file; returns what it says of each kernel. `same` says that the file is that of the last time: then what was said of it
+/// is read from the log beside the cubin.
+pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path, same: bool) -> Result<BTreeMap<String, Usage>, String> {
+    let log = cubin.with_extension("log");
+    if same && let Ok(text) = fs::read_to_string(&log) {
+        return Ok(parse_usage(&text));
+    }
+    let mut command = Command::new(&tools.ptxas);
+    let output = command.args(["-v", &format!("-arch={arch}"), "-o"]).arg(cubin).arg(ptx).output();
+    let output = output.map_err(|error| format!("running {}: {error}", tools.ptxas.display()))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        // What is left of another file must not be taken for this one's.
+        _ = fs::remove_file(&log);
+        return Err(format!("ptxas refuses {}:\n{text}", ptx.display()));
+    }
+    fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
+    Ok(parse_usage(&text))
+}
+
+fn parse_usage(text: &str) -> BTreeMap<String, Usage> {
+    let number = |line: &str, before: &str| line.split(before).next().and_then(|part| part.split_whitespace().last()?.parse::<u32>().ok());
+    let (mut usages, mut name) = (BTreeMap::<String, Usage>::new(), String::new());
+    for line in text.lines() {
+        if let Some(rest) = line.split("Compiling entry function '").nth(1) {
+            name = rest.split('\'').next().unwrap_or_default().to_owned();
+        }
+        let usage = usages.entry(name.clone()).or_default();
+        if line.contains("bytes stack frame") {
+            usage.stack = number(line, " bytes stack frame").unwrap_or_default();
+            usage.spills = ["stores", "loads"].iter().filter_map(|way| number(line, &format!(" bytes spill {way}"))).sum();
+        }
+        if line.contains("Used ") {
+            usage.registers = number(line, " registers").unwrap_or_default();
+        }
+    }
+    usages
+}
+
+/// Spills and stack frames, which fail a build.
+pub fn faults(usages: &BTreeMap<String, Usage>) -> Vec<String> {
+    let bad = usages.iter().filter(|(_, usage)| usage.spills + usage.stack > 0);
+    bad.map(|(name, usage)| format!("{name}: {} bytes of stack frame, {} bytes of spills", usage.stack, usage.spills)).collect()
+}
+
+/// The share of a multiprocessor's warps that a kernel can fill.
+fn occupancy(arch: &str, kernel: &Kernel, usage: &Usage) -> Option<f64> {
+    let processor = PROCESSORS.iter().find(|processor| processor.arch == arch)?;
+    let warps = kernel.threads.div_ceil(32);
+    let by_registers = REGISTERS / ((usage.registers * 32).next_multiple_of(REGISTER_UNIT).max(1) * warps);
+    let by_shared = processor.shared / (kernel.shared + processor.reserved).max(1);
+    let blocks = by_registers.min(by_shared).min(processor.blocks).min(processor.warps / warps);
+    Some(f64::from(blocks * warps) / f64::from(processor.warps))
+}
+
+/// Prints the table of one architecture.
+pub fn print(tools: &Toolchain, arch: &str, kernels: &[Kernel], usages: &BTreeMap<String, Usage>, ptx: &str, cubin: &Path) {
+    let sass = tools.nvdisasm.as_ref().and_then(|nvdisasm| {
+        let output = Command::new(nvdisasm).arg("-c").arg(cubin).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    let from = if sass.is_some() { "SASS" } else { "PTX: nvdisasm does not read this architecture or is not there" };
+    println!("\n{arch}, loops from {from}");
+    println!("{:36} {:>7} {:>9} {:>6} {:>7} {:>9}  main loop", "kernel", "threads", "registers", "shared", "spills", "occupancy");
+    for kernel in kernels {
+        let usage = usages.get(&kernel.name).copied().unwrap_or_default();
+        let occupancy = occupancy(arch, kernel, &usage).map_or("?".to_owned(), |share| format!("{:.0} %", 100.0 * share));
+        let body = sass.as_deref().map_or_else(|| ptx_body(ptx, &kernel.name), |sass| sass_body(sass, &kernel.name));
+        let products = body.and_then(main_loop).map_or(String::new(), |found| {
+            format!(
+                "{} of {} are products: {:.0} %",
+                found.products,
+                found.instructions,
+                100.0 * found.products as f64 / found.instructions as f64
+            )
+        });
+        println!(
+            "{:36} {:>7} {:>9} {:>6} {:>7} {:>9}  {products}",
+            kernel.name, kernel.threads, usage.registers, kernel.shared, usage.spills, occupancy
+        );
+    }
+}
+
+fn sass_body<'a>(sass: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = sass.split_once(&format!("\n.text.{name}:"))?;
+    rest.split("\n//------").next()
+}
+
+fn ptx_body<'a>(ptx: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = ptx.split_once(&format!(".entry {name}("))?;
+    rest.split("\n}").next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_read_from_what_ptxas_prints() {
+        let text = "ptxas info    : 0 bytes gmem\nptxas info    : Compiling entry function 'add' for 'sm_61'\nptxas info    : Function properties for add\n    16 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads\nptxas info    : Used 22 registers, used 0 barriers, 348 bytes cmem[0]\n";
+        let usages = parse_usage(text);
+        assert_eq!(usages["add"], Usage { registers: 22, stack: 16, spills: 12 });
+        assert_eq!(faults(&usages).len(), 1);
+    }
+
+    #[test]
+    fn occupancy_is_bound_by_the_scarcest() {
+        let kernel = Kernel { name: String::new(), parameters: Vec::new(), threads: 128, shared: 25_600, covers: [1, 1] };
+        // 128 registers: 4 blocks; 96 KiB of shared memory: 3 blocks of 25 KiB; 3 · 4 of 64 warps.
+        assert_eq!(occupancy("sm_61", &kernel, &Usage { registers: 128, ..Usage::default() }), Some(0.1875));
+        // 255 registers are 256: 2 blocks.
+        assert_eq!(occupancy("sm_61", &Kernel { shared: 0, ..kernel }, &Usage { registers: 255, ..Usage::default() }), Some(0.125));
+    }
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask verify`: the kernels against the CPU back end.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use argh::FromArgs;
+
+use crate::build_kernels::BuildKernels;
+use crate::{cargo_command, root};
+
+/// check the CUDA back end against the CPU's: every op, training steps, generated text
+#[derive(FromArgs)]
+#[argh(subcommand, name = "verify")]
+pub struct Verify {
+    /// emulated (default): a GPU that the CPU plays; cuda: the first GPU of the driver
+    #[argh(option, default = "String::from(\"emulated\")")]
+    device: String,
+    /// architectures to verify, separated by commas; on an emulated GPU one after another (default: sm_61)
+    #[argh(option, default = "String::from(\"sm_61\")")]
+    arch: String,
+}
+
+impl Verify {
+    /// Runs it.
+    pub fn run(&self) -> ExitCode {
+        if !["emulated", "cuda"].contains(&self.device.as_str()) {
+            eprintln!("xtask: --device: expected emulated or cuda, found {:?}", self.device);
+            return ExitCode::from(2);
+        }
+        match self.verify() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("xtask: verify: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn verify(&self) -> Result<(), String> {
+        if BuildKernels::of(&self.arch).run() != ExitCode::SUCCESS {
+            return Err("the kernels were not built".into());
+        }
+        if self.device == "cuda" {
+            return run_tests(&[]);
+        }
+        let library = emulator()?;
+        for arch in self.arch.split(',') {
+            println!("emulated {arch}");
+            run_tests(&[("LD_LIBRARY_PATH", library.display().to_string()), ("PTX_EMU_ARCH", arch.to_owned())])?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the emulated driver; returns the folder that has it under the name of a real one.
+fn emulator() -> Result<PathBuf, String> {
+    run(cargo_command().args(["build", "--release", "--package", "ptx-emulator"]))?;
+    let folder = root().join("target/emulator");
+    let (from, to) = (root().join("target/release/libcuda.so"), folder.join("libcuda.so.1"));
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    fs::copy(&from, &to).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
+    Ok(folder)
+}
+
+/// The op case table on the CUDA back end, then whole steps beside the CPU's.
+fn run_tests(environment: &[(&str, String)]) -> Result<(), String> {
+    for (test, filter) in [("ops", "cuda::"), ("cuda", "")] {
+        let mut command = cargo_command();
+        command.args(["test", "--package", "primal-host", "--features", "cuda", "--test", test, "--", "--nocapture", filter]);
+        command.env("PRIMAL_KERNELS", root().join("target/kernels"));
+        run(command.envs(environment.iter().map(|(name, value)| (name, value))))?;
+    }
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.current_dir(root()).status().map_err(|error| format!("running cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
+}
