@@ -171,13 +171,10 @@ impl Exec<'_> {
                     }
                 }
                 Op::Together(op) => {
-                    if mask == 0 {
-                        group.pc += 1;
-                    } else if self.together(inst, op, &group, mask)? {
-                        group.pc += 1;
-                    } else {
+                    if !self.together(inst, op, &group, mask)? {
                         return Ok(());
                     }
+                    group.pc += 1;
                 }
                 _ => match self.control(inst, &mut group, mask)? {
                     true => {}
