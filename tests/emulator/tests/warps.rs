@@ -175,6 +175,17 @@ fn lanes_wait_for_the_members_of_a_mask() {
     assert_eq!(got, by_lane(|t| (t ^ 16) + if t < 16 { 50 } else { 70 }));
 }
 
+/// Lanes with different member masks may execute one instruction together.
+#[test]
+fn member_masks_may_differ_from_lane_to_lane() {
+    let got = lanes(
+        ".reg .b32 %m, %s;",
+        "shr.u32 %s, %t, 3; shl.b32 %s, %s, 3; shl.b32 %m, 255, %s; shfl.sync.down.b32 %d, %t, 4, 0x181f, %m;
+         redux.sync.add.u32 %s, 1, %m; mad.lo.u32 %d, %s, 100, %d;",
+    );
+    assert_eq!(got, by_lane(|t| 800 + if t % 8 < 4 { t + 4 } else { t }));
+}
+
 /// A lane may wait in a loop for another lane of its warp.
 #[test]
 fn lanes_make_progress_independently() {

@@ -178,10 +178,10 @@ fn multiply(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
         (Half::Low, false) => for_integer!(ty, T => |r, i, m| op2(r, i, m, T::wrapping_mul)),
         (Half::Low, true) => for_integer!(ty, T => |r, i, m| op3(r, i, m, |a: T, b: T, c: T| a.wrapping_mul(b).wrapping_add(c))),
         (Half::High, false) => {
-            for_integer!(ty, T => |r, i, m| op2(r, i, m, |a: T, b: T| ((a as i128 * b as i128) >> T::BITS) as T))
+            for_integer!(ty, T => |r, i, m| op2(r, i, m, |a: T, b: T| ((a as i128).wrapping_mul(b as i128) >> T::BITS) as T))
         }
         (Half::High, true) => {
-            for_integer!(ty, T => |r, i, m| op3(r, i, m, |a: T, b: T, c: T| (((a as i128 * b as i128) >> T::BITS) as T).wrapping_add(c)))
+            for_integer!(ty, T => |r, i, m| op3(r, i, m, |a: T, b: T, c: T| (((a as i128).wrapping_mul(b as i128) >> T::BITS) as T).wrapping_add(c)))
         }
         (Half::Wide, false) => match ty {
             Type::U16 => Some(|r, i, m| r.map2(i, m, |a: u16, b: u16| u32::from(a) * u32::from(b))),
@@ -307,13 +307,15 @@ fn extended(d: &mut Decoder, i: &Instruction, w: &mut Words, carries_out: bool) 
             }
         };
     }
+    // The flag of a difference is the carry of a + !b + 1: NVIDIA's compiler adds it with addc.
     macro_rules! sub {
         ($T:ty) => {
             |r, i, m| {
-                with_carry(r, i, m, |a: $T, b, borrow| {
+                with_carry(r, i, m, |a: $T, b, carry| {
+                    let borrow = i.imm & 1 != 0 && !carry;
                     let (difference, first) = a.overflowing_sub(b);
                     let (difference, second) = difference.overflowing_sub(borrow.into());
-                    (difference, first | second)
+                    (difference, !(first | second))
                 })
             }
         };
@@ -340,7 +342,7 @@ fn extended(d: &mut Decoder, i: &Instruction, w: &mut Words, carries_out: bool) 
         let product = d.new_register(ty);
         let multiply: Option<LaneOp> = match half {
             Half::Low => for_integer!(ty, T => |r, i, m| op2(r, i, m, T::wrapping_mul)),
-            Half::High => for_integer!(ty, T => |r, i, m| op2(r, i, m, |a: T, b: T| ((a as i128 * b as i128) >> T::BITS) as T)),
+            Half::High => for_integer!(ty, T => |r, i, m| op2(r, i, m, |a: T, b: T| ((a as i128).wrapping_mul(b as i128) >> T::BITS) as T)),
             Half::Wide => None,
         };
         let (Some(multiply), [c]) = (multiply, rest) else { return w.unsupported() };

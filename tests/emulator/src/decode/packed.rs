@@ -16,6 +16,8 @@ use crate::ptx::{Instruction, Type};
 const SAT: u64 = 1;
 /// Negative results become zero.
 const RELU: u64 = 2;
+/// Flush subnormal numbers to zero.
+const FTZ: u64 = 4;
 
 /// A half-precision type.
 trait Half: Float<Bits = u16> {}
@@ -28,17 +30,25 @@ fn pairs<T: Half, const N: usize>(words: [u32; N], f: impl Fn([f64; N]) -> f64) 
     half(0) | half(16)
 }
 
-fn finish(value: f64, flags: u64) -> f64 {
-    match flags {
-        SAT if value > 0.0 => value.min(1.0),
-        SAT => 0.0,
-        RELU if value <= 0.0 => 0.0,
-        _ => value,
-    }
+/// Applies `f` with the flags of an arithmetic instruction.
+fn flagged<T: Half, const N: usize>(words: [u32; N], flags: u64, f: impl Fn([f64; N]) -> f64) -> u32 {
+    let flush = |value: f64| {
+        let tiny = flags & FTZ != 0 && value.abs() < 2f64.powi(T::FORMAT.least);
+        if tiny { 0f64.copysign(value) } else { value }
+    };
+    pairs::<T, N>(words, |values| {
+        let value = f(values.map(flush));
+        flush(match flags & !FTZ {
+            SAT if value > 0.0 => value.min(1.0),
+            SAT => 0.0,
+            RELU if value <= 0.0 => 0.0,
+            _ => value,
+        })
+    })
 }
 
 fn row2<T: Half>(r: &mut Regs, i: &Inst, m: u32, f: impl Fn(f64, f64) -> f64) {
-    r.map2(i, m, |a: u32, b: u32| pairs::<T, 2>([a, b], |[a, b]| finish(f(a, b), i.imm)));
+    r.map2(i, m, |a: u32, b: u32| flagged::<T, 2>([a, b], i.imm, |[a, b]| f(a, b)));
 }
 
 fn arithmetic<T: Half + 'static>(opcode: &str) -> LaneOp {
@@ -47,8 +57,8 @@ fn arithmetic<T: Half + 'static>(opcode: &str) -> LaneOp {
         "sub" => |r, i, m| row2::<T>(r, i, m, |a, b| exact::add(a, -b, T::FORMAT, Round::Nearest)),
         "mul" => |r, i, m| row2::<T>(r, i, m, |a, b| exact::mul(a, b, T::FORMAT, Round::Nearest)),
         _ => |r, i, m| {
-            let f = |[a, b, c]: [f64; 3]| finish(exact::fma(a, b, c, T::FORMAT, Round::Nearest), i.imm);
-            r.map3(i, m, |a: u32, b: u32, c: u32| pairs::<T, 3>([a, b, c], f));
+            let f = |[a, b, c]: [f64; 3]| exact::fma(a, b, c, T::FORMAT, Round::Nearest);
+            r.map3(i, m, |a: u32, b: u32, c: u32| flagged::<T, 3>([a, b, c], i.imm, f));
         },
     }
 }
@@ -68,14 +78,7 @@ pub fn decode(d: &mut Decoder, i: &Instruction, w: &mut Words) -> Result<()> {
     let flags = if extremes {
         choice_flags(w)
     } else {
-        // Subnormal halves are kept by `.ftz` of bf16; of f16 they are flushed, which is not offered here.
-        if w.take("sat") {
-            SAT
-        } else if w.take("relu") {
-            RELU
-        } else {
-            0
-        }
+        [("sat", SAT), ("relu", RELU), ("ftz", FTZ)].iter().fold(0, |flags, (word, flag)| flags | if w.take(word) { *flag } else { 0 })
     };
     let ty = w.ty()?;
     let half = ty == Type::F16x2;

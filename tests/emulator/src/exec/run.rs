@@ -7,7 +7,7 @@ use super::regs::lanes;
 use super::shared::Shared;
 use super::warp::{Group, State, Warp};
 use crate::profile::Counters;
-use crate::program::{Guard, Inst, NOWHERE, Op};
+use crate::program::{AccessOp, Guard, Inst, NOWHERE, Op};
 
 /// Taken branches after which a warp lets others run.
 const SLICE: u32 = 20_000;
@@ -171,14 +171,10 @@ impl Exec<'_> {
                     }
                 }
                 Op::Together(op) => {
-                    if mask == 0 {
-                        group.pc += 1;
-                    } else if self.all_together(inst, &mut group, mask)? {
-                        op(self, inst, mask)?;
-                        group.pc += 1;
-                    } else {
+                    if !self.together(inst, op, &group, mask)? {
                         return Ok(());
                     }
+                    group.pc += 1;
                 }
                 _ => match self.control(inst, &mut group, mask)? {
                     true => {}
@@ -188,24 +184,30 @@ impl Exec<'_> {
         }
     }
 
-    /// Whether all lanes of the member mask are in `mask`; if not, the group waits for them.
-    fn all_together(&mut self, inst: &Inst, group: &mut Group, mask: u32) -> Outcome<bool> {
-        let row = self.warp.regs.get::<u32>(inst.c);
-        let members = row[mask.trailing_zeros() as usize];
-        for lane in lanes(mask) {
-            if row[lane] != members || members >> lane & 1 == 0 {
-                let message = format!("member mask {:#010x} does not fit the lanes {mask:#010x} that execute this", row[lane]);
-                return fault(FaultKind::LaunchFailed, lane, message);
+    /// Executes an instruction for each member mask whose lanes are all here. Says whether that was all; if not, the lanes that are left wait.
+    #[inline]
+    fn together(&mut self, inst: &Inst, op: AccessOp, group: &Group, mask: u32) -> Outcome<bool> {
+        let row = *self.warp.regs.get::<u32>(inst.c);
+        if let Some(lane) = lanes(mask).find(|&lane| row[lane] >> lane & 1 == 0) {
+            let message = format!("member mask {:#010x} does not fit the lanes {mask:#010x} that execute this", row[lane]);
+            return fault(FaultKind::LaunchFailed, lane, message);
+        }
+        let mut rest = mask;
+        while rest != 0 {
+            let members = row[rest.trailing_zeros() as usize];
+            let here = lanes(rest).filter(|&lane| row[lane] == members).fold(0, |here, lane| here | 1 << lane);
+            if members & self.warp.live == here {
+                op(self, inst, here)?;
+                rest &= !here;
+            } else if here == group.mask {
+                self.warp.groups.push(Group { state: State::Together { members }, ..*group });
+                return Ok(false);
+            } else {
+                let parts = [(group.pc + 1, group.mask & !rest), (group.pc, rest & !here), (group.pc, here)];
+                self.warp.fork(group, parts.into_iter().filter(|(_, mask)| *mask != 0), group.pc + 1);
+                return Ok(false);
             }
         }
-        if members & self.warp.live == mask {
-            return Ok(true);
-        }
-        if mask == group.mask {
-            self.warp.groups.push(Group { state: State::Together { members }, ..*group });
-        } else {
-            self.warp.fork(group, [(group.pc + 1, group.mask & !mask), (group.pc, mask)], group.pc + 1);
-        }
-        Ok(false)
+        Ok(true)
     }
 }
