@@ -1,5 +1,5 @@
-//! One small PTX for each instruction form. The expected values follow from the PTX ISA manual (release 8.x, the section stands at each
-//! table), never from the emulator.
+//! One small PTX for each instruction form. The expected values were worked out by hand from what the PTX ISA manual is known to say (release 8.x,
+//! the section stands at each table), never from the emulator.
 
 mod common;
 
