@@ -7,8 +7,8 @@ use std::process::Command;
 use primal_device::grid::GridId;
 use primal_host::arena::Plan;
 use primal_host::arena::Span;
-use primal_host::backend::Backend;
 use primal_host::backend::cpu::{Cpu, attention};
+use primal_host::backend::{Backend, ConvolutionShape};
 use primal_host::checkpoint::{Checkpoint, encode};
 use primal_host::config::{Config, Recompute, Rule};
 use primal_host::data::{Corpus, CorpusOptions, Split};
@@ -58,6 +58,10 @@ impl<B: Backend> GradientSink<B> for Plain {
     }
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
         b.linear_backward_weight(self.matrices[id.0], dy, x, rows, !part.first);
+    }
+
+    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
+        b.conv1d_backward_weight(self.matrices[id.0], dy, x, shape, false);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Causal attention.
 
-use primal_host::backend::{AttentionShape, Backend};
+use primal_host::backend::{AttentionShape, Backend, Sequences};
 
 use super::{narrow, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
@@ -38,7 +38,12 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 }
 
 fn device_shape(shape: Heads) -> AttentionShape {
-    AttentionShape { batch: shape.batch, seq: shape.seq, heads: shape.heads, head_dim: shape.width }
+    AttentionShape {
+        sequences: Sequences::Equal { count: shape.batch, len: shape.seq },
+        heads: shape.heads,
+        head_dim: shape.width,
+        causal: true,
+    }
 }
 
 fn name(shape: Heads) -> String {

@@ -148,17 +148,62 @@ impl AdamWStep {
     }
 }
 
-/// Shape of a causal multi-head attention: q, k, v and out are `[batch · seq, heads · head_dim]`.
+/// Where sequences lie in the rows of a matrix: one after another, without padding.
+#[derive(Clone, Copy, Debug)]
+pub enum Sequences {
+    /// `count` sequences of `len` rows.
+    Equal {
+        /// Sequences.
+        count: usize,
+        /// Rows of each.
+        len: usize,
+    },
+    /// Sequence `i` has the rows `offsets[i]..offsets[i + 1]`.
+    Ragged {
+        /// `[sequences + 1]`, ascending, from 0 to `rows`.
+        offsets: Span<u32>,
+        /// Rows of all sequences.
+        rows: usize,
+        /// Rows of the longest sequence, or more.
+        longest: usize,
+    },
+}
+
+impl Sequences {
+    /// Number of sequences.
+    pub fn count(&self) -> usize {
+        match *self {
+            Self::Equal { count, .. } => count,
+            Self::Ragged { offsets, .. } => offsets.len() - 1,
+        }
+    }
+    /// Rows of all sequences.
+    pub fn rows(&self) -> usize {
+        match *self {
+            Self::Equal { count, len } => count * len,
+            Self::Ragged { rows, .. } => rows,
+        }
+    }
+    /// Rows of the longest sequence, or more.
+    pub fn longest(&self) -> usize {
+        match *self {
+            Self::Equal { len, .. } => len,
+            Self::Ragged { longest, .. } => longest,
+        }
+    }
+}
+
+/// Shape of a multi-head attention within sequences: q, k, v and out are `[rows, heads · head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
-    /// Sequences.
-    pub batch: usize,
-    /// Tokens of a sequence.
-    pub seq: usize,
+    /// Which rows attend to each other.
+    pub sequences: Sequences,
     /// Heads.
     pub heads: usize,
     /// Width of a head; the scores are divided by its root.
     pub head_dim: usize,
+    /// Whether a row sees only itself and earlier rows.
+    pub causal: bool,
 }
 
 impl AttentionShape {
@@ -166,10 +211,22 @@ impl AttentionShape {
     pub fn dim(&self) -> usize {
         self.heads * self.head_dim
     }
-    /// `batch · seq`.
+    /// Rows of all sequences.
     pub fn tokens(&self) -> usize {
-        self.batch * self.seq
+        self.sequences.rows()
     }
+}
+
+/// Shape of a convolution within sequences: row `t` of y is made of the rows `t + (tap − (kernel − 1)/2) · dilation` of x, where rows outside
+/// of the sequence count as zeros, so that y has as many rows as x. The weight is `[out, kernel · in]`, column `tap · in + channel`.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvolutionShape {
+    /// Which rows belong together.
+    pub sequences: Sequences,
+    /// Taps; odd.
+    pub kernel: usize,
+    /// Rows from tap to tap.
+    pub dilation: usize,
 }
 
 /// A back end that commands can be run on.
@@ -235,7 +292,7 @@ pub trait Backend {
     /// `dw = dyᵀ · x`, or `dw += dyᵀ · x`; dw `[out, in]`, dy `[rows, out]`, x `[rows, in]`.
     fn linear_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, rows: usize, accumulate: bool);
 
-    /// Causal softmax attention; `lse` keeps the log-sum-exp of each row of scores, `[batch, heads, seq]`.
+    /// Softmax attention; `lse` keeps the log-sum-exp of each row of scores: `[heads, len]` of each sequence, one after another.
     fn attention(&mut self, out: Span<f32>, lse: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, shape: AttentionShape);
     /// Overwrites dq, dk, dv.
     #[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
@@ -263,6 +320,38 @@ pub trait Backend {
     fn gelu_backward(&mut self, dx: Span<f32>, dy: Span<f32>, x: Span<f32>);
     /// `y = a + b`; y may be a itself.
     fn add(&mut self, y: Span<f32>, a: Span<f32>, b: Span<f32>);
+
+    /// `y = leaky_relu(x)`: x where positive, else `slope · x` (Maas et al. 2013; slope 0 is ReLU); y may be x itself.
+    fn leaky_relu(&mut self, y: Span<f32>, x: Span<f32>, slope: f32);
+    /// `dx = dy · leaky_relu′(x)`, where x may be the op's result if the slope is not negative; dx may be dy itself.
+    fn leaky_relu_backward(&mut self, dx: Span<f32>, dy: Span<f32>, x: Span<f32>, slope: f32);
+    /// `y = tanh(x)`; y may be x itself.
+    fn tanh(&mut self, y: Span<f32>, x: Span<f32>);
+    /// `dx = dy · (1 − y²)`, from the op's result; dx may be dy itself.
+    fn tanh_backward(&mut self, dx: Span<f32>, dy: Span<f32>, y: Span<f32>);
+
+    /// `y[r] = table[ids[r]]`, or `y[r] += …`; y `[rows, dim]`, table `[entries, dim]`.
+    fn gather(&mut self, y: Span<f32>, table: Span<f32>, ids: Span<u32>, dim: usize, accumulate: bool);
+    /// `d_table[ids[r]] += dy[r]`, in the order of r.
+    fn gather_backward(&mut self, d_table: Span<f32>, dy: Span<f32>, ids: Span<u32>, dim: usize);
+
+    /// Convolution of x `[rows, in]` to y `[rows, out]`, plus `bias` `[out]`; `y = …`, or `y += …`. See [`ConvolutionShape`].
+    fn conv1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, shape: ConvolutionShape, accumulate: bool);
+    /// The gradient of [`Backend::conv1d`]'s x: `dx = …`, or `dx += …`.
+    fn conv1d_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, shape: ConvolutionShape, accumulate: bool);
+    /// The gradient of [`Backend::conv1d`]'s weight, `[out, kernel · in]`: `dw = …`, or `dw += …`.
+    fn conv1d_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape, accumulate: bool);
+    /// `d_bias[j] += Σ_r dy[r][j]` in a fixed order; dy `[rows, len of d_bias]`.
+    fn bias_backward(&mut self, d_bias: Span<f32>, dy: Span<f32>);
+    /// Transposed convolution of one sequence x `[rows, in]` to y `[stride · rows, out]`, plus `bias` `[out]`: row `stride · t + tap −
+    /// (kernel − stride)/2` of y gets row `t` of x times the weight's rows of that tap. The weight is `[kernel · out, in]`, row `tap · out +
+    /// channel`; `kernel ≥ stride`, both even or both odd. Forward only: vocoders are run here, not trained.
+    fn conv_transpose1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, stride: usize);
+
+    /// `losses[r] = Σ_j |x[r][j] − target[r][j]|` and `dx = sign(x − target) · gradient_scale`; x `[rows, dim]`, `losses` `[rows]`.
+    fn absolute_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32);
+    /// `losses[r] = Σ_j (x[r][j] − target[r][j])²` and `dx = 2(x − target) · gradient_scale`.
+    fn squared_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32);
 
     /// Cross entropy of `[rows, vocab]` logits against `targets`; writes each row's loss in nats to `losses` and turns the logits into
     /// `(softmax − onehot) · gradient_scale` in place. A target of `u32::MAX` is masked: loss and gradient 0.

@@ -5,7 +5,7 @@ use primal_device::grid::GridId;
 use super::parameters::{Init, Specs};
 use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Sequences};
 
 /// The parameters of a block.
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +195,11 @@ impl Block {
 
     /// The block over only the first `tokens` tokens of its one sequence.
     pub fn first(&self, tokens: usize) -> Self {
-        Self { ids: self.ids, kept: self.kept.first(tokens), shape: AttentionShape { seq: tokens, ..self.shape } }
+        Self {
+            ids: self.ids,
+            kept: self.kept.first(tokens),
+            shape: AttentionShape { sequences: Sequences::Equal { count: 1, len: tokens }, ..self.shape },
+        }
     }
 
     /// `y = block(x)` for the token at `position` alone, both `[dim]`: its key and value join those of the earlier tokens.

@@ -3,7 +3,7 @@
 use super::block::{Block, BlockActivations, NormActivations};
 use super::{GptIds, Parameters};
 use crate::arena::{Kind, Plan, Span};
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::ModelConfig;
 
 /// A GPT that writes text: a prompt at once, then token by token.
@@ -24,7 +24,12 @@ impl Decoder {
     /// Reserves activations and the cache for one sequence of the model's context.
     pub fn plan(ids: GptIds, config: &ModelConfig, plan: &mut Plan) -> Self {
         let (context, dim) = (config.context, config.dim);
-        let shape = AttentionShape { batch: 1, seq: context, heads: config.heads, head_dim: dim / config.heads };
+        let shape = AttentionShape {
+            sequences: Sequences::Equal { count: 1, len: context },
+            heads: config.heads,
+            head_dim: dim / config.heads,
+            causal: true,
+        };
         let inputs = plan.span(Kind::Io, "decoder.inputs", context);
         let shared = BlockActivations::plan(plan, "decoder.block", shape);
         let blocks = ids.blocks.iter().enumerate().map(|(i, &ids)| {

@@ -6,7 +6,7 @@ use super::block::{Block, BlockActivations, BlockGradients, BlockIds, Norm, Norm
 use super::parameters::{Init, Specs};
 use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::ModelConfig;
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
@@ -95,7 +95,12 @@ pub enum Purpose {
 impl Gpt {
     /// Reserves activations for `[batch, seq]` tokens.
     pub fn plan(ids: GptIds, config: &ModelConfig, batch: usize, seq: usize, purpose: Purpose, plan: &mut Plan) -> Self {
-        let shape = AttentionShape { batch, seq, heads: config.heads, head_dim: config.dim / config.heads };
+        let shape = AttentionShape {
+            sequences: Sequences::Equal { count: batch, len: seq },
+            heads: config.heads,
+            head_dim: config.dim / config.heads,
+            causal: true,
+        };
         let (tokens, dim, vocab) = (shape.tokens(), config.dim, config.tokenizer.vocab_size());
         let inputs = plan.span(Kind::Io, "inputs", tokens);
         let targets = plan.span(Kind::Io, "targets", tokens);
@@ -147,7 +152,14 @@ impl Gpt {
 
     fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
         let dim = self.shape.dim();
-        b.embedding(self.stream(0), p.vector(self.ids.tokens), p.vector(self.ids.positions), self.inputs, self.shape.seq, dim);
+        b.embedding(
+            self.stream(0),
+            p.vector(self.ids.tokens),
+            p.vector(self.ids.positions),
+            self.inputs,
+            self.shape.sequences.longest(),
+            dim,
+        );
         for (i, block) in self.blocks.iter().enumerate() {
             block.forward(b, p, self.stream(i + 1), self.stream(i));
         }
@@ -202,7 +214,7 @@ impl Gpt {
             block.backward(b, p, sink, g.stream, self.stream(i), &g.block);
         }
         let (d_tokens, d_positions) = (sink.vector(self.ids.tokens), sink.vector(self.ids.positions));
-        b.embedding_backward(d_tokens, d_positions, g.stream, self.inputs, self.shape.seq, dim);
+        b.embedding_backward(d_tokens, d_positions, g.stream, self.inputs, self.shape.sequences.longest(), dim);
     }
 }
 

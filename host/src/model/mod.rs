@@ -11,7 +11,7 @@ pub use gpt::{Gpt, GptIds};
 pub use parameters::{MatrixId, Parameters, VectorId};
 
 use crate::arena::Span;
-use crate::backend::Backend;
+use crate::backend::{Backend, ConvolutionShape};
 
 /// Where a backward pass leaves the gradients of parameters; an optimizer.
 pub trait GradientSink<B: Backend> {
@@ -20,6 +20,9 @@ pub trait GradientSink<B: Backend> {
 
     /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
     fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part);
+
+    /// Takes a convolution's weight gradient, of dy `[rows, out]` and x `[rows, in]`.
+    fn convolution(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape);
 }
 
 /// Which part of a matrix gradient this is.

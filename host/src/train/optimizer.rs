@@ -4,7 +4,7 @@ use primal_device::grid;
 use primal_device::vote::VoteRule;
 
 use crate::arena::{Kind, Plan, Span};
-use crate::backend::{AdamWStep, Backend, RandomKey, Storage, VoteCast, VoteState};
+use crate::backend::{AdamWStep, Backend, ConvolutionShape, RandomKey, Storage, VoteCast, VoteState};
 use crate::config::{Flips, Rule, TrainConfig};
 use crate::model::parameters::{Init, MatrixSpec};
 use crate::model::{GradientSink, MatrixId, Parameters, Part, VectorId};
@@ -280,15 +280,25 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
+        self.take(b, id, part, |b, dw, accumulate| b.linear_backward_weight(dw, dy, x, rows, accumulate));
+    }
+
+    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
+        self.take(b, id, Part::WHOLE, |b, dw, accumulate| b.conv1d_backward_weight(dw, dy, x, shape, accumulate));
+    }
+}
+
+impl Sink<'_> {
+    /// Takes a matrix's gradient (or a part of it) from `product`, which writes or adds it to a span.
+    fn take<B: Backend>(&mut self, b: &mut B, id: MatrixId, part: Part, product: impl FnOnce(&mut B, Span<f32>, bool)) {
         let optimizer = self.optimizer;
         if let MatrixState::Float(index) = optimizer.matrices[id.0] {
-            let accumulate = self.micro_batch > 0 || !part.first;
-            b.linear_backward_weight(optimizer.floats[index].gradient, dy, x, rows, accumulate);
+            product(b, optimizer.floats[index].gradient, self.micro_batch > 0 || !part.first);
             return;
         }
         let weight = self.p.weight(id);
         let dw = optimizer.scratch.expect("a scratch gradient").slice(0, weight.out_features * weight.in_features);
-        b.linear_backward_weight(dw, dy, x, rows, !part.first);
+        product(b, dw, !part.first);
         if !part.last {
             return;
         }

@@ -36,7 +36,7 @@ struct Head {
 impl Head {
     fn new(shape: &AttentionShape, index: usize) -> Self {
         let (batch, head) = (index / shape.heads, index % shape.heads);
-        Self { offset: batch * shape.seq * shape.dim() + head * shape.head_dim, stride: shape.dim(), dim: shape.head_dim }
+        Self { offset: batch * shape.sequences.longest() * shape.dim() + head * shape.head_dim, stride: shape.dim(), dim: shape.head_dim }
     }
 
     /// Rows of this head as a left operand.
@@ -85,15 +85,15 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
 /// `out = softmax(causal(q·kᵀ/√head_dim))·v`; `lse` is `[batch, heads, seq]`.
 pub fn attention(out: &mut [f32], lse: &mut [f32], q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, scratch: &Parts<f32>) {
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
-    let queries = block_queries(shape.seq, 1);
-    let blocks = shape.seq.div_ceil(queries);
+    let queries = block_queries(shape.sequences.longest(), 1);
+    let blocks = shape.sequences.longest().div_ceil(queries);
     let (out, lse) = (Parts::new(out), Parts::new(lse));
-    (0..shape.batch * shape.heads * blocks).into_par_iter().for_each(|task| {
+    (0..shape.sequences.count() * shape.heads * blocks).into_par_iter().for_each(|task| {
         // Long blocks first within a head, for balance.
         let (index, block) = (task / blocks, blocks - 1 - task % blocks);
         let head = Head::new(&shape, index);
         let first = block * queries;
-        let rows = queries.min(shape.seq - first);
+        let rows = queries.min(shape.sequences.longest() - first);
         let keys = first + rows;
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, scores) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
@@ -101,7 +101,7 @@ pub fn attention(out: &mut [f32], lse: &mut [f32], q: &[f32], k: &[f32], v: &[f3
         // SAFETY: `scores` is rows × keys; the block's rows of `out` and `lse` are this task's alone.
         unsafe {
             tile(scores.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
-            let lse = lse.part(index * shape.seq + first, rows);
+            let lse = lse.part(index * shape.sequences.longest() + first, rows);
             for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
                 let (seen, masked) = row.split_at_mut(first + i + 1);
                 masked.fill(0.0);
@@ -133,19 +133,19 @@ pub fn attention_backward(
     scratch: &Parts<f32>,
 ) {
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
-    let queries = block_queries(shape.seq, 2);
+    let queries = block_queries(shape.sequences.longest(), 2);
     let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
-    (0..shape.batch * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
+    (0..shape.sequences.count() * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
         let head = Head::new(&shape, index);
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, buffers) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
-        let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * shape.seq);
+        let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * shape.sequences.longest());
         // Blocks from the end: the first one visits all keys, so it overwrites dk and dv, and the others add.
-        for block in (0..shape.seq.div_ceil(queries)).rev() {
+        for block in (0..shape.sequences.longest().div_ceil(queries)).rev() {
             let first = block * queries;
-            let rows = queries.min(shape.seq - first);
+            let rows = queries.min(shape.sequences.longest() - first);
             let keys = first + rows;
-            let accumulate = keys < shape.seq;
+            let accumulate = keys < shape.sequences.longest();
             let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);
             // SAFETY: both buffers are rows × keys; this head's columns of dq, dk and dv are this task's alone.
             unsafe {
@@ -155,7 +155,7 @@ pub fn attention_backward(
                     let start = head.offset + (first + i) * head.stride;
                     let delta: f32 = d_out[start..][..head.dim].iter().zip(&out[start..][..head.dim]).map(|(a, b)| a * b).sum();
                     let seen = first + i + 1;
-                    probabilities(&mut p[..seen], factor, lse[index * shape.seq + first + i]);
+                    probabilities(&mut p[..seen], factor, lse[index * shape.sequences.longest() + first + i]);
                     score_gradients(&mut ds[..seen], &p[..seen], delta, factor);
                     p[seen..].fill(0.0);
                     ds[seen..].fill(0.0);

@@ -30,7 +30,7 @@ use linear::Values;
 use memory::{Memory, Parts};
 use unpack::Codes;
 
-use super::{AdamWStep, AttentionShape, Backend, Device, GridWeight, RandomKey, Storage, VoteCast, VoteState, Weight};
+use super::{AdamWStep, AttentionShape, Backend, ConvolutionShape, Device, GridWeight, RandomKey, Storage, VoteCast, VoteState, Weight};
 use crate::Result;
 use crate::arena::{Kind, Plan, Span};
 
@@ -224,6 +224,58 @@ impl Backend for Cpu {
             let ((y,), (a, b)) = self.memory.split((y,), (a, b));
             add::add(y, a, b);
         }
+    }
+
+    fn leaky_relu(&mut self, y: Span<f32>, x: Span<f32>, slope: f32) {
+        todo!("leaky_relu {y:?} {x:?} {slope}")
+    }
+
+    fn leaky_relu_backward(&mut self, dx: Span<f32>, dy: Span<f32>, x: Span<f32>, slope: f32) {
+        todo!("leaky_relu_backward {dx:?} {dy:?} {x:?} {slope}")
+    }
+
+    fn tanh(&mut self, y: Span<f32>, x: Span<f32>) {
+        todo!("tanh {y:?} {x:?}")
+    }
+
+    fn tanh_backward(&mut self, dx: Span<f32>, dy: Span<f32>, y: Span<f32>) {
+        todo!("tanh_backward {dx:?} {dy:?} {y:?}")
+    }
+
+    fn gather(&mut self, y: Span<f32>, table: Span<f32>, ids: Span<u32>, dim: usize, accumulate: bool) {
+        todo!("gather {y:?} {table:?} {ids:?} {dim} {accumulate}")
+    }
+
+    fn gather_backward(&mut self, d_table: Span<f32>, dy: Span<f32>, ids: Span<u32>, dim: usize) {
+        todo!("gather_backward {d_table:?} {dy:?} {ids:?} {dim}")
+    }
+
+    fn conv1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d {y:?} {x:?} {weight:?} {bias:?} {shape:?} {accumulate}")
+    }
+
+    fn conv1d_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d_backward_input {dx:?} {dy:?} {weight:?} {shape:?} {accumulate}")
+    }
+
+    fn conv1d_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d_backward_weight {dw:?} {dy:?} {x:?} {shape:?} {accumulate}")
+    }
+
+    fn bias_backward(&mut self, d_bias: Span<f32>, dy: Span<f32>) {
+        todo!("bias_backward {d_bias:?} {dy:?}")
+    }
+
+    fn conv_transpose1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, stride: usize) {
+        todo!("conv_transpose1d {y:?} {x:?} {weight:?} {bias:?} {stride}")
+    }
+
+    fn absolute_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
+        todo!("absolute_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
+    }
+
+    fn squared_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
+        todo!("squared_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
     }
 
     fn cross_entropy(&mut self, logits: Span<f32>, losses: Span<f32>, targets: Span<u32>, vocab: usize, gradient_scale: f32) {

@@ -10,7 +10,7 @@ use primal_device::vote::{VoteBits, VoteRule};
 use super::Cuda;
 use super::kernels::Kernels;
 use crate::arena::Span;
-use crate::backend::{AdamWStep, AttentionShape, Backend, RandomKey, Storage, VoteCast, VoteState, Weight};
+use crate::backend::{AdamWStep, AttentionShape, Backend, ConvolutionShape, RandomKey, Sequences, Storage, VoteCast, VoteState, Weight};
 
 /// A size as kernels take it.
 fn size(n: usize) -> u32 {
@@ -44,7 +44,9 @@ fn bits(state: &VoteState) -> u32 {
 
 /// The items of the attention kernels, and the sizes that they take.
 fn heads_of(shape: AttentionShape) -> ([usize; 2], [u32; 3]) {
-    ([shape.seq, shape.batch * shape.heads], [shape.seq, shape.heads, shape.head_dim].map(size))
+    let Sequences::Equal { count, len } = shape.sequences else { todo!("ragged attention") };
+    assert!(shape.causal, "attention that is not causal");
+    ([len, count * shape.heads], [len, shape.heads, shape.head_dim].map(size))
 }
 
 /// The kernel for heads of that width.
@@ -167,6 +169,58 @@ impl Backend for Cuda {
 
     fn add(&mut self, y: Span<f32>, a: Span<f32>, b: Span<f32>) {
         self.kernels.add([y.len(), 1], self.w(y), self.r(a), self.r(b), size(y.len()));
+    }
+
+    fn leaky_relu(&mut self, y: Span<f32>, x: Span<f32>, slope: f32) {
+        todo!("leaky_relu {y:?} {x:?} {slope}")
+    }
+
+    fn leaky_relu_backward(&mut self, dx: Span<f32>, dy: Span<f32>, x: Span<f32>, slope: f32) {
+        todo!("leaky_relu_backward {dx:?} {dy:?} {x:?} {slope}")
+    }
+
+    fn tanh(&mut self, y: Span<f32>, x: Span<f32>) {
+        todo!("tanh {y:?} {x:?}")
+    }
+
+    fn tanh_backward(&mut self, dx: Span<f32>, dy: Span<f32>, y: Span<f32>) {
+        todo!("tanh_backward {dx:?} {dy:?} {y:?}")
+    }
+
+    fn gather(&mut self, y: Span<f32>, table: Span<f32>, ids: Span<u32>, dim: usize, accumulate: bool) {
+        todo!("gather {y:?} {table:?} {ids:?} {dim} {accumulate}")
+    }
+
+    fn gather_backward(&mut self, d_table: Span<f32>, dy: Span<f32>, ids: Span<u32>, dim: usize) {
+        todo!("gather_backward {d_table:?} {dy:?} {ids:?} {dim}")
+    }
+
+    fn conv1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d {y:?} {x:?} {weight:?} {bias:?} {shape:?} {accumulate}")
+    }
+
+    fn conv1d_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d_backward_input {dx:?} {dy:?} {weight:?} {shape:?} {accumulate}")
+    }
+
+    fn conv1d_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape, accumulate: bool) {
+        todo!("conv1d_backward_weight {dw:?} {dy:?} {x:?} {shape:?} {accumulate}")
+    }
+
+    fn bias_backward(&mut self, d_bias: Span<f32>, dy: Span<f32>) {
+        todo!("bias_backward {d_bias:?} {dy:?}")
+    }
+
+    fn conv_transpose1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, stride: usize) {
+        todo!("conv_transpose1d {y:?} {x:?} {weight:?} {bias:?} {stride}")
+    }
+
+    fn absolute_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
+        todo!("absolute_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
+    }
+
+    fn squared_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
+        todo!("squared_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
     }
 
     fn cross_entropy(&mut self, logits: Span<f32>, losses: Span<f32>, targets: Span<u32>, vocab: usize, gradient_scale: f32) {
