@@ -9,6 +9,7 @@ pub mod durable;
 pub mod error;
 pub mod model;
 pub mod run;
+pub mod speech;
 pub mod train;
 
 pub use error::{Error, Result};
