@@ -250,6 +250,10 @@ pub struct Target {
     pub accumulate: bool,
     /// A factor for each column, or null.
     pub column_scale: *const f32,
+    /// What is added to each column, or null: column j gets `bias[j % biases]`.
+    pub bias: *const f32,
+    /// Values of the bias.
+    pub biases: u32,
 }
 
 /// First row and column of this block's tile.
@@ -330,6 +334,10 @@ impl Target {
         if !self.column_scale.is_null() {
             let scale = self.column_scale.add(column as usize);
             sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] * *scale.add(i) } else { 0.0 });
+        }
+        if !self.bias.is_null() {
+            let bias = |i: u32| *self.bias.add(((column + i) % self.biases) as usize);
+            sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] + bias(i as u32) } else { 0.0 });
         }
         let c = self.c.add(row as usize * self.columns as usize + column as usize);
         if aligned(c) && count >= 4 {

@@ -7,9 +7,10 @@ use super::gemm::{AcrossK, AlongK, COVERS, CodesAcrossK, CodesAlongK, SHARED, TH
 use crate::gpu::kernels;
 use crate::grid::row_bytes;
 
-/// C without scales.
-fn plain(c: *mut f32, rows: u32, columns: u32, accumulate: u32) -> Target {
-    Target { c, rows, columns, accumulate: accumulate == 1, column_scale: core::ptr::null() }
+/// C without scales and bias.
+pub fn plain(c: *mut f32, rows: u32, columns: u32, accumulate: u32) -> Target {
+    let none = core::ptr::null();
+    Target { c, rows, columns, accumulate: accumulate == 1, column_scale: none, bias: none, biases: 1 }
 }
 
 kernels! {
