@@ -3,7 +3,13 @@
 //! | file | idea |
 //! |---|---|
 //! | `phone.rs` | the 55 symbols that speech is written in |
+//! | `wav.rs`   | WAV files, read checked and written whole |
+//! | `mel.rs`   | log-mel spectrograms and energy |
+//! | `pitch.rs` | fundamental frequency |
 
+pub mod mel;
 pub mod phone;
+pub mod pitch;
+pub mod wav;
 
 pub use phone::Phone;
