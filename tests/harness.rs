@@ -195,6 +195,7 @@ pub struct Case<B> {
     gradient: Option<(Loss, Vec<Slope>)>,
     tolerance: Tolerance,
     flops: f64,
+    only_for_speed: bool,
 }
 
 impl<B: Backend> Case<B> {
@@ -207,7 +208,17 @@ impl<B: Backend> Case<B> {
         reference: impl Fn(&mut Values) + Send + Sync + 'static,
         tolerance: Tolerance,
     ) -> Self {
-        Self { op, shape, buffers, run: Box::new(run), reference: Box::new(reference), gradient: None, tolerance, flops: 0.0 }
+        Self {
+            op,
+            shape,
+            buffers,
+            run: Box::new(run),
+            reference: Box::new(reference),
+            gradient: None,
+            tolerance,
+            flops: 0.0,
+            only_for_speed: false,
+        }
     }
 
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
@@ -220,6 +231,17 @@ impl<B: Backend> Case<B> {
     pub fn flops(mut self, flops: usize) -> Self {
         self.flops = flops as f64;
         self
+    }
+
+    /// Too large for the naive reference: a shape that smaller rows check, at a realistic size.
+    pub fn only_for_speed(mut self) -> Self {
+        self.only_for_speed = true;
+        self
+    }
+
+    /// Whether the other modes than speed cover this row.
+    pub fn is_checked(&self) -> bool {
+        !self.only_for_speed
     }
 
     /// Whether the gradient mode covers this row.

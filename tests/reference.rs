@@ -1,5 +1,7 @@
 //! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `Backend`.
 
+use std::ops::Range;
+
 /// Σ aᵢbᵢ.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
@@ -95,30 +97,41 @@ pub fn linear_backward_weight(dy: &[f64], x: &[f64], rows: usize) -> Vec<f64> {
     dw
 }
 
-/// Sizes of an attention: sequences, tokens of each, heads, width of a head.
-#[derive(Clone, Copy)]
+/// The rows of each sequence.
+fn sequences(offsets: &[u32]) -> impl Iterator<Item = Range<usize>> + use<'_> {
+    offsets.windows(2).map(|pair| pair[0] as usize..pair[1] as usize)
+}
+
+/// Sizes of an attention, and who sees whom.
+#[derive(Clone)]
 pub struct Heads {
-    pub batch: usize,
-    pub seq: usize,
+    /// First row of each sequence, and the number of all rows.
+    pub offsets: Vec<u32>,
     pub heads: usize,
     pub width: usize,
+    pub causal: bool,
 }
 
 impl Heads {
-    /// The values of one head of one token in `[batch · seq, heads · width]`.
-    fn at(&self, b: usize, h: usize, token: usize) -> std::ops::Range<usize> {
-        let start = ((b * self.seq + token) * self.heads + h) * self.width;
+    /// The values of one head of one row in `[rows, heads · width]`.
+    fn at(&self, h: usize, row: usize) -> Range<usize> {
+        let start = (row * self.heads + h) * self.width;
         start..start + self.width
     }
 
-    fn each(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let heads = self.heads;
-        (0..self.batch * heads).map(move |i| (i / heads, i % heads))
+    /// The rows of each sequence with each head.
+    fn each(&self) -> impl Iterator<Item = (Range<usize>, usize)> + use<'_> {
+        sequences(&self.offsets).flat_map(|rows| (0..self.heads).map(move |h| (rows.clone(), h)))
     }
 
-    /// Scores of token `i` of one head against the tokens up to it.
-    fn scores(&self, q: &[f64], k: &[f64], (b, h): (usize, usize), i: usize) -> Vec<f64> {
-        (0..=i).map(|j| dot(&q[self.at(b, h, i)], &k[self.at(b, h, j)]) / (self.width as f64).sqrt()).collect()
+    /// The rows that row `i` of a sequence sees.
+    fn seen(&self, rows: &Range<usize>, i: usize) -> Range<usize> {
+        rows.start..if self.causal { i + 1 } else { rows.end }
+    }
+
+    /// Scores of row `i` of one head against the rows that it sees.
+    fn scores(&self, q: &[f64], k: &[f64], seen: Range<usize>, h: usize, i: usize) -> Vec<f64> {
+        seen.map(|j| dot(&q[self.at(h, i)], &k[self.at(h, j)]) / (self.width as f64).sqrt()).collect()
     }
 }
 
@@ -128,14 +141,15 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 }
 
 /// `(out, lse)`.
-pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: Heads) -> (Vec<f64>, Vec<f64>) {
+pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> (Vec<f64>, Vec<f64>) {
     let (mut out, mut lse) = (vec![0.0; q.len()], Vec::new());
-    for (b, h) in shape.each() {
-        for i in 0..shape.seq {
-            let scores = shape.scores(q, k, (b, h), i);
+    for (rows, h) in shape.each() {
+        for i in rows.clone() {
+            let seen = shape.seen(&rows, i);
+            let scores = shape.scores(q, k, seen.clone(), h, i);
             let total = log_sum_exp(&scores);
-            for (j, score) in scores.iter().enumerate() {
-                for (o, v) in out[shape.at(b, h, i)].iter_mut().zip(&v[shape.at(b, h, j)]) {
+            for (j, score) in seen.zip(scores) {
+                for (o, v) in out[shape.at(h, i)].iter_mut().zip(&v[shape.at(h, j)]) {
                     *o += (score - total).exp() * v;
                 }
             }
@@ -146,22 +160,23 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: Heads) -> (Vec<f64>, Ve
 }
 
 /// `[dq, dk, dv]`.
-pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: Heads) -> [Vec<f64>; 3] {
+pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> [Vec<f64>; 3] {
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
-    for (b, h) in shape.each() {
-        for i in 0..shape.seq {
-            let scores = shape.scores(q, k, (b, h), i);
+    for (rows, h) in shape.each() {
+        for i in rows.clone() {
+            let seen = shape.seen(&rows, i);
+            let scores = shape.scores(q, k, seen.clone(), h, i);
             let total = log_sum_exp(&scores);
             let p: Vec<f64> = scores.iter().map(|s| (s - total).exp()).collect();
-            let row = shape.at(b, h, i);
-            let dp: Vec<f64> = (0..=i).map(|j| dot(&d_out[row.clone()], &v[shape.at(b, h, j)])).collect();
+            let row = shape.at(h, i);
+            let dp: Vec<f64> = seen.clone().map(|j| dot(&d_out[row.clone()], &v[shape.at(h, j)])).collect();
             let mean = dot(&p, &dp);
-            for j in 0..=i {
-                let ds = p[j] * (dp[j] - mean) / (shape.width as f64).sqrt();
-                for (a, c) in row.clone().zip(shape.at(b, h, j)) {
+            for (j, (p, dp)) in seen.zip(p.iter().zip(&dp)) {
+                let ds = p * (dp - mean) / (shape.width as f64).sqrt();
+                for (a, c) in row.clone().zip(shape.at(h, j)) {
                     dq[a] += ds * k[c];
                     dk[c] += ds * q[a];
-                    dv[c] += p[j] * d_out[a];
+                    dv[c] += p * d_out[a];
                 }
             }
         }
@@ -179,6 +194,132 @@ pub fn gelu_slope(x: f64) -> f64 {
     let root = std::f64::consts::FRAC_2_PI.sqrt();
     let t = (root * (x + 0.044715 * x.powi(3))).tanh();
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * 0.044715 * x * x)
+}
+
+/// x where positive, else `slope · x`.
+pub fn leaky_relu(x: f64, slope: f64) -> f64 {
+    if x > 0.0 { x } else { slope * x }
+}
+
+/// `y[r] = table[ids[r]]`.
+pub fn gather(table: &[f64], ids: &[u32], dim: usize) -> Vec<f64> {
+    ids.iter().flat_map(|&id| &table[id as usize * dim..][..dim]).copied().collect()
+}
+
+/// What is added to a table of `entries`.
+pub fn gather_backward(dy: &[f64], ids: &[u32], [entries, dim]: [usize; 2]) -> Vec<f64> {
+    let mut d_table = vec![0.0; entries * dim];
+    for (dy, &id) in dy.chunks(dim).zip(ids) {
+        for c in 0..dim {
+            d_table[id as usize * dim + c] += dy[c];
+        }
+    }
+    d_table
+}
+
+/// Sizes of a convolution.
+#[derive(Clone)]
+pub struct Convolution {
+    /// First row of each sequence, and the number of all rows.
+    pub offsets: Vec<u32>,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub kernel: usize,
+    pub dilation: usize,
+}
+
+impl Convolution {
+    /// `f(row, tap, row of x)` for each tap of each row that reads a row of its own sequence.
+    fn each_tap(&self, mut f: impl FnMut(usize, usize, usize)) {
+        for rows in sequences(&self.offsets) {
+            for t in rows.clone() {
+                for tap in 0..self.kernel {
+                    let back = (self.kernel - 1) / 2 * self.dilation;
+                    // Rows before the sequence are beyond its end when they wrap around.
+                    let source = (t + tap * self.dilation).wrapping_sub(back);
+                    if rows.contains(&source) {
+                        f(t, tap, source);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rows(&self) -> usize {
+        *self.offsets.last().expect("an end") as usize
+    }
+
+    /// Place of a weight in `[outputs, kernel · inputs]`.
+    fn at(&self, output: usize, tap: usize, input: usize) -> usize {
+        (output * self.kernel + tap) * self.inputs + input
+    }
+}
+
+/// Without bias.
+pub fn conv1d(x: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+    let mut y = vec![0.0; of.rows() * of.outputs];
+    of.each_tap(|t, tap, source| {
+        for o in 0..of.outputs {
+            y[t * of.outputs + o] += dot(&x[source * of.inputs..][..of.inputs], &w[of.at(o, tap, 0)..][..of.inputs]);
+        }
+    });
+    y
+}
+
+/// dx.
+pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+    let mut dx = vec![0.0; of.rows() * of.inputs];
+    of.each_tap(|t, tap, source| {
+        for o in 0..of.outputs {
+            for i in 0..of.inputs {
+                dx[source * of.inputs + i] += dy[t * of.outputs + o] * w[of.at(o, tap, i)];
+            }
+        }
+    });
+    dx
+}
+
+/// dw.
+pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &Convolution) -> Vec<f64> {
+    let mut dw = vec![0.0; of.outputs * of.kernel * of.inputs];
+    of.each_tap(|t, tap, source| {
+        for o in 0..of.outputs {
+            for i in 0..of.inputs {
+                dw[of.at(o, tap, i)] += dy[t * of.outputs + o] * x[source * of.inputs + i];
+            }
+        }
+    });
+    dw
+}
+
+/// `y[r] = bias` for `rows` rows.
+pub fn bias(bias: &[f64], rows: usize) -> Vec<f64> {
+    bias.repeat(rows)
+}
+
+/// Without bias; w `[kernel · outputs, inputs]`.
+pub fn conv_transpose1d(x: &[f64], w: &[f64], [inputs, outputs, kernel, stride]: [usize; 4]) -> Vec<f64> {
+    let rows = x.len() / inputs;
+    let mut y = vec![0.0; stride * rows * outputs];
+    for t in 0..rows {
+        for tap in 0..kernel {
+            let Some(row) = (stride * t + tap).checked_sub((kernel - stride) / 2).filter(|&row| row < stride * rows) else { continue };
+            for o in 0..outputs {
+                y[row * outputs + o] += dot(&x[t * inputs..][..inputs], &w[(tap * outputs + o) * inputs..][..inputs]);
+            }
+        }
+    }
+    y
+}
+
+/// Row losses `Σ |x − target|`.
+pub fn absolute_error(x: &[f64], target: &[f64], dim: usize) -> Vec<f64> {
+    x.chunks(dim).zip(target.chunks(dim)).map(|(x, target)| x.iter().zip(target).map(|(x, t)| (x - t).abs()).sum()).collect()
+}
+
+/// Row losses `Σ (x − target)²`.
+pub fn squared_error(x: &[f64], target: &[f64], dim: usize) -> Vec<f64> {
+    x.chunks(dim).zip(target.chunks(dim)).map(|(x, target)| x.iter().zip(target).map(|(x, t)| (x - t).powi(2)).sum()).collect()
 }
 
 /// `(losses, gradient)`; a target of `u32::MAX` is masked.

@@ -1,8 +1,8 @@
-//! Causal attention.
+//! Attention, causal and not, of equal and of ragged sequences.
 
-use primal_host::backend::{AttentionShape, Backend, Sequences};
+use primal_host::backend::{AttentionShape, Backend};
 
-use super::{narrow, widen};
+use super::{Layout, narrow, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
 use crate::reference::{self, Heads, dot};
 
@@ -27,80 +27,113 @@ fn backward_tolerance(seq: usize) -> Tolerance {
     Tolerance { absolute: 1e-5 + 2e-7 * seq as f64, relative: 1e-5 }
 }
 
+/// Rows of each sequence: single ones, none, around one block of queries, more than two.
+const RAGGED: [&[usize]; 3] = [&[1], &[5, 1, 0, 130, 64, 0], &[65, 2, 63, 1]];
+
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
-    SHAPES
-        .into_iter()
-        .flat_map(|[batch, seq, heads, width]| {
-            let shape = Heads { batch, seq, heads, width };
-            [attention(shape), attention_backward(shape), cached_attention(shape)]
-        })
-        .collect()
+    let mut rows = Vec::new();
+    for (i, [batch, seq, heads, width]) in SHAPES.into_iter().enumerate() {
+        let of = Attention { layout: Layout::equal(batch, seq), heads, width, causal: true };
+        rows.extend([attention(&of), attention_backward(&of), cached_attention(seq, heads, width)]);
+        // The longest is for the blocks alone, which both kinds have.
+        if i + 1 < SHAPES.len() {
+            let of = Attention { causal: false, ..of };
+            rows.extend([attention(&of), attention_backward(&of)]);
+        }
+    }
+    for lengths in RAGGED {
+        for (heads, width, causal) in [(2, 8, false), (1, 33, false), (3, 5, true)] {
+            let of = Attention { layout: Layout::ragged(lengths), heads, width, causal };
+            rows.extend([attention(&of), attention_backward(&of)]);
+        }
+    }
+    // Frames of a text-to-speech model in training.
+    let layout = Layout::ragged(&[300, 450, 620, 380, 710, 540, 390, 610]);
+    let of = Attention { layout, heads: 2, width: 128, causal: false };
+    rows.extend([attention(&of), attention_backward(&of)].map(Case::only_for_speed));
+    rows
 }
 
-fn device_shape(shape: Heads) -> AttentionShape {
-    AttentionShape {
-        sequences: Sequences::Equal { count: shape.batch, len: shape.seq },
-        heads: shape.heads,
-        head_dim: shape.width,
-        causal: true,
+#[derive(Clone)]
+struct Attention {
+    layout: Layout,
+    heads: usize,
+    width: usize,
+    causal: bool,
+}
+
+impl Attention {
+    fn shape(&self, s: &Spans, offsets: usize) -> AttentionShape {
+        AttentionShape { sequences: self.layout.sequences(s, offsets), heads: self.heads, head_dim: self.width, causal: self.causal }
+    }
+
+    fn heads(&self) -> Heads {
+        Heads { offsets: self.layout.offsets(), heads: self.heads, width: self.width, causal: self.causal }
+    }
+
+    fn name(&self) -> String {
+        format!("[{}, {} × {}]{}", self.layout, self.heads, self.width, if self.causal { "" } else { " all" })
+    }
+
+    fn len(&self) -> usize {
+        self.layout.rows() * self.heads * self.width
+    }
+
+    /// The multiply-adds of `products` products of queries and the keys that they see, each once.
+    fn flops(&self, products: usize) -> usize {
+        let pairs = |n: usize| if self.causal { n * (n + 1) / 2 } else { n * n };
+        2 * products * self.heads * self.width * self.layout.lengths().into_iter().map(pairs).sum::<usize>()
     }
 }
 
-fn name(shape: Heads) -> String {
-    format!("[{} × {}, {} × {}]", shape.batch, shape.seq, shape.heads, shape.width)
-}
-
-fn len(shape: Heads) -> usize {
-    shape.batch * shape.seq * shape.heads * shape.width
-}
-
-/// The multiply-adds below the diagonal of `products` square products, each once.
-fn flops(shape: Heads, products: usize) -> usize {
-    products * shape.batch * shape.heads * shape.seq * (shape.seq + 1) * shape.width
-}
-
-fn attention<B: Backend>(shape: Heads) -> Case<B> {
-    let n = len(shape);
-    let buffers = vec![unset(n), unset(shape.batch * shape.heads * shape.seq), random(n, 1), random(n, 2), random(n, 3)];
-    let run = move |b: &mut B, s: &Spans| b.attention(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), device_shape(shape));
+fn attention<B: Backend>(of: &Attention) -> Case<B> {
+    let (of, n, heads) = (of.clone(), of.len(), of.heads());
+    let (name, flops) = (of.name(), of.flops(2));
+    let rows = of.layout.rows() * of.heads;
+    let buffers = vec![unset(n), unset(rows), random(n, 1), random(n, 2), random(n, 3), Data::U32(of.layout.offsets())];
+    let run = move |b: &mut B, s: &Spans| b.attention(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), of.shape(s, 5));
     let reference = move |v: &mut Values| {
-        let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), shape);
+        let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), &heads);
         v.set(0, out);
         v.set(1, lse);
     };
-    Case::new("attention", name(shape), buffers, run, reference, ATTENTION).flops(flops(shape, 2))
+    Case::new("attention", name, buffers, run, reference, ATTENTION).flops(flops)
 }
 
-fn attention_backward<B: Backend>(shape: Heads) -> Case<B> {
-    let n = len(shape);
+fn attention_backward<B: Backend>(of: &Attention) -> Case<B> {
+    let (of, n, heads) = (of.clone(), of.len(), of.heads());
+    let (name, flops, tolerance) = (of.name(), of.flops(5), backward_tolerance(of.layout.lengths().into_iter().max().expect("a length")));
     let [q, k, v] = [1, 2, 3].map(|seed| normal(n, seed));
-    let (out, lse) = reference::attention(&widen(&q), &widen(&k), &widen(&v), shape);
-    let buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse), Data::F32(q), Data::F32(k), Data::F32(v)];
+    let (out, lse) = reference::attention(&widen(&q), &widen(&k), &widen(&v), &heads);
+    let mut buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse)];
+    buffers.extend([q, k, v].map(Data::F32));
+    buffers.push(Data::U32(of.layout.offsets()));
     let run = move |b: &mut B, s: &Spans| {
-        b.attention_backward(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), s.f(5), s.f(6), s.f(7), s.f(8), device_shape(shape));
+        b.attention_backward(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), s.f(5), s.f(6), s.f(7), s.f(8), of.shape(s, 9));
     };
+    let loss_heads = heads.clone();
     let reference = move |v: &mut Values| {
-        let gradients = reference::attention_backward(v.f(3), v.f(6), v.f(7), v.f(8), shape);
+        let gradients = reference::attention_backward(v.f(3), v.f(6), v.f(7), v.f(8), &heads);
         for (i, gradient) in gradients.into_iter().enumerate() {
             v.set(i, gradient);
         }
     };
-    let loss = move |v: &Values| dot(v.f(3), &reference::attention(v.f(6), v.f(7), v.f(8), shape).0);
-    Case::new("attention_backward", name(shape), buffers, run, reference, backward_tolerance(shape.seq))
+    let loss = move |v: &Values| dot(v.f(3), &reference::attention(v.f(6), v.f(7), v.f(8), &loss_heads).0);
+    Case::new("attention_backward", name, buffers, run, reference, tolerance)
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
-        .flops(flops(shape, 5))
+        .flops(flops)
 }
 
 /// The last query of a sequence; a cache holds one.
-fn cached_attention<B: Backend>(shape: Heads) -> Case<B> {
-    let shape = Heads { batch: 1, ..shape };
-    let (n, dim) = (len(shape), shape.heads * shape.width);
+fn cached_attention<B: Backend>(seq: usize, heads: usize, width: usize) -> Case<B> {
+    let of = Attention { layout: Layout::equal(1, seq), heads, width, causal: true };
+    let (n, dim, shape) = (of.len(), heads * width, of.heads());
     let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
-    let run = move |b: &mut B, s: &Spans| b.cached_attention(s.f(0), s.f(1), s.f(2), s.f(3), shape.heads);
+    let run = move |b: &mut B, s: &Spans| b.cached_attention(s.f(0), s.f(1), s.f(2), s.f(3), heads);
     let reference = move |v: &mut Values| {
         let earlier = n - dim;
         let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
-        v.set(0, reference::attention(&q, v.f(2), v.f(3), shape).0.split_off(earlier));
+        v.set(0, reference::attention(&q, v.f(2), v.f(3), &shape).0.split_off(earlier));
     };
-    Case::new("cached_attention", name(shape), buffers, run, reference, ATTENTION).flops(4 * n)
+    Case::new("cached_attention", of.name(), buffers, run, reference, ATTENTION).flops(4 * n)
 }

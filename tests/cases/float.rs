@@ -2,6 +2,7 @@
 
 use primal_host::backend::{AdamWStep, Backend};
 
+use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
 use crate::reference::{self, dot};
@@ -21,10 +22,21 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             gelu_backward(len, false),
             gelu_backward(len, true),
         ]);
+        for in_place in [false, true] {
+            rows.extend([0.1, 0.0].map(|slope| leaky_relu(len, slope, in_place)));
+            rows.extend([leaky_relu_backward(len, in_place), tanh(len, in_place), tanh_backward(len, in_place)]);
+        }
         rows.extend([sum(len), sum_squares(len), adamw(len, 1, f32::INFINITY), adamw(len, 1000, 1.0)]);
     }
     for [vocab, tokens, seq, dim] in [[1, 1, 1, 1], [11, 21, 7, 5], [50, 30, 10, 33], [256, 1024, 128, 192]] {
         rows.extend([embedding(vocab, tokens, seq, dim), embedding_backward(vocab, tokens, seq, dim)]);
+    }
+    for [entries, tokens, dim] in [[1, 1, 1], [11, 21, 5], [50, 3, 33], [600, 4000, 64]] {
+        rows.extend([false, true].map(|accumulate| gather(entries, tokens, dim, accumulate)));
+        rows.push(gather_backward(entries, tokens, dim));
+    }
+    for [tokens, dim] in [[1, 1], [5, 3], [9, 17], [33, 80], [6000, 80]] {
+        rows.extend([absolute_error(tokens, dim), squared_error(tokens, dim)]);
     }
     for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192]] {
         rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
@@ -84,6 +96,109 @@ fn gelu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     };
     let loss = |v: &Values| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu(x)).sum();
     Case::new("gelu_backward", shape, buffers, run, reference, EXPONENTIAL).gradient(&[Slope::Overwrites(2, first)], loss)
+}
+
+/// Values that no difference takes across 0, where slopes jump.
+fn off_zero(len: usize, seed: u64) -> Vec<f32> {
+    normal(len, seed).iter().map(|x| x + 0.01f32.copysign(*x)).collect()
+}
+
+fn leaky_relu<B: Backend>(len: usize, slope: f32, in_place: bool) -> Case<B> {
+    let (y, what) = if in_place { (1, " in place") } else { (0, "") };
+    let run = move |b: &mut B, s: &Spans| b.leaky_relu(s.f(y), s.f(1), slope);
+    let reference = move |v: &mut Values| v.set(y, v.f(1).iter().map(|&x| reference::leaky_relu(x, f64::from(slope))).collect());
+    let buffers = vec![unset(len), random(len, 3)];
+    Case::new("leaky_relu", format!("[{len}] slope {slope}{what}"), buffers, run, reference, ROUNDING)
+}
+
+fn leaky_relu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    const SLOPE: f32 = 0.2;
+    let (dx, what) = if in_place { (1, " in place") } else { (0, "") };
+    let buffers = vec![unset(len), random(len, 1), Data::F32(off_zero(len, 3))];
+    let run = move |b: &mut B, s: &Spans| b.leaky_relu_backward(s.f(dx), s.f(1), s.f(2), SLOPE);
+    let reference = move |v: &mut Values| {
+        let slope = |x: f64| if x > 0.0 { 1.0 } else { f64::from(SLOPE) };
+        v.set(dx, v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * slope(x)).collect());
+    };
+    let loss = |v: &Values| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::leaky_relu(x, f64::from(SLOPE))).sum();
+    Case::new("leaky_relu_backward", format!("[{len}]{what}"), buffers, run, reference, ROUNDING)
+        .gradient(&[Slope::Overwrites(2, dx)], loss)
+}
+
+fn tanh<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    let (y, what) = if in_place { (1, " in place") } else { (0, "") };
+    let run = move |b: &mut B, s: &Spans| b.tanh(s.f(y), s.f(1));
+    let reference = move |v: &mut Values| v.set(y, v.f(1).iter().map(|x| x.tanh()).collect());
+    // From one flat end to the other.
+    let buffers = vec![unset(len), Data::F32(between(-12.0, 12.0, len, 3))];
+    Case::new("tanh", format!("[{len}]{what}"), buffers, run, reference, EXPONENTIAL)
+}
+
+fn tanh_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    let (dx, what) = if in_place { (1, " in place") } else { (0, "") };
+    let x = normal(len, 3);
+    let y: Vec<f64> = x.iter().map(|&x| f64::from(x).tanh()).collect();
+    // The op reads y; the gradient mode moves x.
+    let buffers = vec![unset(len), random(len, 1), narrow(&y), Data::F32(x)];
+    let run = move |b: &mut B, s: &Spans| b.tanh_backward(s.f(dx), s.f(1), s.f(2));
+    let reference = move |v: &mut Values| v.set(dx, v.f(1).iter().zip(v.f(2)).map(|(dy, y)| dy * (1.0 - y * y)).collect());
+    let loss = |v: &Values| v.f(1).iter().zip(v.f(3)).map(|(dy, x)| dy * x.tanh()).sum();
+    Case::new("tanh_backward", format!("[{len}]{what}"), buffers, run, reference, ROUNDING).gradient(&[Slope::Overwrites(3, dx)], loss)
+}
+
+fn gather<B: Backend>(entries: usize, tokens: usize, dim: usize, accumulate: bool) -> Case<B> {
+    let buffers = vec![target(tokens * dim, accumulate), random(entries * dim, 1), Data::U32(below(entries, tokens, 3))];
+    let run = move |b: &mut B, s: &Spans| b.gather(s.f(0), s.f(1), s.u(2), dim, accumulate);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::gather(v.f(1), v.u(2), dim));
+    let shape = format!("{entries} entries, [{tokens}, {dim}]{}", if accumulate { ", adding" } else { "" });
+    Case::new("gather", shape, buffers, run, reference, if accumulate { ROUNDING } else { EXACT })
+}
+
+fn gather_backward<B: Backend>(entries: usize, tokens: usize, dim: usize) -> Case<B> {
+    // The op does not read the table; the gradient mode moves it.
+    let buffers = vec![random(entries * dim, 1), random(tokens * dim, 2), Data::U32(below(entries, tokens, 3)), random(entries * dim, 4)];
+    let run = move |b: &mut B, s: &Spans| b.gather_backward(s.f(0), s.f(1), s.u(2), dim);
+    let reference = move |v: &mut Values| v.add(0, reference::gather_backward(v.f(1), v.u(2), [entries, dim]));
+    let loss = move |v: &Values| dot(v.f(1), &reference::gather(v.f(3), v.u(2), dim));
+    let most = 8 * tokens.div_ceil(entries);
+    Case::new("gather_backward", format!("{entries} entries, [{tokens}, {dim}]"), buffers, run, reference, sum_of(most, 1.0))
+        .gradient(&[Slope::Adds(3, 0)], loss)
+}
+
+/// Scales the gradients of the two errors.
+const ERROR_SCALE: f32 = 0.5;
+
+fn absolute_error<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let target = normal(tokens * dim, 2);
+    // Every ninth value is met; the others stay away from their targets.
+    let met = |i: usize| i % 9 == 4;
+    let off = off_zero(tokens * dim, 1);
+    let x = target.iter().zip(&off).enumerate().map(|(i, (target, off))| if met(i) { *target } else { target + off }).collect();
+    let buffers = vec![unset(tokens), unset(tokens * dim), Data::F32(x), Data::F32(target)];
+    let run = |b: &mut B, s: &Spans| b.absolute_error(s.f(0), s.f(1), s.f(2), s.f(3), ERROR_SCALE);
+    let reference = move |v: &mut Values| {
+        let sign = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
+        let gradient = v.f(2).iter().zip(v.f(3)).map(|(x, target)| sign(x - target) * f64::from(ERROR_SCALE)).collect();
+        v.set(0, reference::absolute_error(v.f(2), v.f(3), dim));
+        v.set(1, gradient);
+    };
+    // Central differences give 0 where the target is met, as the op does.
+    let loss = move |v: &Values| reference::absolute_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
+    Case::new("absolute_error", format!("[{tokens}, {dim}]"), buffers, run, reference, sum_of(dim, 1.0))
+        .gradient(&[Slope::Overwrites(2, 1)], loss)
+}
+
+fn squared_error<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let buffers = vec![unset(tokens), unset(tokens * dim), random(tokens * dim, 1), random(tokens * dim, 2)];
+    let run = |b: &mut B, s: &Spans| b.squared_error(s.f(0), s.f(1), s.f(2), s.f(3), ERROR_SCALE);
+    let reference = move |v: &mut Values| {
+        let gradient = v.f(2).iter().zip(v.f(3)).map(|(x, target)| 2.0 * (x - target) * f64::from(ERROR_SCALE)).collect();
+        v.set(0, reference::squared_error(v.f(2), v.f(3), dim));
+        v.set(1, gradient);
+    };
+    let loss = move |v: &Values| reference::squared_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
+    Case::new("squared_error", format!("[{tokens}, {dim}]"), buffers, run, reference, sum_of(dim, 4.0))
+        .gradient(&[Slope::Overwrites(2, 1)], loss)
 }
 
 fn sum<B: Backend>(len: usize) -> Case<B> {

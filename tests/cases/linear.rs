@@ -75,20 +75,20 @@ pub fn unpack(packed: &[u8], inputs: usize) -> Vec<u8> {
 
 /// A weight at buffer 2 of a case.
 #[derive(Clone, Copy)]
-struct Operand {
+pub struct Operand {
     grid: Option<OnGrid>,
-    outputs: usize,
-    inputs: usize,
+    pub outputs: usize,
+    pub inputs: usize,
 }
 
 impl Operand {
     const AT: usize = 2;
 
-    fn new(id: Option<GridId>, outputs: usize, inputs: usize) -> Self {
+    pub fn new(id: Option<GridId>, outputs: usize, inputs: usize) -> Self {
         Self { grid: id.map(|id| OnGrid { id, codes: Self::AT, outputs, inputs }), outputs, inputs }
     }
 
-    fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
+    pub fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
         match self.grid {
             Some(grid) => buffers.extend(grid.buffers(11)),
             None => buffers.push(random(self.outputs * self.inputs, 11)),
@@ -96,18 +96,18 @@ impl Operand {
         buffers
     }
 
-    fn weight(&self, s: &Spans) -> Weight {
+    pub fn weight(&self, s: &Spans) -> Weight {
         match self.grid {
             Some(grid) => grid.weight(s),
             None => Weight { out_features: self.outputs, in_features: self.inputs, storage: Storage::Float(s.f(Self::AT)) },
         }
     }
 
-    fn values(&self, v: &Values) -> Vec<f64> {
+    pub fn values(&self, v: &Values) -> Vec<f64> {
         self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
     }
 
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.grid.map_or("float", |grid| grid.id.name())
     }
 }
@@ -146,11 +146,11 @@ fn flops(w: Operand, tokens: usize) -> usize {
 }
 
 /// A gradient buffer: with values where the op adds, without where it overwrites.
-fn target(len: usize, accumulate: bool) -> Data {
+pub fn target(len: usize, accumulate: bool) -> Data {
     if accumulate { random(len, 21) } else { unset(len) }
 }
 
-fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
+pub fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
     if accumulate { v.add(0, x) } else { v.set(0, x) }
 }
 

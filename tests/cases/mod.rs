@@ -1,13 +1,14 @@
 //! The rows of the table, and how far each kind of op may be from its reference.
 
 mod attention;
+mod convolution;
 mod discrete;
 mod float;
 mod linear;
 
-use primal_host::backend::Backend;
+use primal_host::backend::{Backend, Sequences};
 
-use crate::harness::{Case, Data, Tolerance};
+use crate::harness::{Case, Data, Spans, Tolerance};
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
@@ -32,6 +33,7 @@ pub fn table<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = float::rows();
     rows.extend(linear::rows());
     rows.extend(attention::rows());
+    rows.extend(convolution::rows());
     rows.extend(discrete::rows());
     rows
 }
@@ -43,4 +45,64 @@ fn narrow(x: &[f64]) -> Data {
 
 fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// How the rows of a case are cut into sequences.
+#[derive(Clone)]
+pub struct Layout {
+    offsets: Vec<u32>,
+    ragged: bool,
+}
+
+impl Layout {
+    /// `count` sequences of `len` rows.
+    pub fn equal(count: usize, len: usize) -> Self {
+        Self { offsets: (0..=count).map(|i| (i * len) as u32).collect(), ragged: false }
+    }
+
+    /// Sequences of these lengths.
+    pub fn ragged(lengths: &[usize]) -> Self {
+        let ends = lengths.iter().scan(0, |end, len| {
+            *end += *len as u32;
+            Some(*end)
+        });
+        Self { offsets: [0].into_iter().chain(ends).collect(), ragged: true }
+    }
+
+    /// First row of each sequence, and the number of all rows: a buffer of the case.
+    pub fn offsets(&self) -> Vec<u32> {
+        self.offsets.clone()
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> usize {
+        self.offsets[self.offsets.len() - 1] as usize
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect()
+    }
+
+    /// For the back end, the offsets in buffer `at`.
+    pub fn sequences(&self, s: &Spans, at: usize) -> Sequences {
+        let lengths = self.lengths();
+        if self.ragged {
+            // Longer than the longest, as the trait allows.
+            let longest = lengths.iter().max().expect("a sequence") + 1;
+            Sequences::Ragged { offsets: s.u(at), rows: self.rows(), longest }
+        } else {
+            Sequences::Equal { count: lengths.len(), len: lengths[0] }
+        }
+    }
+}
+
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let lengths = self.lengths();
+        match self.ragged {
+            true if lengths.len() > 8 => write!(f, "{} rows of {} sequences", self.rows(), lengths.len()),
+            true => write!(f, "{lengths:?}"),
+            false => write!(f, "{} × {}", lengths.len(), lengths[0]),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Causal softmax attention, a block of queries at a time, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
+//! Softmax attention within sequences, a block of queries at a time, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -7,6 +7,7 @@ use super::cross_entropy::exponentials;
 use super::exp::exp;
 use super::gemm::{Left, Right, TILE_SCRATCH, Tile, tile};
 use super::memory::Parts;
+use super::sequences::Bounds;
 use super::thread_scratch;
 use crate::backend::AttentionShape;
 
@@ -25,18 +26,28 @@ fn block_queries(seq: usize, buffers: usize) -> usize {
 /// One head of one sequence.
 #[derive(Clone, Copy)]
 struct Head {
-    /// Offset of its first value in `[batch · seq, heads · head_dim]`.
+    /// Tokens.
+    len: usize,
+    /// Offset of its first value in `[rows, heads · head_dim]`.
     offset: usize,
     /// From token to token.
     stride: usize,
     /// Width.
     dim: usize,
+    /// Offset of its first log-sum-exp.
+    lse: usize,
 }
 
 impl Head {
-    fn new(shape: &AttentionShape, index: usize) -> Self {
-        let (batch, head) = (index / shape.heads, index % shape.heads);
-        Self { offset: batch * shape.sequences.longest() * shape.dim() + head * shape.head_dim, stride: shape.dim(), dim: shape.head_dim }
+    fn new(shape: &AttentionShape, bounds: &Bounds, index: usize) -> Self {
+        let (sequence, head) = (bounds.range(index / shape.heads), index % shape.heads);
+        let (offset, lse) = (sequence.start * shape.dim() + head * shape.head_dim, sequence.start * shape.heads + head * sequence.len());
+        Self { len: sequence.len(), offset, stride: shape.dim(), dim: shape.head_dim, lse }
+    }
+
+    /// Keys that the queries before `end` see.
+    fn keys(&self, shape: &AttentionShape, end: usize) -> usize {
+        if shape.causal { end } else { self.len }
     }
 
     /// Rows of this head as a left operand.
@@ -82,28 +93,41 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
     }
 }
 
-/// `out = softmax(causal(q·kᵀ/√head_dim))·v`; `lse` is `[batch, heads, seq]`.
-pub fn attention(out: &mut [f32], lse: &mut [f32], q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, scratch: &Parts<f32>) {
+/// `out = softmax(q·kᵀ/√head_dim)·v`, where the softmax is over the keys that a query sees; `lse` is `[heads, len]` of each sequence.
+#[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+pub fn attention(
+    out: &mut [f32],
+    lse: &mut [f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: AttentionShape,
+    bounds: Bounds,
+    scratch: &Parts<f32>,
+) {
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
-    let queries = block_queries(shape.sequences.longest(), 1);
-    let blocks = shape.sequences.longest().div_ceil(queries);
+    let queries = block_queries(bounds.longest(), 1);
+    let blocks = bounds.longest().div_ceil(queries);
     let (out, lse) = (Parts::new(out), Parts::new(lse));
-    (0..shape.sequences.count() * shape.heads * blocks).into_par_iter().for_each(|task| {
+    (0..bounds.count() * shape.heads * blocks).into_par_iter().for_each(|task| {
         // Long blocks first within a head, for balance.
         let (index, block) = (task / blocks, blocks - 1 - task % blocks);
-        let head = Head::new(&shape, index);
+        let head = Head::new(&shape, &bounds, index);
         let first = block * queries;
-        let rows = queries.min(shape.sequences.longest() - first);
-        let keys = first + rows;
+        if first >= head.len {
+            return;
+        }
+        let rows = queries.min(head.len - first);
+        let keys = head.keys(&shape, first + rows);
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, scores) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
         let scores = &mut scores[..rows * keys];
         // SAFETY: `scores` is rows × keys; the block's rows of `out` and `lse` are this task's alone.
         unsafe {
             tile(scores.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
-            let lse = lse.part(index * shape.sequences.longest() + first, rows);
+            let lse = lse.part(head.lse + first, rows);
             for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
-                let (seen, masked) = row.split_at_mut(first + i + 1);
+                let (seen, masked) = row.split_at_mut(head.keys(&shape, first + i + 1));
                 masked.fill(0.0);
                 scale(seen, factor);
                 let (max, sum) = exponentials(seen);
@@ -130,22 +154,23 @@ pub fn attention_backward(
     k: &[f32],
     v: &[f32],
     shape: AttentionShape,
+    bounds: Bounds,
     scratch: &Parts<f32>,
 ) {
     let factor = 1.0 / (shape.head_dim as f32).sqrt();
-    let queries = block_queries(shape.sequences.longest(), 2);
+    let queries = block_queries(bounds.longest(), 2);
     let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
-    (0..shape.sequences.count() * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
-        let head = Head::new(&shape, index);
+    (0..bounds.count() * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
+        let head = Head::new(&shape, &bounds, index);
         // SAFETY: one scratch a thread; the task does not nest.
         let (gemm_scratch, buffers) = unsafe { thread_scratch(scratch) }.split_at_mut(TILE_SCRATCH);
-        let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * shape.sequences.longest());
+        let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * bounds.longest());
         // Blocks from the end: the first one visits all keys, so it overwrites dk and dv, and the others add.
-        for block in (0..shape.sequences.longest().div_ceil(queries)).rev() {
+        for block in (0..head.len.div_ceil(queries)).rev() {
             let first = block * queries;
-            let rows = queries.min(shape.sequences.longest() - first);
-            let keys = first + rows;
-            let accumulate = keys < shape.sequences.longest();
+            let rows = queries.min(head.len - first);
+            let keys = head.keys(&shape, first + rows);
+            let accumulate = first + rows < head.len;
             let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);
             // SAFETY: both buffers are rows × keys; this head's columns of dq, dk and dv are this task's alone.
             unsafe {
@@ -154,8 +179,8 @@ pub fn attention_backward(
                 for (i, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
                     let start = head.offset + (first + i) * head.stride;
                     let delta: f32 = d_out[start..][..head.dim].iter().zip(&out[start..][..head.dim]).map(|(a, b)| a * b).sum();
-                    let seen = first + i + 1;
-                    probabilities(&mut p[..seen], factor, lse[index * shape.sequences.longest() + first + i]);
+                    let seen = head.keys(&shape, first + i + 1);
+                    probabilities(&mut p[..seen], factor, lse[head.lse + first + i]);
                     score_gradients(&mut ds[..seen], &p[..seen], delta, factor);
                     p[seen..].fill(0.0);
                     ds[seen..].fill(0.0);

@@ -81,19 +81,32 @@ pub(super) fn kernels() -> &'static Kernels {
     })
 }
 
-/// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use and the others zero.
+/// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use.
 #[derive(Clone, Copy)]
-pub(super) struct Panel {
+pub struct Panel {
     /// First k.
-    pub(super) k: usize,
+    pub k: usize,
     /// Its depth.
-    pub(super) depth: usize,
+    pub depth: usize,
     /// First column.
-    pub(super) column: usize,
+    pub column: usize,
     /// Columns in use.
-    pub(super) columns: usize,
+    pub columns: usize,
     /// From k to k: whole vectors.
-    pub(super) stride: usize,
+    pub stride: usize,
+}
+
+/// What a product can have on its left.
+pub trait LeftOperand: Copy + Sync {
+    /// The values of `rows` rows from `k` to `k + depth`, the first of them at `(row, k)`, where they lie or copied to `panel`, which has room
+    /// for as many rows of this depth as the largest micro-kernel takes.
+    fn block<'a>(&'a self, row: usize, rows: usize, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
+}
+
+/// What a product can have on its right.
+pub trait RightOperand: Copy + Sync {
+    /// Packs one panel; what is beyond the columns in use may be anything.
+    fn pack(&self, at: Panel, out: &mut [f32]);
 }
 
 /// The left operand: element `(row, k)` is `data[row · row_stride + k · k_stride]`.
@@ -105,6 +118,20 @@ pub struct Left<'a> {
     pub row_stride: usize,
     /// From k to k.
     pub k_stride: usize,
+}
+
+impl LeftOperand for Left<'_> {
+    fn block<'a>(&'a self, row: usize, rows: usize, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+        let at = Left { data: &self.data[row * self.row_stride + k * self.k_stride..], ..*self };
+        if self.k_stride == 1 {
+            return at;
+        }
+        let height = panel.len() / depth;
+        assert!((rows - 1) * self.row_stride + (depth - 1) * self.k_stride < at.data.len(), "left operand of a product");
+        // SAFETY: the last element was just checked.
+        unsafe { gather(at.data.as_ptr(), self.k_stride, self.row_stride, rows, height, panel) };
+        Left { data: panel, row_stride: 1, k_stride: height }
+    }
 }
 
 /// The right operand, `[k, columns]`.
@@ -125,8 +152,7 @@ pub enum Right<'a> {
     Plain(Codes<'a>),
 }
 
-impl Right<'_> {
-    /// Packs one panel.
+impl RightOperand for Right<'_> {
     fn pack(&self, at: Panel, out: &mut [f32]) {
         match *self {
             Self::Strided { data, k_stride, column_stride: 1 } => {
@@ -147,7 +173,7 @@ impl Right<'_> {
 
 /// Copies a row of a panel, by whole vectors where its width is usual, and fills up with zeros.
 #[inline]
-fn copy(row: &mut [f32], source: &[f32]) {
+pub(super) fn copy(row: &mut [f32], source: &[f32]) {
     fn whole<const N: usize>(row: &mut [f32], source: &[f32]) {
         let source: &[f32; N] = source.try_into().expect("N columns");
         *<&mut [f32; N]>::try_from(row).expect("N columns") = *source;
@@ -184,11 +210,17 @@ pub struct Tile {
 ///
 /// # Safety
 /// C must be valid for the tile's rows and columns, and no other thread may touch them.
-pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Right, accumulate: bool, scratch: &mut [f32]) {
+pub unsafe fn tile(
+    c: *mut f32,
+    stride: usize,
+    at: Tile,
+    left: impl LeftOperand,
+    right: impl RightOperand,
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
     let kernels = kernels();
     let (width, height) = (kernels.width, kernels.height);
-    let last = (at.row + at.rows - 1) * left.row_stride + (at.k - 1) * left.k_stride;
-    assert!(last < left.data.len(), "left operand: {last} of {}", left.data.len());
     let (block, left_panel) = scratch[..TILE_SCRATCH].split_at_mut(BLOCK_K * BLOCK_COLUMNS);
     for column in (0..at.columns).step_by(BLOCK_COLUMNS) {
         let columns = BLOCK_COLUMNS.min(at.columns - column);
@@ -201,15 +233,9 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
             let status = u8::from(accumulate || k > 0);
             for row in (0..at.rows).step_by(height) {
                 let rows = height.min(at.rows - row);
-                // SAFETY: the last element was checked above.
-                let mut a = unsafe { left.data.as_ptr().add((at.row + row) * left.row_stride + k * left.k_stride) };
-                let (mut k_stride, mut row_stride) = (left.k_stride as isize, left.row_stride as isize);
-                if k_stride != 1 {
-                    // SAFETY: all `rows × depth` elements are inside the left operand, as checked.
-                    unsafe { gather(a, left.k_stride, left.row_stride, rows, height, &mut left_panel[..depth * height]) };
-                    a = left_panel.as_ptr();
-                    (k_stride, row_stride) = (height as isize, 1);
-                }
+                let a = left.block(at.row + row, rows, k, depth, &mut left_panel[..depth * height]);
+                let last = (rows - 1) * a.row_stride + (depth - 1) * a.k_stride;
+                assert!(last < a.data.len(), "left operand: {last} of {}", a.data.len());
                 for (p, first) in (0..columns).step_by(width).enumerate() {
                     let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
                     let b = block[p * depth * width..].as_ptr();
@@ -222,12 +248,12 @@ pub unsafe fn tile(c: *mut f32, stride: usize, at: Tile, left: Left, right: Righ
                             depth,
                             dst,
                             b,
-                            a,
+                            a.data.as_ptr(),
                             stride as isize,
                             1,
                             panel.stride as isize,
-                            k_stride,
-                            row_stride,
+                            a.k_stride as isize,
+                            a.row_stride as isize,
                             1.0,
                             1.0,
                             status,
@@ -271,8 +297,26 @@ unsafe fn gather(a: *const f32, k_stride: usize, row_stride: usize, rows: usize,
 
 /// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, columns]`, contiguous.
 #[expect(clippy::too_many_arguments, reason = "the operands and shape of a product")]
-pub fn gemm(c: &mut [f32], rows: usize, columns: usize, k: usize, left: Left, right: Right, accumulate: bool, scratch: &mut [f32]) {
+pub fn gemm(
+    c: &mut [f32],
+    rows: usize,
+    columns: usize,
+    k: usize,
+    left: impl LeftOperand,
+    right: impl RightOperand,
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
     assert_eq!(c.len(), rows * columns, "the product's shape");
+    let (c, scratch) = (Parts::new(c), Parts::new(scratch));
+    for_each_tile(rows, columns, k, |at| {
+        // SAFETY: tiles are disjoint, and each thread uses its own scratch.
+        unsafe { tile(c.base(), columns, at, left, right, accumulate, thread_scratch(&scratch)) };
+    });
+}
+
+/// Cuts C, `[rows, columns]`, into tiles and runs them over the threads of the pool.
+pub(super) fn for_each_tile(rows: usize, columns: usize, k: usize, run: impl Fn(Tile) + Sync) {
     let threads = rayon::current_num_threads();
     let (mut tile_rows, mut tile_columns) = (BLOCK_ROWS.min(rows), BLOCK_COLUMNS.min(columns));
     // A few tiles a thread balance the load; smaller ones would pack more than they multiply.
@@ -289,12 +333,9 @@ pub fn gemm(c: &mut [f32], rows: usize, columns: usize, k: usize, left: Left, ri
         }
     }
     let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
-    let (c, scratch) = (Parts::new(c), Parts::new(scratch));
     let run = |index: usize| {
         let (row, column) = (index / across * tile_rows, index % across * tile_columns);
-        let at = Tile { row, rows: tile_rows.min(rows - row), column, columns: tile_columns.min(columns - column), k };
-        // SAFETY: tiles are disjoint, and each thread uses its own scratch.
-        unsafe { tile(c.base(), columns, at, left, right, accumulate, thread_scratch(&scratch)) };
+        run(Tile { row, rows: tile_rows.min(rows - row), column, columns: tile_columns.min(columns - column), k });
     };
     if down * across == 1 || threads == 1 {
         (0..down * across).for_each(run);

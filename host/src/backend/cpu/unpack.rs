@@ -69,8 +69,8 @@ fn pack_rest(at: Panel, done: [usize; 2], out: &mut [f32], value: impl Fn(usize,
 /// Packs W: panel columns are the weight's columns, depth runs down its rows.
 pub(super) fn pack_codes_by_column(w: &Codes, at: Panel, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if kernels().avx2 && at.column.is_multiple_of(8) && at.stride.is_multiple_of(8) {
-        // SAFETY: AVX2 was detected; rows are padded to 32 codes, so whole vectors from a multiple of 8 exist.
+    if kernels().avx2 && at.column.is_multiple_of(8) && at.stride.is_multiple_of(8) && at.column + at.stride <= 2 * w.row_bytes {
+        // SAFETY: AVX2 was detected; the row has whole vectors of codes from the column on.
         unsafe { avx2::codes_by_column(w, at, out) };
         return;
     }

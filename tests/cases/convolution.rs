@@ -1,0 +1,234 @@
+//! Convolutions and transposed convolutions, on the grid and in float.
+
+use primal_device::grid::GridId;
+use primal_host::backend::{Backend, ConvolutionShape};
+
+use super::linear::{Operand, store, target};
+use super::{Layout, sum_of};
+use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, random, unset};
+use crate::reference::{self, Convolution, dot};
+
+/// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
+/// widths, whole and ragged vectors, depths beyond one packed block, more rows than one tile has.
+fn shapes() -> Vec<([usize; 4], Layout)> {
+    vec![
+        ([1, 1, 1, 1], Layout::equal(1, 1)),
+        ([3, 5, 1, 1], Layout::equal(2, 7)),
+        ([1, 1, 3, 1], Layout::equal(1, 9)),
+        ([5, 3, 3, 1], Layout::ragged(&[1, 2, 3, 4])),
+        ([4, 7, 9, 1], Layout::ragged(&[3, 1, 0, 12, 0])),
+        ([7, 4, 5, 2], Layout::ragged(&[20, 3, 9])),
+        ([8, 16, 3, 3], Layout::equal(3, 13)),
+        ([16, 24, 7, 12], Layout::ragged(&[50, 1, 90])),
+        ([24, 40, 3, 1], Layout::ragged(&[31, 64, 7])),
+        ([40, 33, 5, 12], Layout::equal(1, 61)),
+        ([80, 64, 7, 1], Layout::equal(1, 70)),
+        ([32, 32, 3, 1], Layout::equal(1, 700)),
+        ([32, 1, 7, 1], Layout::equal(2, 300)),
+        ([130, 17, 5, 1], Layout::ragged(&[100, 29])),
+    ]
+}
+
+/// Layers of a text-to-speech model in training, and of a vocoder at work.
+fn realistic() -> Vec<([usize; 4], Layout)> {
+    let speech = || Layout::ragged(&[300, 450, 620, 380, 710, 540, 390, 610, 480, 520, 350, 650]);
+    let phones = || Layout::ragged(&[40, 61, 83, 52, 90, 70, 55, 80, 62, 71, 48, 88]);
+    let one = |rows| Layout::equal(1, rows);
+    vec![
+        ([256, 256, 5, 1], speech()),
+        ([256, 512, 3, 1], speech()),
+        ([256, 256, 5, 1], phones()),
+        ([80, 256, 7, 1], one(690)),
+        ([128, 128, 3, 1], one(690)),
+        ([128, 128, 7, 2], one(690)),
+        ([64, 64, 5, 1], one(5512)),
+        ([64, 64, 7, 12], one(5512)),
+        ([32, 32, 3, 1], one(22050)),
+        ([32, 32, 3, 3], one(22050)),
+        ([32, 32, 5, 2], one(22050)),
+        ([32, 32, 7, 1], one(22050)),
+        ([32, 32, 7, 12], one(22050)),
+        ([32, 1, 7, 1], one(22050)),
+    ]
+}
+
+/// `[inputs, outputs, kernel, stride, rows]`.
+const TRANSPOSED: [[usize; 5]; 9] = [
+    [1, 1, 1, 1, 1],
+    [2, 3, 2, 2, 4],
+    [3, 2, 4, 2, 1],
+    [5, 4, 5, 3, 7],
+    [4, 5, 9, 1, 6],
+    [8, 16, 16, 8, 3],
+    [24, 17, 8, 4, 33],
+    [64, 32, 4, 2, 90],
+    [33, 7, 12, 2, 2],
+];
+
+const REALISTIC_TRANSPOSED: [[usize; 5]; 3] = [[256, 128, 16, 8, 86], [128, 64, 16, 8, 690], [64, 32, 8, 4, 5512]];
+
+pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
+    let mut rows = Vec::new();
+    for (i, (sizes, layout)) in shapes().into_iter().enumerate() {
+        // Each grid at several shapes, float at all.
+        for id in [Some(GridId::ALL[i % GridId::ALL.len()]), None] {
+            let of = Conv::new(id, sizes, layout.clone());
+            for accumulate in [false, true] {
+                rows.extend([false, true].map(|bias| conv1d(&of, bias, accumulate)));
+                rows.push(backward_input(&of, accumulate));
+            }
+        }
+        let of = Conv::new(None, sizes, layout);
+        rows.extend([false, true].map(|accumulate| backward_weight(&of, accumulate)));
+    }
+    for (sizes, layout) in realistic() {
+        let [float, grid] = [None, Some(GridId::Uniform15)].map(|id| Conv::new(id, sizes, layout.clone()));
+        rows.extend([conv1d(&float, true, false), conv1d(&grid, true, false)].map(Case::only_for_speed));
+        if layout.ragged {
+            rows.extend([backward_input(&grid, false), backward_weight(&float, false)].map(Case::only_for_speed));
+        }
+    }
+    for (i, sizes) in TRANSPOSED.into_iter().enumerate() {
+        for id in [Some(GridId::ALL[i % GridId::ALL.len()]), None] {
+            rows.extend([false, true].map(|bias| conv_transpose1d(id, sizes, bias)));
+        }
+    }
+    for sizes in REALISTIC_TRANSPOSED {
+        rows.push(conv_transpose1d(None, sizes, true).only_for_speed());
+    }
+    for [tokens, dim] in [[1, 1], [7, 3], [63, 33], [65, 80], [1000, 64], [6000, 256]] {
+        rows.push(bias_backward(tokens, dim));
+    }
+    rows
+}
+
+/// A convolution, the weight at buffer 2.
+#[derive(Clone)]
+struct Conv {
+    layout: Layout,
+    weight: Operand,
+    of: Convolution,
+}
+
+impl Conv {
+    fn new(id: Option<GridId>, [inputs, outputs, kernel, dilation]: [usize; 4], layout: Layout) -> Self {
+        let of = Convolution { offsets: layout.offsets(), inputs, outputs, kernel, dilation };
+        Self { layout, weight: Operand::new(id, outputs, kernel * inputs), of }
+    }
+
+    /// The weight and the offsets after two buffers, and where the offsets are.
+    fn with(&self, buffers: Vec<Data>) -> (Vec<Data>, usize) {
+        let mut buffers = self.weight.with(buffers);
+        buffers.push(Data::U32(self.layout.offsets()));
+        let last = buffers.len() - 1;
+        (buffers, last)
+    }
+
+    fn shape(&self, s: &Spans, offsets: usize) -> ConvolutionShape {
+        ConvolutionShape { sequences: self.layout.sequences(s, offsets), kernel: self.of.kernel, dilation: self.of.dilation }
+    }
+
+    fn name(&self, extra: &str) -> String {
+        let Convolution { inputs, outputs, kernel, dilation, .. } = self.of;
+        format!("{} {}, {inputs} → {outputs}, {kernel} by {dilation}{extra}", self.weight.name(), self.layout)
+    }
+
+    fn flops(&self) -> usize {
+        2 * self.layout.rows() * self.weight.outputs * self.weight.inputs
+    }
+
+    fn tolerance(&self, terms: usize) -> Tolerance {
+        sum_of(terms, 1.0)
+    }
+}
+
+fn adding(accumulate: bool) -> &'static str {
+    if accumulate { ", adding" } else { "" }
+}
+
+fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
+    let (of, rows, outputs) = (of.clone(), of.layout.rows(), of.of.outputs);
+    let (mut buffers, offsets) = of.with(vec![target(rows * outputs, accumulate), random(rows * of.of.inputs, 1)]);
+    buffers.push(random(outputs, 2));
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(of.weight.inputs), of.flops());
+    let (run_of, name) = (of.clone(), if bias { format!("{name}, bias") } else { name });
+    let run = move |b: &mut B, s: &Spans| {
+        let bias = bias.then(|| s.f(offsets + 1));
+        b.conv1d(s.f(0), s.f(1), &run_of.weight.weight(s), bias, run_of.shape(s, offsets), accumulate);
+    };
+    let reference = move |v: &mut Values| {
+        store(v, accumulate, reference::conv1d(v.f(1), &of.weight.values(v), &of.of));
+        if bias {
+            v.add(0, reference::bias(v.f(offsets + 1), rows));
+        }
+    };
+    Case::new("conv1d", name, buffers, run, reference, tolerance).flops(flops)
+}
+
+fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
+    let (of, rows, inputs) = (of.clone(), of.layout.rows(), of.of.inputs);
+    let (mut buffers, offsets) = of.with(vec![target(rows * inputs, accumulate), random(rows * of.of.outputs, 1)]);
+    // The op does not read x; the gradient mode moves it.
+    let x = buffers.len();
+    buffers.push(random(rows * inputs, 2));
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(of.of.kernel * of.of.outputs), of.flops());
+    let (run_of, loss_of) = (of.clone(), of.clone());
+    let run = move |b: &mut B, s: &Spans| {
+        b.conv1d_backward_input(s.f(0), s.f(1), &run_of.weight.weight(s), run_of.shape(s, offsets), accumulate);
+    };
+    let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_input(v.f(1), &of.weight.values(v), &of.of));
+    let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(x), &loss_of.weight.values(v), &loss_of.of));
+    let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
+    Case::new("conv1d_backward_input", name, buffers, run, reference, tolerance).gradient(&[slope], loss).flops(flops)
+}
+
+fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
+    let (of, rows, size) = (of.clone(), of.layout.rows(), of.weight.outputs * of.weight.inputs);
+    let buffers = vec![
+        target(size, accumulate),
+        random(rows * of.of.outputs, 1),
+        random(rows * of.of.inputs, 2),
+        Data::U32(of.layout.offsets()),
+        // The op does not read the weight; the gradient mode moves it.
+        random(size, 3),
+    ];
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(rows), of.flops());
+    let (run_of, loss_of) = (of.clone(), of.clone());
+    let run = move |b: &mut B, s: &Spans| b.conv1d_backward_weight(s.f(0), s.f(1), s.f(2), run_of.shape(s, 3), accumulate);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_weight(v.f(1), v.f(2), &of.of));
+    let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(2), v.f(4), &loss_of.of));
+    let slope = if accumulate { Slope::Adds(4, 0) } else { Slope::Overwrites(4, 0) };
+    Case::new("conv1d_backward_weight", name, buffers, run, reference, tolerance).gradient(&[slope], loss).flops(flops)
+}
+
+fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: bool) -> Case<B> {
+    let [inputs, outputs, kernel, stride, rows] = sizes;
+    let w = Operand::new(id, kernel * outputs, inputs);
+    let mut buffers = w.with(vec![unset(stride * rows * outputs), random(rows * inputs, 1)]);
+    let at = buffers.len();
+    buffers.push(random(outputs, 2));
+    let name = format!("{} {rows} rows, {inputs} → {outputs}, {kernel} by {stride}{}", w.name(), if bias { ", bias" } else { "" });
+    let run = move |b: &mut B, s: &Spans| b.conv_transpose1d(s.f(0), s.f(1), &w.weight(s), bias.then(|| s.f(at)), stride);
+    let reference = move |v: &mut Values| {
+        v.set(0, reference::conv_transpose1d(v.f(1), &w.values(v), [inputs, outputs, kernel, stride]));
+        if bias {
+            v.add(0, reference::bias(v.f(at), stride * rows));
+        }
+    };
+    let terms = kernel.div_ceil(stride) * inputs;
+    Case::new("conv_transpose1d", name, buffers, run, reference, sum_of(terms, 1.0)).flops(2 * rows * kernel * outputs * inputs)
+}
+
+fn bias_backward<B: Backend>(rows: usize, dim: usize) -> Case<B> {
+    // The op does not read the bias; the gradient mode moves it.
+    let buffers = vec![random(dim, 1), random(rows * dim, 2), random(dim, 3)];
+    let run = |b: &mut B, s: &Spans| b.bias_backward(s.f(0), s.f(1));
+    let reference = move |v: &mut Values| {
+        let sums = (0..dim).map(|j| v.f(1).iter().skip(j).step_by(dim).sum()).collect();
+        v.add(0, sums);
+    };
+    let loss = move |v: &Values| dot(v.f(1), &reference::bias(v.f(2), rows));
+    // Groups of rows are summed first, so that few of the roundings are of a large sum.
+    let tolerance = sum_of(64 + rows.div_ceil(64), (rows as f64 / 64.0).sqrt().max(1.0));
+    Case::new("bias_backward", format!("[{rows}, {dim}]"), buffers, run, reference, tolerance).gradient(&[Slope::Adds(2, 0)], loss)
+}
