@@ -1,4 +1,5 @@
-//! Text in, tokens out: sources, splits, tokenizers and the windows that training and evaluation read.
+//! Text in, tokens out: sources, splits, tokenizers and the windows that training and evaluation read. And speech: utterances, their features
+//! and batches.
 //!
 //! | file | idea |
 //! |---|---|
@@ -7,14 +8,22 @@
 //! | `tokenizer.rs`   | bytes and GPT-2 byte pairs, encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
 //! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
+//! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
+//! | `speech_features.rs` | mel, pitch and energy of its sound, computed once and memory-mapped afterwards |
+//! | `speech_batch.rs`    | stateless random batches of whole utterances |
 
 mod batch;
 mod source;
+mod speech_batch;
+mod speech_corpus;
+mod speech_features;
 mod stories;
 mod token_cache;
 mod tokenizer;
 
 pub use batch::{Corpus, CorpusOptions, Window, Windows};
 pub use source::{STORIES, Source, Split};
+pub use speech_batch::{SpeechBatch, SpeechBatches, SpeechLimits, heldout_batches};
+pub use speech_corpus::{SpeechCorpus, SpeechSplit, Utterance};
 pub use stories::stories;
 pub use tokenizer::{StreamDecoder, Tokenizer};

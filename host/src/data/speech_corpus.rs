@@ -1,0 +1,260 @@
+//! A corpus of speech: a folder of WAVs, and for each what is said, in which phones, and how many frames each phone lasts.
+//!
+//! `train.jsonl` and `heldout.jsonl` have one object a line: `id`, `text`, `phones` (names), `durations_frames`, `n_frames` (their sum) and
+//! `wav` (relative to the folder). `models/voices/slt/make_corpus.py` writes such a folder.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::speech_features::Features;
+use crate::speech::Phone;
+use crate::speech::mel::MelSettings;
+use crate::speech::prosody::{Normal, Statistics, fill_gaps};
+use crate::{Error, Result};
+
+const MAKE: &str = "make the corpus with models/voices/slt/make_corpus.py";
+
+/// Standardised pitch and energy stay within so many deviations: a few errors of the pitch tracker and the depth of silence are not worth a
+/// predictor's efforts.
+const CLIP: f32 = 3.0;
+
+/// A line of a `.jsonl` file; other fields are of no interest here.
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    text: String,
+    phones: Vec<String>,
+    durations_frames: Vec<u32>,
+    n_frames: usize,
+    wav: String,
+}
+
+/// One utterance.
+#[derive(Debug, Clone)]
+pub struct Utterance {
+    /// Its name.
+    pub id: String,
+    /// What is said.
+    pub text: String,
+    /// The path of its sound, relative to the folder.
+    pub wav: String,
+    /// Its phones `[phones]`.
+    pub phones: Vec<Phone>,
+    /// Frames of each phone `[phones]`; a phone may have none.
+    pub durations: Vec<u32>,
+    /// The sum of the durations.
+    pub frames: usize,
+    /// Mean ln F0 of each phone `[phones]`, standardised, clipped to -3..3, interpolated over unvoiced phones.
+    pub pitch: Vec<f32>,
+    /// Mean ln energy of each phone `[phones]`, standardised, clipped to -3..3.
+    pub energy: Vec<f32>,
+    /// Its first row in the mel of the corpus.
+    first_frame: usize,
+}
+
+/// A part of a speech corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpeechSplit {
+    /// `train.jsonl`
+    Train,
+    /// `heldout.jsonl`
+    HeldOut,
+}
+
+impl SpeechSplit {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Train => "train.jsonl",
+            Self::HeldOut => "heldout.jsonl",
+        }
+    }
+}
+
+/// An open speech corpus.
+pub struct SpeechCorpus {
+    /// The training utterances, then those held out.
+    utterances: Vec<Utterance>,
+    train: usize,
+    features: Features,
+    settings: MelSettings,
+    statistics: Statistics,
+    fingerprint: u64,
+    name: String,
+}
+
+impl SpeechCorpus {
+    /// Opens a folder, checks it, and computes its features, or takes them from a file in `cache`.
+    ///
+    /// # Errors
+    /// Bad input that names file and line; I/O errors of the cache.
+    pub fn open(folder: &Path, settings: &MelSettings, cache: Option<&Path>) -> Result<Self> {
+        settings.validate("mel settings")?;
+        if !folder.is_dir() {
+            let found = if folder.exists() { "a file" } else { "nothing there" };
+            return Err(Error::bad_input(folder.display(), "the folder of a speech corpus", found, MAKE));
+        }
+        let mut hash = Xxh3::new();
+        hash.update(format!("{settings:?}").as_bytes());
+        let mut utterances = Vec::new();
+        let mut train = 0;
+        for split in [SpeechSplit::Train, SpeechSplit::HeldOut] {
+            train = utterances.len();
+            read_split(&folder.join(split.file()), &mut utterances, &mut hash)?;
+        }
+        let sounds: Vec<u64> = utterances
+            .par_iter()
+            .map(|utterance| {
+                let path = folder.join(&utterance.wav);
+                let bytes = fs::read(&path)
+                    .map_err(|error| Error::io("reading", &path, error, format!("it is the sound of {}; {MAKE}", utterance.id)))?;
+                Ok(xxh3_64(&bytes))
+            })
+            .collect::<Result<_>>()?;
+        hash.update(bytemuck::cast_slice(&sounds));
+        let fingerprint = hash.digest();
+        let features = Features::open(folder, &utterances, settings, fingerprint, cache)?;
+        let statistics = statistics(&features, &utterances[..train], settings.num_mels);
+        standardise(&mut utterances, &features, &statistics);
+        Ok(Self { utterances, train, features, settings: *settings, statistics, fingerprint, name: folder.display().to_string() })
+    }
+
+    /// The utterances of a split.
+    pub fn utterances(&self, split: SpeechSplit) -> &[Utterance] {
+        &self.utterances[self.range(split)]
+    }
+
+    /// Log-mel of an utterance of this corpus: `[frames, num_mels]`.
+    pub fn mel(&self, utterance: &Utterance) -> &[f32] {
+        let width = self.settings.num_mels;
+        &self.features.mel()[utterance.first_frame * width..][..utterance.frames * width]
+    }
+
+    /// The settings of its mel.
+    pub fn settings(&self) -> &MelSettings {
+        &self.settings
+    }
+
+    /// What its features are standardised by: statistics of the training split.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// A hash of settings and contents: the same for the same data wherever it lies. Kept in checkpoints, so that resuming on other data is
+    /// noticed.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Frames of a split.
+    pub fn frames(&self, split: SpeechSplit) -> usize {
+        self.utterances(split).iter().map(|utterance| utterance.frames).sum()
+    }
+
+    /// One line for the user.
+    pub fn describe(&self) -> String {
+        let part = |split| {
+            let minutes = self.settings.seconds(self.frames(split)) / 60.0;
+            format!("{} utterances ({minutes:.1} min)", self.utterances(split).len())
+        };
+        format!("{}: {} for training, {} held out", self.name, part(SpeechSplit::Train), part(SpeechSplit::HeldOut))
+    }
+
+    fn range(&self, split: SpeechSplit) -> Range<usize> {
+        match split {
+            SpeechSplit::Train => 0..self.train,
+            SpeechSplit::HeldOut => self.train..self.utterances.len(),
+        }
+    }
+}
+
+/// Appends the utterances of a file.
+fn read_split(path: &Path, utterances: &mut Vec<Utterance>, hash: &mut Xxh3) -> Result<()> {
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Error::bad_input(path.display(), "UTF-8 text", "other bytes", MAKE),
+        _ => Error::io("reading", path, error, format!("a speech corpus has train.jsonl and heldout.jsonl; {MAKE}")),
+    })?;
+    hash.update(&(text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
+    let before = utterances.len();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let subject = format!("{}:{}", path.display(), index + 1);
+        let first_frame = utterances.last().map_or(0, |last: &Utterance| last.first_frame + last.frames);
+        utterances.push(read_line(&subject, line, first_frame)?);
+    }
+    if utterances.len() == before {
+        return Err(Error::bad_input(path.display(), "at least one utterance", "none", MAKE));
+    }
+    Ok(())
+}
+
+fn read_line(subject: &str, line: &str, first_frame: usize) -> Result<Utterance> {
+    let line: Line = serde_json::from_str(line).map_err(|error| {
+        let expected = "a JSON object with id, text, phones, durations_frames, n_frames and wav";
+        Error::bad_input(subject, expected, error, "correct the line or remove it")
+    })?;
+    let phone = |name: &String| {
+        Phone::from_name(name).ok_or_else(|| {
+            let hint = "phones are those of CMUdict in upper case, vowels with a stress digit, and SIL";
+            Error::bad_input(subject, "known phones", format!("phone {name:?} in {}", line.id), hint)
+        })
+    };
+    let phones = line.phones.iter().map(phone).collect::<Result<Vec<_>>>()?;
+    if phones.len() != line.durations_frames.len() || phones.is_empty() {
+        let found = format!("{} phones and {} durations in {}", phones.len(), line.durations_frames.len(), line.id);
+        return Err(Error::bad_input(subject, "one duration to each phone, and at least one phone", found, MAKE));
+    }
+    let sum: u64 = line.durations_frames.iter().map(|&duration| u64::from(duration)).sum();
+    if sum != line.n_frames as u64 || sum == 0 || sum > u64::from(u32::MAX) {
+        let expected = format!("durations that sum to n_frames = {}, above 0", line.n_frames);
+        return Err(Error::bad_input(subject, expected, format!("a sum of {sum} in {}", line.id), MAKE));
+    }
+    Ok(Utterance {
+        id: line.id,
+        text: line.text,
+        wav: line.wav,
+        phones,
+        durations: line.durations_frames,
+        frames: line.n_frames,
+        pitch: Vec::new(),
+        energy: Vec::new(),
+        first_frame,
+    })
+}
+
+/// Statistics of the first utterances, whose features come first as well.
+fn statistics(features: &Features, train: &[Utterance], num_mels: usize) -> Statistics {
+    let phones = || train.iter().flat_map(|utterance| &utterance.phones);
+    let frames: usize = train.iter().map(|utterance| utterance.frames).sum();
+    let mel = &features.mel()[..frames * num_mels];
+    let spoken = phones().zip(features.log_energy()).filter(|(phone, _)| **phone != Phone::SIL).map(|(_, value)| *value);
+    Statistics {
+        log_f0: Normal::of(phones().zip(features.log_f0()).map(|(_, value)| *value)),
+        log_energy: Normal::of(spoken),
+        mel: (0..num_mels).into_par_iter().map(|bin| Normal::of(mel.iter().skip(bin).step_by(num_mels).copied())).collect(),
+    }
+}
+
+/// Sets pitch and energy of the utterances.
+fn standardise(utterances: &mut [Utterance], features: &Features, statistics: &Statistics) {
+    let mut first = 0;
+    for utterance in utterances {
+        let phones = first..first + utterance.phones.len();
+        first = phones.end;
+        let scaled = |raw: &[f32], normal: &Normal| {
+            let mut values: Vec<f32> = raw[phones.clone()].iter().map(|&value| normal.standardise(value).clamp(-CLIP, CLIP)).collect();
+            fill_gaps(&mut values, 0.0);
+            values
+        };
+        utterance.pitch = scaled(features.log_f0(), &statistics.log_f0);
+        utterance.energy = scaled(features.log_energy(), &statistics.log_energy);
+    }
+}
+
+#[cfg(test)]
+#[path = "speech_corpus_tests.rs"]
+mod tests;
