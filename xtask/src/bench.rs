@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 /// The benchmarks: name, package and what it measures.
-const BENCHES: [(&str, &str, &str); 4] = [
+const BENCHES: [(&str, &str, &str); 5] = [
     ("learning", "primal-host", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
     ("decode", "primal-host", "matrix-vector products from codes, against ggml's q4_0"),
+    ("g2p", "primal-host", "phone errors on words that are in no dictionary, against g2p_en"),
     ("emulator", "ptx-emulator", "lane-instructions a second of PTX on the emulated GPU"),
 ];
 
-/// run a benchmark: learning, train, decode or emulator; without a name, list them
+/// run a benchmark: learning, train, decode, g2p or emulator; without a name, list them
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub struct Bench {

@@ -6,6 +6,7 @@ mod generate;
 mod info;
 mod limits;
 mod output;
+mod phonemes;
 mod plan;
 mod report;
 mod train;
@@ -35,6 +36,7 @@ enum Command {
     Generate(generate::Generate),
     Plan(plan::Plan),
     Info(info::Info),
+    Phonemes(phonemes::Phonemes),
     Report(report::Report),
 }
 
@@ -75,6 +77,7 @@ impl Arguments {
             Command::Generate(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::Phonemes(command) => command.run(),
             Command::Report(command) => command.run(),
         }
     }

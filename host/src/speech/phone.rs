@@ -50,6 +50,23 @@ impl Phone {
         self.name().ends_with(['0', '1'])
     }
 
+    /// Whether it is a vowel with stress.
+    pub fn is_stressed(self) -> bool {
+        self.name().ends_with('1')
+    }
+
+    /// The same vowel with or without stress; other phones stay.
+    #[must_use]
+    pub fn with_stress(self, stress: bool) -> Self {
+        let index = if self.is_stressed() { self.0 - 1 } else { self.0 };
+        Self(index + u8::from(stress && self.is_vowel()))
+    }
+
+    /// Its name without the stress.
+    pub fn base(self) -> &'static str {
+        self.name().trim_end_matches(['0', '1'])
+    }
+
     /// All phones in order.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..Self::COUNT).map(|index| Self(index as u8))
@@ -68,6 +85,16 @@ impl fmt::Display for Phone {
     }
 }
 
+/// The phones of names with spaces between them, where all are known.
+pub fn parse(names: &str) -> Option<Vec<Phone>> {
+    names.split_whitespace().map(Phone::from_name).collect()
+}
+
+/// Their names, with spaces between them.
+pub fn names(phones: &[Phone]) -> String {
+    phones.iter().map(|phone| phone.name()).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +107,11 @@ mod tests {
             assert_eq!(phone.index(), index);
             assert_eq!(Phone::new(index as u8), Some(phone));
             assert_eq!(Phone::from_name(phone.name()), Some(phone));
+            assert_eq!(phone.with_stress(phone.is_stressed()), phone);
+            assert_eq!(phone.with_stress(!phone.is_stressed()).is_stressed(), phone.is_vowel() && !phone.is_stressed());
+            assert_eq!(phone.with_stress(!phone.is_stressed()).base(), phone.base());
         }
+        assert_eq!(parse(" K AE1 T ").map(|phones| names(&phones)).as_deref(), Some("K AE1 T"));
         assert_eq!(Phone::all().filter(|phone| phone.is_vowel()).count(), 30);
         assert_eq!(Phone::new(Phone::COUNT as u8), None);
     }

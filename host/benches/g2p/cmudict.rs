@@ -1,0 +1,64 @@
+//! CMUdict, from the crate `cmudict-fast`, in the phones of the voices.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use primal_host::speech::Phone;
+
+/// Words and their first pronunciations.
+pub type Words = BTreeMap<String, Vec<Phone>>;
+
+/// Reads the dictionary. Words with other signs than letters and apostrophes are left out, and so are further pronunciations.
+pub fn read() -> Words {
+    let path = file();
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut words = Words::new();
+    for line in text.lines() {
+        let mut fields = line.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(word) = fields.next() else { continue };
+        if word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'\'') {
+            words.insert(word.into(), phones(&fields.collect::<Vec<_>>()));
+        }
+    }
+    words
+}
+
+/// The dictionary's file in the sources of its crate.
+fn file() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--offline",
+            "--filter-platform",
+            "host-tuple",
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
+        .output()
+        .expect("cargo metadata");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo's metadata");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let package = packages.iter().find(|package| package["name"] == "cmudict-fast").expect("cmudict-fast among the dependencies");
+    PathBuf::from(package["manifest_path"].as_str().expect("a path")).with_file_name("resources").join("cmudict.dict")
+}
+
+/// The voices know no secondary stress. The lexicon of the voice that they learnt from has primary stress in its place, except in an unstressed
+/// prefix (`IH2 N D IY1 D`, indeed) and at the end of a word (`IY2`).
+fn phones(names: &[&str]) -> Vec<Phone> {
+    let vowels: Vec<usize> = (0..names.len()).filter(|&at| names[at].ends_with(['0', '1', '2'])).collect();
+    let phone = |(at, name): (usize, &&str)| {
+        let prefix = vowels[0..1] == [at] && at == 0 && vowels.get(1).is_some_and(|&next| names[next].ends_with('1'));
+        let weak = (prefix && matches!(*name, "IH2" | "EH2")) || (at + 1 == names.len() && *name == "IY2");
+        let name = name.replace('2', if weak { "0" } else { "1" });
+        Phone::from_name(&name).unwrap_or_else(|| panic!("{name} is no phone"))
+    };
+    if vowels.is_empty() {
+        names.iter().map(|name| Phone::from_name(name).expect("a consonant")).collect()
+    } else {
+        names.iter().enumerate().map(phone).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! `primal-host phonemes`.
+
+use argh::FromArgs;
+use serde_json::json;
+
+use super::output::{print, warn};
+use crate::speech::{Lexicon, phone};
+use crate::{Error, Result};
+
+/// show what a text sounds like: its words, their phones, and how they were found
+#[derive(FromArgs)]
+#[argh(subcommand, name = "phonemes")]
+pub struct Phonemes {
+    /// what to say, in English
+    #[argh(positional)]
+    text: String,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+impl Phonemes {
+    /// Prints them. What is not read is reported on stderr, or within the object.
+    ///
+    /// # Errors
+    /// A text without anything to say.
+    pub fn run(self) -> Result<()> {
+        let all = Lexicon::english().phonemes(&self.text);
+        let warnings: Vec<String> = all.warnings.iter().map(ToString::to_string).collect();
+        if all.is_empty() {
+            let found = if warnings.is_empty() { format!("{:?}", self.text) } else { warnings.join("; ") };
+            return Err(Error::bad_input("TEXT", "words to say", found, "give English text, such as \"Hello, world.\""));
+        }
+        if self.json {
+            let words: Vec<_> = all
+                .words
+                .iter()
+                .map(|word| {
+                    let range = |range: &std::ops::Range<usize>| [range.start, range.end];
+                    json!({ "text": word.text, "phones": range(&word.phones), "source": range(&word.source), "found": word.found.name() })
+                })
+                .collect();
+            let phones: Vec<_> = all.phones.iter().map(|phone| phone.name()).collect();
+            return print(json!({ "phones": phones, "words": words, "warnings": warnings }));
+        }
+        for word in &all.words {
+            print(format!("{:20} {:11} {}", word.text, word.found.name(), phone::names(&all.phones[word.phones.clone()])))?;
+        }
+        print(format!("\n{}", phone::names(&all.phones)))?;
+        warnings.iter().for_each(|warning| warn(format!("warning: {warning}")));
+        Ok(())
+    }
+}
