@@ -150,7 +150,7 @@ pub mod warp {
     }
 }
 
-/// Atomic additions, without order.
+/// Atomic updates, without order.
 pub mod atomic {
     use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -162,6 +162,16 @@ pub mod atomic {
     pub unsafe fn atomic_fetch_add_relaxed_u32_device(pointer: *mut u32, value: u32) {
         // SAFETY: by contract.
         unsafe { AtomicU32::from_ptr(pointer) }.fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// `*pointer = max(*pointer, value)`, for all threads of the device.
+    ///
+    /// # Safety
+    /// As for the addition.
+    #[inline(always)]
+    pub unsafe fn atomic_fetch_max_relaxed_u32_device(pointer: *mut u32, value: u32) {
+        // SAFETY: by contract.
+        unsafe { AtomicU32::from_ptr(pointer) }.fetch_max(value, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Causal softmax attention without the matrix of scores, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
+//! Softmax attention within sequences, causal or not, without the matrix of scores, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
 //!
 //! A block of 128 threads holds tiles of `OWN` = 16·R rows of its own and walks over tiles of `OTHER` = 8·C rows of the others, all of one
 //! head, `[row][D + 4]` in shared memory: D = 32·W is the head's width, filled up with zeros. Thread (y, x) of 16 × 8 computes the R × C
@@ -36,22 +36,50 @@ struct Head {
     stride: usize,
     /// Its width.
     dim: u32,
-    /// Tokens of a sequence.
+    /// Tokens of its sequence.
     seq: u32,
-    /// Index among the heads of all sequences.
-    index: usize,
+    /// Offset of its values of rows: all heads of a sequence, one after another.
+    row_values: usize,
     /// What scores are multiplied by.
     factor: f32,
+    /// Whether a query sees only its own and earlier keys.
+    causal: bool,
 }
 
 impl Head {
     /// The head of this block: y of the grid.
     #[inline(always)]
-    fn of_block(seq: u32, heads: u32, dim: u32) -> Self {
-        let (index, stride) = (block_idx_y(), heads as usize * dim as usize);
-        let (sequence, head) = (index / heads, index % heads);
-        let offset = sequence as usize * seq as usize * stride + head as usize * dim as usize;
-        Self { offset, stride, dim, seq, index: index as usize, factor: 1.0 / (dim as f32).sqrt() }
+    unsafe fn of_block(offsets: *const u32, seq: u32, heads: u32, dim: u32, causal: u32) -> Self {
+        let (sequence, head) = ((block_idx_y() / heads) as usize, (block_idx_y() % heads) as usize);
+        let (first, seq) = if offsets.is_null() {
+            (sequence * seq as usize, seq)
+        } else {
+            let first = *offsets.add(sequence);
+            (first as usize, *offsets.add(sequence + 1) - first)
+        };
+        let stride = heads as usize * dim as usize;
+        let offset = first * stride + head * dim as usize;
+        let row_values = first * heads as usize + head * seq as usize;
+        Self { offset, stride, dim, seq, row_values, factor: 1.0 / (dim as f32).sqrt(), causal: causal == 1 }
+    }
+
+    /// First of the block's own rows, the last tile's first: in causal attention those of queries are the longest. None beyond the sequence.
+    #[inline(always)]
+    fn own_queries(&self, own_rows: u32) -> Option<u32> {
+        let tiles = self.seq.div_ceil(own_rows);
+        if block_idx_x() < tiles { Some((tiles - 1 - block_idx_x()) * own_rows) } else { None }
+    }
+
+    /// Behind the keys that the queries `first..first + own_rows` see.
+    #[inline(always)]
+    fn keys_end(&self, first: u32, own_rows: u32) -> u32 {
+        if self.causal { self.seq.min(first + own_rows) } else { self.seq }
+    }
+
+    /// The last key that a query sees.
+    #[inline(always)]
+    fn last_key(&self, query: u32) -> u32 {
+        if self.causal { query } else { self.seq - 1 }
     }
 
     /// Loads rows `first..first + 16·ROWS16` of `data` to `tile`, with zeros beyond the sequence and the width.
@@ -98,10 +126,10 @@ impl Head {
         }
     }
 
-    /// A value of each row `[heads of all sequences, seq]`; 0 beyond the sequence.
+    /// A value of each row, `[heads, seq]` of each sequence; 0 beyond the sequence.
     #[inline(always)]
     unsafe fn row_value(&self, data: *const f32, row: u32) -> f32 {
-        if row < self.seq { *data.add(self.index * self.seq as usize + row as usize) } else { 0.0 }
+        if row < self.seq { *data.add(self.row_values + row as usize) } else { 0.0 }
     }
 }
 
@@ -200,14 +228,13 @@ unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize
     let keys = own.add(16 * R * (D + 4));
     let values = keys.add(8 * C * (D + 4));
     let p = values.add(8 * C * (D + 4));
-    // Long tiles first, for balance.
-    let first = (head.seq.div_ceil(own_rows) - 1 - block_idx_x()) * own_rows;
+    let Some(first) = head.own_queries(own_rows) else { return };
     head.load::<D>(own, q, first, own_rows);
     let scale = head.factor * LOG2_E;
     let (mut max, mut sum) = ([f32::NEG_INFINITY; R], [0.0; R]);
     let mut result = [[[0.0; 4]; W]; R];
-    let mut key = 0;
-    while key < head.seq.min(first + own_rows) {
+    let (mut key, end) = (0, head.keys_end(first, own_rows));
+    while key < end {
         sync_threads();
         head.load::<D>(keys, k, key, other_rows);
         head.load::<D>(values, v, key, other_rows);
@@ -217,7 +244,7 @@ unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize
             let query = first + own_row::<R>() + i as u32;
             let mut next = max[i];
             for j in 0..C {
-                let seen = key + across() + 8 * j as u32 <= query;
+                let seen = key + across() + 8 * j as u32 <= head.last_key(query);
                 s[i][j] = if seen { s[i][j] * scale } else { f32::NEG_INFINITY };
                 next = larger(next, s[i][j]);
             }
@@ -244,7 +271,7 @@ unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize
     for i in 0..R {
         let query = first + own_row::<R>() + i as u32;
         if across() == 0 && query < head.seq {
-            *lse.add(head.index * head.seq as usize + query as usize) = max[i] * core::f32::consts::LN_2 + ln(sum[i]);
+            *lse.add(head.row_values + query as usize) = max[i] * core::f32::consts::LN_2 + ln(sum[i]);
         }
     }
 }
@@ -275,15 +302,15 @@ unsafe fn backward_query<const D: usize, const R: usize, const C: usize, const W
     let keys = gradients.add(16 * R * (D + 4));
     let values = keys.add(8 * C * (D + 4));
     let ds = values.add(8 * C * (D + 4));
-    let first = (head.seq.div_ceil(own_rows) - 1 - block_idx_x()) * own_rows;
+    let Some(first) = head.own_queries(own_rows) else { return };
     head.load::<D>(queries, kept.q, first, own_rows);
     head.load::<D>(gradients, kept.d_out, first, own_rows);
     let row = first + own_row::<R>();
     let lse: [f32; R] = core::array::from_fn(|i| head.row_value(kept.lse, row + i as u32));
     let delta: [f32; R] = core::array::from_fn(|i| head.row_value(kept.delta, row + i as u32));
     let mut result = [[[0.0; 4]; W]; R];
-    let mut key = 0;
-    while key < head.seq.min(first + own_rows) {
+    let (mut key, end) = (0, head.keys_end(first, own_rows));
+    while key < end {
         sync_threads();
         head.load::<D>(keys, kept.k, key, other_rows);
         head.load::<D>(values, kept.v, key, other_rows);
@@ -292,7 +319,7 @@ unsafe fn backward_query<const D: usize, const R: usize, const C: usize, const W
         let dp = products::<D, R, C>(gradients, values, head.dim);
         for i in 0..R {
             for j in 0..C {
-                let seen = key + across() + 8 * j as u32 <= row + i as u32;
+                let seen = key + across() + 8 * j as u32 <= head.last_key(row + i as u32);
                 s[i][j] = score_gradient(seen, s[i][j], dp[i][j], lse[i], delta[i], head.factor).1;
             }
         }
@@ -318,12 +345,15 @@ unsafe fn backward_key_value<const D: usize, const R: usize, const C: usize, con
     let gradients = queries.add(8 * C * (D + 4));
     let p = gradients.add(8 * C * (D + 4));
     let first = block_idx_x() * own_rows;
+    if first >= head.seq {
+        return;
+    }
     head.load::<D>(keys, kept.k, first, own_rows);
     head.load::<D>(values, kept.v, first, own_rows);
     let row = first + own_row::<R>();
     let (mut by_key, mut by_value) = ([[[0.0; 4]; W]; R], [[[0.0; 4]; W]; R]);
-    // Earlier queries do not see these keys.
-    let mut query = first;
+    // In causal attention, earlier queries do not see these keys.
+    let mut query = if head.causal { first } else { 0 };
     while query < head.seq {
         sync_threads();
         head.load::<D>(queries, kept.q, query, other_rows);
@@ -335,7 +365,7 @@ unsafe fn backward_key_value<const D: usize, const R: usize, const C: usize, con
             let at = query + across() + 8 * j as u32;
             let (lse, delta) = (head.row_value(kept.lse, at), head.row_value(kept.delta, at));
             for i in 0..R {
-                let seen = row + i as u32 <= at && at < head.seq;
+                let seen = at < head.seq && row + i as u32 <= head.last_key(at);
                 (s[i][j], dp[i][j]) = score_gradient(seen, s[i][j], dp[i][j], lse, delta, head.factor);
             }
         }
@@ -354,32 +384,41 @@ unsafe fn backward_key_value<const D: usize, const R: usize, const C: usize, con
 }
 
 kernels! {
-    /// `out = softmax(causal(q·kᵀ/√head_dim))·v` of heads up to 32 wide; out, q, k, v `[batch · seq, heads · head_dim]`, lse
-    /// `[batch, heads, seq]`. A block takes 64 queries of a head. Items: queries of a sequence, heads of all sequences.
-    fn attention_32(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32)
-        for [THREADS, shared_bytes(1, 4, 4, 1), [64, 1]] {
-        forward::<32, 4, 4, 1>(out, lse, [q, k, v], Head::of_block(seq, heads, head_dim));
+    /// `out = softmax(q·kᵀ/√head_dim)·v` of heads up to 32 wide, where a query sees its own and earlier keys only if `causal` is 1; out, q, k, v
+    /// `[rows, heads · head_dim]`, lse `[heads, rows of the sequence]` of each sequence, one after another. `offsets` are the sequences' first
+    /// rows, `[sequences + 1]`, or null for sequences of `seq` rows. A block takes 64 queries of a head. Items: queries of the longest sequence,
+    /// heads of all sequences.
+    fn attention_32(
+        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+    ) for [THREADS, shared_bytes(1, 4, 4, 1), [64, 1]] {
+        forward::<32, 4, 4, 1>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_32` for heads up to 64 wide.
-    fn attention_64(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32)
-        for [THREADS, shared_bytes(1, 4, 4, 2), [64, 1]] {
-        forward::<64, 4, 4, 2>(out, lse, [q, k, v], Head::of_block(seq, heads, head_dim));
+    fn attention_64(
+        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+    ) for [THREADS, shared_bytes(1, 4, 4, 2), [64, 1]] {
+        forward::<64, 4, 4, 2>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_32` for heads up to 128 wide: a block takes 32 queries.
-    fn attention_128(out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32, seq: u32, heads: u32, head_dim: u32)
-        for [THREADS, shared_bytes(1, 2, 2, 4), [32, 1]] {
-        forward::<128, 2, 2, 4>(out, lse, [q, k, v], Head::of_block(seq, heads, head_dim));
+    fn attention_128(
+        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+    ) for [THREADS, shared_bytes(1, 2, 2, 4), [32, 1]] {
+        forward::<128, 2, 2, 4>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
-    /// What the backward pass needs first: `delta = Σ d_out · out` of each head of each token; delta `[batch, heads, seq]`, d_out, out
-    /// `[batch · seq, heads · head_dim]`. A warp takes a head of a token. Items: tokens of a sequence, heads of all sequences.
-    fn attention_backward_delta(delta: *mut f32, d_out: *const f32, out: *const f32, seq: u32, heads: u32, head_dim: u32)
-        for [THREADS, 0, [THREADS / WARP, 1]] {
-        let head = Head::of_block(seq, heads, head_dim);
+    /// What the backward pass needs first: `delta = Σ d_out · out` of each head of each token; shapes as in
+    /// `attention_32`, delta as lse. A warp takes a head of a token. Items: tokens of the longest sequence, heads of all sequences.
+    fn attention_backward_delta(
+        delta: *mut f32, d_out: *const f32, out: *const f32, offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+    ) for [THREADS, 0, [THREADS / WARP, 1]] {
+        let head = Head::of_block(offsets, seq, heads, head_dim, causal);
         let token = block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP;
-        if token >= seq {
+        if token >= head.seq {
             return;
         }
         let at = head.offset + token as usize * head.stride;
@@ -391,57 +430,57 @@ kernels! {
         }
         let sum = warp_sum(sum);
         if thread_idx_x().is_multiple_of(WARP) {
-            *delta.add(head.index * seq as usize + token as usize) = sum;
+            *delta.add(head.row_values + token as usize) = sum;
         }
     }
 
-    /// Writes dq of heads up to 32 wide; dq, d_out, q, k, v `[batch · seq, heads · head_dim]`, lse, delta `[batch, heads, seq]`. A block takes
-    /// 64 queries of a head. Items: queries of a sequence, heads of all sequences.
+    /// Writes dq of heads up to 32 wide; shapes as in `attention_32`, dq and d_out as q, delta as lse. A block takes 64 queries of a head.
+    /// Items: queries of the longest sequence, heads of all sequences.
     fn attention_backward_query_32(
         dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 4, 1), [64, 1]] {
-        backward_query::<32, 4, 4, 1>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_query::<32, 4, 4, 1>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_backward_query_32` for heads up to 64 wide.
     fn attention_backward_query_64(
         dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 2, 2), [64, 1]] {
-        backward_query::<64, 4, 2, 2>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_query::<64, 4, 2, 2>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_backward_query_32` for heads up to 128 wide: a block takes 32 queries.
     fn attention_backward_query_128(
         dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 2, 1, 4), [32, 1]] {
-        backward_query::<128, 2, 1, 4>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_query::<128, 2, 1, 4>(dq, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
-    /// Writes dk and dv of heads up to 32 wide; shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of a
-    /// sequence, heads of all sequences.
+    /// Writes dk and dv of heads up to 32 wide; shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of the
+    /// longest sequence, heads of all sequences.
     fn attention_backward_key_value_32(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 4, 1), [64, 1]] {
-        backward_key_value::<32, 4, 4, 1>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_key_value::<32, 4, 4, 1>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_backward_key_value_32` for heads up to 64 wide.
     fn attention_backward_key_value_64(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 2, 2), [64, 1]] {
-        backward_key_value::<64, 4, 2, 2>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_key_value::<64, 4, 2, 2>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 
     /// `attention_backward_key_value_32` for heads up to 128 wide: a block takes 32 keys.
     fn attention_backward_key_value_128(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        seq: u32, heads: u32, head_dim: u32,
+        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 2, 1, 4), [32, 1]] {
-        backward_key_value::<128, 2, 1, 4>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(seq, heads, head_dim));
+        backward_key_value::<128, 2, 1, 4>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Head::of_block(offsets, seq, heads, head_dim, causal));
     }
 }

@@ -16,13 +16,14 @@ pub const ROWS: u32 = 128;
 /// Columns of a tile.
 pub const COLUMNS: u32 = 64;
 /// k of a stage.
-const DEPTH: u32 = 16;
+pub const DEPTH: u32 = 16;
 /// Columns and rows of C that a block covers.
 pub const COVERS: [u32; 2] = [COLUMNS, ROWS];
 
-/// Strides of the stages.
+/// From k to k of a stage of A.
 const A_STRIDE: usize = ROWS as usize + 4;
-const B_STRIDE: usize = COLUMNS as usize + 4;
+/// From k to k of a stage of B.
+pub const B_STRIDE: usize = COLUMNS as usize + 4;
 
 /// Shared memory of a block.
 #[repr(C, align(16))]
@@ -66,10 +67,22 @@ impl<const PASSES: usize> AlongK<PASSES> {
 
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
-    fn place(pass: usize) -> (u32, u32) {
+    pub fn place(pass: usize) -> (u32, u32) {
         let thread = thread_idx_x();
         let row = (pass as u32 / 2) * 64 + thread / 32 * 16 + thread % 16;
         (row, (pass as u32 % 2) * 8 + thread / 16 % 2 * 4)
+    }
+
+    /// Stores what a thread holds of the places.
+    #[inline(always)]
+    pub unsafe fn put(held: [[f32; 4]; PASSES], stage: *mut f32) {
+        let stride = PASSES * 32 + 4;
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            for i in 0..4 {
+                *stage.add((k as usize + i) * stride + row as usize) = held[pass][i];
+            }
+        }
     }
 }
 
@@ -94,13 +107,7 @@ impl<const PASSES: usize> Operand for AlongK<PASSES> {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        let stride = PASSES * 32 + 4;
-        for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
-            for i in 0..4 {
-                *stage.add((k as usize + i) * stride + row as usize) = held[pass][i];
-            }
-        }
+        Self::put(held, stage);
     }
 }
 
@@ -125,9 +132,19 @@ impl<const PASSES: usize> AcrossK<PASSES> {
 
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
-    fn place(pass: usize) -> (u32, u32) {
+    pub fn place(pass: usize) -> (u32, u32) {
         let (index, across) = (pass as u32 * THREADS + thread_idx_x(), PASSES as u32 * 8);
         (index % across * 4, index / across)
+    }
+
+    /// Stores what a thread holds of the places.
+    #[inline(always)]
+    pub unsafe fn put(held: [[f32; 4]; PASSES], stage: *mut f32) {
+        let stride = PASSES * 32 + 4;
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            store4(stage.add(k as usize * stride + row as usize), held[pass]);
+        }
     }
 }
 
@@ -152,11 +169,7 @@ impl<const PASSES: usize> Operand for AcrossK<PASSES> {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        let stride = PASSES * 32 + 4;
-        for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
-            store4(stage.add(k as usize * stride + row as usize), held[pass]);
-        }
+        Self::put(held, stage);
     }
 }
 
@@ -211,6 +224,18 @@ pub struct CodesAcrossK {
     pub outputs: u32,
 }
 
+impl CodesAcrossK {
+    /// Stores codes and the scales of their rows: k `pass · 8 + thread / 16`, columns from `thread mod 16 · 4` on.
+    #[inline(always)]
+    pub unsafe fn put(held: [(u16, f32); 2], stage: *mut f32, levels: *const f32) {
+        for pass in 0..2 {
+            let (codes, scale) = held[pass];
+            let at = stage.add((pass * 8 + thread_idx_x() as usize / 16) * B_STRIDE + thread_idx_x() as usize % 16 * 4);
+            store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
+        }
+    }
+}
+
 impl Operand for CodesAcrossK {
     /// Codes and the scale of their row.
     type Held = [(u16, f32); 2];
@@ -230,11 +255,7 @@ impl Operand for CodesAcrossK {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
-        for pass in 0..2 {
-            let (codes, scale) = held[pass];
-            let at = stage.add((pass * 8 + thread_idx_x() as usize / 16) * B_STRIDE + thread_idx_x() as usize % 16 * 4);
-            store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
-        }
+        Self::put(held, stage, levels);
     }
 }
 

@@ -43,10 +43,15 @@ fn bits(state: &VoteState) -> u32 {
 }
 
 /// The items of the attention kernels, and the sizes that they take.
-fn heads_of(shape: AttentionShape) -> ([usize; 2], [u32; 3]) {
-    let Sequences::Equal { count, len } = shape.sequences else { todo!("ragged attention") };
-    assert!(shape.causal, "attention that is not causal");
-    ([len, count * shape.heads], [len, shape.heads, shape.head_dim].map(size))
+fn heads_of(shape: AttentionShape) -> ([usize; 2], [u32; 4]) {
+    let longest = shape.sequences.longest();
+    ([longest, shape.sequences.count() * shape.heads], [longest, shape.heads, shape.head_dim, usize::from(shape.causal)].map(size))
+}
+
+/// The sizes that the kernels of convolutions take: sequences, rows of each, rows, outputs, inputs, taps, dilation.
+fn convolution(shape: ConvolutionShape, outputs: usize, inputs: usize) -> [u32; 7] {
+    let (s, ConvolutionShape { kernel, dilation, .. }) = (shape.sequences, shape);
+    [s.count(), s.longest(), s.rows(), outputs, inputs, kernel, dilation].map(size)
 }
 
 /// The kernel for heads of that width.
@@ -65,6 +70,19 @@ impl Cuda {
     /// The second half of both sums over `n` elements.
     fn finish_sum(&mut self, sum: Span<f32>, partial: *mut f32, n: usize, accumulate: bool) {
         self.kernels.sum_finish([1, 1], self.w(sum), partial, size(n.div_ceil(CHUNK)), u32::from(accumulate));
+    }
+
+    /// Where the sequences' first rows are; null where sequences are equal.
+    fn offsets(&self, sequences: Sequences) -> *const u32 {
+        match sequences {
+            Sequences::Equal { .. } => std::ptr::null(),
+            Sequences::Ragged { offsets, .. } => self.r(offsets),
+        }
+    }
+
+    /// Where a bias is, or null.
+    fn bias(&self, bias: Option<Span<f32>>) -> *const f32 {
+        bias.map_or(std::ptr::null(), |bias| self.r(bias))
     }
 }
 
@@ -172,55 +190,107 @@ impl Backend for Cuda {
     }
 
     fn leaky_relu(&mut self, y: Span<f32>, x: Span<f32>, slope: f32) {
-        todo!("leaky_relu {y:?} {x:?} {slope}")
+        self.kernels.leaky_relu([y.len(), 1], self.w(y), self.r(x), size(y.len()), slope);
     }
 
     fn leaky_relu_backward(&mut self, dx: Span<f32>, dy: Span<f32>, x: Span<f32>, slope: f32) {
-        todo!("leaky_relu_backward {dx:?} {dy:?} {x:?} {slope}")
+        self.kernels.leaky_relu_backward([dx.len(), 1], self.w(dx), self.r(dy), self.r(x), size(dx.len()), slope);
     }
 
     fn tanh(&mut self, y: Span<f32>, x: Span<f32>) {
-        todo!("tanh {y:?} {x:?}")
+        self.kernels.tanh_forward([y.len(), 1], self.w(y), self.r(x), size(y.len()));
     }
 
     fn tanh_backward(&mut self, dx: Span<f32>, dy: Span<f32>, y: Span<f32>) {
-        todo!("tanh_backward {dx:?} {dy:?} {y:?}")
+        self.kernels.tanh_backward([dx.len(), 1], self.w(dx), self.r(dy), self.r(y), size(dx.len()));
     }
 
     fn gather(&mut self, y: Span<f32>, table: Span<f32>, ids: Span<u32>, dim: usize, accumulate: bool) {
-        todo!("gather {y:?} {table:?} {ids:?} {dim} {accumulate}")
+        self.kernels.gather([ids.len(), 1], self.w(y), self.r(table), self.r(ids), size(dim), u32::from(accumulate));
     }
 
     fn gather_backward(&mut self, d_table: Span<f32>, dy: Span<f32>, ids: Span<u32>, dim: usize) {
-        todo!("gather_backward {d_table:?} {dy:?} {ids:?} {dim}")
+        let (rows, entries) = (ids.len(), d_table.len() / dim);
+        let (extent, d_table, dy, ids) = (self.scratch(2 * entries).cast::<u32>(), self.w(d_table), self.r(dy), self.r(ids));
+        self.zero(self.scratch.slice(0, 2 * entries));
+        self.kernels.gather_backward_extent([rows, 1], extent, ids, size(rows));
+        self.kernels.gather_backward([entries, dim], d_table, dy, ids, extent, size(rows), size(dim));
     }
 
     fn conv1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, shape: ConvolutionShape, accumulate: bool) {
-        todo!("conv1d {y:?} {x:?} {weight:?} {bias:?} {shape:?} {accumulate}")
+        let (items, inputs) = ([weight.out_features, shape.sequences.rows()], weight.in_features / shape.kernel);
+        let [count, len, rows, outputs, inputs, taps, dilation] = convolution(shape, weight.out_features, inputs);
+        let (y, x, bias, at, k) = (self.w(y), self.r(x), self.bias(bias), self.offsets(shape.sequences), &self.kernels);
+        let add = u32::from(accumulate);
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
+                k.conv1d_grid(items, y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
+            }
+            Storage::Float(values) => {
+                k.conv1d_float(items, y, x, self.r(values), bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
+            }
+        }
     }
 
     fn conv1d_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, shape: ConvolutionShape, accumulate: bool) {
-        todo!("conv1d_backward_input {dx:?} {dy:?} {weight:?} {shape:?} {accumulate}")
+        let inputs = weight.in_features / shape.kernel;
+        let items = [inputs, shape.sequences.rows()];
+        let [count, len, rows, outputs, inputs, taps, dilation] = convolution(shape, weight.out_features, inputs);
+        let (dx, dy, at, k, add) = (self.w(dx), self.r(dy), self.offsets(shape.sequences), &self.kernels, u32::from(accumulate));
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
+                k.conv1d_backward_input_grid(items, dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add);
+            }
+            Storage::Float(values) => {
+                k.conv1d_backward_input_float(items, dx, dy, self.r(values), at, count, len, rows, outputs, inputs, taps, dilation, add);
+            }
+        }
     }
 
     fn conv1d_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape, accumulate: bool) {
-        todo!("conv1d_backward_weight {dw:?} {dy:?} {x:?} {shape:?} {accumulate}")
+        let n = shape.sequences.rows();
+        let (outputs, inputs) = (dy.len() / n, x.len() / n);
+        let items = [shape.kernel * inputs, outputs];
+        let [count, len, rows, outputs, inputs, taps, dilation] = convolution(shape, outputs, inputs);
+        let (dw, dy, x, at) = (self.w(dw), self.r(dy), self.r(x), self.offsets(shape.sequences));
+        let add = u32::from(accumulate);
+        self.kernels.conv1d_backward_weight(items, dw, dy, x, at, count, len, rows, outputs, inputs, taps, dilation, add);
     }
 
     fn bias_backward(&mut self, d_bias: Span<f32>, dy: Span<f32>) {
-        todo!("bias_backward {d_bias:?} {dy:?}")
+        let dim = d_bias.len();
+        let rows = dy.len() / dim;
+        let groups = rows.div_ceil(GROUP);
+        let (partial, d_bias, dy) = (self.scratch(groups * dim), self.w(d_bias), self.r(dy));
+        self.kernels.bias_backward_groups([dim, rows], partial, dy, size(rows), size(dim));
+        self.kernels.bias_backward_finish([dim, 1], d_bias, partial, size(groups), size(dim));
     }
 
     fn conv_transpose1d(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, bias: Option<Span<f32>>, stride: usize) {
-        todo!("conv_transpose1d {y:?} {x:?} {weight:?} {bias:?} {stride}")
+        let rows = x.len() / weight.in_features;
+        let outputs = y.len() / (rows * stride);
+        let (items, kernel) = ([stride * outputs, rows], weight.out_features / outputs);
+        let [rows, outputs, inputs, kernel, stride] = [rows, outputs, weight.in_features, kernel, stride].map(size);
+        let (y, x, bias, k) = (self.w(y), self.r(x), self.bias(bias), &self.kernels);
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
+                k.conv_transpose1d_grid(items, y, x, codes, scale, grid, bias, rows, outputs, inputs, kernel, stride);
+            }
+            Storage::Float(values) => k.conv_transpose1d_float(items, y, x, self.r(values), bias, rows, outputs, inputs, kernel, stride),
+        }
     }
 
     fn absolute_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
-        todo!("absolute_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
+        let (rows, dim, x, target) = (losses.len(), x.len() / losses.len(), self.r(x), self.r(target));
+        self.kernels.absolute_error([rows, 1], self.w(losses), self.w(dx), x, target, size(rows), size(dim), gradient_scale);
     }
 
     fn squared_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32) {
-        todo!("squared_error {losses:?} {dx:?} {x:?} {target:?} {gradient_scale}")
+        let (rows, dim, x, target) = (losses.len(), x.len() / losses.len(), self.r(x), self.r(target));
+        self.kernels.squared_error([rows, 1], self.w(losses), self.w(dx), x, target, size(rows), size(dim), gradient_scale);
     }
 
     fn cross_entropy(&mut self, logits: Span<f32>, losses: Span<f32>, targets: Span<u32>, vocab: usize, gradient_scale: f32) {
@@ -249,9 +319,9 @@ impl Backend for Cuda {
     }
 
     fn attention(&mut self, out: Span<f32>, lse: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, shape: AttentionShape) {
-        let (items, [seq, heads, dim]) = heads_of(shape);
+        let ((items, [seq, heads, dim, causal]), at) = (heads_of(shape), self.offsets(shape.sequences));
         let launch = by_width!(shape.head_dim, attention_32, attention_64, attention_128);
-        launch(&self.kernels, items, self.w(out), self.w(lse), self.r(q), self.r(k), self.r(v), seq, heads, dim);
+        launch(&self.kernels, items, self.w(out), self.w(lse), self.r(q), self.r(k), self.r(v), at, seq, heads, dim, causal);
     }
 
     fn attention_backward(
@@ -267,15 +337,15 @@ impl Backend for Cuda {
         v: Span<f32>,
         shape: AttentionShape,
     ) {
-        let (items, [seq, heads, dim]) = heads_of(shape);
+        let ((items, [seq, heads, dim, causal]), at) = (heads_of(shape), self.offsets(shape.sequences));
         let (delta, d_out, out, lse) = (self.scratch(lse.len()), self.r(d_out), self.r(out), self.r(lse));
         let (q, k, v, kernels) = (self.r(q), self.r(k), self.r(v), &self.kernels);
-        kernels.attention_backward_delta(items, delta, d_out, out, seq, heads, dim);
+        kernels.attention_backward_delta(items, delta, d_out, out, at, seq, heads, dim, causal);
         let query = by_width!(shape.head_dim, attention_backward_query_32, attention_backward_query_64, attention_backward_query_128);
-        query(kernels, items, self.w(dq), d_out, lse, delta, q, k, v, seq, heads, dim);
+        query(kernels, items, self.w(dq), d_out, lse, delta, q, k, v, at, seq, heads, dim, causal);
         let key_value =
             by_width!(shape.head_dim, attention_backward_key_value_32, attention_backward_key_value_64, attention_backward_key_value_128);
-        key_value(kernels, items, self.w(dk), self.w(dv), d_out, lse, delta, q, k, v, seq, heads, dim);
+        key_value(kernels, items, self.w(dk), self.w(dv), d_out, lse, delta, q, k, v, at, seq, heads, dim, causal);
     }
 
     fn cached_attention(&mut self, out: Span<f32>, q: Span<f32>, k: Span<f32>, v: Span<f32>, heads: usize) {
