@@ -10,9 +10,11 @@
 //! | `wav.rs`        | WAV files, read checked and written whole |
 //! | `mel.rs`        | log-mel spectrograms and energy |
 //! | `pitch.rs`      | fundamental frequency |
+//! | `draw.rs`       | pictures of mel spectrograms |
 //! | `prosody.rs`    | pitch and energy of phones, and the scale that they are learnt on |
 
 pub mod dictionary;
+pub mod draw;
 pub mod lexicon;
 pub mod mel;
 pub mod normalise;
