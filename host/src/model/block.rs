@@ -1,11 +1,31 @@
 //! The transformer block: `x + attention(norm(x))`, then `x + mlp(norm(x))` (Vaswani et al. 2017, norms first as in GPT-2).
+//!
+//! The first layer of its MLP can be a convolution, as in FastSpeech (Ren et al. 2019).
 
 use primal_device::grid::GridId;
 
 use super::parameters::{Init, Specs};
 use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
-use crate::backend::{AttentionShape, Backend, Sequences};
+use crate::backend::{AttentionShape, Backend, ConvolutionShape, Sequences};
+
+/// Widths of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockWidths {
+    /// Of the residual stream.
+    pub dim: usize,
+    /// Between the layers of the MLP.
+    pub hidden: usize,
+    /// Rows that the first layer of the MLP sees; odd. 1 for a linear layer.
+    pub kernel: usize,
+}
+
+impl BlockWidths {
+    /// GPT-2's: an MLP of four times the width.
+    pub fn gpt(dim: usize) -> Self {
+        Self { dim, hidden: 4 * dim, kernel: 1 }
+    }
+}
 
 /// The parameters of a block.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +38,7 @@ pub struct BlockIds {
     norm2: Norm,
     fc1: MatrixId,
     fc2: MatrixId,
+    kernel: usize,
 }
 
 /// A layer norm's parameters.
@@ -40,8 +61,9 @@ impl Norm {
 }
 
 impl BlockIds {
-    /// Names the parameters of a block of width `dim`. `residual` scales the start of the two layers that write to the residual stream.
-    pub fn new(specs: &mut Specs, name: &str, dim: usize, grid: Option<GridId>, sigma: f32, residual: f32) -> Self {
+    /// Names the parameters of a block. `residual` scales the start of the two layers that write to the residual stream.
+    pub fn new(specs: &mut Specs, name: &str, widths: BlockWidths, grid: Option<GridId>, sigma: f32, residual: f32) -> Self {
+        let BlockWidths { dim, hidden, kernel } = widths;
         let matrix = |specs: &mut Specs, part: &str, shape, sigma| specs.matrix(format!("{name}.{part}"), shape, grid, sigma);
         Self {
             norm1: Norm::new(specs, &format!("{name}.norm1"), dim),
@@ -50,8 +72,9 @@ impl BlockIds {
             v: matrix(specs, "attention.v", [dim, dim], sigma),
             o: matrix(specs, "attention.o", [dim, dim], sigma * residual),
             norm2: Norm::new(specs, &format!("{name}.norm2"), dim),
-            fc1: matrix(specs, "mlp.fc1", [4 * dim, dim], sigma),
-            fc2: matrix(specs, "mlp.fc2", [dim, 4 * dim], sigma * residual),
+            fc1: matrix(specs, "mlp.fc1", [hidden, kernel * dim], sigma / (kernel as f32).sqrt()),
+            fc2: matrix(specs, "mlp.fc2", [dim, hidden], sigma * residual),
+            kernel,
         }
     }
 }
@@ -92,7 +115,8 @@ impl NormActivations {
         }
     }
 
-    fn first(&self, tokens: usize) -> Self {
+    /// That of the first `tokens` tokens.
+    pub fn first(&self, tokens: usize) -> Self {
         let part = |span| first_rows(span, self.mean.len(), tokens);
         Self { y: part(self.y), mean: part(self.mean), rstd: part(self.rstd) }
     }
@@ -104,13 +128,13 @@ fn first_rows(matrix: Span<f32>, of: usize, rows: usize) -> Span<f32> {
 }
 
 impl BlockActivations {
-    /// Reserves the activations of one block.
-    pub fn plan(plan: &mut Plan, name: &str, shape: AttentionShape) -> Self {
+    /// Reserves the activations of one block; `hidden` is the width of its MLP.
+    pub fn plan(plan: &mut Plan, name: &str, shape: AttentionShape, hidden: usize) -> Self {
         let (tokens, dim) = (shape.tokens(), shape.dim());
         let mut span = |part: &str, len| plan.span(Kind::Activation, format!("{name}.{part}"), len);
         let [q, k, v, attended, middle] = ["q", "k", "v", "attended", "middle"].map(|part| span(part, tokens * dim));
         let lse = span("lse", tokens * shape.heads);
-        let [hidden, activated] = ["hidden", "activated"].map(|part| span(part, 4 * tokens * dim));
+        let [hidden, activated] = ["hidden", "activated"].map(|part| span(part, tokens * hidden));
         Self {
             norm1: NormActivations::plan(plan, &format!("{name}.norm1"), tokens, dim),
             q,
@@ -131,7 +155,7 @@ impl BlockActivations {
         Self { k, v, ..*self }
     }
 
-    /// Those of the first `tokens` tokens of one sequence.
+    /// Those of the first `tokens` tokens.
     fn first(&self, tokens: usize) -> Self {
         let part = |span| first_rows(span, self.norm1.mean.len(), tokens);
         Self {
@@ -157,10 +181,14 @@ pub struct BlockGradients {
 }
 
 impl BlockGradients {
-    /// Reserves them.
-    pub fn plan(plan: &mut Plan, shape: AttentionShape) -> Self {
-        let len = shape.tokens() * shape.dim();
-        Self { narrow: plan.span(Kind::Activation, "gradient.narrow", len), wide: plan.span(Kind::Activation, "gradient.wide", 4 * len) }
+    /// Reserves them for blocks of at most these widths.
+    pub fn plan(plan: &mut Plan, tokens: usize, dim: usize, hidden: usize) -> Self {
+        // The gradients of q, k and v, and later that of the MLP's hidden layer, lie in `wide`.
+        let wide = tokens * hidden.max(3 * dim);
+        Self {
+            narrow: plan.span(Kind::Activation, "gradient.narrow", tokens * dim),
+            wide: plan.span(Kind::Activation, "gradient.wide", wide),
+        }
     }
 }
 
@@ -187,22 +215,28 @@ impl Block {
         b.linear(a.middle, a.attended, p.weight(ids.o), rows);
         b.add(a.middle, a.middle, x);
         b.layer_norm(a.norm2.y, a.norm2.mean, a.norm2.rstd, a.middle, p.vector(ids.norm2.gamma), p.vector(ids.norm2.beta), dim);
-        b.linear(a.hidden, a.norm2.y, p.weight(ids.fc1), rows);
+        match self.convolution() {
+            None => b.linear(a.hidden, a.norm2.y, p.weight(ids.fc1), rows),
+            Some(shape) => b.conv1d(a.hidden, a.norm2.y, p.weight(ids.fc1), None, shape, false),
+        }
         b.gelu(a.activated, a.hidden);
         b.linear(y, a.activated, p.weight(ids.fc2), rows);
         b.add(y, y, a.middle);
     }
 
-    /// The block over only the first `tokens` tokens of its one sequence.
-    pub fn first(&self, tokens: usize) -> Self {
-        Self {
-            ids: self.ids,
-            kept: self.kept.first(tokens),
-            shape: AttentionShape { sequences: Sequences::Equal { count: 1, len: tokens }, ..self.shape },
-        }
+    /// The block over only the first rows of its memory, which hold these sequences.
+    pub fn over(&self, sequences: Sequences) -> Self {
+        Self { ids: self.ids, kept: self.kept.first(sequences.rows()), shape: AttentionShape { sequences, ..self.shape } }
     }
 
-    /// `y = block(x)` for the token at `position` alone, both `[dim]`: its key and value join those of the earlier tokens.
+    /// The shape of the MLP's first layer, where that is a convolution.
+    fn convolution(&self) -> Option<ConvolutionShape> {
+        let kernel = self.ids.kernel;
+        (kernel > 1).then_some(ConvolutionShape { sequences: self.shape.sequences, kernel, dilation: 1 })
+    }
+
+    /// `y = block(x)` for the token at `position` alone, both `[dim]`: its key and value join those of the earlier tokens. The MLP has to be
+    /// of linear layers.
     pub fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, position: usize) {
         let (ids, a, dim) = (&self.ids, self.kept.first(1), self.shape.dim());
         let [(k, keys), (v, values)] =
@@ -232,23 +266,32 @@ impl Block {
         g: &BlockGradients,
     ) {
         let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
+        let (narrow, wide) = (g.narrow.slice(0, rows * dim), g.wide.slice(0, a.hidden.len()));
         sink.matrix(b, ids.fc2, d, a.activated, rows, Part::WHOLE);
-        b.linear_backward_input(g.wide, d, p.weight(ids.fc2), rows, false);
-        b.gelu_backward(g.wide, g.wide, a.hidden);
-        sink.matrix(b, ids.fc1, g.wide, a.norm2.y, rows, Part::WHOLE);
-        b.linear_backward_input(g.narrow, g.wide, p.weight(ids.fc1), rows, false);
-        norm_backward(b, p, sink, &ids.norm2, &a.norm2, d, g.narrow, a.middle, dim);
+        b.linear_backward_input(wide, d, p.weight(ids.fc2), rows, false);
+        b.gelu_backward(wide, wide, a.hidden);
+        match self.convolution() {
+            None => {
+                sink.matrix(b, ids.fc1, wide, a.norm2.y, rows, Part::WHOLE);
+                b.linear_backward_input(narrow, wide, p.weight(ids.fc1), rows, false);
+            }
+            Some(shape) => {
+                sink.convolution(b, ids.fc1, wide, a.norm2.y, shape);
+                b.conv1d_backward_input(narrow, wide, p.weight(ids.fc1), shape, false);
+            }
+        }
+        norm_backward(b, p, sink, &ids.norm2, &a.norm2, d, narrow, a.middle, dim);
 
         sink.matrix(b, ids.o, d, a.attended, rows, Part::WHOLE);
-        b.linear_backward_input(g.narrow, d, p.weight(ids.o), rows, false);
+        b.linear_backward_input(narrow, d, p.weight(ids.o), rows, false);
         let len = rows * dim;
         let [dq, dk, dv] = [0, 1, 2].map(|i| g.wide.slice(i * len, len));
-        b.attention_backward(dq, dk, dv, g.narrow, a.attended, a.lse, a.q, a.k, a.v, self.shape);
+        b.attention_backward(dq, dk, dv, narrow, a.attended, a.lse, a.q, a.k, a.v, self.shape);
         for (id, d_projection, accumulate) in [(ids.q, dq, false), (ids.k, dk, true), (ids.v, dv, true)] {
             sink.matrix(b, id, d_projection, a.norm1.y, rows, Part::WHOLE);
-            b.linear_backward_input(g.narrow, d_projection, p.weight(id), rows, accumulate);
+            b.linear_backward_input(narrow, d_projection, p.weight(id), rows, accumulate);
         }
-        norm_backward(b, p, sink, &ids.norm1, &a.norm1, d, g.narrow, x, dim);
+        norm_backward(b, p, sink, &ids.norm1, &a.norm1, d, narrow, x, dim);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The model over one sequence, a token at a time, with the keys and values of earlier tokens in a cache.
 
-use super::block::{Block, BlockActivations, NormActivations};
+use super::block::{Block, BlockActivations, BlockWidths, NormActivations};
 use super::{GptIds, Parameters};
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AttentionShape, Backend, Sequences};
@@ -31,7 +31,7 @@ impl Decoder {
             causal: true,
         };
         let inputs = plan.span(Kind::Io, "decoder.inputs", context);
-        let shared = BlockActivations::plan(plan, "decoder.block", shape);
+        let shared = BlockActivations::plan(plan, "decoder.block", shape, BlockWidths::gpt(dim).hidden);
         let blocks = ids.blocks.iter().enumerate().map(|(i, &ids)| {
             let kept = if i == 0 { shared } else { shared.with_own_cache(plan, &format!("decoder.blocks.{i}")) };
             Block { ids, kept, shape }
@@ -56,7 +56,7 @@ impl Decoder {
         b.upload(inputs, tokens);
         b.embedding(x, p.vector(self.ids.tokens), p.vector(self.ids.positions), inputs, n, dim);
         for block in &self.blocks {
-            block.first(n).forward(b, p, y, x);
+            block.over(Sequences::Equal { count: 1, len: n }).forward(b, p, y, x);
             (x, y) = (y, x);
         }
         self.next_logits(b, p, x.slice((n - 1) * dim, dim))

@@ -2,7 +2,7 @@
 
 use primal_device::grid::GridId;
 
-use super::block::{Block, BlockActivations, BlockGradients, BlockIds, Norm, NormActivations, norm_backward};
+use super::block::{Block, BlockActivations, BlockGradients, BlockIds, BlockWidths, Norm, NormActivations, norm_backward};
 use super::parameters::{Init, Specs};
 use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
@@ -44,7 +44,7 @@ impl GptIds {
         let blocks = (0..config.layers).map(|i| {
             let last = i + 1 == config.layers;
             let grid = if last { config.last_grid() } else { config.grid };
-            BlockIds::new(&mut specs, &format!("blocks.{i}"), dim, on(grid), sigma, residual)
+            BlockIds::new(&mut specs, &format!("blocks.{i}"), BlockWidths::gpt(dim), on(grid), sigma, residual)
         });
         let blocks = blocks.collect();
         let norm = Norm::new(&mut specs, "norm", dim);
@@ -111,7 +111,7 @@ impl Gpt {
             .map(|i| {
                 if keep_all || i == 0 {
                     let name = if keep_all { format!("blocks.{i}") } else { "block".into() };
-                    kept.push(BlockActivations::plan(plan, &name, shape));
+                    kept.push(BlockActivations::plan(plan, &name, shape, BlockWidths::gpt(dim).hidden));
                 }
                 Block { ids: ids.blocks[i], kept: kept[if keep_all { i } else { 0 }], shape }
             })
@@ -124,7 +124,7 @@ impl Gpt {
         let backward = (purpose != Purpose::Evaluate).then(|| Backward {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
             normed: plan.span(Kind::Activation, "gradient.normed", tokens * dim),
-            block: BlockGradients::plan(plan, shape),
+            block: BlockGradients::plan(plan, tokens, dim, BlockWidths::gpt(dim).hidden),
         });
         let recompute = purpose == Purpose::TrainRecomputing;
         Self { ids, blocks, recompute, shape, vocab, inputs, targets, losses, streams, normed, logits, backward }
