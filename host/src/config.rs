@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Tokenizer;
 use crate::{Error, Result};
 
-/// The embedded configurations: name and TOML.
+/// The embedded configurations of text models: name and TOML.
 pub const NAMED: [(&str, &str); 3] = [
     ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
     ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
@@ -19,18 +19,70 @@ pub const NAMED: [(&str, &str); 3] = [
 /// The configuration that `train` uses when none is named.
 pub const DEFAULT: &str = "gpt-small-cpu";
 
+/// The embedded configurations of speech models.
+pub const NAMED_SPEECH: [(&str, &str); 2] = [
+    ("ghost-tts", include_str!("../../models/ghost-tts.toml")),
+    ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml")),
+];
+
+/// The configuration that `tts-train` uses when none is named.
+pub const DEFAULT_SPEECH: &str = "ghost-tts";
+
 /// Longest sequence of a model, in tokens.
 pub const MAX_CONTEXT: usize = 65536;
 const _: () = assert!(MAX_CONTEXT <= crate::backend::cpu::attention::MAX_SEQ);
 
-/// A model and its training.
+/// A model and its training; `M` says what kind of model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct ConfigOf<M> {
     /// What the network is.
-    pub model: ModelConfig,
+    pub model: M,
     /// How it learns.
     pub train: TrainConfig,
+}
+
+/// A text model and its training.
+pub type Config = ConfigOf<ModelConfig>;
+
+/// A speech model and its training.
+pub type SpeechConfig = ConfigOf<GhostTtsConfig>;
+
+/// The `[model]` table of a configuration.
+pub trait ModelTable: Clone + std::fmt::Debug + Serialize + serde::de::DeserializeOwned {
+    /// The embedded configurations: name and TOML.
+    const NAMED: &'static [(&'static str, &'static str)];
+
+    /// Checks the ranges of all values, and those of the training that depend on the model.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    fn check(&self, train: &TrainConfig, check: &Check) -> Result<()>;
+}
+
+/// Checks values of a configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Check<'a> {
+    /// The file or name, for errors.
+    pub origin: &'a str,
+}
+
+impl Check<'_> {
+    /// Whether it is `ok`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn that(&self, ok: bool, key: &str, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
+        let origin = self.origin;
+        let hint = format!("change {key} in {origin}, or by its flag");
+        if ok { Ok(()) } else { Err(Error::bad_input(format!("{origin}: {key}"), expected, found, hint)) }
+    }
+
+    /// A width and the heads that divide it.
+    fn width(&self, dim: usize, heads: usize) -> Result<()> {
+        self.that((1..=16384).contains(&dim), "model.dim", "1 to 16384", &dim)?;
+        self.that(heads > 0 && dim.is_multiple_of(heads.max(1)), "model.heads", &format!("a divisor of dim = {dim}"), &heads)
+    }
 }
 
 /// A GPT-2-like decoder.
@@ -60,6 +112,79 @@ impl ModelConfig {
     /// The grid of the last block.
     pub fn last_grid(&self) -> GridId {
         self.last_grid.unwrap_or(self.grid)
+    }
+}
+
+impl ModelTable for ModelConfig {
+    const NAMED: &'static [(&'static str, &'static str)] = &NAMED;
+
+    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
+        check.width(self.dim, self.heads)?;
+        check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
+        check.that((1..=MAX_CONTEXT).contains(&self.context), "model.context", &format!("1 to {MAX_CONTEXT}"), &self.context)?;
+        check.that((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
+        let context = self.context;
+        check.that((1..=context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {context}"), &t.seq_len)
+    }
+}
+
+/// A model from phones to mel spectrograms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GhostTtsConfig {
+    /// Width.
+    pub dim: usize,
+    /// Attention heads; they divide `dim`.
+    pub heads: usize,
+    /// Blocks over phones.
+    pub encoder_layers: usize,
+    /// Blocks over frames.
+    pub decoder_layers: usize,
+    /// Width of the MLPs' hidden layers.
+    pub hidden: usize,
+    /// Rows that the first layer of an MLP sees; odd.
+    pub kernel: usize,
+    /// Width of the predictors of duration, pitch and energy.
+    pub predictor_dim: usize,
+    /// Rows that a layer of a predictor sees; odd.
+    pub predictor_kernel: usize,
+    /// Width of the post-net.
+    pub postnet_dim: usize,
+    /// Convolutions of the post-net.
+    pub postnet_layers: usize,
+    /// Frames that a convolution of the post-net sees; odd.
+    pub postnet_kernel: usize,
+    /// Frames from a phone's start, and to its end, that are told apart.
+    pub places: usize,
+    /// The grid of all matrices.
+    #[serde(with = "grid")]
+    pub grid: GridId,
+}
+
+impl ModelTable for GhostTtsConfig {
+    const NAMED: &'static [(&'static str, &'static str)] = &NAMED_SPEECH;
+
+    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
+        check.width(self.dim, self.heads)?;
+        for (key, layers) in [("encoder_layers", self.encoder_layers), ("decoder_layers", self.decoder_layers)] {
+            check.that((1..=1024).contains(&layers), &format!("model.{key}"), "1 to 1024", &layers)?;
+        }
+        check.that((2..=64).contains(&self.postnet_layers), "model.postnet_layers", "2 to 64", &self.postnet_layers)?;
+        for (key, width) in [
+            ("hidden", self.hidden),
+            ("predictor_dim", self.predictor_dim),
+            ("postnet_dim", self.postnet_dim),
+            ("places", self.places),
+        ] {
+            check.that((1..=16384).contains(&width), &format!("model.{key}"), "1 to 16384", &width)?;
+        }
+        for (key, kernel) in
+            [("kernel", self.kernel), ("predictor_kernel", self.predictor_kernel), ("postnet_kernel", self.postnet_kernel)]
+        {
+            check.that(kernel % 2 == 1 && kernel < 256, &format!("model.{key}"), "an odd number below 256", &kernel)?;
+        }
+        let frames = t.batch_frames;
+        check.that((1..=MAX_CONTEXT).contains(&frames), "train.batch_frames", &format!("1 to {MAX_CONTEXT}"), &frames)
     }
 }
 
@@ -111,6 +236,8 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Tokens of a sequence.
     pub seq_len: usize,
+    /// Frames of a micro-batch of speech, at most.
+    pub batch_frames: usize,
     /// Micro-batches a step.
     pub grad_accum: u32,
     /// Peak learning rate.
@@ -148,6 +275,8 @@ pub struct TrainConfig {
     pub validate_every: u64,
     /// Tokens of a validation, at most.
     pub validation_tokens: u64,
+    /// Stop after so many validations without a new lowest loss; 0 for never.
+    pub patience: u32,
     /// Print a sample every so many steps; 0 for only at the end.
     pub sample_every: u64,
     /// Save every so many steps; 0 for only at the end.
@@ -163,6 +292,7 @@ impl Default for TrainConfig {
             steps: 1000,
             batch: 8,
             seq_len: 128,
+            batch_frames: 3000,
             grad_accum: 1,
             lr: 4e-3,
             scale_lr: 0.1,
@@ -181,6 +311,7 @@ impl Default for TrainConfig {
             hold_out_test: false,
             validate_every: 100,
             validation_tokens: 32768,
+            patience: 0,
             sample_every: 200,
             checkpoint_every: 250,
             keep: 3,
@@ -188,18 +319,18 @@ impl Default for TrainConfig {
     }
 }
 
-impl Config {
+impl<M: ModelTable> ConfigOf<M> {
     /// A named configuration, or a file.
     ///
     /// # Errors
     /// No such name or file, TOML that does not parse, unknown keys, values out of range.
     pub fn load(name: &str) -> Result<Self> {
-        if let Some((_, text)) = NAMED.iter().find(|(known, _)| *known == name) {
+        if let Some((_, text)) = M::NAMED.iter().find(|(known, _)| *known == name) {
             return Self::parse(text, name);
         }
         let path = Path::new(name);
         if !path.exists() && path.extension().is_none_or(|e| e != "toml") {
-            let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = M::NAMED.iter().map(|(name, _)| *name).collect();
             let hint = match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => "name one of them, or give the path of a .toml file".into(),
@@ -231,30 +362,21 @@ impl Config {
     /// # Errors
     /// The first value out of range.
     pub fn check(&self, origin: &str) -> Result<()> {
-        let (m, t) = (&self.model, &self.train);
-        let check = |ok: bool, key: &str, expected: &str, found: &dyn std::fmt::Display| {
-            let hint = format!("change {key} in {origin}, or by its flag");
-            if ok { Ok(()) } else { Err(Error::bad_input(format!("{origin}: {key}"), expected, found, hint)) }
-        };
-        check((1..=16384).contains(&m.dim), "model.dim", "1 to 16384", &m.dim)?;
-        check((1..=1024).contains(&m.layers), "model.layers", "1 to 1024", &m.layers)?;
-        check(m.heads > 0 && m.dim.is_multiple_of(m.heads.max(1)), "model.heads", &format!("a divisor of dim = {}", m.dim), &m.heads)?;
-        check((1..=MAX_CONTEXT).contains(&m.context), "model.context", &format!("1 to {MAX_CONTEXT}"), &m.context)?;
-        check(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
-        check((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
-        check((1..=m.context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {}", m.context), &t.seq_len)?;
-        check((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
-        check(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
-        check((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
-        check(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
-        check((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
-        check((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;
-        check(t.clip > 0.0, "train.clip", "above 0", &t.clip)?;
-        check((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
-        check(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
-        check(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        let (t, check) = (&self.train, Check { origin });
+        self.model.check(t, &check)?;
+        check.that(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
+        check.that((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
+        check.that(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
+        check.that((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
+        check.that(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
+        check.that((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
+        check.that((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;
+        check.that(t.clip > 0.0, "train.clip", "above 0", &t.clip)?;
+        check.that((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
+        check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
+        check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
         let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
-        check(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
+        check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Models: parameters, blocks, and their explicit forward and backward passes over a back end.
 
 pub mod block;
+pub mod convolution;
 pub mod decoder;
+pub mod ghost_tts;
 pub mod gpt;
 pub mod parameters;
+pub mod stack;
 
 pub use block::{Block, BlockIds};
 pub use decoder::Decoder;
