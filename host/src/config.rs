@@ -132,6 +132,8 @@ impl ModelTable for ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GhostTtsConfig {
+    /// Mel bands.
+    pub mels: usize,
     /// Width.
     pub dim: usize,
     /// Attention heads; they divide `dim`.
@@ -171,6 +173,7 @@ impl ModelTable for GhostTtsConfig {
         }
         check.that((2..=64).contains(&self.postnet_layers), "model.postnet_layers", "2 to 64", &self.postnet_layers)?;
         for (key, width) in [
+            ("mels", self.mels),
             ("hidden", self.hidden),
             ("predictor_dim", self.predictor_dim),
             ("postnet_dim", self.postnet_dim),

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::arena::Span;
 use crate::backend::{Backend, Storage};
 use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource, View};
-use crate::config::Config;
-use crate::data::Corpus;
+use crate::config::{Config, ConfigOf, ModelTable};
 use crate::model::Parameters;
 use crate::model::parameters::Specs;
+use crate::train::learner::Learner;
 use crate::train::optimizer::MatrixState;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -49,7 +49,7 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
 }
 
 /// All tensors of a run in training.
-pub fn tensors(layout: &Layout) -> Vec<Tensor> {
+pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
     for float in &layout.optimizer.floats {
         for (moment, name) in float.moments.iter().zip(["m", "v"]) {
@@ -96,16 +96,17 @@ impl<B: Backend> TensorSource for Streamed<'_, B> {
 }
 
 /// Passes the checkpoint's metadata and all tensors of the run to `save`, which reads each of them once.
-pub fn checkpoint<B: Backend, T>(
-    trainer: &mut Trainer<B>,
-    corpus: &Corpus,
+pub fn checkpoint<B: Backend, M: Learner, T>(
+    trainer: &mut Trainer<B, M>,
+    corpus: &M::Corpus,
     save: impl FnOnce(&BTreeMap<String, String>, &[TensorRef]) -> T,
 ) -> T {
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("config".to_string(), trainer.config.to_toml()),
         ("step".to_string(), trainer.step.to_string()),
-        ("data_fingerprint".to_string(), format!("{:016x}", corpus.fingerprint())),
+        ("data_fingerprint".to_string(), format!("{:016x}", M::fingerprint(corpus))),
     ]);
+    metadata.extend(M::metadata(corpus));
     let tensors = tensors(&trainer.layout);
     let device = RefCell::new((&mut trainer.backend, vec![0; PIECE]));
     let sources: Vec<_> = tensors.iter().map(|tensor| Streamed { device: &device, bytes: tensor.bytes }).collect();
@@ -168,5 +169,13 @@ pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkp
 /// # Errors
 /// None there, or one that does not parse.
 pub fn config_of(checkpoint: &Checkpoint) -> Result<Config> {
-    Config::parse(checkpoint.meta("config")?, &checkpoint.path().display().to_string())
+    model_config_of(checkpoint)
+}
+
+/// The configuration inside a checkpoint of that kind of model.
+///
+/// # Errors
+/// None there, or one that does not parse: that of another kind.
+pub fn model_config_of<M: ModelTable>(checkpoint: &Checkpoint) -> Result<ConfigOf<M>> {
+    ConfigOf::parse(checkpoint.meta("config")?, &checkpoint.path().display().to_string())
 }

@@ -1,9 +1,11 @@
 //! Training: optimizers, schedule, the step, and what is told of it: its record, its progress line, its report.
 mod append;
+pub mod learner;
 pub mod metrics;
 pub mod optimizer;
 pub mod progress;
 pub mod report;
 pub mod schedule;
 pub mod tensorboard;
+pub mod text;
 pub mod trainer;

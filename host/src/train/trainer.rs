@@ -2,52 +2,38 @@
 
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{Backend, Storage};
-use crate::config::{Config, Recompute, Rule};
-use crate::data::{Corpus, Split};
-use crate::model::gpt::Purpose;
-use crate::model::{Decoder, Gpt, GptIds, MatrixId, Parameters};
+use crate::config::{ConfigOf, ModelConfig};
+use crate::model::{MatrixId, Parameters};
 use crate::{Error, Result};
 
+use super::learner::{Draw, Learner, MAX_TERMS};
 use super::metrics::{LayerRecord, ScaleSummary};
 use super::optimizer::{MatrixState, Optimizer};
 use super::schedule::learning_rate;
 
-/// Activations above it are recomputed with [`Recompute::Auto`].
-const KEEP_BYTES: usize = 2 << 30;
-
 /// All spans of a run.
-pub struct Layout {
+pub struct Layout<M: Learner = ModelConfig> {
     /// The model over its activations.
-    pub model: Gpt,
-    /// The same model token by token, to write samples.
-    pub sampler: Decoder,
-    /// Its parameters.
+    pub model: M::Model,
+    /// What writes samples.
+    pub sampler: M::Sampler,
+    /// The model's parameters.
     pub parameters: Parameters,
     /// Their optimizer state.
     pub optimizer: Optimizer,
-    loss_sums: Span<f32>,
+    pub(super) loss_sums: Span<f32>,
     histogram: Span<u32>,
 }
 
-impl Layout {
+impl<M: Learner> Layout<M> {
     /// Plans parameters, state and activations of a configuration.
-    pub fn plan(config: &Config, plan: &mut Plan) -> Self {
+    pub fn plan(config: &ConfigOf<M>, plan: &mut Plan) -> Self {
         let t = &config.train;
-        let (ids, specs) = GptIds::new(&config.model, t.optimizer == Rule::Adamw);
+        let (ids, specs) = M::name_parameters(config);
         let parameters = Parameters::plan(specs, plan);
         let optimizer = Optimizer::plan(t, &parameters, plan);
-        let purpose = match t.recompute {
-            Recompute::On => Purpose::TrainRecomputing,
-            Recompute::Off => Purpose::Train,
-            Recompute::Auto => {
-                let mut trial = Plan::default();
-                Gpt::plan(ids.clone(), &config.model, t.batch, t.seq_len, Purpose::Train, &mut trial);
-                if trial.bytes_of(Kind::Activation) > KEEP_BYTES { Purpose::TrainRecomputing } else { Purpose::Train }
-            }
-        };
-        let sampler = Decoder::plan(ids.clone(), &config.model, plan);
-        let model = Gpt::plan(ids, &config.model, t.batch, t.seq_len, purpose, plan);
-        let loss_sums = plan.span(Kind::Io, "loss_sums", t.grad_accum as usize);
+        let (model, sampler) = M::plan(config, ids, plan);
+        let loss_sums = plan.span(Kind::Io, "loss_sums", t.grad_accum as usize * M::TERMS.len());
         let histogram = plan.span(Kind::Io, "histogram", 16);
         Self { model, sampler, parameters, optimizer, loss_sums, histogram }
     }
@@ -56,8 +42,12 @@ impl Layout {
 /// What a step reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepStats {
-    /// Mean loss in nats a token.
+    /// Mean loss: of text in nats a token; of speech the weighted sum of its terms.
     pub loss: f64,
+    /// The means of the loss's terms, in the order of [`Learner::TERMS`].
+    pub terms: [f64; MAX_TERMS],
+    /// Tokens or frames that the step saw.
+    pub items: u64,
     /// Norm of the float tensors' gradient before clipping.
     pub grad_norm: f64,
     /// Share of grid weights that flipped; 0 without a grid.
@@ -69,37 +59,36 @@ pub struct StepStats {
 }
 
 /// A run in memory.
-pub struct Trainer<B: Backend> {
+pub struct Trainer<B: Backend, M: Learner = ModelConfig> {
     /// Its configuration.
-    pub config: Config,
+    pub config: ConfigOf<M>,
     /// Its spans.
-    pub layout: Layout,
+    pub layout: Layout<M>,
     /// The device.
     pub backend: B,
     /// Steps done.
     pub step: u64,
-    inputs: Vec<u32>,
-    targets: Vec<u32>,
+    pub(super) batch: M::Batch,
     norms: Vec<f32>,
-    watch: Vec<f32>,
+    pub(super) watch: Vec<f32>,
     counts: Vec<u32>,
     sums: Vec<f32>,
-    losses: Vec<f32>,
+    /// What each micro-batch's sums are divided by.
+    values: Vec<[f64; MAX_TERMS]>,
     fault: Option<usize>,
 }
 
-impl<B: Backend> Trainer<B> {
+impl<B: Backend, M: Learner> Trainer<B, M> {
     /// A run over memory that is allocated but not initialised.
-    pub fn new(config: Config, layout: Layout, backend: B) -> Self {
-        let tokens = layout.model.tokens();
+    pub fn new(config: ConfigOf<M>, layout: Layout<M>, mut backend: B) -> Self {
+        M::prepare(&layout.model, &mut backend);
         Self {
-            inputs: vec![0; tokens],
-            targets: vec![0; tokens],
+            batch: M::batch(&layout.model),
             norms: vec![0.0; layout.optimizer.norms.len()],
             watch: vec![0.0; layout.optimizer.watch.len()],
             counts: vec![0; layout.optimizer.counts.len()],
             sums: vec![0.0; layout.loss_sums.len()],
-            losses: vec![0.0; tokens],
+            values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
             config,
             layout,
             backend,
@@ -123,21 +112,21 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; the run in memory is then unusable, checkpoints are
     /// untouched.
-    pub fn step(&mut self, corpus: &Corpus) -> Result<StepStats> {
+    pub fn step(&mut self, corpus: &M::Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
         let floats = optimizer.floats.len();
         let fault = self.fault.take();
-        let gradient_scale = 1.0 / (model.tokens() as f32 * t.grad_accum as f32);
+        let mut items = 0;
         optimizer.zero_gradients(b);
         for micro_batch in 0..t.grad_accum {
-            corpus.sample(t.seed, self.step, micro_batch, t.batch, t.seq_len, &mut self.inputs, &mut self.targets);
-            b.upload(model.inputs, &self.inputs);
-            b.upload(model.targets, &self.targets);
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
-            model.train(b, p, &mut sink, gradient_scale);
-            b.sum(self.layout.loss_sums.slice(micro_batch as usize, 1), model.losses);
+            let draw = Draw { step: self.step, micro_batch };
+            let sums = self.layout.loss_sums.slice(micro_batch as usize * M::TERMS.len(), M::TERMS.len());
+            let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
+            self.values[micro_batch as usize] = seen.values;
+            items += seen.items;
             if optimizer.flips_between(t) && micro_batch + 1 < t.grad_accum {
                 optimizer.flip(b, p, t, self.step);
             }
@@ -151,7 +140,13 @@ impl<B: Backend> Trainer<B> {
         b.download(optimizer.norms, &mut self.norms);
         b.download(optimizer.watch, &mut self.watch);
         b.download(optimizer.counts, &mut self.counts);
-        let loss = self.sums.iter().map(|&s| f64::from(s)).sum::<f64>() / (model.tokens() as f64 * f64::from(t.grad_accum));
+        let mut terms = [0.0; MAX_TERMS];
+        for (sums, values) in self.sums.chunks_exact(M::TERMS.len()).zip(&self.values) {
+            for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
+                *term += f64::from(sum) / (values * f64::from(t.grad_accum));
+            }
+        }
+        let loss = weighted::<M>(&terms);
         if !loss.is_finite() || self.norms[1..].iter().chain(&self.watch).any(|value| !value.is_finite()) {
             return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
@@ -159,6 +154,8 @@ impl<B: Backend> Trainer<B> {
         let (flipped, at_rail) = self.counts.chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
         let stats = StepStats {
             loss,
+            terms,
+            items,
             grad_norm: f64::from(self.norms[0]).sqrt(),
             flip_rate: flipped as f64 / weights,
             saturation: at_rail as f64 / weights,
@@ -170,7 +167,7 @@ impl<B: Backend> Trainer<B> {
 
     /// Names what is not finite, nearest to the cause: a parameter, an activation, a gradient (the first that the backward pass met), a mean
     /// square of the vote rule, or else `what`.
-    fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
+    pub(super) fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
         let (b, optimizer, layout) = (&mut self.backend, &self.layout.optimizer, &self.layout);
         let watched = |range: std::ops::Range<usize>| {
             let at = self.watch[range.clone()].iter().position(|sum| !sum.is_finite())?;
@@ -182,7 +179,7 @@ impl<B: Backend> Trainer<B> {
         };
         let floats = optimizer.floats.len();
         let name = watched(0..floats)
-            .or_else(|| if loss.is_finite() { None } else { layout.model.not_finite(b, layout.loss_sums.slice(0, 1)) })
+            .or_else(|| if loss.is_finite() { None } else { M::not_finite(&layout.model, &self.batch, b, layout.loss_sums.slice(0, 1)) })
             .or_else(gradient)
             .or_else(|| watched(floats..self.watch.len()));
         Error::failed(
@@ -191,42 +188,11 @@ impl<B: Backend> Trainer<B> {
         )
     }
 
-    /// Mean loss in nats a token over the first windows of a split, at most `tokens` tokens.
-    ///
-    /// # Errors
-    /// A split with no tokens; a loss that is not finite.
-    pub fn validate(&mut self, corpus: &Corpus, split: Split, tokens: u64) -> Result<f64> {
-        corpus.require_split(split)?;
-        let (batch, seq) = (self.config.train.batch, self.config.train.seq_len);
-        let (b, p, model) = (&mut self.backend, &self.layout.parameters, &self.layout.model);
-        let mut windows = corpus.windows(split, seq);
-        let (mut total, mut count) = (0.0f64, 0u64);
-        while count < tokens {
-            self.inputs.fill(0);
-            self.targets.fill(u32::MAX);
-            let mut filled = 0;
-            for (row, window) in windows.by_ref().take(batch).enumerate() {
-                let rows = row * seq..row * seq + window.len;
-                corpus.read_window(window, &mut self.inputs[rows.clone()], &mut self.targets[rows]);
-                filled += window.len as u64;
-            }
-            if filled == 0 {
-                break;
-            }
-            b.upload(model.inputs, &self.inputs);
-            b.upload(model.targets, &self.targets);
-            model.evaluate(b, p);
-            b.download(model.losses, &mut self.losses);
-            total += self.losses.iter().map(|&l| f64::from(l)).sum::<f64>();
-            count += filled;
-        }
-        let loss = total / count as f64;
-        if loss.is_finite() {
-            return Ok(loss);
-        }
+    /// Says that a validation loss is not finite, and why.
+    pub(super) fn validation_not_finite(&mut self, loss: f64) -> Error {
         self.layout.optimizer.watch(&mut self.backend);
         self.backend.download(self.layout.optimizer.watch, &mut self.watch);
-        Err(self.not_finite(self.step, "the validation loss", loss))
+        self.not_finite(self.step, "the validation loss", loss)
     }
 
     /// Flips, levels and scales of each matrix after a step.
@@ -260,8 +226,13 @@ impl<B: Backend> Trainer<B> {
     }
 }
 
+/// The loss that the means of terms make.
+pub(super) fn weighted<M: Learner>(terms: &[f64; MAX_TERMS]) -> f64 {
+    M::TERMS.iter().zip(terms).map(|((_, weight), term)| weight * term).sum()
+}
+
 /// Bytes of codes and votes (or shadow weights and moments) of all matrices.
-pub fn grid_state_bytes(layout: &Layout) -> usize {
+pub fn grid_state_bytes<M: Learner>(layout: &Layout<M>) -> usize {
     let matrices = layout.parameters.matrices.iter().zip(&layout.optimizer.matrices);
     let bytes = matrices.map(|(weight, state)| {
         let codes = match &weight.storage {

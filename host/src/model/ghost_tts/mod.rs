@@ -62,10 +62,10 @@ pub struct GhostTtsIds {
 }
 
 impl GhostTtsIds {
-    /// Names all parameters of a model with so many mel bands; `float` asks for the float twin.
-    pub fn new(config: &GhostTtsConfig, mels: usize, float: bool) -> (Self, Specs) {
+    /// Names all parameters; `float` asks for the float twin.
+    pub fn new(config: &GhostTtsConfig, float: bool) -> (Self, Specs) {
         let mut specs = Specs::default();
-        let (dim, grid) = (config.dim, (!float).then_some(config.grid));
+        let (mels, dim, grid) = (config.mels, config.dim, (!float).then_some(config.grid));
         let embedding = |specs: &mut Specs, name: &str, rows| specs.vector(name.into(), &[rows, dim], Init::Normal(EMBEDDING_SIGMA));
         let phones = embedding(&mut specs, "embedding.phones", Phone::COUNT);
         let widths = widths(config);
@@ -79,7 +79,7 @@ impl GhostTtsIds {
         let to_end = embedding(&mut specs, "embedding.to_end", config.places);
         let decoder = StackIds::new(&mut specs, "decoder", config.decoder_layers, widths, grid);
         let mel = Convolution::new(&mut specs, "mel", [mels, dim], 1, grid, 0.55);
-        let postnet = PostnetIds::new(&mut specs, config, mels, grid);
+        let postnet = PostnetIds::new(&mut specs, config, grid);
         (Self { phones, encoder, predictors, pitch, energy, from_start, to_end, decoder, mel, postnet }, specs)
     }
 }
@@ -176,8 +176,8 @@ pub struct GhostTts {
 
 impl GhostTts {
     /// Reserves activations for batches of at most that capacity.
-    pub fn plan(ids: GhostTtsIds, config: &GhostTtsConfig, mels: usize, capacity: Capacity, purpose: Purpose, plan: &mut Plan) -> Self {
-        let (dim, keep) = (config.dim, purpose != Purpose::Evaluate);
+    pub fn plan(ids: GhostTtsIds, config: &GhostTtsConfig, capacity: Capacity, purpose: Purpose, plan: &mut Plan) -> Self {
+        let (mels, dim, keep) = (config.mels, config.dim, purpose != Purpose::Evaluate);
         let Capacity { phones, frames, .. } = capacity;
         let widths = widths(config);
         let shape = |rows| AttentionShape {
@@ -197,7 +197,7 @@ impl GhostTts {
         let varied = plan.span(Kind::Activation, "varied", phones * dim);
         let decoder = Stack::plan(&ids.decoder, plan, "decoder", widths, shape(frames), keep);
         let mel = plan.span(Kind::Activation, "mel", frames * mels);
-        let postnet = Postnet::plan(ids.postnet.clone(), config, mels, plan, frames, keep);
+        let postnet = Postnet::plan(ids.postnet.clone(), config, plan, frames, keep);
         let losses = [frames, frames, phones, phones, phones];
         let mut names = TERMS.iter().zip(losses);
         let losses = std::array::from_fn(|_| {

@@ -17,8 +17,8 @@ pub struct PostnetIds {
 
 impl PostnetIds {
     /// Names the parameters; the last layer starts small, so that the post-net starts as nearly nothing.
-    pub fn new(specs: &mut Specs, config: &GhostTtsConfig, mels: usize, grid: Option<GridId>) -> Self {
-        let (width, last) = (config.postnet_dim, config.postnet_layers - 1);
+    pub fn new(specs: &mut Specs, config: &GhostTtsConfig, grid: Option<GridId>) -> Self {
+        let (mels, width, last) = (config.mels, config.postnet_dim, config.postnet_layers - 1);
         let layers = (0..=last).map(|i| {
             let shape = [if i == last { mels } else { width }, if i == 0 { mels } else { width }];
             let gain = if i == last { 0.1 } else { 1.0 };
@@ -41,8 +41,8 @@ pub struct Postnet {
 
 impl Postnet {
     /// Reserves activations for at most `rows` frames; `keep` those that a backward pass needs.
-    pub fn plan(ids: PostnetIds, config: &GhostTtsConfig, mels: usize, plan: &mut Plan, rows: usize, keep: bool) -> Self {
-        let (width, layers) = (config.postnet_dim, ids.layers.len() - 1);
+    pub fn plan(ids: PostnetIds, config: &GhostTtsConfig, plan: &mut Plan, rows: usize, keep: bool) -> Self {
+        let (mels, width, layers) = (config.mels, config.postnet_dim, ids.layers.len() - 1);
         let hidden = (0..if keep { layers } else { layers.min(2) }).map(|i| {
             let name = format!("postnet.{i}.hidden");
             plan.span(Kind::Activation, name, rows * width)
