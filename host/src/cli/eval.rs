@@ -7,7 +7,7 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::output::print;
-use super::train::in_pool;
+use super::threads::in_pool;
 use crate::arena::Plan;
 use crate::backend::Device;
 use crate::checkpoint::Checkpoint;

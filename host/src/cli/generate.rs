@@ -7,7 +7,7 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::open;
-use super::train::in_pool;
+use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::Decoder;
 use crate::run::sample::{Sampling, Timing, generate};

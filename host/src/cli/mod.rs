@@ -9,7 +9,10 @@ mod output;
 mod phonemes;
 mod plan;
 mod report;
+mod run_folder;
+mod threads;
 mod train;
+mod training;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

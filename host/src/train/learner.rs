@@ -9,8 +9,10 @@ use crate::config::{ConfigOf, ModelTable, TrainConfig};
 use crate::model::Parameters;
 use crate::model::parameters::Specs;
 
+use super::metrics::StepRecord;
 use super::optimizer::Sink;
-use super::trainer::Trainer;
+use super::progress::Progress;
+use super::trainer::{StepStats, Trainer};
 
 /// The most terms that a loss has.
 pub const MAX_TERMS: usize = 5;
@@ -59,8 +61,8 @@ pub trait Learner: ModelTable {
 
     /// The terms of the loss, and what each counts in it; at most [`MAX_TERMS`].
     const TERMS: &'static [(&'static str, f64)];
-    /// What its speed is counted in: `tokens` or `frames`.
-    const ITEMS: &'static str;
+    /// The command that trains it.
+    const COMMAND: &'static str;
 
     /// Names all parameters.
     fn name_parameters(config: &ConfigOf<Self>) -> (Self::Ids, Specs);
@@ -94,6 +96,13 @@ pub trait Learner: ModelTable {
     /// # Errors
     /// A loss that is not finite.
     fn validate<B: Backend>(trainer: &mut Trainer<B, Self>, corpus: &Self::Corpus) -> Result<Validation>;
+
+    /// Adds to the record of a step what is told of this kind of model: its speed over `seconds`, the terms
+    /// of the loss.
+    fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64);
+
+    /// Shows a validation.
+    fn show(progress: &Progress, step: u64, validation: &Validation);
 
     /// The first activation of the last batch that is not finite, by name; `sum` is one value of scratch.
     fn not_finite<B: Backend>(model: &Self::Model, batch: &Self::Batch, b: &mut B, sum: Span<f32>) -> Option<String>;

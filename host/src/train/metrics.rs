@@ -4,6 +4,7 @@
 //! leave a torn last line; readers ignore it and [`MetricsWriter::resume`] removes it. JSON has no
 //! NaN or infinity: they are written as `null`, and a `null` loss reads back as NaN.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub const FILE_NAME: &str = "metrics.jsonl";
 pub struct StepRecord {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Mean training loss over the step's tokens, in nats per token. NaN when it was not finite.
+    /// Mean training loss over the step's tokens, in nats per token; of speech, the weighted sum of `losses`. NaN when it was not finite.
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
     /// Tokens trained on per second of wall clock in this step.
@@ -48,9 +49,19 @@ pub struct StepRecord {
     /// Seconds of training since the start of the run, resumed parts added up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Mean loss over the validation split, in nats per token, on the steps that measured it.
+    /// Mean loss over the validation split on the steps that measured it, in nats per token; of speech, the mean absolute error of the
+    /// spectrogram in natural logarithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+    /// Frames of speech trained on per second of wall clock in this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames_per_second: Option<f64>,
+    /// The terms of the loss, where it has several: errors of spectrograms in natural logarithms, others squared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<BTreeMap<String, f64>>,
+    /// The same over the validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_losses: Option<BTreeMap<String, f64>>,
     /// State of every grid matrix, on the steps that recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<LayerRecord>>,

@@ -10,8 +10,10 @@ use crate::model::parameters::Specs;
 use crate::model::{Decoder, Gpt, GptIds, Parameters};
 
 use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
+use super::metrics::StepRecord;
 use super::optimizer::Sink;
-use super::trainer::Trainer;
+use super::progress::Progress;
+use super::trainer::{StepStats, Trainer};
 
 /// Activations above it are recomputed with [`Recompute::Auto`].
 const KEEP_BYTES: usize = 2 << 30;
@@ -31,7 +33,7 @@ impl Learner for ModelConfig {
     type Batch = TextBatch;
 
     const TERMS: &'static [(&'static str, f64)] = &[("cross_entropy", 1.0)];
-    const ITEMS: &'static str = "tokens";
+    const COMMAND: &'static str = "train";
 
     fn name_parameters(config: &Config) -> (GptIds, Specs) {
         GptIds::new(&config.model, config.train.optimizer == Rule::Adamw)
@@ -82,6 +84,16 @@ impl Learner for ModelConfig {
         let mut terms = [0.0; MAX_TERMS];
         terms[0] = loss;
         Ok(Validation { loss, terms, warnings: Vec::new() })
+    }
+
+    fn record(record: &mut StepRecord, stats: &StepStats, _validation: Option<&Validation>, seconds: f64) {
+        record.tokens_per_second = Some(stats.items as f64 / seconds);
+        // Every step has the same number of tokens.
+        record.tokens = Some(record.step * stats.items);
+    }
+
+    fn show(progress: &Progress, step: u64, validation: &Validation) {
+        progress.validation(step, validation.loss);
     }
 
     fn not_finite<B: Backend>(model: &Gpt, _batch: &TextBatch, b: &mut B, sum: Span<f32>) -> Option<String> {

@@ -9,12 +9,18 @@
 //! | `batch.rs` | what the network reads |
 //! | `predictor.rs` | duration, pitch or energy of a phone |
 //! | `postnet.rs` | convolutions over the spectrogram |
+//! | `synthesis.rs` | from phones alone to a spectrogram |
+//! | `facts.rs` | what a voice's numbers mean |
 
 mod batch;
+mod facts;
 mod postnet;
 mod predictor;
+mod synthesis;
 
 pub use batch::{Capacity, SpeechBatch, Utterance};
+pub use facts::{KEY as FACTS_KEY, Scale, VoiceFacts};
+pub use synthesis::{Controls, Spoken};
 
 use super::block::{BlockGradients, BlockWidths};
 use super::convolution::Convolution;

@@ -1,0 +1,83 @@
+//! A spectrogram for phones whose sound nobody knows yet.
+
+use super::{GhostTts, SpeechBatch, Utterance, VoiceFacts};
+use crate::backend::Backend;
+use crate::model::Parameters;
+use crate::{Error, Result};
+
+/// How to speak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Controls {
+    /// Divides durations: 2 for twice as fast.
+    pub speed: f32,
+    /// Added to the pitch, in semitones.
+    pub pitch: f32,
+    /// Factor of the energy's distance from its mean and of loudness's start: 1 as learnt.
+    pub energy: f32,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self { speed: 1.0, pitch: 0.0, energy: 1.0 }
+    }
+}
+
+/// What was spoken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spoken {
+    /// Frames of each phone.
+    pub durations: Vec<u32>,
+    /// Log-mel spectrogram, `[frames, mels]`.
+    pub mel: Vec<f32>,
+}
+
+/// A phone lasts at most so many frames (3 s): a predictor that is not trained yet may say anything.
+const LONGEST: f32 = 256.0;
+
+impl GhostTts {
+    /// Speaks phones (their indices) in one breath. Between [`GhostTts::load`] and the end of a pass nothing else may be loaded.
+    ///
+    /// # Errors
+    /// Bad input for no phones, more than the plan's capacity, or more frames than that.
+    pub fn synthesise<B: Backend>(
+        &self,
+        b: &mut B,
+        p: &Parameters,
+        batch: &mut SpeechBatch,
+        facts: &VoiceFacts,
+        phones: &[u32],
+        controls: &Controls,
+    ) -> Result<Spoken> {
+        let (n, capacity) = (phones.len(), self.capacity);
+        if !(1..=capacity.phones).contains(&n) {
+            return Err(Error::bad_input("a sentence", format!("1 to {} phones", capacity.phones), n, "split it at its pauses"));
+        }
+        let none = vec![0.0; n];
+        batch.clear();
+        batch.push(&Utterance { phones, durations: &vec![0; n], pitch: &none, energy: &none, mel: &[] });
+        let lengths = self.load(b, batch);
+        self.encode(b, p, lengths.phones);
+        let [mut log_durations, mut pitch, mut energy] = [0, 1, 2].map(|_| vec![0.0f32; n]);
+        for (span, values) in self.predictions(&lengths).into_iter().zip([&mut log_durations, &mut pitch, &mut energy]) {
+            b.download(span, values);
+        }
+        let frames = |log: f32| ((log.exp() - 1.0) / controls.speed).round().clamp(1.0, LONGEST) as u32;
+        let durations: Vec<u32> = log_durations.iter().map(|&log| frames(log)).collect();
+        let total: usize = durations.iter().map(|&d| d as usize).sum();
+        if total > capacity.frames {
+            return Err(Error::bad_input("a sentence", format!("at most {} frames", capacity.frames), total, "split it at its pauses"));
+        }
+        let semitone = std::f32::consts::LN_2 / 12.0 / facts.pitch.std;
+        pitch.iter_mut().for_each(|value| *value += controls.pitch * semitone);
+        energy.iter_mut().for_each(|value| *value += (controls.energy - 1.0) * facts.energy.mean / facts.energy.std);
+
+        batch.clear();
+        batch.push(&Utterance { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] });
+        let lengths = self.load(b, batch);
+        self.decode(b, p, &lengths);
+        let mut mel = vec![0.0; total * self.mels];
+        b.download(self.postnet.output(total), &mut mel);
+        facts.restore_mel(&mut mel);
+        Ok(Spoken { durations, mel })
+    }
+}
