@@ -13,6 +13,7 @@ mod run_folder;
 mod threads;
 mod train;
 mod training;
+mod tts_train;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ pub struct Arguments {
 #[expect(clippy::large_enum_variant, reason = "made once, at the start")]
 enum Command {
     Train(train::Train),
+    TtsTrain(tts_train::TtsTrain),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Plan(plan::Plan),
@@ -76,6 +78,7 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::TtsTrain(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Plan(command) => command.run(),

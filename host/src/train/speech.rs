@@ -1,9 +1,7 @@
 //! Training GhostTTS on a corpus of speech.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-
-use primal_device::philox::Stream;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
 use super::metrics::StepRecord;
@@ -12,119 +10,81 @@ use super::progress::Progress;
 use super::trainer::{StepStats, Trainer};
 use crate::arena::{Plan, Span};
 use crate::backend::Backend;
+use crate::data::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
+use crate::data::speech_corpus::{SpeechCorpus, SpeechSplit};
 use crate::config::{GhostTtsConfig, Rule, SpeechConfig, TrainConfig};
 use crate::model::Parameters;
-use crate::model::ghost_tts::{self, Capacity, GhostTts, GhostTtsIds, Lengths, SpeechBatch, TERM_WEIGHTS, TERMS, Utterance, VoiceFacts};
+use crate::model::ghost_tts::{
+    self, Capacity, GhostTts, GhostTtsIds, Lengths, MelScale, SpeechBatch, TERM_WEIGHTS, TERMS, Utterance, VoiceFacts,
+};
 use crate::model::gpt::Purpose;
 use crate::model::parameters::Specs;
 use crate::{Error, Result};
 
-/// The random numbers of the batches are those of no tensor.
-const DRAWS: u32 = u32::MAX;
 /// Predictions that vary less than this share of the truth's standard deviation are flat: a voice without melody.
 const FLAT: f64 = 0.1;
 
-/// An utterance with its standardised spectrogram and prosody; see [`Utterance`].
-#[derive(Clone, Debug, Default)]
-pub struct Sentence {
-    /// Its name.
-    pub id: String,
-    /// Indices of phones.
-    pub phones: Vec<u32>,
-    /// Frames of each phone.
-    pub durations: Vec<u32>,
-    /// Pitch of each phone.
-    pub pitch: Vec<f32>,
-    /// Energy of each phone.
-    pub energy: Vec<f32>,
-    /// `[frames, mels]`.
-    pub mel: Vec<f32>,
-}
-
-impl Sentence {
-    /// As the network sees it.
-    pub fn utterance(&self) -> Utterance<'_> {
-        Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
-    }
-
-    /// Number of frames.
-    pub fn frames(&self) -> usize {
-        self.utterance().frames()
-    }
-}
-
 /// What a voice is trained on and measured by.
-#[derive(Clone, Debug)]
 pub struct SpeechData {
-    /// For training.
-    pub train: Vec<Sentence>,
-    /// For validation.
-    pub held_out: Vec<Sentence>,
-    /// Scales of the training data.
-    pub facts: VoiceFacts,
-    fingerprint: u64,
+    corpus: SpeechCorpus,
+    order: RefCell<SpeechBatches>,
+    held_out: Vec<Vec<usize>>,
+    facts: VoiceFacts,
+    scale: MelScale,
 }
 
 impl SpeechData {
-    /// Standardises sentences by the scales of those for training.
-    pub fn new(mut train: Vec<Sentence>, mut held_out: Vec<Sentence>, mels: usize) -> Self {
-        let facts = VoiceFacts::of(
-            mels,
-            train.iter().map(|sentence| &sentence.mel[..]),
-            train.iter().flat_map(|sentence| sentence.pitch.iter().copied()),
-            train.iter().flat_map(|sentence| sentence.energy.iter().copied()),
-        );
-        let mut fingerprint = Xxh3::new();
-        for sentence in train.iter_mut().chain(&mut held_out) {
-            for values in [&sentence.pitch, &sentence.energy, &sentence.mel] {
-                fingerprint.update(bytemuck::cast_slice(values));
-            }
-            for ids in [&sentence.phones, &sentence.durations] {
-                fingerprint.update(bytemuck::cast_slice(ids));
-            }
-            facts.standardise_mel(&mut sentence.mel);
-            sentence.pitch.iter_mut().for_each(|value| *value = facts.pitch.standardise(*value));
-            sentence.energy.iter_mut().for_each(|value| *value = facts.energy.standardise(*value));
-        }
-        Self { train, held_out, facts, fingerprint: fingerprint.digest() }
-    }
-
-    /// Checks that there is something to train on and to validate on, and that each sentence fits into a batch.
+    /// A corpus in batches for a model.
     ///
     /// # Errors
-    /// Bad input that names what is missing or does not fit.
-    pub fn require(&self, capacity: Capacity) -> Result<()> {
-        for (what, sentences) in [("training", &self.train), ("validation", &self.held_out)] {
-            if sentences.is_empty() {
-                return Err(Error::bad_input("--data", format!("at least one utterance for {what}"), 0, "give a larger corpus"));
-            }
-            let fits = |s: &Sentence| s.phones.len() <= capacity.phones && s.frames() <= capacity.frames;
-            if let Some(sentence) = sentences.iter().find(|sentence| !fits(sentence)) {
-                return Err(Error::bad_input(
-                    format!("--data: utterance {}", sentence.id),
-                    format!("at most {} frames and {} phones", capacity.frames, capacity.phones),
-                    format!("{} frames and {} phones", sentence.frames(), sentence.phones.len()),
-                    "raise --batch-frames, or remove it from the corpus",
-                ));
-            }
+    /// Bad input for an utterance that does not fit into a batch, or another number of mel bands.
+    pub fn new(corpus: SpeechCorpus, config: &SpeechConfig) -> Result<Self> {
+        let (t, mels) = (&config.train, corpus.settings().num_mels);
+        if mels != config.model.mels {
+            return Err(Error::bad_input("model.mels", mels, config.model.mels, "train a model of the corpus' bands"));
         }
-        Ok(())
+        let (limits, capacity) = (SpeechLimits::of(&corpus, t.batch_frames), Capacity::of_frames(t.batch_frames));
+        if limits.phones > capacity.phones || limits.utterances > capacity.utterances {
+            return Err(Error::bad_input(
+                "--data",
+                format!("at most {} phones and {} utterances in {} frames", capacity.phones, capacity.utterances, capacity.frames),
+                format!("{} phones, {} utterances", limits.phones, limits.utterances),
+                "see whether its durations are right; a phone takes four frames or more on average",
+            ));
+        }
+        let facts = VoiceFacts::new(*corpus.settings(), corpus.statistics().clone());
+        Ok(Self {
+            order: RefCell::new(SpeechBatches::new(&corpus, t.seed, t.batch_frames)?),
+            held_out: heldout_batches(&corpus, t.batch_frames)?,
+            scale: facts.mel_scale(),
+            facts,
+            corpus,
+        })
     }
 
-    /// Fills a batch with random sentences, until one does not fit.
-    fn draw(&self, batch: &mut SpeechBatch, capacity: Capacity, seed: u64, number: u64) {
+    /// The corpus.
+    pub fn corpus(&self) -> &SpeechCorpus {
+        &self.corpus
+    }
+
+    /// What its numbers mean.
+    pub fn facts(&self) -> &VoiceFacts {
+        &self.facts
+    }
+
+    /// Fills a batch with utterances of a split.
+    fn fill(&self, batch: &mut SpeechBatch, split: SpeechSplit, utterances: &[usize]) {
         batch.clear();
-        let random = Stream::new(seed, DRAWS, number);
-        for i in 0.. {
-            let [high, low, ..] = random.words(i);
-            let word = u64::from(high) << 32 | u64::from(low);
-            // The high half of a product maps 64 random bits to the indices with a bias below 2^-32.
-            let index = ((u128::from(word) * self.train.len() as u128) >> 64) as usize;
-            let sentence = &self.train[index];
-            if !capacity.has_room(batch, sentence.phones.len(), sentence.frames()) {
-                break;
-            }
-            batch.push(&sentence.utterance());
+        for &index in utterances {
+            let utterance = &self.corpus.utterances(split)[index];
+            let known = Utterance {
+                phones: &utterance.phones,
+                durations: &utterance.durations,
+                pitch: &utterance.pitch,
+                energy: &utterance.energy,
+                mel: self.corpus.mel(utterance),
+            };
+            batch.push(&known, &self.scale);
         }
     }
 }
@@ -182,27 +142,26 @@ impl Learner for GhostTtsConfig {
         sums: Span<f32>,
     ) -> Seen {
         let number = draw.step * u64::from(t.grad_accum) + u64::from(draw.micro_batch);
-        corpus.draw(&mut batch.batch, model.capacity, t.seed, number);
+        corpus.fill(&mut batch.batch, SpeechSplit::Train, corpus.order.borrow_mut().at(number));
         let lengths = model.load(b, &batch.batch);
         batch.lengths = Some(lengths);
         model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
         for term in 0..TERMS.len() {
             b.sum(sums.slice(term, 1), model.losses(term, &lengths));
         }
-        Seen { values: values(model, &lengths, &corpus.facts), items: lengths.frames.rows() as u64 }
+        Seen { values: values(model, &lengths, &corpus.scale), items: lengths.frames.rows() as u64 }
     }
 
     fn validate<B: Backend>(trainer: &mut Trainer<B, Self>, corpus: &SpeechData) -> Result<Validation> {
         let frames = trainer.config.train.validation_tokens as usize;
         let (b, p, model, loaded) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.model, &mut trainer.batch);
-        let (mut sums, mut counts, mut prosody) = ([0.0; MAX_TERMS], [0.0; MAX_TERMS], Prosody::default());
-        let (mut sentences, mut seen) = (corpus.held_out.iter().peekable(), 0);
-        while seen < frames && sentences.peek().is_some() {
-            let batch = &mut loaded.batch;
-            batch.clear();
-            while let Some(sentence) = sentences.next_if(|s| model.capacity.has_room(batch, s.phones.len(), s.frames())) {
-                batch.push(&sentence.utterance());
+        let (mut sums, mut counts, mut prosody, mut seen) = ([0.0; MAX_TERMS], [0.0; MAX_TERMS], Prosody::default(), 0);
+        for utterances in &corpus.held_out {
+            if seen >= frames {
+                break;
             }
+            let batch = &mut loaded.batch;
+            corpus.fill(batch, SpeechSplit::HeldOut, utterances);
             let lengths = model.load(b, batch);
             loaded.lengths = Some(lengths);
             model.evaluate(b, p, &lengths);
@@ -210,7 +169,7 @@ impl Learner for GhostTtsConfig {
                 let mut losses = vec![0.0f32; model.losses(term, &lengths).len()];
                 b.download(model.losses(term, &lengths), &mut losses);
                 *sum += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-                *count += values(model, &lengths, &corpus.facts)[term];
+                *count += values(model, &lengths, &corpus.scale)[term];
             }
             prosody.add(b, model, batch, &lengths);
             seen += batch.frames();
@@ -241,7 +200,7 @@ impl Learner for GhostTtsConfig {
     }
 
     fn fingerprint(corpus: &SpeechData) -> u64 {
-        corpus.fingerprint
+        corpus.corpus.fingerprint()
     }
 
     fn metadata(corpus: &SpeechData) -> BTreeMap<String, String> {
@@ -254,9 +213,9 @@ fn named(terms: &[f64; MAX_TERMS]) -> BTreeMap<String, f64> {
 }
 
 /// What the sums of terms are divided by: errors of the spectrogram are told in natural logarithms, not in standard deviations.
-fn values(model: &GhostTts, lengths: &Lengths, facts: &VoiceFacts) -> [f64; MAX_TERMS] {
+fn values(model: &GhostTts, lengths: &Lengths, mel: &MelScale) -> [f64; MAX_TERMS] {
     std::array::from_fn(|term| {
-        let scale = if term < 2 { f64::from(facts.mel_std) } else { 1.0 };
+        let scale = if term < 2 { f64::from(mel.std) } else { 1.0 };
         model.values(term, lengths) as f64 / scale
     })
 }

@@ -1,17 +1,20 @@
 //! What GhostTTS reads: utterances one after another, without padding.
 
+use super::MelScale;
+use crate::speech::Phone;
+
 /// An utterance as the network sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Utterance<'a> {
-    /// Indices of phones.
-    pub phones: &'a [u32],
+    /// Its phones.
+    pub phones: &'a [Phone],
     /// Frames of each phone; their sum is the number of frames.
     pub durations: &'a [u32],
     /// Standardised pitch of each phone.
     pub pitch: &'a [f32],
     /// Standardised energy of each phone.
     pub energy: &'a [f32],
-    /// Standardised log-mel spectrogram, `[frames, mels]`; empty where it is to be predicted.
+    /// Log-mel spectrogram, `[frames, mels]`; empty where it is to be predicted.
     pub mel: &'a [f32],
 }
 
@@ -38,11 +41,6 @@ impl Capacity {
     pub fn of_frames(frames: usize) -> Self {
         let phones = frames.div_ceil(4);
         Self { utterances: phones.div_ceil(4), phones, frames }
-    }
-
-    /// Whether a batch with one more utterance would fit.
-    pub fn has_room(&self, batch: &SpeechBatch, phones: usize, frames: usize) -> bool {
-        batch.utterances() < self.utterances && batch.phones.len() + phones <= self.phones && batch.frames() + frames <= self.frames
     }
 }
 
@@ -121,8 +119,8 @@ impl SpeechBatch {
         }
     }
 
-    /// Adds an utterance.
-    pub fn push(&mut self, utterance: &Utterance) {
+    /// Adds an utterance; its spectrogram is standardised by `scale`.
+    pub fn push(&mut self, utterance: &Utterance, scale: &MelScale) {
         self.phone_positions.extend(0..utterance.phones.len() as u32);
         self.frame_positions.extend(0..utterance.frames() as u32);
         for (row, &frames) in (self.phones.len() as u32..).zip(utterance.durations) {
@@ -132,10 +130,10 @@ impl SpeechBatch {
             self.to_end.extend((0..frames).rev().map(|left| left.min(last)));
             self.log_durations.push((frames as f32 + 1.0).ln());
         }
-        self.phones.extend(utterance.phones);
+        self.phones.extend(utterance.phones.iter().map(|phone| phone.index() as u32));
         self.pitch.extend(utterance.pitch);
         self.energy.extend(utterance.energy);
-        self.mel.extend(utterance.mel);
+        self.mel.extend(scale.standardised(utterance.mel));
         self.phone_offsets.push(self.phones.len() as u32);
         self.frame_offsets.push(self.frame_phones.len() as u32);
     }

@@ -19,7 +19,7 @@ mod predictor;
 mod synthesis;
 
 pub use batch::{Capacity, SpeechBatch, Utterance};
-pub use facts::{KEY as FACTS_KEY, Scale, VoiceFacts};
+pub use facts::{KEY as FACTS_KEY, MelScale, VoiceFacts};
 pub use synthesis::{Controls, Spoken};
 
 use super::block::{BlockGradients, BlockWidths};

@@ -3,6 +3,7 @@
 use super::{GhostTts, SpeechBatch, Utterance, VoiceFacts};
 use crate::backend::Backend;
 use crate::model::Parameters;
+use crate::speech::Phone;
 use crate::{Error, Result};
 
 /// How to speak.
@@ -12,7 +13,7 @@ pub struct Controls {
     pub speed: f32,
     /// Added to the pitch, in semitones.
     pub pitch: f32,
-    /// Factor of the energy's distance from its mean and of loudness's start: 1 as learnt.
+    /// Multiplies the energy: 2 for about 6 dB.
     pub energy: f32,
 }
 
@@ -35,7 +36,7 @@ pub struct Spoken {
 const LONGEST: f32 = 256.0;
 
 impl GhostTts {
-    /// Speaks phones (their indices) in one breath. Between [`GhostTts::load`] and the end of a pass nothing else may be loaded.
+    /// Speaks phones in one breath. Between [`GhostTts::load`] and the end of a pass nothing else may be loaded.
     ///
     /// # Errors
     /// Bad input for no phones, more than the plan's capacity, or more frames than that.
@@ -45,16 +46,16 @@ impl GhostTts {
         p: &Parameters,
         batch: &mut SpeechBatch,
         facts: &VoiceFacts,
-        phones: &[u32],
+        phones: &[Phone],
         controls: &Controls,
     ) -> Result<Spoken> {
         let (n, capacity) = (phones.len(), self.capacity);
         if !(1..=capacity.phones).contains(&n) {
             return Err(Error::bad_input("a sentence", format!("1 to {} phones", capacity.phones), n, "split it at its pauses"));
         }
-        let none = vec![0.0; n];
+        let (none, scale) = (vec![0.0; n], facts.mel_scale());
         batch.clear();
-        batch.push(&Utterance { phones, durations: &vec![0; n], pitch: &none, energy: &none, mel: &[] });
+        batch.push(&Utterance { phones, durations: &vec![0; n], pitch: &none, energy: &none, mel: &[] }, &scale);
         let lengths = self.load(b, batch);
         self.encode(b, p, lengths.phones);
         let [mut log_durations, mut pitch, mut energy] = [0, 1, 2].map(|_| vec![0.0f32; n]);
@@ -67,17 +68,18 @@ impl GhostTts {
         if total > capacity.frames {
             return Err(Error::bad_input("a sentence", format!("at most {} frames", capacity.frames), total, "split it at its pauses"));
         }
-        let semitone = std::f32::consts::LN_2 / 12.0 / facts.pitch.std;
-        pitch.iter_mut().for_each(|value| *value += controls.pitch * semitone);
-        energy.iter_mut().for_each(|value| *value += (controls.energy - 1.0) * facts.energy.mean / facts.energy.std);
+        // Both are standardised logarithms.
+        let semitones = controls.pitch * std::f32::consts::LN_2 / 12.0;
+        pitch.iter_mut().for_each(|value| *value += semitones / facts.statistics.log_f0.std);
+        energy.iter_mut().for_each(|value| *value += controls.energy.ln() / facts.statistics.log_energy.std);
 
         batch.clear();
-        batch.push(&Utterance { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] });
+        batch.push(&Utterance { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] }, &scale);
         let lengths = self.load(b, batch);
         self.decode(b, p, &lengths);
         let mut mel = vec![0.0; total * self.mels];
         b.download(self.postnet.output(total), &mut mel);
-        facts.restore_mel(&mut mel);
+        scale.restore(&mut mel);
         Ok(Spoken { durations, mel })
     }
 }

@@ -1,0 +1,156 @@
+//! `primal-host tts-train`.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use crate::arena;
+use crate::backend::Device;
+use crate::config::{self, SpeechConfig, votes_of};
+use crate::data::speech_corpus::SpeechCorpus;
+use crate::speech::mel::MelSettings;
+use crate::train::speech::SpeechData;
+use crate::train::trainer::Layout;
+use crate::{Error, Result};
+
+use super::device::{self, DeviceName, Work};
+use super::limits;
+use super::run_folder::{create_run, new_folder, read_sources, resumed_folder, unwritable_out};
+use super::threads::in_pool;
+use super::training::{self, Start};
+
+/// train a voice on a corpus of speech
+#[derive(FromArgs)]
+#[argh(subcommand, name = "tts-train")]
+pub struct TtsTrain {
+    /// folder of the corpus, with train.jsonl and heldout.jsonl
+    #[argh(option)]
+    data: Option<String>,
+    /// folder of the new run
+    #[argh(option)]
+    out: Option<PathBuf>,
+    /// configuration: ghost-tts (default), ghost-tts-nano, or a .toml file
+    #[argh(option)]
+    config: Option<String>,
+    /// votes (default), poltergeist, qat or adamw
+    #[argh(option)]
+    optimizer: Option<String>,
+    /// bits of a vote: 8 (default) or 4
+    #[argh(option)]
+    votes: Option<i64>,
+    /// frames of a micro-batch, at most
+    #[argh(option)]
+    batch_frames: Option<usize>,
+    /// micro-batches a step
+    #[argh(option)]
+    grad_accum: Option<u32>,
+    /// steps in all
+    #[argh(option)]
+    steps: Option<u64>,
+    /// peak learning rate
+    #[argh(option)]
+    lr: Option<f32>,
+    /// steps of linear warm-up
+    #[argh(option)]
+    warmup: Option<u64>,
+    /// seed of start values, data order and flips
+    #[argh(option)]
+    seed: Option<u64>,
+    /// validate every so many steps
+    #[argh(option)]
+    validate_every: Option<u64>,
+    /// save every so many steps
+    #[argh(option)]
+    checkpoint_every: Option<u64>,
+    /// folder of a run to continue with its own configuration
+    #[argh(option)]
+    resume: Option<PathBuf>,
+    /// device: cpu (default) or cuda
+    #[argh(option, default = "DeviceName::default()")]
+    device: DeviceName,
+    /// threads (default: all cores)
+    #[argh(option)]
+    threads: Option<usize>,
+}
+
+impl TtsTrain {
+    /// Trains.
+    ///
+    /// # Errors
+    /// Bad flags, configuration, corpus or run folder; a gradient that is not finite; a checkpoint that cannot be written.
+    pub fn run(self) -> Result<()> {
+        in_pool(self.threads, || device::run(self.device, &self))
+    }
+
+    fn configured(&self) -> Result<SpeechConfig> {
+        let name = self.config.as_deref().unwrap_or(config::DEFAULT_SPEECH);
+        let mut config = SpeechConfig::load(name)?;
+        let t = &mut config.train;
+        if let Some(rule) = &self.optimizer {
+            let expected = "votes, poltergeist, qat or adamw";
+            t.optimizer = config::rule(rule).ok_or_else(|| Error::bad_input("--optimizer", expected, rule, "name one of them"))?;
+        }
+        if let Some(bits) = self.votes {
+            t.votes = votes_of(bits).ok_or_else(|| Error::bad_input("--votes", "4 or 8", bits, "give one of them"))?;
+        }
+        t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
+        t.grad_accum = self.grad_accum.unwrap_or(t.grad_accum);
+        t.steps = self.steps.unwrap_or(t.steps);
+        t.lr = self.lr.unwrap_or(t.lr);
+        t.warmup = self.warmup.unwrap_or(t.warmup);
+        t.seed = self.seed.unwrap_or(t.seed);
+        t.validate_every = self.validate_every.unwrap_or(t.validate_every);
+        t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
+        config.check(name)?;
+        Ok(config)
+    }
+
+    /// The flags given that a run in progress cannot take.
+    fn flags_of_a_new_run(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--out", self.out.is_some()),
+            ("--config", self.config.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--votes", self.votes.is_some()),
+            ("--batch-frames", self.batch_frames.is_some()),
+            ("--grad-accum", self.grad_accum.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--validate-every", self.validate_every.is_some()),
+            ("--checkpoint-every", self.checkpoint_every.is_some()),
+        ];
+        flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
+    }
+}
+
+impl Work for TtsTrain {
+    fn run_on<D: Device>(&self) -> Result<()> {
+        let (run, config): (_, SpeechConfig) = match &self.resume {
+            None => new_folder(self.out.as_deref(), self.config.as_deref().unwrap_or(config::DEFAULT_SPEECH), || self.configured())?,
+            Some(run) => resumed_folder(run, &self.flags_of_a_new_run())?,
+        };
+        let sources_file = run.join("data.json");
+        let folder = match (&self.data, &self.resume) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(_)) => read_sources(&sources_file)?.swap_remove(0),
+            (None, None) => {
+                let hint = "make one with models/voices/slt/make_corpus.py";
+                return Err(Error::bad_input("--data", "the folder of a speech corpus", "nothing", hint));
+            }
+        };
+        let mut plan = arena::Plan::default();
+        let layout = Layout::plan(&config, &mut plan);
+        limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
+        let opened = SpeechCorpus::open(folder.as_ref(), &MelSettings::default(), Some(&run));
+        let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
+        let description = corpus.describe();
+        let data = SpeechData::new(corpus, &config)?;
+        if self.resume.is_none() {
+            create_run(&run, &config, &sources_file, &[folder]).map_err(unwritable_out)?;
+        }
+        let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
+        training::train::<D, _>(start, config, &data, &description, |_trainer, _progress| Ok(()))
+    }
+}
