@@ -20,10 +20,8 @@ pub const NAMED: [(&str, &str); 3] = [
 pub const DEFAULT: &str = "gpt-small-cpu";
 
 /// The embedded configurations of speech models.
-pub const NAMED_SPEECH: [(&str, &str); 2] = [
-    ("ghost-tts", include_str!("../../models/ghost-tts.toml")),
-    ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml")),
-];
+pub const NAMED_SPEECH: [(&str, &str); 2] =
+    [("ghost-tts", include_str!("../../models/ghost-tts.toml")), ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml"))];
 
 /// The configuration that `tts-train` uses when none is named.
 pub const DEFAULT_SPEECH: &str = "ghost-tts";
@@ -50,6 +48,8 @@ pub type SpeechConfig = ConfigOf<GhostTtsConfig>;
 
 /// The `[model]` table of a configuration.
 pub trait ModelTable: Clone + std::fmt::Debug + Serialize + serde::de::DeserializeOwned {
+    /// What it is a model of, for errors.
+    const KIND: &'static str;
     /// The embedded configurations: name and TOML.
     const NAMED: &'static [(&'static str, &'static str)];
 
@@ -116,6 +116,7 @@ impl ModelConfig {
 }
 
 impl ModelTable for ModelConfig {
+    const KIND: &'static str = "a text model";
     const NAMED: &'static [(&'static str, &'static str)] = &NAMED;
 
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
@@ -164,6 +165,7 @@ pub struct GhostTtsConfig {
 }
 
 impl ModelTable for GhostTtsConfig {
+    const KIND: &'static str = "a voice";
     const NAMED: &'static [(&'static str, &'static str)] = &NAMED_SPEECH;
 
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
@@ -181,8 +183,7 @@ impl ModelTable for GhostTtsConfig {
         ] {
             check.that((1..=16384).contains(&width), &format!("model.{key}"), "1 to 16384", &width)?;
         }
-        for (key, kernel) in
-            [("kernel", self.kernel), ("predictor_kernel", self.predictor_kernel), ("postnet_kernel", self.postnet_kernel)]
+        for (key, kernel) in [("kernel", self.kernel), ("predictor_kernel", self.predictor_kernel), ("postnet_kernel", self.postnet_kernel)]
         {
             check.that(kernel % 2 == 1 && kernel < 256, &format!("model.{key}"), "an odd number below 256", &kernel)?;
         }

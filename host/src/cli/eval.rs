@@ -53,7 +53,7 @@ pub(super) struct Loaded<M, D> {
 /// Maps a checkpoint, verifies what the model needs of it, and plans the model.
 pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M, D>> {
     let checkpoint = Checkpoint::open(path)?;
-    let config = state::config_of(&checkpoint)?;
+    let config: Config = state::config_of(&checkpoint)?;
     let mut plan = Plan::default();
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
     let model = plan_model(ids, &config.model, &mut plan);

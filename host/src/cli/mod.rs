@@ -33,7 +33,6 @@ pub struct Arguments {
 
 #[derive(FromArgs)]
 #[argh(subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once, at the start")]
 enum Command {
     Train(train::Train),
     TtsTrain(tts_train::TtsTrain),

@@ -7,7 +7,7 @@ use argh::FromArgs;
 use crate::arena;
 use crate::backend::Device;
 use crate::config::{self, SpeechConfig, votes_of};
-use crate::data::speech_corpus::SpeechCorpus;
+use crate::data::SpeechCorpus;
 use crate::speech::mel::MelSettings;
 use crate::train::speech::SpeechData;
 use crate::train::trainer::Layout;

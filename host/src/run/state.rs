@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::arena::Span;
 use crate::backend::{Backend, Storage};
 use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource, View};
-use crate::config::{Config, ConfigOf, ModelTable};
+use crate::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
 use crate::model::Parameters;
+use crate::model::ghost_tts::FACTS_KEY;
 use crate::model::parameters::Specs;
 use crate::train::learner::Learner;
 use crate::train::optimizer::MatrixState;
@@ -164,18 +165,20 @@ pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkp
     Ok(())
 }
 
-/// The configuration inside a checkpoint.
-///
-/// # Errors
-/// None there, or one that does not parse.
-pub fn config_of(checkpoint: &Checkpoint) -> Result<Config> {
-    model_config_of(checkpoint)
-}
-
 /// The configuration inside a checkpoint of that kind of model.
 ///
 /// # Errors
-/// None there, or one that does not parse: that of another kind.
-pub fn model_config_of<M: ModelTable>(checkpoint: &Checkpoint) -> Result<ConfigOf<M>> {
-    ConfigOf::parse(checkpoint.meta("config")?, &checkpoint.path().display().to_string())
+/// None there, or that of another kind, or one that does not parse.
+pub fn config_of<M: ModelTable>(checkpoint: &Checkpoint) -> Result<ConfigOf<M>> {
+    let path = checkpoint.path().display().to_string();
+    let found = if is_voice(checkpoint) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
+    if found != M::KIND {
+        return Err(Error::bad_input(path, format!("the checkpoint of {}", M::KIND), found, "give another file, or use another command"));
+    }
+    ConfigOf::parse(checkpoint.meta("config")?, &path)
+}
+
+/// Whether a checkpoint is that of a voice.
+pub fn is_voice(checkpoint: &Checkpoint) -> bool {
+    checkpoint.meta(FACTS_KEY).is_ok()
 }

@@ -97,6 +97,7 @@ struct ProgressState {
     last: Instant,
     loss: Smoothed,
     tokens_per_second: Smoothed,
+    frames_per_second: Smoothed,
     flip_rate: Smoothed,
     seconds_per_step: Smoothed,
     saturation: Option<f64>,
@@ -110,6 +111,7 @@ impl ProgressState {
             last: now,
             loss: Smoothed::default(),
             tokens_per_second: Smoothed::default(),
+            frames_per_second: Smoothed::default(),
             flip_rate: Smoothed::default(),
             seconds_per_step: Smoothed::default(),
             saturation: None,
@@ -123,6 +125,7 @@ impl ProgressState {
         self.last = now;
         self.loss.add(record.loss);
         self.tokens_per_second.add(record.tokens_per_second.unwrap_or(f64::NAN));
+        self.frames_per_second.add(record.frames_per_second.unwrap_or(f64::NAN));
         self.flip_rate.add(record.flip_rate.unwrap_or(f64::NAN));
         self.saturation = record.saturation.or(self.saturation);
     }
@@ -135,6 +138,7 @@ impl ProgressState {
         let mut part = |value: Option<f64>, text: fn(f64) -> String| parts.extend(value.map(text));
         part(self.loss.value(), |loss| format!("loss {loss:.3}"));
         part(self.tokens_per_second.value(), |speed| format!("{} tok/s", short_count(speed)));
+        part(self.frames_per_second.value(), |speed| format!("{} frames/s", short_count(speed)));
         part(self.flip_rate.value(), |rate| format!("flips {}%", short_percent(rate)));
         part(self.saturation.filter(|s| s.is_finite()), |share| format!("sat. {}%", short_percent(share)));
         if let Some(seconds) = self.seconds_per_step.value()

@@ -2,6 +2,7 @@
 //!
 //! Charts of the page are drawn twice, for wide and for narrow screens, so that their type keeps its size.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::metrics::{self, StepRecord};
@@ -47,6 +48,16 @@ impl RunData {
         let resolved = run_dir.canonicalize().unwrap_or_else(|_| run_dir.to_path_buf());
         let name = resolved.file_name().unwrap_or(resolved.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { name, config: String::from_utf8_lossy(&config).into_owned(), records })
+    }
+
+    /// Whether it trained on speech.
+    fn is_speech(&self) -> bool {
+        self.records.iter().any(|record| record.frames_per_second.is_some())
+    }
+
+    /// The terms of the loss, where it has several.
+    fn terms(&self) -> impl Iterator<Item = &str> {
+        self.records.first().and_then(|record| record.losses.as_ref()).into_iter().flat_map(|terms| terms.keys().map(String::as_str))
     }
 
     /// (step, value) of the records that have the value.
@@ -95,17 +106,23 @@ pub fn render(run: &RunData) -> String {
 fn curves(run: &RunData) -> String {
     let mut out = String::from("<div class=\"charts\">\n");
     let loss = run.curve(|r| Some(r.loss));
-    let mut chart = LineChart::new("Loss", "step", "nats per token").series("training, each step", 0, Mark::Faint, loss.clone()).series(
+    let speech = run.is_speech();
+    let unit = if speech { "weighted sum of its terms" } else { "nats per token" };
+    let mut chart = LineChart::new("Loss", "step", unit).series("training, each step", 0, Mark::Faint, loss.clone()).series(
         "training, smoothed",
         0,
         Mark::Line,
         smooth(&loss),
     );
     let validation = run.curve(|r| r.validation_loss);
-    if !validation.is_empty() {
+    // The validation loss of speech is one of the terms.
+    if !validation.is_empty() && !speech {
         chart = chart.series("validation", 1, Mark::Dots, validation);
     }
     out += &figure_of(&chart, true);
+    for term in run.terms() {
+        out += &figure_of(&term_chart(run, term), false);
+    }
 
     let share = |value: fn(&StepRecord) -> Option<f64>| run.curve(move |r| value(r).map(|share| share * 100.0));
     let panels = [
@@ -113,6 +130,7 @@ fn curves(run: &RunData) -> String {
         ("Flip rate", "% of grid weights per step", 0, share(|r| r.flip_rate), true),
         ("Saturation", "% of grid weights at the lowest or highest level", 3, share(|r| r.saturation), true),
         ("Speed", "tokens per second", 6, run.curve(|r| r.tokens_per_second), true),
+        ("Speed", "frames per second", 6, run.curve(|r| r.frames_per_second), true),
         ("Gradient norm", "before clipping", 4, run.curve(|r| r.grad_norm), true),
     ];
     for (title, unit, color, points, noisy) in panels {
@@ -132,6 +150,19 @@ fn curves(run: &RunData) -> String {
         out += &figure_of(&chart, false);
     }
     out + "</div>\n"
+}
+
+/// A term of the loss, in training and validation.
+fn term_chart(run: &RunData, term: &str) -> LineChart {
+    let of = |losses: fn(&StepRecord) -> &Option<BTreeMap<String, f64>>| {
+        run.curve(move |record| losses(record).as_ref().and_then(|terms| terms.get(term).copied()))
+    };
+    let (train, validation) = (of(|record| &record.losses), of(|record| &record.validation_losses));
+    let unit = if term.starts_with("mel") { "mean absolute error, natural logarithm" } else { "mean squared error" };
+    LineChart::new(&format!("Loss: {term}"), "step", unit)
+        .series("training, each step", 0, Mark::Faint, train.clone())
+        .series("training, smoothed", 0, Mark::Line, smooth(&train))
+        .series("validation", 1, Mark::Dots, validation)
 }
 
 /// A panel with the chart in two widths.

@@ -10,9 +10,8 @@ use super::progress::Progress;
 use super::trainer::{StepStats, Trainer};
 use crate::arena::{Plan, Span};
 use crate::backend::Backend;
-use crate::data::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
-use crate::data::speech_corpus::{SpeechCorpus, SpeechSplit};
 use crate::config::{GhostTtsConfig, Rule, SpeechConfig, TrainConfig};
+use crate::data::{SpeechBatches, SpeechCorpus, SpeechLimits, SpeechSplit, heldout_batches};
 use crate::model::Parameters;
 use crate::model::ghost_tts::{
     self, Capacity, GhostTts, GhostTtsIds, Lengths, MelScale, SpeechBatch, TERM_WEIGHTS, TERMS, Utterance, VoiceFacts,

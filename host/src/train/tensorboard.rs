@@ -40,7 +40,8 @@ impl TensorBoardWriter {
     }
 
     /// Writes what `record` has: scalars `loss/train`, `loss/validation`, `learning_rate`, `flip_rate`,
-    /// `saturation`, `grad_norm`, `tokens_per_second`; per layer `layer_flip_rate/<name>`,
+    /// `saturation`, `grad_norm`, `tokens_per_second`, `frames_per_second`; per term of a loss that has several `loss_train/<term>` and
+    /// `loss_validation/<term>`; per layer `layer_flip_rate/<name>`,
     /// `layer_saturation/<name>`, `layer_scale/<name>` (the median) and the histogram `levels/<name>`.
     ///
     /// # Errors
@@ -57,6 +58,11 @@ impl TensorBoardWriter {
             event.message(5, |summary| {
                 for (tag, value) in scalars(record) {
                     summary.scalar(tag, value);
+                }
+                for (prefix, terms) in [("loss_train", &record.losses), ("loss_validation", &record.validation_losses)] {
+                    for (term, &value) in terms.iter().flatten() {
+                        summary.scalar(&format!("{prefix}/{term}"), value);
+                    }
                 }
                 for layer in layers {
                     let name = &layer.name;
@@ -118,6 +124,7 @@ fn scalars(record: &StepRecord) -> impl Iterator<Item = (&'static str, f64)> {
         ("saturation", record.saturation),
         ("grad_norm", record.grad_norm),
         ("tokens_per_second", record.tokens_per_second),
+        ("frames_per_second", record.frames_per_second),
     ]
     .into_iter()
     .filter_map(|(tag, value)| Some((tag, value?)))

@@ -43,7 +43,12 @@ impl VoiceFacts {
     /// Bad input where it does not parse, or has another number of bands, other phones, or scales that are none.
     pub fn parse(json: &str, mels: usize, subject: &str) -> Result<Self> {
         let bad = |expected: String, found: String| {
-            Error::bad_input(format!("{subject}: metadata {KEY}"), expected, found, "use a checkpoint that `tts-train` of this version made")
+            Error::bad_input(
+                format!("{subject}: metadata {KEY}"),
+                expected,
+                found,
+                "use a checkpoint that `tts-train` of this version made",
+            )
         };
         let facts: Self = serde_json::from_str(json).map_err(|e| bad("the facts of a voice as JSON".into(), e.to_string()))?;
         facts.mel.validate(format!("{subject}: metadata {KEY}"))?;

@@ -12,19 +12,25 @@ use crate::train::progress::short_duration;
 pub(super) fn render(run: &RunData) -> String {
     let Some(last) = run.records.last() else { return String::new() };
     let mut facts: Vec<(&str, String, String)> = vec![("Steps", figure(last.step as f64), "recorded".into())];
+    let speech = run.is_speech();
     if let Some(loss) = recent_mean(&run.curve(|r| Some(r.loss))) {
-        facts.push(("Training loss", format!("{loss:.4}"), "nats/token".into()));
+        facts.push(("Training loss", format!("{loss:.4}"), if speech { "sum of terms" } else { "nats/token" }.into()));
     }
     let validation = run.curve(|r| r.validation_loss.filter(|loss| loss.is_finite()));
     if let Some((step, loss)) = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
         facts.push(("Best validation", format!("{loss:.4}"), format!("step {}", figure(*step))));
-        facts.push(("Perplexity", figure(loss.exp()), "of the best".into()));
+        if !speech {
+            facts.push(("Perplexity", figure(loss.exp()), "of the best".into()));
+        }
     }
     if let Some(tokens) = last.tokens {
         facts.push(("Tokens seen", figure(tokens as f64), "for training".into()));
     }
     if let Some(speed) = recent_mean(&run.curve(|r| r.tokens_per_second)) {
         facts.push(("Speed", figure(speed), "tokens/s".into()));
+    }
+    if let Some(speed) = recent_mean(&run.curve(|r| r.frames_per_second)) {
+        facts.push(("Speed", figure(speed), "frames/s".into()));
     }
     if let Some(seconds) = last.seconds.filter(|s| s.is_finite()) {
         facts.push(("Time", short_duration(seconds), "of training".into()));

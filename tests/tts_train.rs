@@ -1,0 +1,327 @@
+//! GhostTTS as a whole: gradients against finite differences, utterances that do not see each other, threads, resume, learning.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use primal_device::philox::{Stream, uniform};
+use primal_host::arena::{Plan, Span};
+use primal_host::backend::cpu::Cpu;
+use primal_host::backend::{Backend, ConvolutionShape};
+use primal_host::checkpoint::encode;
+use primal_host::config::{Rule, SpeechConfig};
+use primal_host::data::SpeechCorpus;
+use primal_host::model::ghost_tts::{Controls, GhostTts, Lengths, MelScale, SpeechBatch, TERM_WEIGHTS, TERMS, Utterance};
+use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
+use primal_host::run::state;
+use primal_host::speech::mel::MelSettings;
+use primal_host::speech::prosody::{Normal, Statistics};
+use primal_host::speech::{Phone, wav};
+use primal_host::train::speech::SpeechData;
+use primal_host::train::trainer::{Layout, Trainer};
+
+type SpeechTrainer = Trainer<Cpu, primal_host::config::GhostTtsConfig>;
+
+fn config(rule: Rule) -> SpeechConfig {
+    let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
+    config.train.optimizer = rule;
+    config.train.steps = 40;
+    config.train.validate_every = 10;
+    config.train.checkpoint_every = 5;
+    config
+}
+
+fn trainer(config: &SpeechConfig) -> SpeechTrainer {
+    let mut plan = Plan::default();
+    let layout = Layout::plan(config, &mut plan);
+    let backend = Cpu::new(&mut plan);
+    let mut trainer = Trainer::new(config.clone(), layout, backend);
+    trainer.initialise();
+    trainer
+}
+
+/// An utterance of random phones and durations. Its spectrogram is far from anything that an untrained model says, so that the sign of no
+/// error changes with a small step: there the slope of an absolute error jumps.
+struct Random {
+    phones: Vec<Phone>,
+    durations: Vec<u32>,
+    pitch: Vec<f32>,
+    energy: Vec<f32>,
+    mel: Vec<f32>,
+}
+
+impl Random {
+    fn new(number: u64, phones: usize, mels: usize) -> Self {
+        let stream = Stream::new(7, 0, number);
+        let draw = |i: usize, of: u32| (uniform(stream.words(i as u32)[0]) * of as f32) as u32;
+        let durations: Vec<u32> = (0..phones).map(|i| draw(i, 7)).collect();
+        let frames: u32 = durations.iter().sum();
+        let normal = |at: usize| (0..phones).map(|i| 2.0 * uniform(stream.words((at + i) as u32)[1]) - 1.0).collect();
+        let sign = |i: usize| if uniform(stream.words(i as u32)[2]) < 0.5 { -5.0 } else { 5.0 };
+        Self {
+            phones: (0..phones).map(|i| Phone::new(draw(1000 + i, Phone::COUNT as u32) as u8).expect("a phone")).collect(),
+            pitch: normal(0),
+            energy: normal(phones),
+            mel: (0..frames as usize * mels).map(sign).collect(),
+            durations,
+        }
+    }
+
+    fn utterance(&self) -> Utterance<'_> {
+        Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
+    }
+}
+
+fn scale(mels: usize) -> MelScale {
+    let normal = Normal { mean: 0.0, std: 1.0 };
+    MelScale::of(&Statistics { log_f0: normal, log_energy: normal, mel: vec![normal; mels] })
+}
+
+fn batch(model: &GhostTts, utterances: &[Random]) -> SpeechBatch {
+    let mut batch = model.batch();
+    utterances.iter().for_each(|utterance| batch.push(&utterance.utterance(), &scale(model.mels)));
+    batch
+}
+
+/// Keeps plain gradients of everything.
+struct Plain {
+    vectors: Vec<Span<f32>>,
+    matrices: Vec<Span<f32>>,
+}
+
+impl<B: Backend> GradientSink<B> for Plain {
+    fn vector(&self, id: VectorId) -> Span<f32> {
+        self.vectors[id.0]
+    }
+
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
+        b.linear_backward_weight(self.matrices[id.0], dy, x, rows, !part.first);
+    }
+
+    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
+        b.conv1d_backward_weight(self.matrices[id.0], dy, x, shape, false);
+    }
+}
+
+/// The loss of the loaded batch, term by term weighted.
+fn loss(trainer: &mut SpeechTrainer, lengths: &Lengths) -> f64 {
+    let (b, p, model) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.model);
+    model.evaluate(b, p, lengths);
+    let term = |term: usize| {
+        let mut losses = vec![0.0f32; model.losses(term, lengths).len()];
+        b.download(model.losses(term, lengths), &mut losses);
+        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / model.values(term, lengths) as f64;
+        f64::from(TERM_WEIGHTS[term]) * mean
+    };
+    (0..TERMS.len()).map(term).sum()
+}
+
+/// Of a slope beside the norm of the gradient: a step is bent by curvature, and crosses kinks of ReLU.
+const GRADIENT_TOLERANCE: f64 = 1e-2;
+
+#[test]
+fn the_whole_models_gradient_agrees_with_finite_differences() {
+    let mut trainer = trainer(&config(Rule::Adamw));
+    let model = trainer.layout.model.clone();
+    let utterances = [Random::new(1, 9, model.mels), Random::new(2, 4, model.mels), Random::new(3, 13, model.mels)];
+    let lengths = model.load(&mut trainer.backend, &batch(&model, &utterances));
+    let floats = trainer.layout.optimizer.floats.clone();
+    let vectors = trainer.layout.parameters.vectors.len();
+    let mut sink = Plain {
+        vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
+        matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
+    };
+    for float in &floats {
+        trainer.backend.zero(float.gradient);
+    }
+    model.train(&mut trainer.backend, &trainer.layout.parameters, &mut sink, &lengths, 1.0);
+    for float in &floats {
+        let (mut value, mut gradient) = (vec![0.0f32; float.value.len()], vec![0.0f32; float.value.len()]);
+        trainer.backend.download(float.value, &mut value);
+        trainer.backend.download(float.gradient, &mut gradient);
+        // Along the gradient itself the slope is its norm: one difference checks the whole tensor.
+        let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 0.0, "{}: no gradient", float.name);
+        let step = 0.003;
+        let mut at = |sign: f64| {
+            let moved: Vec<f32> = value.iter().zip(&gradient).map(|(&v, &g)| v + (sign * step * f64::from(g) / norm) as f32).collect();
+            trainer.backend.upload(float.value, &moved);
+            loss(&mut trainer, &lengths)
+        };
+        let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
+        trainer.backend.upload(float.value, &value);
+        // Losses are of order 10 in f32, so a slope is known to about 1e-4.
+        let error = (slope - norm).abs() / norm.max(1e-2);
+        assert!(error < GRADIENT_TOLERANCE, "{}: slope {slope}, norm of the gradient {norm}, error {error}", float.name);
+    }
+}
+
+/// Products of other heights are summed in other orders.
+const PACKING_TOLERANCE: f32 = 1e-4;
+
+#[test]
+fn utterances_of_a_batch_do_not_see_each_other() {
+    let mut trainer = trainer(&config(Rule::Votes));
+    let model = trainer.layout.model.clone();
+    let utterances: Vec<Random> = (0..4).map(|i| Random::new(i, 3 + 4 * i as usize, model.mels)).collect();
+    let mut rows = |utterances: &[Random], term: usize| {
+        let lengths = model.load(&mut trainer.backend, &batch(&model, utterances));
+        model.evaluate(&mut trainer.backend, &trainer.layout.parameters, &lengths);
+        let mut losses = vec![0.0f32; model.losses(term, &lengths).len()];
+        trainer.backend.download(model.losses(term, &lengths), &mut losses);
+        losses
+    };
+    for (term, name) in TERMS.iter().enumerate() {
+        let together = rows(&utterances, term);
+        let alone: Vec<f32> = utterances.iter().flat_map(|one| rows(std::slice::from_ref(one), term)).collect();
+        assert_eq!(together.len(), alone.len());
+        let error = |i: usize| (together[i] - alone[i]).abs() / alone[i].abs().max(1.0);
+        let worst = (0..alone.len()).max_by(|&a, &b| error(a).total_cmp(&error(b))).expect("rows");
+        assert!(error(worst) < PACKING_TOLERANCE, "{name}, row {worst}: {} together, {} alone", together[worst], alone[worst]);
+    }
+}
+
+/// Writes a corpus in which each phone is a tone of its own.
+fn write_corpus(folder: &Path) {
+    fs::create_dir_all(folder.join("wavs")).expect("a folder");
+    let names = ["AA1", "IY0", "M", "Z", "SIL"];
+    for (file, count) in [("train", 10), ("heldout", 3)] {
+        let lines = (0..count).map(|i| {
+            let id = format!("{file}_{i}");
+            let phones: Vec<usize> = (0..6).map(|at| (i * 7 + at * (at + i)) % names.len()).collect();
+            let durations: Vec<usize> = phones.iter().map(|phone| 4 + 2 * phone + i % 3).collect();
+            let samples = phones.iter().zip(&durations).flat_map(|(&phone, &frames)| {
+                let (hz, amplitude) = (120.0 + 90.0 * phone as f32, if names[phone] == "SIL" { 0.0 } else { 0.3 });
+                (0..frames * 256).map(move |at| amplitude * (at as f32 * hz / 22_050.0 * std::f32::consts::TAU).sin())
+            });
+            wav::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &samples.collect::<Vec<_>>()).expect("a WAV");
+            let phones: Vec<&str> = phones.iter().map(|&phone| names[phone]).collect();
+            let frames: usize = durations.iter().sum();
+            let line = serde_json::json!({"id": id, "text": "Mm.", "phones": phones, "durations_frames": durations, "n_frames": frames,
+                "wav": format!("wavs/{id}.wav")});
+            format!("{line}\n")
+        });
+        fs::write(folder.join(format!("{file}.jsonl")), lines.collect::<String>()).expect("a list");
+    }
+}
+
+fn data(folder: &Path, config: &SpeechConfig) -> SpeechData {
+    let corpus = SpeechCorpus::open(folder, &MelSettings::default(), None).expect("a corpus");
+    SpeechData::new(corpus, config).expect("a corpus that fits")
+}
+
+const RULES: [Rule; 4] = [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw];
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(folder.path());
+    for rule in RULES {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| {
+                let config = config(rule);
+                let (mut trainer, data) = (trainer(&config), data(folder.path(), &config));
+                for _ in 0..3 {
+                    trainer.step(&data).expect("a step");
+                }
+                state::checkpoint(&mut trainer, &data, |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
+            })
+        };
+        let one = run(1);
+        for threads in [2, 5] {
+            let differ = one.iter().zip(&run(threads)).filter(|(a, b)| a != b).count();
+            assert_eq!(differ, 0, "{rule:?} with {threads} threads: {differ} bytes differ");
+        }
+    }
+}
+
+#[test]
+fn a_voice_learns_its_tones_and_speaks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(folder.path());
+    for rule in [Rule::Votes, Rule::Adamw] {
+        let mut config = config(rule);
+        config.train.steps = 150;
+        let (mut trainer, data) = (trainer(&config), data(folder.path(), &config));
+        let first = trainer.step(&data).expect("a step");
+        let last = (1..150).map(|_| trainer.step(&data).expect("a step")).last().expect("steps");
+        for (i, name) in TERMS.iter().enumerate() {
+            assert!(last.terms[i] < 0.5 * first.terms[i], "{rule:?}, {name}: {} → {}", first.terms[i], last.terms[i]);
+        }
+        let phones = ["SIL", "AA1", "M", "IY0", "SIL"].map(|name| Phone::from_name(name).expect("a phone"));
+        let (b, p, model) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.model);
+        let mut batch = model.batch();
+        let mut speak = |controls: &Controls| {
+            let spoken = model.synthesise(b, p, &mut batch, data.facts(), &phones, controls).expect("a sentence");
+            let frames = spoken.durations.iter().sum::<u32>() as usize;
+            assert_eq!(spoken.mel.len(), frames * model.mels);
+            assert!(spoken.mel.iter().all(|value| (-20.0..10.0).contains(value)), "{rule:?}: a spectrogram out of range");
+            spoken
+        };
+        let (plain, slow) = (speak(&Controls::default()), speak(&Controls { speed: 0.5, ..Controls::default() }));
+        // A pause of this corpus lasts 12 to 14 frames, AA1 4 to 6, M 8 to 10.
+        for (at, frames) in [(0, 13), (1, 5), (2, 9)] {
+            assert!(plain.durations[at].abs_diff(frames) <= 4, "{rule:?}: durations {:?}", plain.durations);
+        }
+        let ratio = slow.mel.len() as f64 / plain.mel.len() as f64;
+        assert!((1.8..2.2).contains(&ratio), "{rule:?}: half as fast is {ratio} times as long");
+    }
+}
+
+fn primal(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_primal-host")).args(arguments).output().expect("primal-host runs")
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(&folder.path().join("corpus"));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(at("tiny.toml"), config(Rule::Votes).to_toml()).expect("a configuration");
+    let begin = |out: &str| {
+        vec!["tts-train".to_string(), "--config".into(), at("tiny.toml"), "--data".into(), at("corpus"), "--out".into(), at(out)]
+    };
+    let whole = primal(&begin("whole").iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    let program = || Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let mut running = program().args(begin("killed")).spawn().expect("primal-host runs");
+    let first = folder.path().join("killed/checkpoints/step-00000010.safetensors");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !first.exists() {
+        assert!(std::time::Instant::now() < deadline, "the run did not get to its second checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let killed = running.try_wait().expect("a child").is_none();
+    running.kill().expect("SIGKILL");
+    running.wait().expect("a child");
+    assert!(killed, "the run ended before it was killed");
+    let resumed = primal(&["tts-train", "--resume", &at("killed")]);
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let last = |run: &str| fs::read(folder.path().join(run).join("checkpoints/step-00000040.safetensors")).expect("the last checkpoint");
+    assert!(last("whole") == last("killed"), "the checkpoints differ");
+}
+
+#[test]
+fn bad_input_is_refused_with_code_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(&folder.path().join("corpus"));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let cases: [(&[&str], &str); 6] = [
+        (&[], "--data"),
+        (&["--data", &at("nothing")], "nothing"),
+        (&["--data", &at("corpus"), "--batch-frames", "20"], "--batch-frames"),
+        (&["--data", &at("corpus"), "--config", "ghost-tss"], "did you mean \"ghost-tts\"?"),
+        (&["--data", &at("corpus"), "--optimizer", "sgd"], "--optimizer"),
+        (&["--data", &at("corpus"), "--config", "gpt-nano"], "ghost-tts"),
+    ];
+    for (arguments, expected) in cases {
+        let out = at("out");
+        let output = primal(&[&["tts-train", "--out", &out], arguments].concat());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected) && message.contains("hint"), "{arguments:?}: {message}");
+        assert!(!Path::new(&out).join("config.toml").exists(), "{arguments:?}: a run was begun");
+    }
+}
