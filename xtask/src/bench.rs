@@ -13,6 +13,9 @@ const BENCHES: [(&str, &str, &str); 5] = [
     ("emulator", "ptx-emulator", "lane-instructions a second of PTX on the emulated GPU"),
 ];
 
+/// The one that is no program of a package: it drives a recogniser in Python.
+const SPEECH: &str = "speech";
+
 /// run a benchmark: learning, train, decode, g2p or emulator; without a name, list them
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
@@ -27,10 +30,14 @@ impl Bench {
     pub fn run(&self) -> ExitCode {
         let Some((name, arguments)) = self.name.split_first() else {
             BENCHES.iter().for_each(|(name, _, what)| println!("{name:10} {what}"));
+            println!("{SPEECH:10} how much of the voice's speech a recogniser understands");
             return ExitCode::SUCCESS;
         };
+        if name == SPEECH {
+            return crate::speech::run(arguments);
+        }
         let Some((_, package, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
-            eprintln!("xtask: bench: expected one of {}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
+            eprintln!("xtask: bench: expected one of {}, {SPEECH}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
             return ExitCode::from(2);
         };
         crate::cargo(&["bench", "--package", package, "--bench", name, "--"], arguments)

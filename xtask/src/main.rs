@@ -6,6 +6,7 @@ mod doctor;
 mod listing;
 mod ptx;
 mod report;
+mod speech;
 mod toolchain;
 mod verify;
 
