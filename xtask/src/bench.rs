@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-/// The benchmarks: name, package and what it measures.
-const BENCHES: [(&str, &str, &str); 5] = [
-    ("learning", "primal-host", "how well each update rule and grid learns, against its float twin"),
-    ("train", "primal-host", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
-    ("decode", "primal-host", "matrix-vector products from codes, against ggml's q4_0"),
-    ("g2p", "primal-host", "phone errors on words that are in no dictionary, against g2p_en"),
-    ("emulator", "ptx-emulator", "lane-instructions a second of PTX on the emulated GPU"),
+/// The benchmarks: name, package, the features that it needs, and what it measures.
+const BENCHES: [(&str, &str, &str, &str); 5] = [
+    ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
+    ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
+    ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
+    ("g2p", "primal-host", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
+    ("emulator", "ptx-emulator", "", "lane-instructions a second of PTX on the emulated GPU"),
 ];
 
 /// The one that is no program of a package: it drives a recogniser in Python.
@@ -29,17 +29,17 @@ impl Bench {
     /// Runs it.
     pub fn run(&self) -> ExitCode {
         let Some((name, arguments)) = self.name.split_first() else {
-            BENCHES.iter().for_each(|(name, _, what)| println!("{name:10} {what}"));
+            BENCHES.iter().for_each(|(name, .., what)| println!("{name:10} {what}"));
             println!("{SPEECH:10} how much of the voice's speech a recogniser understands");
             return ExitCode::SUCCESS;
         };
         if name == SPEECH {
             return crate::speech::run(arguments);
         }
-        let Some((_, package, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
+        let Some((_, package, features, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
             eprintln!("xtask: bench: expected one of {}, {SPEECH}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
             return ExitCode::from(2);
         };
-        crate::cargo(&["bench", "--package", package, "--bench", name, "--"], arguments)
+        crate::cargo(&["bench", "--package", package, "--features", features, "--bench", name, "--"], arguments)
     }
 }

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use primal_host::speech::Phone;
 
-/// Words and their first pronunciations.
-pub type Words = BTreeMap<String, Vec<Phone>>;
+/// Words and their pronunciations.
+pub type Words = BTreeMap<String, Vec<Vec<Phone>>>;
 
-/// Reads the dictionary. Words with other signs than letters and apostrophes are left out, and so are further pronunciations.
+/// Reads the dictionary. Words with other signs than letters and apostrophes are left out.
 pub fn read() -> Words {
     let path = file();
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -17,8 +17,10 @@ pub fn read() -> Words {
     for line in text.lines() {
         let mut fields = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(word) = fields.next() else { continue };
+        // Further pronunciations follow the first one as `word(2)`.
+        let word = word.split('(').next().unwrap_or_default();
         if word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'\'') {
-            words.insert(word.into(), phones(&fields.collect::<Vec<_>>()));
+            words.entry(word.into()).or_default().push(phones(&fields.collect::<Vec<_>>()));
         }
     }
     words
@@ -48,7 +50,7 @@ fn file() -> PathBuf {
 
 /// The voices know no secondary stress. The lexicon of the voice that they learnt from has primary stress in its place, except in an unstressed
 /// prefix (`IH2 N D IY1 D`, indeed) and at the end of a word (`IY2`).
-fn phones(names: &[&str]) -> Vec<Phone> {
+pub fn phones(names: &[&str]) -> Vec<Phone> {
     let vowels: Vec<usize> = (0..names.len()).filter(|&at| names[at].ends_with(['0', '1', '2'])).collect();
     let phone = |(at, name): (usize, &&str)| {
         let prefix = vowels[0..1] == [at] && at == 0 && vowels.get(1).is_some_and(|&next| names[next].ends_with('1'));

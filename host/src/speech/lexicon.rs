@@ -2,20 +2,28 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::dictionary::Dictionary;
+use super::g2p::G2p;
 use super::normalise::{Spoken, Warning, normalise};
 use super::phone::Phone;
+use super::{breaks, exceptions, homographs, letters, morphology};
 use crate::{Error, Result};
 
 /// The lexicon that comes with the program.
 static ENGLISH: &[u8] = include_bytes!("../../../models/voices/slt/english.lexicon");
 /// The first bytes of a lexicon file; the checksum and the packed lexicon follow.
 const MAGIC: &[u8; 16] = b"PRIMAL lexicon 1";
+/// Longer words are spelled out.
+const LONGEST: usize = 40;
 
-/// What is needed to turn English text into phones: a pronouncing dictionary, and rules for the rest.
+/// What is needed to turn English text into phones: a pronouncing dictionary, and what knows about the other words.
 pub struct Lexicon {
     dictionary: Dictionary,
+    /// The packed model, and the model once it was needed.
+    packed_model: Vec<u8>,
+    model: OnceLock<G2p>,
 }
 
 /// How a word's phones were found.
@@ -23,8 +31,14 @@ pub struct Lexicon {
 pub enum Found {
     /// In the dictionary.
     Dictionary,
-    /// As letters, one by one.
+    /// In the dictionary, which has several words that are written like it: the words around decided.
+    Homograph,
+    /// From simpler words of the dictionary, by a rule of this name.
+    Rule(&'static str),
+    /// As the names of its letters.
     Letters,
+    /// By the model.
+    Model,
 }
 
 impl Found {
@@ -32,7 +46,10 @@ impl Found {
     pub fn name(self) -> &'static str {
         match self {
             Self::Dictionary => "dictionary",
+            Self::Homograph => "homograph",
+            Self::Rule(rule) => rule,
             Self::Letters => "letters",
+            Self::Model => "model",
         }
     }
 }
@@ -91,14 +108,15 @@ impl Lexicon {
         let mut content = Vec::new();
         std::io::Read::read_to_end(&mut decoder, &mut content).map_err(|_| broken("a damaged file"))?;
         let (length, rest) = content.split_first_chunk().ok_or_else(|| broken("a truncated file"))?;
-        let dictionary = rest.get(..u32::from_le_bytes(*length) as usize).ok_or_else(|| broken("a truncated file"))?;
-        Ok(Self { dictionary: Dictionary::unpack(dictionary)? })
+        let (dictionary, model) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(|| broken("a truncated file"))?;
+        Ok(Self { dictionary: Dictionary::unpack(dictionary)?, packed_model: model.into(), model: OnceLock::new() })
     }
 
-    /// A lexicon file's bytes: `compress` makes a zstd frame.
-    pub fn to_file(dictionary: &[u8], compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    /// A lexicon file's bytes, of a packed dictionary and a packed model; `compress` makes a zstd frame.
+    pub fn to_file(dictionary: &[u8], model: &[u8], compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let mut content = (dictionary.len() as u32).to_le_bytes().to_vec();
         content.extend_from_slice(dictionary);
+        content.extend_from_slice(model);
         let packed = compress(&content);
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&crc32c::crc32c(&packed).to_le_bytes());
@@ -108,41 +126,64 @@ impl Lexicon {
 
     /// What a text sounds like.
     pub fn phonemes(&self, text: &str) -> Phonemes {
-        let normalised = normalise(text);
+        let normalised = normalise(text, &|word| self.knows(word));
         let mut all = Phonemes { phones: vec![Phone::SIL], warnings: normalised.warnings, ..Phonemes::default() };
-        for item in normalised.items {
+        let items = breaks::add(normalised.items);
+        let words: Vec<&str> = items.iter().filter_map(|item| item.spoken.word()).collect();
+        let mut at = 0;
+        for item in &items {
             let first = all.phones.len();
-            let (text, found) = match item.spoken {
+            let (text, phones, found) = match &item.spoken {
                 Spoken::Silence => continue,
                 Spoken::Pause => {
                     all.pause();
                     continue;
                 }
-                Spoken::Letter(letter) => {
-                    self.spell(&letter.to_string(), &mut all.phones);
-                    (letter.to_ascii_uppercase().to_string(), Found::Letters)
+                Spoken::Letter(letter) => (letter.to_ascii_uppercase().to_string(), letters::name(*letter), Found::Letters),
+                Spoken::Word(word) => {
+                    let (phones, found) = match homographs::phones(&words, at) {
+                        Some(phones) => (phones, Found::Homograph),
+                        None => self.word(word),
+                    };
+                    (word.clone(), phones, found)
                 }
-                Spoken::Word(word) => match self.dictionary.get(&word) {
-                    Some(phones) => {
-                        all.phones.extend_from_slice(phones);
-                        (word, Found::Dictionary)
-                    }
-                    None => {
-                        self.spell(&word, &mut all.phones);
-                        (word, Found::Letters)
-                    }
-                },
             };
-            all.words.push(Word { text, phones: first..all.phones.len(), source: item.source, found });
+            at += usize::from(item.spoken.word().is_some());
+            all.phones.extend(phones);
+            all.words.push(Word { text, phones: first..all.phones.len(), source: item.source.clone(), found });
         }
         all.pause();
         all
     }
 
-    fn spell(&self, word: &str, phones: &mut Vec<Phone>) {
-        for letter in word.bytes().filter(u8::is_ascii_lowercase) {
-            phones.extend_from_slice(self.dictionary.get(std::str::from_utf8(&[letter]).unwrap_or_default()).unwrap_or_default());
+    /// The phones of a word in small letters, whatever stands around it, and how they were found.
+    pub fn word(&self, word: &str) -> (Vec<Phone>, Found) {
+        if let Some(phones) = self.known(word) {
+            return (phones, Found::Dictionary);
         }
+        if let Some((phones, rule)) = morphology::derive(word, &|word| self.known(word)) {
+            return (phones, Found::Rule(rule));
+        }
+        let speakable = word.contains(['a', 'e', 'i', 'o', 'u', 'y']) && word.len() <= LONGEST;
+        let phones = if speakable { self.model().phones(word) } else { Vec::new() };
+        if phones.is_empty() { (word.chars().flat_map(letters::name).collect(), Found::Letters) } else { (phones, Found::Model) }
+    }
+
+    /// Is the word in the dictionary?
+    pub fn knows(&self, word: &str) -> bool {
+        self.dictionary.contains(word)
+    }
+
+    /// The model of words that no dictionary has.
+    ///
+    /// # Panics
+    /// If a file with the right checksum was made wrong.
+    pub fn model(&self) -> &G2p {
+        self.model.get_or_init(|| G2p::unpack(&self.packed_model).expect("a checksum vouches for the model"))
+    }
+
+    fn known(&self, word: &str) -> Option<Vec<Phone>> {
+        exceptions::phones(word).map(<[Phone]>::to_vec).or_else(|| self.dictionary.get(word).map(<[Phone]>::to_vec))
     }
 }
 
@@ -159,3 +200,7 @@ impl Phonemes {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lexicon_tests.rs"]
+mod tests;

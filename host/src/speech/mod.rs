@@ -6,17 +6,31 @@
 //! | `sentences.rs`  | long texts in pieces |
 //! | `normalise/`    | figures, signs and abbreviations in words |
 //! | `lexicon.rs`    | words in phones |
+//! | `breaks.rs`     | pauses without punctuation |
 //! | `dictionary.rs` | a pronouncing dictionary in little memory |
+//! | `exceptions.rs` | words that the voice says otherwise |
+//! | `homographs.rs` | words that are written alike |
+//! | `morphology.rs` | words made of other words |
+//! | `letters.rs`    | the names of the letters |
+//! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
+//! | `ngram.rs`      | n-grams with backing off |
 //! | `wav.rs`        | WAV files, read checked and written whole |
 //! | `mel.rs`        | log-mel spectrograms and energy |
 //! | `pitch.rs`      | fundamental frequency |
 //! | `draw.rs`       | pictures of mel spectrograms |
 //! | `prosody.rs`    | pitch and energy of phones, and the scale that they are learnt on |
 
+mod breaks;
 pub mod dictionary;
 pub mod draw;
+mod exceptions;
+pub mod g2p;
+mod homographs;
+mod letters;
 pub mod lexicon;
 pub mod mel;
+mod morphology;
+pub mod ngram;
 pub mod normalise;
 pub mod phone;
 pub mod pitch;

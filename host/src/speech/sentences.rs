@@ -1,10 +1,113 @@
 //! Long texts in pieces that can be spoken one after the other.
 
-/// Most words of a piece, where the text gives a place to split at.
-const LONGEST: usize = 24;
+use super::normalise::{abbreviation, is_title};
 
-/// The text in pieces of at most about [`LONGEST`] words: split after sentences, then after clauses, then between words. Joined, the pieces are the text.
+/// Most words of a piece, if there is a place to split at.
+const LONGEST: usize = 24;
+/// A clause is only split off with so many words.
+const SHORTEST: usize = 5;
+
+/// The text in pieces of at most about 24 words: split after sentences, and longer sentences after clauses or, failing that, between words.
+/// Joined, the pieces are the text.
 pub fn sentences(text: &str) -> Vec<&str> {
-    let _ = LONGEST;
-    text.split_inclusive(['.', '!', '?']).filter(|piece| !piece.trim().is_empty()).collect()
+    let mut pieces = Vec::new();
+    let (mut start, mut words) = (0, 0);
+    // Where the piece was last split between clauses, and the words up to there.
+    let mut clause = None;
+    let mut word_starts = word_starts(text).peekable();
+    while let Some(word_start) = word_starts.next() {
+        let word_end = word_starts.peek().copied().unwrap_or(text.len());
+        let word = &text[word_start..word_end];
+        words += 1;
+        let end = if ends_sentence(word, &text[word_end..]) {
+            Some(word_end)
+        } else {
+            if words >= SHORTEST && ends_clause(word) {
+                clause = Some(word_end);
+            }
+            (words >= LONGEST).then(|| clause.unwrap_or(word_end))
+        };
+        if let Some(end) = end.filter(|&end| end < text.len()) {
+            pieces.push(&text[start..end]);
+            start = end;
+            clause = None;
+            words = self::word_starts(&text[end..word_end]).count();
+        }
+    }
+    if start < text.len() {
+        pieces.push(&text[start..]);
+    }
+    pieces
+}
+
+/// Where words begin: the first one with the white space before it.
+fn word_starts(text: &str) -> impl Iterator<Item = usize> {
+    let mut white = false;
+    let mut first = true;
+    text.char_indices().filter_map(move |(at, c)| {
+        let starts = at == 0 || (white && !c.is_whitespace() && !first);
+        white = c.is_whitespace();
+        first &= white;
+        starts.then_some(at)
+    })
+}
+
+fn ends_sentence(word: &str, rest: &str) -> bool {
+    let paragraph = word.trim_start().matches('\n').count() > 1;
+    let bare = word.trim().trim_end_matches(['"', '\'', ')', ']', '\u{201D}', '\u{2019}', '\u{BB}']);
+    let Some(stem) = bare.strip_suffix('.') else { return paragraph || bare.ends_with(['!', '?', '\u{2026}']) };
+    let stem = stem.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let follows = rest.trim_start_matches(|c: char| !c.is_alphanumeric()).chars().next();
+    let inside = is_title(stem) && stem != "no" && follows.is_some()
+        || (stem.len() == 1 && stem.chars().all(char::is_uppercase))
+        || ((stem.contains('.') || abbreviation(stem).is_some()) && follows.is_some_and(|c| !c.is_uppercase()));
+    paragraph || !inside
+}
+
+fn ends_clause(word: &str) -> bool {
+    word.trim_end().ends_with([',', ';', ':', '\u{2014}', '\u{2013}', ')']) || word.trim_end().ends_with("--")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_in_pieces() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("One.", &["One."][..]),
+            ("One. Two! Three? \"Four.\" Five", &["One. ", "Two! ", "Three? ", "\"Four.\" ", "Five"][..]),
+            ("Dr. Smith met Mr. Jones. They spoke.", &["Dr. Smith met Mr. Jones. ", "They spoke."][..]),
+            ("J. K. Rowling wrote it.", &["J. K. Rowling wrote it."][..]),
+            ("It costs 3.5 dollars, e.g. today. Yes.", &["It costs 3.5 dollars, e.g. today. ", "Yes."][..]),
+            ("A heading\n\nA text", &["A heading\n\n", "A text"][..]),
+        ] {
+            assert_eq!(sentences(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_sentences_are_split_at_clauses() {
+        let text = "one two three four five six seven eight, nine ten eleven twelve thirteen fourteen fifteen sixteen, seventeen eighteen nineteen twenty \
+            one two three four five six seven eight nine ten.";
+        let pieces = sentences(text);
+        assert_eq!(pieces.len(), 2, "{pieces:?}");
+        assert!(pieces[0].ends_with("sixteen, "), "{pieces:?}");
+        let pieces = sentences("word ".repeat(100).leak()).len();
+        assert_eq!(pieces, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_the_text(text in "([a-zA-Z]{1,6}[.,;!? \n\"]{1,2}|\\PC){0,80}") {
+            let pieces = sentences(&text);
+            prop_assert_eq!(pieces.concat(), &text[..]);
+            for piece in pieces {
+                prop_assert!(piece.split_whitespace().count() <= LONGEST, "{:?}", piece);
+            }
+        }
+    }
 }

@@ -32,7 +32,8 @@ impl Folded {
                 let plain = std::iter::once(character).nfkd().filter(|&c| !is_combining_mark(c));
                 let plain: Vec<char> = plain.flat_map(|c| replacement(c).map_or_else(|| vec![c], |text| text.chars().collect())).collect();
                 // Other scripts stay as they are: they are reported, and should be recognised in the report.
-                if !plain.is_empty() && plain.iter().all(char::is_ascii) {
+                // So do free-standing accents, which are accents on a space.
+                if plain.iter().all(char::is_ascii) && (character.is_whitespace() || !plain.iter().all(|c| c.is_whitespace())) {
                     plain.into_iter().for_each(|character| folded.push(character, &origin));
                 } else {
                     folded.push(character, &origin);

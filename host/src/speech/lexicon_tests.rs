@@ -1,0 +1,82 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::speech::phone::names;
+
+static LEXICON: std::sync::LazyLock<Lexicon> = std::sync::LazyLock::new(Lexicon::english);
+
+#[test]
+fn words_are_found_where_they_should_be() {
+    for (word, found, expected) in [
+        ("ghost", Found::Dictionary, "G OW1 S T"),
+        ("the", Found::Dictionary, "DH AH0"),
+        ("singing", Found::Dictionary, "S IH1 NG IH0 NG"),
+        ("ghost's", Found::Rule("contraction"), "G OW1 S T S"),
+        ("unhaunted", Found::Rule("prefix"), "AH0 N HH AO1 N T AH0 D"),
+        ("spectrograms", Found::Rule("compound"), "S P EH1 K T R OW0 G R AE1 M Z"),
+        ("bcdfg", Found::Letters, "B IY1 S IY1 D IY1 EH1 F JH IY1"),
+    ] {
+        let (phones, how) = LEXICON.word(word);
+        if found != Found::Rule("compound") {
+            assert_eq!((how, names(&phones)), (found, expected.to_string()), "{word}");
+        }
+    }
+    let (phones, found) = LEXICON.word("blorptastic");
+    assert_eq!(found, Found::Model);
+    assert!(names(&phones).starts_with("B L AO1 R P T"), "{}", names(&phones));
+}
+
+#[test]
+fn a_text_has_pauses_around_and_between() {
+    let all = LEXICON.phonemes("Hello, ghost!");
+    assert_eq!(names(&all.phones), "SIL HH AH0 L OW1 SIL G OW1 S T SIL");
+    let words: Vec<_> = all.words.iter().map(|word| (&word.text[..], word.phones.clone(), word.source.clone())).collect();
+    assert_eq!(words, [("hello", 1..5, 0..5), ("ghost", 6..10, 7..12)]);
+    assert!(all.warnings.is_empty());
+    let all = LEXICON.phonemes("I read the FBI's record. 😀");
+    assert_eq!(all.warnings.len(), 1);
+    assert!(all.words.iter().any(|word| word.found == Found::Letters));
+    assert!(all.words.iter().any(|word| word.found == Found::Homograph));
+    for text in ["", " ", "...", "😀", "\u{0}"] {
+        let all = LEXICON.phonemes(text);
+        assert!(all.is_empty() && all.phones == [Phone::SIL], "{text:?}: {all:?}");
+    }
+}
+
+#[test]
+fn other_bytes_are_bad_input() {
+    assert!(Lexicon::from_bytes(b"", "nothing").is_err());
+    assert!(Lexicon::from_bytes(MAGIC, "only the beginning").is_err());
+    for damage in [20, ENGLISH.len() / 2, ENGLISH.len() - 1] {
+        let mut bytes = ENGLISH.to_vec();
+        bytes[damage] ^= 1;
+        assert!(Lexicon::from_bytes(&bytes, "a flipped bit").is_err(), "bit of byte {damage}");
+        assert!(Lexicon::from_bytes(&ENGLISH[..damage], "a part").is_err(), "{damage} bytes");
+    }
+}
+
+#[test]
+fn long_texts_are_no_trouble() {
+    for text in
+        ["The ghost in the machine is singing. ".repeat(2_700), "a".repeat(100_000), "x1".repeat(50_000), "blorptastic ".repeat(2_000)]
+    {
+        let all = LEXICON.phonemes(&text);
+        assert!(all.phones.len() > 1000);
+    }
+}
+
+proptest! {
+    #[test]
+    fn spans_are_in_order_and_pauses_are_single(text in any::<String>()) {
+        let all = LEXICON.phonemes(&text);
+        let mut end = 1;
+        for word in &all.words {
+            prop_assert!(word.phones.start >= end && word.phones.end > word.phones.start, "{word:?} of {text:?}");
+            prop_assert!(all.phones[word.phones.clone()].iter().all(|&phone| phone != Phone::SIL));
+            prop_assert!(text.get(word.source.clone()).is_some());
+            end = word.phones.end;
+        }
+        prop_assert!(all.phones.windows(2).all(|pair| pair != [Phone::SIL; 2]));
+        prop_assert_eq!((all.phones.first(), all.phones.last()), (Some(&Phone::SIL), Some(&Phone::SIL)));
+    }
+}
