@@ -45,7 +45,7 @@ pub fn time(reader: &mut Reader, text: &str) {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let mut parts = digits.split(':');
     let hour = parts.next().unwrap_or_default();
-    reader.words(if hour.len() == 2 && hour.starts_with('0') { number::cardinal(&hour[1..]) } else { number::cardinal(hour) });
+    reader.words(number::cardinal(hour.strip_prefix('0').filter(|hour| !hour.is_empty()).unwrap_or(hour)));
     match parts.next() {
         Some("00") if half.is_empty() && parts.clone().next().is_none() => match hour.parse() {
             Ok(1..=12u32) => reader.words(["o'clock"]),
@@ -62,7 +62,7 @@ pub fn time(reader: &mut Reader, text: &str) {
     }
     if let Some(seconds) = parts.next() {
         reader.words(["and"]);
-        reader.words(number::cardinal(if seconds.starts_with('0') { &seconds[1..] } else { seconds }));
+        reader.words(number::cardinal(seconds.strip_prefix('0').unwrap_or(seconds)));
         reader.words(["seconds"]);
     }
     reader.letters(&half);
