@@ -15,7 +15,8 @@ pub const FORMAT_VERSION: &str = "1";
 
 /// Metadata keys that start with this are written by this module and refused from the caller.
 const RESERVED: &str = "primal.";
-const VERSION_KEY: &str = "primal.format";
+/// The metadata key of the format version, by which files of this module are known.
+pub const VERSION_KEY: &str = "primal.format";
 const HEADER_SUM_KEY: &str = "primal.header_xxh3";
 const TENSOR_SUM_PREFIX: &str = "primal.xxh3/";
 

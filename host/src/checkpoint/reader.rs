@@ -49,6 +49,26 @@ macro_rules! element {
 }
 element!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, u64 => U64, i64 => I64, f32 => F32, f64 => F64);
 
+/// Maps a file to be read; `None` for an empty one. `what` and `hint` are for messages.
+///
+/// # Errors
+/// I/O errors; bad input for what is no file.
+pub fn map_file(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
+    let fail = |error| Error::io("reading", path, error, hint);
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "something that is no file" };
+        return Err(Error::bad_input(path.display(), what, found, hint));
+    }
+    if metadata.len() == 0 {
+        return Ok(None);
+    }
+    let file = File::open(path).map_err(fail)?;
+    // SAFETY: the mapping is read-only and such files are never changed in place: a save renames a new file over the name, and this mapping keeps the
+    // old one. Another program that truncates the file under us ends the process with SIGBUS, as with every mapped file.
+    unsafe { Mmap::map(&file) }.map(Some).map_err(fail)
+}
+
 impl Checkpoint {
     /// Maps the file and verifies its header and length; the data are read when used, see [`Self::verify`].
     ///
@@ -56,24 +76,9 @@ impl Checkpoint {
     /// I/O errors, and bad input for what is no undamaged checkpoint.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let fail = |error| Error::io("reading", path, error, "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)");
-        let metadata = std::fs::metadata(path).map_err(fail)?;
-        if !metadata.is_file() {
-            return Err(Error::bad_input(
-                path.display(),
-                "a checkpoint file",
-                if metadata.is_dir() { "a folder" } else { "something that is no file" },
-                "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)",
-            ));
-        }
-        if metadata.len() == 0 {
-            // Mapping nothing is an error of its own; this one says more.
-            return Err(damaged(&path.display().to_string(), EMPTY));
-        }
-        let file = File::open(path).map_err(fail)?;
-        // SAFETY: the mapping is read-only and checkpoints are never changed in place: a save renames a new file over the name, and this mapping keeps the
-        // old one. Another program that truncates the file under us ends the process with SIGBUS, as with every mapped file.
-        let map = unsafe { Mmap::map(&file) }.map_err(fail)?;
+        let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)";
+        // Mapping nothing is an error of its own; this one says more.
+        let map = map_file(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
         Self::from_map(path.to_owned(), map, true)
     }
 

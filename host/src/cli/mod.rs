@@ -3,6 +3,7 @@
 mod device;
 mod eval;
 mod generate;
+mod import;
 mod info;
 mod limits;
 mod output;
@@ -14,6 +15,7 @@ mod threads;
 mod train;
 mod training;
 mod tts_train;
+mod vocode;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +44,8 @@ enum Command {
     Info(info::Info),
     Phonemes(phonemes::Phonemes),
     Report(report::Report),
+    Import(import::Import),
+    Vocode(vocode::Vocode),
 }
 
 impl Arguments {
@@ -84,6 +88,8 @@ impl Arguments {
             Command::Info(command) => command.run(),
             Command::Phonemes(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Import(command) => command.run(),
+            Command::Vocode(command) => command.run(),
         }
     }
 }

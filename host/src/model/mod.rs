@@ -5,12 +5,14 @@ pub mod convolution;
 pub mod decoder;
 pub mod ghost_tts;
 pub mod gpt;
+pub mod hifigan;
 pub mod parameters;
 pub mod stack;
 
 pub use block::{Block, BlockIds};
 pub use decoder::Decoder;
 pub use gpt::{Gpt, GptIds};
+pub use hifigan::{Hifigan, HifiganConfig, Vocoder};
 pub use parameters::{MatrixId, Parameters, VectorId};
 
 use crate::arena::Span;

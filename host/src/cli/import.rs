@@ -1,0 +1,151 @@
+//! `primal-host import`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use argh::FromArgs;
+use half::f16;
+
+use super::output::print;
+use crate::checkpoint::{Dtype, TensorRef, save};
+use crate::model::hifigan::torch::{self, TorchGenerator};
+use crate::model::hifigan::{HifiganConfig, weights};
+use crate::speech::mel::MelSettings;
+use crate::{Error, Result};
+
+/// make a file of this program of another one's
+#[derive(FromArgs)]
+#[argh(subcommand, name = "import")]
+pub struct Import {
+    #[argh(subcommand)]
+    what: What,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum What {
+    Hifigan(Hifigan),
+}
+
+/// make a vocoder of a HiFi-GAN generator that PyTorch saved: generator_v1 or g_02500000 of jik876/hifi-gan, generator.ckpt of SpeechBrain. Nothing
+/// in the file is executed
+#[derive(FromArgs)]
+#[argh(subcommand, name = "hifigan")]
+struct Hifigan {
+    /// the PyTorch checkpoint
+    #[argh(positional)]
+    file: PathBuf,
+    /// safetensors file to write
+    #[argh(option)]
+    out: PathBuf,
+    /// the config.json that it was trained with (default: that of the published V1, V2 or V3, where the shapes are theirs)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// store 16-bit floats
+    #[argh(switch)]
+    half: bool,
+    /// licence of the weights, to be kept in the file
+    #[argh(option)]
+    license: Option<String>,
+}
+
+impl Import {
+    /// Reads, checks and writes.
+    ///
+    /// # Errors
+    /// A file that is no such checkpoint, or does not fit its configuration; output that cannot be written.
+    pub fn run(self) -> Result<()> {
+        let What::Hifigan(command) = self.what;
+        command.run()
+    }
+}
+
+impl Hifigan {
+    fn run(self) -> Result<()> {
+        let generator = torch::read(&self.file)?;
+        let subject = self.file.display().to_string();
+        let (config, mel, origin) = match &self.config {
+            Some(path) => {
+                let (config, mel) = read_config(path, &generator)?;
+                (config, mel, path.display().to_string())
+            }
+            None => {
+                let (config, mel) = published(&subject, &generator)?;
+                (config, mel, "its shapes, which are those of a published model, and that model's mel settings".into())
+            }
+        };
+        let blame = self.config.as_deref().map_or(subject.clone(), |path| path.display().to_string());
+        mel.validate(&blame)?;
+        config.validate(&mel, &blame)?;
+        let hint = "give the configuration that it was trained with (--config config.json)";
+        let shapes = generator.tensors.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice()));
+        weights::compare(&subject, &config.layers(mel.num_mels), shapes, hint)?;
+        self.write(&subject, &generator, &config, &mel)?;
+        let values: usize = generator.tensors.values().map(|(_, values)| values.len()).sum();
+        let (stages, rate) = (&config.upsample_rates, mel.sampling_rate);
+        let padding = serde_json::to_string(&config.padding).unwrap_or_default();
+        print(format!(
+            "{}: {values} weights, {} channels, stages of {stages:?} samples, padded with {padding}, {} mels of {rate} Hz audio\nconfiguration: {origin}",
+            self.out.display(),
+            config.upsample_initial_channel,
+            mel.num_mels,
+        ))
+    }
+
+    fn write(&self, subject: &str, generator: &TorchGenerator, config: &HifiganConfig, mel: &MelSettings) -> Result<()> {
+        let json = |value: serde_json::Result<String>| value.map_err(|error| Error::failed(format!("{subject}: {error}"), "report this"));
+        let mut metadata = BTreeMap::from([
+            ("architecture".into(), weights::ARCHITECTURE.into()),
+            ("config".into(), json(serde_json::to_string(config))?),
+            ("mel".into(), json(serde_json::to_string(mel))?),
+        ]);
+        metadata.extend(self.license.iter().map(|license| ("license".into(), license.clone())));
+        metadata.extend(self.file.file_name().map(|name| ("imported_from".into(), name.to_string_lossy().into_owned())));
+        let dtype = if self.half { Dtype::F16 } else { Dtype::F32 };
+        let mut stored = Vec::with_capacity(generator.tensors.len());
+        for (name, (shape, values)) in &generator.tensors {
+            let bytes: Vec<u8> = match self.half {
+                true => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+                false => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            };
+            let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            if self.half && !f16::from_f32(largest).is_finite() {
+                let expected = format!("values of `{name}` up to {}, the largest 16-bit float", f16::MAX);
+                return Err(Error::bad_input(subject, expected, largest, "leave out --half"));
+            }
+            stored.push((name, shape, bytes));
+        }
+        let tensors: Vec<TensorRef> = stored.iter().map(|(name, shape, bytes)| TensorRef::new(*name, dtype, shape, bytes)).collect();
+        save(&self.out, &metadata, &tensors)
+    }
+}
+
+/// A configuration file, whose missing mel settings are those of the published models.
+fn read_config(path: &Path, generator: &TorchGenerator) -> Result<(HifiganConfig, MelSettings)> {
+    const HINT: &str = "give the config.json of the model, as in jik876/hifi-gan";
+    let text = fs::read_to_string(path).map_err(|error| Error::io("reading", path, error, HINT))?;
+    let bad = |error: serde_json::Error| Error::bad_input(path.display(), "the configuration of a HiFi-GAN in JSON", error, HINT);
+    let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(bad)?;
+    let mut mel = serde_json::to_value(MelSettings::default()).map_err(bad)?;
+    for (key, value) in mel.as_object_mut().into_iter().flatten() {
+        if let Some(given) = given.get(key) {
+            *value = given.clone();
+        }
+    }
+    let mut config: HifiganConfig = serde_json::from_str(&text).map_err(bad)?;
+    if !given.contains_key("padding") {
+        config.padding = generator.padding;
+    }
+    Ok((config, serde_json::from_value(mel).map_err(bad)?))
+}
+
+/// The configuration and mel settings of a published model.
+fn published(subject: &str, generator: &TorchGenerator) -> Result<(HifiganConfig, MelSettings)> {
+    let config = generator.infer().ok_or_else(|| {
+        let found = "others, which do not tell rates and dilations";
+        Error::bad_input(subject, "the shapes of HiFi-GAN V1, V2 or V3", found, "give its configuration with --config config.json")
+    })?;
+    let num_mels = generator.tensors["conv_pre.weight"].0[1];
+    Ok((HifiganConfig { padding: generator.padding, ..config }, MelSettings { num_mels, ..MelSettings::default() }))
+}
