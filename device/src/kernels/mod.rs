@@ -10,12 +10,14 @@ mod blocks;
 mod elementwise;
 mod float;
 mod gemm;
+mod heads;
 mod windows;
 
 pub mod absolute_error;
 pub mod adamw;
 pub mod add;
 pub mod attention;
+pub mod attention_backward;
 pub mod bias_backward;
 pub mod cached_attention;
 pub mod conv1d;
