@@ -8,6 +8,10 @@ use super::{GradientSink, Parameters};
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AttentionShape, Backend, Sequences};
 
+/// What linear layers start with, times the root of their inputs. Layers that start much smaller, to write little to the residual stream or
+/// to an output, flip in every other step: the learning rate is in units of weight, and their levels are closer together.
+pub const GAIN: f32 = 0.55;
+
 /// The parameters of a stack.
 #[derive(Clone, Debug)]
 pub struct StackIds {
@@ -20,9 +24,8 @@ pub struct StackIds {
 impl StackIds {
     /// Names `<name>.<i>…` and `<name>.norm`.
     pub fn new(specs: &mut Specs, name: &str, layers: usize, widths: BlockWidths, grid: Option<GridId>) -> Self {
-        let sigma = 0.55 / (widths.dim as f32).sqrt();
-        let residual = 1.0 / (2.0 * layers as f32).sqrt();
-        let blocks = (0..layers).map(|i| BlockIds::new(specs, &format!("{name}.{i}"), widths, grid, sigma, residual)).collect();
+        let sigma = GAIN / (widths.dim as f32).sqrt();
+        let blocks = (0..layers).map(|i| BlockIds::new(specs, &format!("{name}.{i}"), widths, grid, sigma, 1.0)).collect();
         Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), widths.dim) }
     }
 }

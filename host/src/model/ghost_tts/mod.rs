@@ -25,7 +25,7 @@ pub use synthesis::{Controls, Spoken};
 use super::block::{BlockGradients, BlockWidths};
 use super::convolution::Convolution;
 use super::parameters::{Init, Specs};
-use super::stack::{Stack, StackIds};
+use super::stack::{GAIN, Stack, StackIds};
 use super::{GradientSink, Parameters, VectorId};
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AttentionShape, Backend, Sequences};
@@ -84,7 +84,7 @@ impl GhostTtsIds {
         let from_start = embedding(&mut specs, "embedding.from_start", config.places);
         let to_end = embedding(&mut specs, "embedding.to_end", config.places);
         let decoder = StackIds::new(&mut specs, "decoder", config.decoder_layers, widths, grid);
-        let mel = Convolution::new(&mut specs, "mel", [mels, dim], 1, grid, 0.55);
+        let mel = Convolution::new(&mut specs, "mel", [mels, dim], 1, grid, GAIN);
         let postnet = PostnetIds::new(&mut specs, config, grid);
         (Self { phones, encoder, predictors, pitch, energy, from_start, to_end, decoder, mel, postnet }, specs)
     }

@@ -7,6 +7,7 @@ use crate::backend::{Backend, Sequences};
 use crate::config::GhostTtsConfig;
 use crate::model::convolution::Convolution;
 use crate::model::parameters::Specs;
+use crate::model::stack::GAIN;
 use crate::model::{GradientSink, Parameters};
 
 /// The convolutions.
@@ -16,12 +17,12 @@ pub struct PostnetIds {
 }
 
 impl PostnetIds {
-    /// Names the parameters; the last layer starts small, so that the post-net starts as nearly nothing.
+    /// Names the parameters.
     pub fn new(specs: &mut Specs, config: &GhostTtsConfig, grid: Option<GridId>) -> Self {
         let (mels, width, last) = (config.mels, config.postnet_dim, config.postnet_layers - 1);
         let layers = (0..=last).map(|i| {
             let shape = [if i == last { mels } else { width }, if i == 0 { mels } else { width }];
-            let gain = if i == last { 0.1 } else { 1.0 };
+            let gain = if i == last { GAIN } else { 1.0 };
             Convolution::new(specs, &format!("postnet.{i}"), shape, config.postnet_kernel, grid, gain)
         });
         Self { layers: layers.collect() }

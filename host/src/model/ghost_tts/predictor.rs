@@ -8,6 +8,7 @@ use crate::backend::{Backend, Sequences};
 use crate::model::block::{Norm, NormActivations, norm_backward};
 use crate::model::convolution::Convolution;
 use crate::model::parameters::Specs;
+use crate::model::stack::GAIN;
 use crate::model::{GradientSink, Parameters};
 
 /// The parameters of a predictor.
@@ -25,7 +26,7 @@ impl PredictorIds {
             let convolution = Convolution::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
             (convolution, Norm::new(specs, &format!("{name}.norm{i}"), width))
         });
-        Self { layers, out: Convolution::new(specs, &format!("{name}.out"), [1, width], 1, grid, 0.1), width }
+        Self { layers, out: Convolution::new(specs, &format!("{name}.out"), [1, width], 1, grid, GAIN), width }
     }
 }
 
