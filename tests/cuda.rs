@@ -1,13 +1,20 @@
 //! Training and generation on the CUDA back end beside the CPU's, from the same state. `cargo xtask verify` runs it on an emulated GPU or a real one.
 
+#[path = "speech/tones.rs"]
+mod tones;
+
 use primal_host::arena::{Kind, Plan, Span};
 use primal_host::backend::cpu::Cpu;
 use primal_host::backend::cuda::Cuda;
 use primal_host::backend::{Device, RandomKey, VoteCast};
-use primal_host::config::{Config, Rule, votes_of};
-use primal_host::data::{Corpus, CorpusOptions, Tokenizer};
+use primal_host::config::{Config, Rule, SpeechConfig, votes_of};
+use primal_host::data::{Corpus, CorpusOptions, SpeechCorpus, Tokenizer};
+use primal_host::model::ghost_tts::Controls;
 use primal_host::run::sample::{Sampling, generate};
+use primal_host::speech::Phone;
+use primal_host::speech::mel::MelSettings;
 use primal_host::train::optimizer::MatrixState;
+use primal_host::train::speech::SpeechData;
 use primal_host::train::trainer::{Layout, Trainer};
 
 use primal_device::vote::VoteRule;
@@ -16,6 +23,9 @@ const STEPS: usize = 20;
 /// Relative difference of the losses: sums in other orders differ in the last bits, and now and then a vote is rounded the other way.
 const LOSS_TOLERANCE: f64 = 1e-4;
 const GENERATED: usize = 64;
+const SPEECH_STEPS: usize = 4;
+/// Of values of a spectrogram, in natural logarithms.
+const SPEECH_TOLERANCE: f32 = 1e-2;
 
 fn config(rule: Rule, bits: i64) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -71,6 +81,39 @@ fn losses_and_generated_text_agree() {
 fn gradient(len: usize, seed: u32) -> Vec<f32> {
     let noise = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
     (0..len).map(|i| noise(i) * 1e-3 * (1 + i % 7) as f32).collect()
+}
+
+/// The terms of GhostTTS's loss in some steps, and what it then says.
+fn speech<D: Device>() -> (Vec<f64>, Vec<f32>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    tones::write_corpus(folder.path());
+    let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
+    config.train.batch_frames = 150;
+    let corpus = SpeechCorpus::open(folder.path(), &MelSettings::default(), None).expect("a corpus");
+    let data = SpeechData::new(corpus, &config).expect("a corpus that fits");
+    let mut plan = Plan::default();
+    let layout = Layout::plan(&config, &mut plan);
+    let backend = D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    let mut trainer = Trainer::new(config, layout, backend);
+    trainer.initialise();
+    let terms = (0..SPEECH_STEPS).flat_map(|_| trainer.step(&data).expect("a step").terms).collect();
+    let model = &trainer.layout.model;
+    let phones = ["SIL", "AA1", "M"].map(|name| Phone::from_name(name).expect("a phone"));
+    let (b, p, mut batch) = (&mut trainer.backend, &trainer.layout.parameters, model.batch());
+    let spoken = model.synthesise(b, p, &mut batch, data.facts(), &phones, &Controls::default());
+    (terms, spoken.expect("a sentence").mel)
+}
+
+#[test]
+fn a_voice_learns_and_speaks_the_same() {
+    let ((cpu, said), (cuda, said_there)) = (speech::<Cpu>(), speech::<Cuda>());
+    for (i, (a, b)) in cpu.iter().zip(&cuda).enumerate() {
+        let (step, term) = (i / 5, i % 5);
+        assert!((a - b).abs() <= LOSS_TOLERANCE * a.abs(), "step {step}, term {term}: {a} on the CPU, {b} with CUDA");
+    }
+    assert_eq!(said.len(), said_there.len(), "durations differ");
+    let worst = said.iter().zip(&said_there).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < SPEECH_TOLERANCE, "spectrograms differ by {worst}");
 }
 
 /// Codes and votes of all matrices after some steps of the same gradients.

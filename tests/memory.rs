@@ -1,5 +1,8 @@
 //! The memory of training: a step allocates nothing on the heap, and a whole process stays within the plan.
 
+#[path = "speech/utterances.rs"]
+mod utterances;
+
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
 use std::hint::black_box;
@@ -7,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use primal_host::arena::Plan;
 use primal_host::backend::cpu::Cpu;
-use primal_host::config::{Config, Flips, Recompute, Rule, votes_of};
+use primal_host::config::{Config, Flips, Recompute, Rule, SpeechConfig, votes_of};
 use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
 use primal_host::train::trainer::{Layout, Trainer};
+
+use utterances::{Random, batch};
 
 /// Counts what the threads of a watched pool ask of the heap.
 struct Counting;
@@ -104,6 +109,38 @@ fn steps_allocate_nothing(config: &Config, corpus: &Corpus, what: &str) {
             allocations(|| steps(STEPS))
         });
         assert_eq!(counted, 0, "{what}, {threads} threads: allocations in {STEPS} steps and validations");
+    }
+}
+
+/// A step of GhostTTS, without the choice of its utterances: each epoch has a new order.
+#[test]
+fn a_step_of_speech_allocates_nothing() {
+    for rule in [Rule::Votes, Rule::Adamw] {
+        for threads in [1, 2] {
+            let counted = watched_pool(threads).install(|| {
+                let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
+                config.train.optimizer = rule;
+                let t = &config.train;
+                let mut plan = Plan::default();
+                let Layout { model, parameters, optimizer, .. } = Layout::plan(&config, &mut plan);
+                let b = &mut Cpu::new(&mut plan);
+                model.prepare(b);
+                optimizer.initialise(b, &parameters, 1);
+                let utterances = [4, 9].map(|phones| Random::new(phones, phones as usize, model.mels));
+                let utterances = batch(&model, &utterances);
+                let mut steps = |from, count| {
+                    for step in from..from + count {
+                        let lengths = model.load(b, &utterances);
+                        optimizer.zero_gradients(b);
+                        model.train(b, &parameters, &mut optimizer.sink(&parameters, t, step, 0), &lengths, 1.0);
+                        optimizer.step(b, &parameters, t, step);
+                    }
+                };
+                steps(0, WARM_UP);
+                allocations(|| steps(WARM_UP, STEPS))
+            });
+            assert_eq!(counted, 0, "{rule:?}, {threads} threads: allocations in {STEPS} steps");
+        }
     }
 }
 

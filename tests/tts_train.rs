@@ -1,25 +1,31 @@
 //! GhostTTS as a whole: gradients against finite differences, utterances that do not see each other, threads, resume, learning.
 
+#[path = "speech/tones.rs"]
+mod tones;
+#[path = "speech/utterances.rs"]
+mod utterances;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use primal_device::philox::{Stream, uniform};
 use primal_host::arena::{Plan, Span};
 use primal_host::backend::cpu::Cpu;
 use primal_host::backend::{Backend, ConvolutionShape};
 use primal_host::checkpoint::encode;
 use primal_host::config::{Rule, SpeechConfig};
 use primal_host::data::SpeechCorpus;
-use primal_host::model::ghost_tts::{Controls, GhostTts, Lengths, MelScale, SpeechBatch, TERM_WEIGHTS, TERMS, Utterance};
+use primal_host::model::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
 use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
 use primal_host::run::state;
+use primal_host::speech::Phone;
 use primal_host::speech::mel::MelSettings;
-use primal_host::speech::prosody::{Normal, Statistics};
-use primal_host::speech::{Phone, wav};
 use primal_host::train::speech::SpeechData;
 use primal_host::train::trainer::{Layout, Trainer};
+
+use tones::write_corpus;
+use utterances::{Random, batch};
 
 type SpeechTrainer = Trainer<Cpu, primal_host::config::GhostTtsConfig>;
 
@@ -39,49 +45,6 @@ fn trainer(config: &SpeechConfig) -> SpeechTrainer {
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();
     trainer
-}
-
-/// An utterance of random phones and durations. Its spectrogram is far from anything that an untrained model says, so that the sign of no
-/// error changes with a small step: there the slope of an absolute error jumps.
-struct Random {
-    phones: Vec<Phone>,
-    durations: Vec<u32>,
-    pitch: Vec<f32>,
-    energy: Vec<f32>,
-    mel: Vec<f32>,
-}
-
-impl Random {
-    fn new(number: u64, phones: usize, mels: usize) -> Self {
-        let stream = Stream::new(7, 0, number);
-        let draw = |i: usize, of: u32| (uniform(stream.words(i as u32)[0]) * of as f32) as u32;
-        let durations: Vec<u32> = (0..phones).map(|i| draw(i, 7)).collect();
-        let frames: u32 = durations.iter().sum();
-        let normal = |at: usize| (0..phones).map(|i| 2.0 * uniform(stream.words((at + i) as u32)[1]) - 1.0).collect();
-        let sign = |i: usize| if uniform(stream.words(i as u32)[2]) < 0.5 { -5.0 } else { 5.0 };
-        Self {
-            phones: (0..phones).map(|i| Phone::new(draw(1000 + i, Phone::COUNT as u32) as u8).expect("a phone")).collect(),
-            pitch: normal(0),
-            energy: normal(phones),
-            mel: (0..frames as usize * mels).map(sign).collect(),
-            durations,
-        }
-    }
-
-    fn utterance(&self) -> Utterance<'_> {
-        Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
-    }
-}
-
-fn scale(mels: usize) -> MelScale {
-    let normal = Normal { mean: 0.0, std: 1.0 };
-    MelScale::of(&Statistics { log_f0: normal, log_energy: normal, mel: vec![normal; mels] })
-}
-
-fn batch(model: &GhostTts, utterances: &[Random]) -> SpeechBatch {
-    let mut batch = model.batch();
-    utterances.iter().for_each(|utterance| batch.push(&utterance.utterance(), &scale(model.mels)));
-    batch
 }
 
 /// Keeps plain gradients of everything.
@@ -179,30 +142,6 @@ fn utterances_of_a_batch_do_not_see_each_other() {
         let error = |i: usize| (together[i] - alone[i]).abs() / alone[i].abs().max(1.0);
         let worst = (0..alone.len()).max_by(|&a, &b| error(a).total_cmp(&error(b))).expect("rows");
         assert!(error(worst) < PACKING_TOLERANCE, "{name}, row {worst}: {} together, {} alone", together[worst], alone[worst]);
-    }
-}
-
-/// Writes a corpus in which each phone is a tone of its own.
-fn write_corpus(folder: &Path) {
-    fs::create_dir_all(folder.join("wavs")).expect("a folder");
-    let names = ["AA1", "IY0", "M", "Z", "SIL"];
-    for (file, count) in [("train", 10), ("heldout", 3)] {
-        let lines = (0..count).map(|i| {
-            let id = format!("{file}_{i}");
-            let phones: Vec<usize> = (0..6).map(|at| (i * 7 + at * (at + i)) % names.len()).collect();
-            let durations: Vec<usize> = phones.iter().map(|phone| 4 + 2 * phone + i % 3).collect();
-            let samples = phones.iter().zip(&durations).flat_map(|(&phone, &frames)| {
-                let (hz, amplitude) = (120.0 + 90.0 * phone as f32, if names[phone] == "SIL" { 0.0 } else { 0.3 });
-                (0..frames * 256).map(move |at| amplitude * (at as f32 * hz / 22_050.0 * std::f32::consts::TAU).sin())
-            });
-            wav::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &samples.collect::<Vec<_>>()).expect("a WAV");
-            let phones: Vec<&str> = phones.iter().map(|&phone| names[phone]).collect();
-            let frames: usize = durations.iter().sum();
-            let line = serde_json::json!({"id": id, "text": "Mm.", "phones": phones, "durations_frames": durations, "n_frames": frames,
-                "wav": format!("wavs/{id}.wav")});
-            format!("{line}\n")
-        });
-        fs::write(folder.join(format!("{file}.jsonl")), lines.collect::<String>()).expect("a list");
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn new_folder<M>(
 /// Such flags; no run there; a configuration of another kind of model.
 pub(super) fn resumed_folder<M: ModelTable>(run: &Path, flags: &[&str]) -> Result<(PathBuf, ConfigOf<M>)> {
     if !flags.is_empty() {
-        let hint = "with --resume give only --data, --device and --threads: a run goes on as it was begun";
+        let hint = "with --resume give only the data, --device and --threads: a run goes on as it was begun";
         return Err(Error::bad_input("--resume", "no flag that changes the run", flags.join(", "), hint));
     }
     let file = run.join("config.toml");

@@ -1,16 +1,20 @@
 //! `primal-host tts-train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 
 use crate::arena;
 use crate::backend::Device;
-use crate::config::{self, SpeechConfig, votes_of};
-use crate::data::SpeechCorpus;
+use crate::config::{self, GhostTtsConfig, SpeechConfig, votes_of};
+use crate::data::{SpeechCorpus, SpeechSplit};
+use crate::durable;
+use crate::model::ghost_tts::Controls;
+use crate::speech::draw::write_mel_png;
 use crate::speech::mel::MelSettings;
+use crate::train::progress::Progress;
 use crate::train::speech::SpeechData;
-use crate::train::trainer::Layout;
+use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
 
 use super::device::{self, DeviceName, Work};
@@ -59,9 +63,15 @@ pub struct TtsTrain {
     /// validate every so many steps
     #[argh(option)]
     validate_every: Option<u64>,
+    /// draw a sample every so many steps
+    #[argh(option)]
+    sample_every: Option<u64>,
     /// save every so many steps
     #[argh(option)]
     checkpoint_every: Option<u64>,
+    /// folder where the corpus' features are kept (default: that of the run)
+    #[argh(option)]
+    cache: Option<PathBuf>,
     /// folder of a run to continue with its own configuration
     #[argh(option)]
     resume: Option<PathBuf>,
@@ -100,6 +110,7 @@ impl TtsTrain {
         t.warmup = self.warmup.unwrap_or(t.warmup);
         t.seed = self.seed.unwrap_or(t.seed);
         t.validate_every = self.validate_every.unwrap_or(t.validate_every);
+        t.sample_every = self.sample_every.unwrap_or(t.sample_every);
         t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
         config.check(name)?;
         Ok(config)
@@ -119,6 +130,7 @@ impl TtsTrain {
             ("--warmup", self.warmup.is_some()),
             ("--seed", self.seed.is_some()),
             ("--validate-every", self.validate_every.is_some()),
+            ("--sample-every", self.sample_every.is_some()),
             ("--checkpoint-every", self.checkpoint_every.is_some()),
         ];
         flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
@@ -143,7 +155,8 @@ impl Work for TtsTrain {
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
         limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
-        let opened = SpeechCorpus::open(folder.as_ref(), &MelSettings::default(), Some(&run));
+        let cache = self.cache.as_deref().unwrap_or(&run);
+        let opened = SpeechCorpus::open(folder.as_ref(), &MelSettings::default(), Some(cache));
         let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
         let description = corpus.describe();
         let data = SpeechData::new(corpus, &config)?;
@@ -151,6 +164,29 @@ impl Work for TtsTrain {
             create_run(&run, &config, &sources_file, &[folder]).map_err(unwritable_out)?;
         }
         let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
-        training::train::<D, _>(start, config, &data, &description, |_trainer, _progress| Ok(()))
+        training::train::<D, _>(start, config, &data, &description, |trainer, progress| sample(trainer, progress, &data, &run))
     }
+}
+
+/// Speaks the first utterance held out, from its phones alone, and draws its spectrogram.
+fn sample<D: Device>(trainer: &mut Trainer<D, GhostTtsConfig>, progress: &Progress, data: &SpeechData, run: &Path) -> Result<()> {
+    let utterance = &data.corpus().utterances(SpeechSplit::HeldOut)[0];
+    let (step, model, p) = (trainer.step, &trainer.layout.model, &trainer.layout.parameters);
+    let mut batch = model.batch();
+    let spoken = model.synthesise(&mut trainer.backend, p, &mut batch, data.facts(), &utterance.phones, &Controls::default());
+    let spoken = match spoken {
+        Ok(spoken) => spoken,
+        // What is not trained yet may speak without end.
+        Err(error) => {
+            progress.print(&format!("step {step}: no sample: {error}"));
+            return Ok(());
+        }
+    };
+    let phones: Vec<_> = utterance.phones.iter().zip(&spoken.durations).map(|(phone, &frames)| (phone.name(), frames as usize)).collect();
+    let folder = run.join("samples");
+    std::fs::create_dir_all(&folder).map_err(|error| durable::write_error(&folder, 0, error))?;
+    let picture = folder.join(format!("step-{step:08}.png"));
+    write_mel_png(&picture, &spoken.mel, model.mels, &phones)?;
+    progress.print(&format!("step {step}: sample {}: {}", picture.display(), utterance.text));
+    Ok(())
 }

@@ -23,7 +23,7 @@ mod tokenizer;
 
 pub use batch::{Corpus, CorpusOptions, Window, Windows};
 pub use source::{STORIES, Source, Split};
-pub use speech_batch::{SpeechBatch, SpeechBatches, SpeechLimits, heldout_batches};
+pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit, Utterance};
 pub use stories::stories;
 pub use tokenizer::{StreamDecoder, Tokenizer};

@@ -1,4 +1,4 @@
-//! Batches of speech: which utterances a step trains on, and how they lie in memory, one after another without padding.
+//! Batches of speech: which utterances a step trains on.
 //!
 //! Each epoch visits the utterances in an order of its own. What a step trains on is a function of (seed, step) and the data, so a run
 //! resumes without a cursor.
@@ -156,77 +156,6 @@ impl SpeechLimits {
             longest_phones: most(|utterance| utterance.phones.len()),
             longest_frames: most(|utterance| utterance.frames),
         }
-    }
-}
-
-/// Utterances one after another: rows of phones, and rows of frames.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SpeechBatch {
-    /// Indices of the utterances in their split.
-    pub utterances: Vec<usize>,
-    /// Utterance `i` has the phones `phone_offsets[i]..phone_offsets[i + 1]`: `[utterances + 1]`.
-    pub phone_offsets: Vec<u32>,
-    /// Indices of the phones: `[phones]`.
-    pub phones: Vec<u32>,
-    /// Place of each phone in its utterance: `[phones]`.
-    pub phone_positions: Vec<u32>,
-    /// Frames of each phone: `[phones]`.
-    pub durations: Vec<u32>,
-    /// Standardised pitch: `[phones]`.
-    pub pitch: Vec<f32>,
-    /// Standardised energy: `[phones]`.
-    pub energy: Vec<f32>,
-    /// Utterance `i` has the frames `frame_offsets[i]..frame_offsets[i + 1]`: `[utterances + 1]`.
-    pub frame_offsets: Vec<u32>,
-    /// The row of each frame's phone in this batch: `[frames]`.
-    pub frame_phones: Vec<u32>,
-    /// Place of each frame in its phone: `[frames]`.
-    pub frame_in_phone: Vec<u32>,
-    /// Place of each frame in its utterance: `[frames]`.
-    pub frame_positions: Vec<u32>,
-    /// Log-mel: `[frames, num_mels]`.
-    pub mel: Vec<f32>,
-}
-
-impl SpeechBatch {
-    /// Becomes the batch of some utterances of a split. Memory of an earlier batch is used again.
-    ///
-    /// # Panics
-    /// When there is no such utterance.
-    pub fn fill(&mut self, corpus: &SpeechCorpus, split: SpeechSplit, utterances: &[usize]) {
-        self.clear();
-        self.utterances.extend_from_slice(utterances);
-        self.phone_offsets.push(0);
-        self.frame_offsets.push(0);
-        for &index in utterances {
-            let utterance = &corpus.utterances(split)[index];
-            for (place, (phone, &duration)) in utterance.phones.iter().zip(&utterance.durations).enumerate() {
-                self.frame_phones.extend(std::iter::repeat_n(self.phones.len() as u32, duration as usize));
-                self.frame_in_phone.extend(0..duration);
-                self.phones.push(phone.index() as u32);
-                self.phone_positions.push(place as u32);
-            }
-            self.durations.extend_from_slice(&utterance.durations);
-            self.pitch.extend_from_slice(&utterance.pitch);
-            self.energy.extend_from_slice(&utterance.energy);
-            self.frame_positions.extend(0..utterance.frames as u32);
-            self.mel.extend_from_slice(corpus.mel(utterance));
-            self.phone_offsets.push(self.phones.len() as u32);
-            self.frame_offsets.push(self.frame_phones.len() as u32);
-        }
-    }
-
-    fn clear(&mut self) {
-        let Self {
-            phone_offsets, phones, phone_positions, durations, frame_offsets, frame_phones, frame_in_phone, frame_positions, ..
-        } = self;
-        for list in [phone_offsets, phones, phone_positions, durations, frame_offsets, frame_phones, frame_in_phone, frame_positions] {
-            list.clear();
-        }
-        for list in [&mut self.pitch, &mut self.energy, &mut self.mel] {
-            list.clear();
-        }
-        self.utterances.clear();
     }
 }
 

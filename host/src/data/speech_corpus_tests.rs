@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::speech_batch::{SpeechBatch, SpeechBatches, SpeechLimits, heldout_batches};
+use super::super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 use super::*;
 use crate::speech::wav;
 
@@ -69,36 +69,18 @@ fn pitch_and_energy_are_those_of_the_sound() {
 }
 
 #[test]
-fn a_batch_is_ragged_rows() {
+fn batches_keep_to_their_limits() {
     let folder = tempfile::tempdir().unwrap();
     write_corpus(folder.path());
     let corpus = open(folder.path()).unwrap();
-    let mut batch = SpeechBatch::default();
-    batch.fill(&corpus, SpeechSplit::Train, &[4, 5]);
-    batch.fill(&corpus, SpeechSplit::Train, &[3, 0]);
-    let [third, first] = [3, 0].map(|index| &corpus.utterances(SpeechSplit::Train)[index]);
-    assert_eq!(batch.utterances, [3, 0]);
-    assert_eq!(batch.phone_offsets, [0, 3, 6]);
-    assert_eq!(batch.frame_offsets, [0, 45, 45 + 36]);
-    assert_eq!(batch.phones[..3], batch.phones[3..]);
-    assert_eq!(batch.phones[2], Phone::SIL.index() as u32);
-    assert_eq!(batch.phone_positions, [0, 1, 2, 0, 1, 2]);
-    assert_eq!(batch.durations, [15, 15, 15, 12, 12, 12]);
-    assert_eq!((batch.frame_phones[14], batch.frame_phones[15], batch.frame_phones[45]), (0, 1, 3));
-    assert_eq!((batch.frame_in_phone[14], batch.frame_in_phone[15], batch.frame_in_phone[46]), (14, 0, 1));
-    assert_eq!((batch.frame_positions[44], batch.frame_positions[45]), (44, 0));
-    assert_eq!(batch.frame_positions.len(), 81);
-    assert_eq!(batch.pitch, [&third.pitch[..], &first.pitch].concat());
-    assert_eq!(batch.energy, [&third.energy[..], &first.energy].concat());
-    assert_eq!(batch.mel, [corpus.mel(third), corpus.mel(first)].concat());
-
     let limits = SpeechLimits::of(&corpus, 100);
     assert_eq!(limits, SpeechLimits { utterances: 2, phones: 9, frames: 100, longest_phones: 3, longest_frames: 69 });
     let mut batches = SpeechBatches::new(&corpus, 1, 100).unwrap();
     for step in 0..40 {
-        batch.fill(&corpus, SpeechSplit::Train, batches.at(step));
-        assert!(batch.frame_phones.len() <= limits.frames && batch.phones.len() <= limits.phones);
-        assert!(batch.utterances.len() <= limits.utterances);
+        let batch = batches.at(step);
+        let sum = |of: fn(&Utterance) -> usize| batch.iter().map(|&index| of(&corpus.utterances(SpeechSplit::Train)[index])).sum::<usize>();
+        assert!(sum(|utterance| utterance.frames) <= limits.frames && sum(|utterance| utterance.phones.len()) <= limits.phones);
+        assert!(batch.len() <= limits.utterances);
     }
     assert_eq!(heldout_batches(&corpus, 75).unwrap(), [[0, 1]]);
     assert_eq!(heldout_batches(&corpus, 74).unwrap(), [[0], [1]]);

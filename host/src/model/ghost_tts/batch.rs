@@ -153,3 +153,42 @@ impl SpeechBatch {
 pub(super) fn longest(offsets: &[u32]) -> usize {
     offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::speech::prosody::{Normal, Statistics};
+
+    #[test]
+    fn utterances_are_rows_one_after_another() {
+        let band = |mean| Normal { mean, std: 2.0 };
+        let statistics = Statistics { log_f0: band(0.0), log_energy: band(0.0), mel: vec![band(1.0), band(-1.0)] };
+        let scale = MelScale::of(&statistics);
+        let [sil, ah] = ["SIL", "AH0"].map(|name| Phone::from_name(name).unwrap());
+        let mut batch = SpeechBatch::new(Capacity { utterances: 2, phones: 5, frames: 9 }, 2, 3);
+        let first = Utterance { phones: &[sil, ah], durations: &[1, 5], pitch: &[0.5, 0.6], energy: &[0.7, 0.8], mel: &[5.0; 12] };
+        let second = Utterance { phones: &[ah, sil, ah], durations: &[2, 0, 1], pitch: &[1.0; 3], energy: &[2.0; 3], mel: &[3.0; 6] };
+        batch.push(&second, &scale);
+        batch.clear();
+        batch.push(&first, &scale);
+        batch.push(&second, &scale);
+        let (sil, ah) = (sil.index() as u32, ah.index() as u32);
+        assert_eq!(batch.phones, [sil, ah, ah, sil, ah]);
+        assert_eq!(batch.phone_positions, [0, 1, 0, 1, 2]);
+        assert_eq!((&batch.phone_offsets[..], &batch.frame_offsets[..]), (&[0, 2, 5][..], &[0, 6, 9][..]));
+        assert_eq!(batch.frame_phones, [0, 1, 1, 1, 1, 1, 2, 2, 4]);
+        assert_eq!(batch.frame_positions, [0, 1, 2, 3, 4, 5, 0, 1, 2]);
+        assert_eq!(batch.from_start, [0, 0, 1, 2, 2, 2, 0, 1, 0]);
+        assert_eq!(batch.to_end, [0, 2, 2, 2, 1, 0, 1, 0, 0]);
+        assert_eq!(batch.pitch, [0.5, 0.6, 1.0, 1.0, 1.0]);
+        assert_eq!(batch.energy, [0.7, 0.8, 2.0, 2.0, 2.0]);
+        assert_eq!(batch.log_durations[1], 6f32.ln());
+        // Two deviations above the first band's mean, three above the second's.
+        assert_eq!(batch.mel[..4], [2.0, 3.0, 2.0, 3.0]);
+        assert_eq!(batch.mel[12..14], [1.0, 2.0]);
+        assert_eq!((batch.utterances(), batch.frames(), longest(&batch.frame_offsets)), (2, 9, 6));
+        let mut mel = batch.mel[..2].to_vec();
+        scale.restore(&mut mel);
+        assert_eq!(mel, [5.0, 5.0]);
+    }
+}

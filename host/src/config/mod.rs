@@ -1,34 +1,18 @@
 //! Configurations: what a model is and how it is trained, as TOML. The named ones are embedded from `models/`.
 
+mod by_name;
+mod speech;
+mod text;
+
 use std::path::Path;
 
-use primal_device::grid::GridId;
 use primal_device::vote::VoteBits;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Tokenizer;
+pub use speech::{DEFAULT_SPEECH, GhostTtsConfig, NAMED_SPEECH};
+pub use text::{DEFAULT, MAX_CONTEXT, ModelConfig, NAMED};
+
 use crate::{Error, Result};
-
-/// The embedded configurations of text models: name and TOML.
-pub const NAMED: [(&str, &str); 3] = [
-    ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
-    ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
-    ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
-];
-
-/// The configuration that `train` uses when none is named.
-pub const DEFAULT: &str = "gpt-small-cpu";
-
-/// The embedded configurations of speech models.
-pub const NAMED_SPEECH: [(&str, &str); 2] =
-    [("ghost-tts", include_str!("../../models/ghost-tts.toml")), ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml"))];
-
-/// The configuration that `tts-train` uses when none is named.
-pub const DEFAULT_SPEECH: &str = "ghost-tts";
-
-/// Longest sequence of a model, in tokens.
-pub const MAX_CONTEXT: usize = 65536;
-const _: () = assert!(MAX_CONTEXT <= crate::backend::cpu::attention::MAX_SEQ);
 
 /// A model and its training; `M` says what kind of model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,113 +66,6 @@ impl Check<'_> {
     fn width(&self, dim: usize, heads: usize) -> Result<()> {
         self.that((1..=16384).contains(&dim), "model.dim", "1 to 16384", &dim)?;
         self.that(heads > 0 && dim.is_multiple_of(heads.max(1)), "model.heads", &format!("a divisor of dim = {dim}"), &heads)
-    }
-}
-
-/// A GPT-2-like decoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Width.
-    pub dim: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Attention heads; they divide `dim`.
-    pub heads: usize,
-    /// Longest sequence, in tokens.
-    pub context: usize,
-    /// Text to tokens.
-    #[serde(with = "tokenizer")]
-    pub tokenizer: Tokenizer,
-    /// The grid of all linear layers.
-    #[serde(with = "grid")]
-    pub grid: GridId,
-    /// The grid of the last block, if another.
-    #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
-    pub last_grid: Option<GridId>,
-}
-
-impl ModelConfig {
-    /// The grid of the last block.
-    pub fn last_grid(&self) -> GridId {
-        self.last_grid.unwrap_or(self.grid)
-    }
-}
-
-impl ModelTable for ModelConfig {
-    const KIND: &'static str = "a text model";
-    const NAMED: &'static [(&'static str, &'static str)] = &NAMED;
-
-    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
-        check.width(self.dim, self.heads)?;
-        check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
-        check.that((1..=MAX_CONTEXT).contains(&self.context), "model.context", &format!("1 to {MAX_CONTEXT}"), &self.context)?;
-        check.that((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
-        let context = self.context;
-        check.that((1..=context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {context}"), &t.seq_len)
-    }
-}
-
-/// A model from phones to mel spectrograms.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GhostTtsConfig {
-    /// Mel bands.
-    pub mels: usize,
-    /// Width.
-    pub dim: usize,
-    /// Attention heads; they divide `dim`.
-    pub heads: usize,
-    /// Blocks over phones.
-    pub encoder_layers: usize,
-    /// Blocks over frames.
-    pub decoder_layers: usize,
-    /// Width of the MLPs' hidden layers.
-    pub hidden: usize,
-    /// Rows that the first layer of an MLP sees; odd.
-    pub kernel: usize,
-    /// Width of the predictors of duration, pitch and energy.
-    pub predictor_dim: usize,
-    /// Rows that a layer of a predictor sees; odd.
-    pub predictor_kernel: usize,
-    /// Width of the post-net.
-    pub postnet_dim: usize,
-    /// Convolutions of the post-net.
-    pub postnet_layers: usize,
-    /// Frames that a convolution of the post-net sees; odd.
-    pub postnet_kernel: usize,
-    /// Frames from a phone's start, and to its end, that are told apart.
-    pub places: usize,
-    /// The grid of all matrices.
-    #[serde(with = "grid")]
-    pub grid: GridId,
-}
-
-impl ModelTable for GhostTtsConfig {
-    const KIND: &'static str = "a voice";
-    const NAMED: &'static [(&'static str, &'static str)] = &NAMED_SPEECH;
-
-    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
-        check.width(self.dim, self.heads)?;
-        for (key, layers) in [("encoder_layers", self.encoder_layers), ("decoder_layers", self.decoder_layers)] {
-            check.that((1..=1024).contains(&layers), &format!("model.{key}"), "1 to 1024", &layers)?;
-        }
-        check.that((2..=64).contains(&self.postnet_layers), "model.postnet_layers", "2 to 64", &self.postnet_layers)?;
-        for (key, width) in [
-            ("mels", self.mels),
-            ("hidden", self.hidden),
-            ("predictor_dim", self.predictor_dim),
-            ("postnet_dim", self.postnet_dim),
-            ("places", self.places),
-        ] {
-            check.that((1..=16384).contains(&width), &format!("model.{key}"), "1 to 16384", &width)?;
-        }
-        for (key, kernel) in [("kernel", self.kernel), ("predictor_kernel", self.predictor_kernel), ("postnet_kernel", self.postnet_kernel)]
-        {
-            check.that(kernel % 2 == 1 && kernel < 256, &format!("model.{key}"), "an odd number below 256", &kernel)?;
-        }
-        let frames = t.batch_frames;
-        check.that((1..=MAX_CONTEXT).contains(&frames), "train.batch_frames", &format!("1 to {MAX_CONTEXT}"), &frames)
     }
 }
 
@@ -253,7 +130,7 @@ pub struct TrainConfig {
     /// Seed of start values, data order and flips.
     pub seed: u64,
     /// Bits of a vote: 8 or 4.
-    #[serde(with = "vote_bits")]
+    #[serde(with = "by_name::vote_bits")]
     pub votes: VoteBits,
     /// Share of a full vote that a flip consumes.
     pub kappa: f32,
@@ -405,27 +282,6 @@ fn toml_error(error: &toml::de::Error, text: &str, origin: &str) -> Error {
     let (found, expected) = message.split_once(", expected ").unwrap_or((message, "a configuration in TOML"));
     Error::bad_input(format!("{origin}, line {line}"), expected.trim_end(), found.trim_end(), hint)
 }
-
-/// serde by name, for types of crates without serde.
-macro_rules! by_name {
-    ($module:ident, $type:ty, $raw:ty, $name:expr, $parse:expr, $expected:expr) => {
-        mod $module {
-            use super::*;
-            pub fn serialize<S: serde::Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
-                $name(*value).serialize(s)
-            }
-            pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<$type, D::Error> {
-                let value = <$raw>::deserialize(d)?;
-                $parse(&value).ok_or_else(|| serde::de::Error::custom(format!("{value:?}, expected {}", $expected)))
-            }
-        }
-    };
-}
-const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
-by_name!(grid, GridId, String, GridId::name, |n: &str| GridId::from_name(n), GRIDS);
-by_name!(optional_grid, Option<GridId>, String, |g: Option<GridId>| g.map(GridId::name), |n: &str| GridId::from_name(n).map(Some), GRIDS);
-by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
-by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), "4 or 8");
 
 /// Bits of a vote as a number.
 pub fn bits_of(bits: VoteBits) -> i64 {

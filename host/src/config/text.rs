@@ -1,0 +1,67 @@
+//! The configuration of text models.
+
+use primal_device::grid::GridId;
+use serde::{Deserialize, Serialize};
+
+use super::by_name::{grid, optional_grid, tokenizer};
+use super::{Check, ModelTable, TrainConfig};
+use crate::Result;
+use crate::data::Tokenizer;
+
+/// The embedded configurations of text models: name and TOML.
+pub const NAMED: [(&str, &str); 3] = [
+    ("gpt-nano", include_str!("../../../models/gpt-nano.toml")),
+    ("gpt-small-cpu", include_str!("../../../models/gpt-small-cpu.toml")),
+    ("gpt-0.1b", include_str!("../../../models/gpt-0.1b.toml")),
+];
+
+/// The configuration that `train` uses when none is named.
+pub const DEFAULT: &str = "gpt-small-cpu";
+
+/// Longest sequence of a model, in tokens.
+pub const MAX_CONTEXT: usize = 65536;
+const _: () = assert!(MAX_CONTEXT <= crate::backend::cpu::attention::MAX_SEQ);
+
+/// A GPT-2-like decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Width.
+    pub dim: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads; they divide `dim`.
+    pub heads: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Text to tokens.
+    #[serde(with = "tokenizer")]
+    pub tokenizer: Tokenizer,
+    /// The grid of all linear layers.
+    #[serde(with = "grid")]
+    pub grid: GridId,
+    /// The grid of the last block, if another.
+    #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
+    pub last_grid: Option<GridId>,
+}
+
+impl ModelConfig {
+    /// The grid of the last block.
+    pub fn last_grid(&self) -> GridId {
+        self.last_grid.unwrap_or(self.grid)
+    }
+}
+
+impl ModelTable for ModelConfig {
+    const KIND: &'static str = "a text model";
+    const NAMED: &'static [(&'static str, &'static str)] = &NAMED;
+
+    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
+        check.width(self.dim, self.heads)?;
+        check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
+        check.that((1..=MAX_CONTEXT).contains(&self.context), "model.context", &format!("1 to {MAX_CONTEXT}"), &self.context)?;
+        check.that((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
+        let context = self.context;
+        check.that((1..=context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {context}"), &t.seq_len)
+    }
+}
