@@ -80,8 +80,9 @@ fn loss(trainer: &mut SpeechTrainer, lengths: &Lengths) -> f64 {
     (0..TERMS.len()).map(term).sum()
 }
 
-/// Of a slope beside the norm of the gradient: a step is bent by curvature, and crosses kinks of ReLU.
-const GRADIENT_TOLERANCE: f64 = 1e-2;
+/// Of a slope beside the norm of the gradient: a step crosses kinks of ReLU, whose errors fall with the step (at most 0.027, 0.010 and 0.008 with
+/// steps of 0.01, 0.003 and 0.001).
+const GRADIENT_TOLERANCE: f64 = 1.5e-2;
 
 #[test]
 fn the_whole_models_gradient_agrees_with_finite_differences() {
@@ -106,7 +107,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         // Along the gradient itself the slope is its norm: one difference checks the whole tensor.
         let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
         assert!(norm > 0.0, "{}: no gradient", float.name);
-        let step = 0.003;
+        let step = 0.001;
         let mut at = |sign: f64| {
             let moved: Vec<f32> = value.iter().zip(&gradient).map(|(&v, &g)| v + (sign * step * f64::from(g) / norm) as f32).collect();
             trainer.backend.upload(float.value, &moved);
@@ -114,7 +115,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         };
         let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
         trainer.backend.upload(float.value, &value);
-        // Losses are of order 10 in f32, so a slope is known to about 1e-4.
+        // Losses are sums of f32 errors of order 5: a slope is known to about 4e-5.
         let error = (slope - norm).abs() / norm.max(1e-2);
         assert!(error < GRADIENT_TOLERANCE, "{}: slope {slope}, norm of the gradient {norm}, error {error}", float.name);
     }
