@@ -77,6 +77,16 @@ fn losses_and_generated_text_agree() {
     }
 }
 
+#[test]
+fn the_arena_is_what_was_planned() {
+    let config = config(Rule::Votes, 8);
+    let mut plan = Plan::default();
+    Layout::plan(&config, &mut plan);
+    Cuda::plan_scratch(&mut plan);
+    assert_eq!(trainer::<Cuda>(&config).backend.arena_bytes(), plan.total_bytes(), "the arena against the plan");
+    println!("{} bytes planned and allocated", plan.total_bytes());
+}
+
 /// A gradient for each weight, from small to large by columns.
 fn gradient(len: usize, seed: u32) -> Vec<f32> {
     let noise = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;

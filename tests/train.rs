@@ -267,6 +267,22 @@ fn a_grid_weight_takes_a_byte_and_a_half_or_one() {
     }
 }
 
+/// 64 sequences of 512 tokens at once: their activations and all else of the large model fit a GPU of 4 GB.
+#[test]
+fn the_large_model_takes_less_than_4_gb_of_a_gpu() {
+    let mut config = Config::load("gpt-0.1b").expect("an embedded configuration");
+    (config.train.batch, config.train.seq_len, config.train.grad_accum) = (64, 512, 1);
+    let mut plan = Plan::default();
+    let layout = Layout::plan(&config, &mut plan);
+    primal_host::backend::cuda_scratch::plan(&mut plan);
+    assert_eq!(layout.model.tokens(), 64 * 512);
+    // Spans follow each other, each on a cache line of its own; parts of spans take nothing.
+    let lines: usize = plan.entries().iter().map(|entry| entry.bytes.next_multiple_of(64)).sum();
+    assert_eq!(plan.total_bytes(), lines, "the arena against its spans");
+    assert!(plan.total_bytes() < 4_000_000_000, "{} bytes", plan.total_bytes());
+    println!("gpt-0.1b, 64 x 512 tokens: {} bytes", plan.total_bytes());
+}
+
 fn primal(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_primal-host")).args(arguments).output().expect("primal-host runs")
 }

@@ -5,10 +5,11 @@ use std::str::FromStr;
 #[cfg(not(feature = "cuda"))]
 use crate::Error;
 use crate::Result;
-use crate::backend::Device;
+use crate::arena::Plan;
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
+use crate::backend::{Device, cuda_scratch};
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,16 @@ impl FromStr for DeviceName {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda),
             _ => Err(format!("expected cpu or cuda, found {name:?}")),
+        }
+    }
+}
+
+impl DeviceName {
+    /// Adds what its ops need for themselves; the device need not be there, nor built in.
+    pub(super) fn plan_scratch(self, plan: &mut Plan) {
+        match self {
+            Self::Cpu => _ = Cpu::plan_scratch(plan),
+            Self::Cuda => _ = cuda_scratch::plan(plan),
         }
     }
 }

@@ -2,10 +2,9 @@
 
 use argh::FromArgs;
 
-use super::device::{self, DeviceName, Work};
+use super::device::DeviceName;
 use super::output::print;
 use crate::arena::{self, Kind};
-use crate::backend::Device;
 use crate::config::{self, Config};
 use crate::train::trainer::{Layout, grid_state_bytes};
 use crate::{Error, Result};
@@ -40,12 +39,6 @@ impl Plan {
     /// # Errors
     /// Bad flags or configuration.
     pub fn run(self) -> Result<()> {
-        device::run(self.device, &self)
-    }
-}
-
-impl Work for Plan {
-    fn run_on<D: Device>(&self) -> Result<()> {
         let mut config = Config::load(&self.config)?;
         let t = &mut config.train;
         t.batch = self.batch.unwrap_or(t.batch);
@@ -56,7 +49,7 @@ impl Work for Plan {
         config.check(&self.config)?;
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
-        D::plan_scratch(&mut plan);
+        self.device.plan_scratch(&mut plan);
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
             let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});

@@ -92,6 +92,8 @@ pub struct BlockActivations {
     norm2: NormActivations,
     hidden: Span<f32>,
     activated: Span<f32>,
+    /// Whether what is dead gives its place to what comes next: see [`BlockActivations::plan_overlaid`].
+    overlaid: bool,
 }
 
 /// A layer norm's output, and its rows' mean and reciprocal deviation.
@@ -108,8 +110,14 @@ pub struct NormActivations {
 impl NormActivations {
     /// Reserves it.
     pub fn plan(plan: &mut Plan, name: &str, tokens: usize, dim: usize) -> Self {
+        let y = plan.span(Kind::Activation, format!("{name}.y"), tokens * dim);
+        Self::plan_in(plan, name, y, tokens)
+    }
+
+    /// Reserves all but the output.
+    pub fn plan_in(plan: &mut Plan, name: &str, y: Span<f32>, tokens: usize) -> Self {
         Self {
-            y: plan.span(Kind::Activation, format!("{name}.y"), tokens * dim),
+            y,
             mean: plan.span(Kind::Activation, format!("{name}.mean"), tokens),
             rstd: plan.span(Kind::Activation, format!("{name}.rstd"), tokens),
         }
@@ -146,7 +154,26 @@ impl BlockActivations {
             norm2: NormActivations::plan(plan, &format!("{name}.norm2"), tokens, dim),
             hidden,
             activated,
+            overlaid: false,
         }
+    }
+
+    /// Reserves the activations of a block that keeps nothing between its forward and its backward pass. Queries, keys and values lie where
+    /// the hidden values come later; the backward pass projects them again once it is through with those.
+    pub fn plan_overlaid(plan: &mut Plan, name: &str, shape: AttentionShape, hidden: usize) -> Self {
+        let (tokens, dim) = (shape.tokens(), shape.dim());
+        let mut span = |part: &str, len| plan.span(Kind::Activation, format!("{name}.{part}"), len);
+        let [attended, middle] = ["attended", "middle"].map(|part| span(part, tokens * dim));
+        let lse = span("lse", tokens * shape.heads);
+        let [hidden, activated] = ["hidden", "activated"].map(|part| span(part, tokens * hidden.max(3 * dim)));
+        let [q, k, v] = [0, 1, 2].map(|i| hidden.slice(i * tokens * dim, tokens * dim));
+        let [norm1, norm2] = ["norm1", "norm2"].map(|part| NormActivations::plan(plan, &format!("{name}.{part}"), tokens, dim));
+        Self { norm1, q, k, v, attended, lse, middle, norm2, hidden, activated, overlaid: true }
+    }
+
+    /// The first norm's output: in an overlaid block, a place that is free between its forward and its backward pass.
+    pub fn normed(&self) -> Span<f32> {
+        self.norm1.y
     }
 
     /// The same activations, but keys and values of its own.
@@ -169,6 +196,7 @@ impl BlockActivations {
             norm2: self.norm2.first(tokens),
             hidden: part(self.hidden),
             activated: part(self.activated),
+            overlaid: self.overlaid,
         }
     }
 }
@@ -190,6 +218,11 @@ impl BlockGradients {
             wide: plan.span(Kind::Activation, "gradient.wide", wide),
         }
     }
+
+    /// In the places of an overlaid block's activations that are used for the last time just before.
+    pub fn within(kept: &BlockActivations) -> Self {
+        Self { narrow: kept.norm2.y, wide: kept.activated }
+    }
 }
 
 /// A block over its activations.
@@ -206,11 +239,17 @@ pub struct Block {
 impl Block {
     /// `y = block(x)`; both `[tokens, dim]`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>) {
+        self.activate(b, p, x);
+        let (ids, a, rows) = (&self.ids, &self.kept, self.shape.tokens());
+        b.linear(y, a.activated, p.weight(ids.fc2), rows);
+        b.add(y, y, a.middle);
+    }
+
+    /// The forward pass up to the last activations, which is what the backward pass needs of it.
+    pub fn activate<B: Backend>(&self, b: &mut B, p: &Parameters, x: Span<f32>) {
         let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
         b.layer_norm(a.norm1.y, a.norm1.mean, a.norm1.rstd, x, p.vector(ids.norm1.gamma), p.vector(ids.norm1.beta), dim);
-        b.linear(a.q, a.norm1.y, p.weight(ids.q), rows);
-        b.linear(a.k, a.norm1.y, p.weight(ids.k), rows);
-        b.linear(a.v, a.norm1.y, p.weight(ids.v), rows);
+        self.project(b, p);
         b.attention(a.attended, a.lse, a.q, a.k, a.v, self.shape);
         b.linear(a.middle, a.attended, p.weight(ids.o), rows);
         b.add(a.middle, a.middle, x);
@@ -220,8 +259,14 @@ impl Block {
             Some(shape) => b.conv1d(a.hidden, a.norm2.y, p.weight(ids.fc1), None, shape, false),
         }
         b.gelu(a.activated, a.hidden);
-        b.linear(y, a.activated, p.weight(ids.fc2), rows);
-        b.add(y, y, a.middle);
+    }
+
+    /// Queries, keys and values.
+    fn project<B: Backend>(&self, b: &mut B, p: &Parameters) {
+        let (ids, a, rows) = (&self.ids, &self.kept, self.shape.tokens());
+        for (y, id) in [(a.q, ids.q), (a.k, ids.k), (a.v, ids.v)] {
+            b.linear(y, a.norm1.y, p.weight(id), rows);
+        }
     }
 
     /// The block over only the first rows of its memory, which hold these sequences.
@@ -255,7 +300,7 @@ impl Block {
         b.add(y, y, a.middle);
     }
 
-    /// Turns `d` from the gradient of the block's output into that of its input `x`.
+    /// Turns `d` from the gradient of the block's output into that of its input `x`, after [`Block::activate`].
     pub fn backward<B: Backend>(
         &self,
         b: &mut B,
@@ -284,6 +329,9 @@ impl Block {
 
         sink.matrix(b, ids.o, d, a.attended, rows, Part::WHOLE);
         b.linear_backward_input(narrow, d, p.weight(ids.o), rows, false);
+        if a.overlaid {
+            self.project(b, p);
+        }
         let len = rows * dim;
         let [dq, dk, dv] = [0, 1, 2].map(|i| g.wide.slice(i * len, len));
         b.attention_backward(dq, dk, dv, narrow, a.attended, a.lse, a.q, a.k, a.v, self.shape);

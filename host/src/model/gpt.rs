@@ -77,7 +77,6 @@ pub struct Gpt {
 #[derive(Clone, Copy, Debug)]
 struct Backward {
     stream: Span<f32>,
-    normed: Span<f32>,
     block: BlockGradients,
 }
 
@@ -86,7 +85,7 @@ struct Backward {
 pub enum Purpose {
     /// Forward and backward; each block keeps its activations.
     Train,
-    /// Forward and backward; a block's forward pass is run again in the backward pass (Chen et al. 2016).
+    /// Forward and backward; only the input of each block is kept, and its forward pass is run again in the backward pass (Chen et al. 2016).
     TrainRecomputing,
     /// Forward only.
     Evaluate,
@@ -106,25 +105,24 @@ impl Gpt {
         let targets = plan.span(Kind::Io, "targets", tokens);
         let losses = plan.span(Kind::Activation, "losses", tokens);
         let keep_all = purpose == Purpose::Train;
-        let mut kept: Vec<BlockActivations> = Vec::new();
-        let blocks: Vec<Block> = (0..config.layers)
-            .map(|i| {
-                if keep_all || i == 0 {
-                    let name = if keep_all { format!("blocks.{i}") } else { "block".into() };
-                    kept.push(BlockActivations::plan(plan, &name, shape, BlockWidths::gpt(dim).hidden));
-                }
-                Block { ids: ids.blocks[i], kept: kept[if keep_all { i } else { 0 }], shape }
-            })
-            .collect();
+        let hidden = BlockWidths::gpt(dim).hidden;
+        let shared = (!keep_all).then(|| BlockActivations::plan_overlaid(plan, "block", shape, hidden));
+        let blocks = ids.blocks.iter().enumerate().map(|(i, &ids)| {
+            let kept = shared.unwrap_or_else(|| BlockActivations::plan(plan, &format!("blocks.{i}"), shape, hidden));
+            Block { ids, kept, shape }
+        });
+        let blocks: Vec<Block> = blocks.collect();
         // Evaluation alternates between two streams; training keeps the input of every block.
         let streams = if purpose == Purpose::Evaluate { 2.min(config.layers + 1) } else { config.layers + 1 };
         let streams = (0..streams).map(|i| plan.span(Kind::Activation, format!("stream.{i}"), tokens * dim)).collect();
-        let normed = NormActivations::plan(plan, "norm", tokens, dim);
+        let normed = match shared {
+            Some(block) => NormActivations::plan_in(plan, "norm", block.normed(), tokens),
+            None => NormActivations::plan(plan, "norm", tokens, dim),
+        };
         let logits = plan.span(Kind::Activation, "logits", logit_rows(tokens, vocab) * vocab);
         let backward = (purpose != Purpose::Evaluate).then(|| Backward {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
-            normed: plan.span(Kind::Activation, "gradient.normed", tokens * dim),
-            block: BlockGradients::plan(plan, tokens, dim, BlockWidths::gpt(dim).hidden),
+            block: shared.map_or_else(|| BlockGradients::plan(plan, tokens, dim, hidden), |kept| BlockGradients::within(&kept)),
         });
         let recompute = purpose == Purpose::TrainRecomputing;
         Self { ids, blocks, recompute, shape, vocab, inputs, targets, losses, streams, normed, logits, backward }
@@ -202,14 +200,14 @@ impl Gpt {
         for (start, rows) in self.chunks() {
             let (x, d_logits) = self.chunk_loss(b, p, start, rows, gradient_scale);
             sink.matrix(b, self.ids.head, d_logits, x, rows, Part { first: start == 0, last: start + rows == tokens });
-            b.linear_backward_input(g.normed.slice(start * dim, rows * dim), d_logits, p.weight(self.ids.head), rows, false);
+            // The gradient of these rows takes their place.
+            b.linear_backward_input(x, d_logits, p.weight(self.ids.head), rows, false);
         }
         b.zero(g.stream);
-        norm_backward(b, p, sink, &self.ids.norm, &self.normed, g.stream, g.normed, self.stream(self.blocks.len()), dim);
+        norm_backward(b, p, sink, &self.ids.norm, &self.normed, g.stream, self.normed.y, self.stream(self.blocks.len()), dim);
         for (i, block) in self.blocks.iter().enumerate().rev() {
-            // The last block's activations are still there.
-            if self.recompute && i + 1 < self.blocks.len() {
-                block.forward(b, p, self.stream(i + 1), self.stream(i));
+            if self.recompute {
+                block.activate(b, p, self.stream(i));
             }
             block.backward(b, p, sink, g.stream, self.stream(i), &g.block);
         }

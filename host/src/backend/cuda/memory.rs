@@ -26,6 +26,11 @@ impl Memory {
         Ok(Self { segments: vec![arena] })
     }
 
+    /// Bytes of the arena.
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.segments[0].len()
+    }
+
     /// Copies a file part to the device, for reading.
     pub(super) fn map(&mut self, file: &Mmap, range: Range<usize>) -> Span<u8> {
         let len = range.len();

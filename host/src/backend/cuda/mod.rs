@@ -17,8 +17,8 @@ use cust::stream::{Stream, StreamFlags};
 use kernels::Kernels;
 use memory::Memory;
 
-use super::Device;
-use crate::arena::{Kind, Plan, Span};
+use super::{Device, cuda_scratch};
+use crate::arena::{Plan, Span};
 use crate::{Error, Result};
 
 /// A GPU.
@@ -49,22 +49,16 @@ fn open_device() -> Result<(cust::device::Device, Context)> {
     Ok((device, context))
 }
 
-/// Values of a span's tensor that share one value of scratch: partial sums of 64 rows, two a column.
-const VALUES_PER_SCRATCH: usize = 32;
-/// Values of scratch for what does not grow with the tensors.
-const LEAST_SCRATCH: usize = 1 << 16;
-
 impl Cuda {
-    /// Adds the ops' own scratch to the plan of all else.
-    fn plan_partial_sums(plan: &mut Plan) -> Span<f32> {
-        let largest = plan.entries().iter().map(|entry| entry.bytes / size_of::<f32>()).max().unwrap_or(0);
-        plan.span(Kind::Scratch, "cuda.scratch", largest / VALUES_PER_SCRATCH + LEAST_SCRATCH)
-    }
-
     /// Where `len` values of scratch are.
     fn scratch(&self, len: usize) -> *mut f32 {
         assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
         self.memory.write(self.scratch)
+    }
+
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
     }
 
     fn r<T: Pod>(&self, span: Span<T>) -> *const T {
@@ -78,7 +72,7 @@ impl Cuda {
 
 impl Device for Cuda {
     fn plan_scratch(plan: &mut Plan) {
-        Self::plan_partial_sums(plan);
+        cuda_scratch::plan(plan);
     }
 
     fn available_memory() -> Result<Option<usize>> {
@@ -88,7 +82,7 @@ impl Device for Cuda {
     }
 
     fn open(plan: &mut Plan) -> Result<Self> {
-        let scratch = Self::plan_partial_sums(plan);
+        let scratch = cuda_scratch::plan(plan);
         let (device, context) = open_device()?;
         // A stream that the copies of `upload` and `download` wait for.
         let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|error| driver_error("making a stream", error))?;
