@@ -2,6 +2,7 @@
 
 mod device;
 mod eval;
+mod export_voice;
 mod generate;
 mod import;
 mod info;
@@ -14,6 +15,7 @@ mod run_folder;
 mod threads;
 mod train;
 mod training;
+mod tts;
 mod tts_train;
 mod vocode;
 
@@ -37,7 +39,9 @@ pub struct Arguments {
 #[argh(subcommand)]
 enum Command {
     Train(train::Train),
+    Tts(tts::Tts),
     TtsTrain(tts_train::TtsTrain),
+    ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
     Plan(plan::Plan),
@@ -81,7 +85,9 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::Tts(command) => command.run(),
             Command::TtsTrain(command) => command.run(),
+            Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Plan(command) => command.run(),

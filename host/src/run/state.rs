@@ -116,7 +116,10 @@ pub fn checkpoint<B: Backend, M: Learner, T>(
 }
 
 /// A tensor of a checkpoint, which has to be of this type and shape.
-fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[usize]) -> Result<View<'a>> {
+///
+/// # Errors
+/// Bad input where it is missing or another.
+pub fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[usize]) -> Result<View<'a>> {
     let view = checkpoint.tensor(name)?;
     if view.dtype != dtype || view.shape != shape {
         return Err(Error::bad_input(

@@ -15,10 +15,13 @@
 //! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
 //! | `ngram.rs`      | n-grams with backing off |
 //! | `wav.rs`        | WAV files, read checked and written whole |
+//! | `wav_stream.rs` | a WAV that is written while it is spoken |
 //! | `mel.rs`        | log-mel spectrograms and energy |
 //! | `pitch.rs`      | fundamental frequency |
 //! | `draw.rs`       | pictures of mel spectrograms |
 //! | `prosody.rs`    | pitch and energy of phones, and the scale that they are learnt on |
+//! | `voice.rs`      | acoustic model, vocoder and lexicon in a folder, or in the program |
+//! | `synthesis.rs`  | from a text to sound, sentence by sentence |
 
 mod breaks;
 pub mod dictionary;
@@ -36,7 +39,10 @@ pub mod phone;
 pub mod pitch;
 pub mod prosody;
 pub mod sentences;
+pub mod synthesis;
+pub mod voice;
 pub mod wav;
+pub mod wav_stream;
 
 pub use lexicon::{Lexicon, Phonemes};
 pub use phone::Phone;

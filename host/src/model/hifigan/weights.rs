@@ -1,4 +1,5 @@
-//! A vocoder's file: safetensors with the names of jik876/hifi-gan, weight norm folded in, `F32`, `F16` or `BF16`.
+//! A vocoder's file: safetensors with the names of jik876/hifi-gan, weight norm folded in, `F32`, `F16`, `BF16`, or `I8` where a tensor
+//! `<name>.scale` (`F32`) has a factor for each of the weight's rows.
 //!
 //! The metadata hold `architecture` (`hifigan`), `config` and `mel` (JSON); any other keys are kept. Whoever wrote the file: those of
 //! `primal-host import` have checksums besides, which are verified.
@@ -105,10 +106,25 @@ impl Vocoder {
         Ok((weight, bias))
     }
 
-    fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let (dtype, range) = &self.tensors[name];
-        let bytes = &(*self.bytes).as_ref()[range.clone()];
-        let values = to_f32(*dtype, bytes);
+    /// The values of one of its weights or biases, in the order of the file.
+    ///
+    /// # Errors
+    /// Bad input that names a tensor with a value that is not finite.
+    ///
+    /// # Panics
+    /// If its configuration asks for no such tensor.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let part = |name: &str| {
+            let (dtype, range) = self.tensors.get(name)?;
+            Some((*dtype, &(*self.bytes).as_ref()[range.clone()]))
+        };
+        let (dtype, bytes) = part(name).expect("its shape was checked");
+        let mut values = to_f32(dtype, bytes);
+        if let Some((dtype, bytes)) = part(&scale_of(name)) {
+            let scale = to_f32(dtype, bytes);
+            let row = values.len() / scale.len();
+            values.chunks_exact_mut(row).zip(scale).for_each(|(row, scale)| row.iter_mut().for_each(|value| *value *= scale));
+        }
         match values.iter().find(|value| !value.is_finite()) {
             Some(value) => {
                 Err(Error::bad_input(&self.name, format!("finite values in `{name}`"), value, "the file is damaged: make it anew"))
@@ -118,11 +134,17 @@ impl Vocoder {
     }
 }
 
-/// Values of little-endian bytes of one of the three types that [`Vocoder`] accepts.
+/// The tensor with the factors of an `I8` weight's rows.
+pub fn scale_of(weight: &str) -> String {
+    format!("{weight}.scale")
+}
+
+/// Values of little-endian bytes of one of the four types that [`Vocoder`] accepts.
 pub fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
     match dtype {
         Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
+        Dtype::I8 => bytes.iter().map(|&byte| f32::from(byte as i8)).collect(),
         Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
         _ => bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
     }
@@ -135,15 +157,24 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, metadata: &BTreeMap<String,
 
 /// Compares the tensors of a file with those that the layers ask for.
 fn check_shapes(name: &str, layers: &Layers, file: &SafeTensors) -> Result<()> {
-    let mut found: BTreeMap<String, (Vec<usize>, Option<Dtype>)> = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut scales = Vec::new();
     for (tensor, view) in file.tensors() {
-        let dtype = !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16);
-        found.insert(tensor, (view.shape().to_vec(), dtype.then(|| view.dtype())));
+        match view.dtype() {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+            Dtype::I8 => scales.push((scale_of(&tensor), view.shape().iter().take(1).copied().collect::<Vec<_>>())),
+            other => return Err(Error::bad_input(name, format!("`{tensor}` of type F32, F16, BF16 or I8"), other, HINT)),
+        }
+        found.insert(tensor, view.shape().to_vec());
     }
-    if let Some((tensor, (_, Some(dtype)))) = found.iter().find(|(_, (_, foreign))| foreign.is_some()) {
-        return Err(Error::bad_input(name, format!("`{tensor}` of type F32, F16 or BF16"), dtype, HINT));
+    for (scale, rows) in scales {
+        let shape = found.remove(&scale);
+        if shape.as_ref() != Some(&rows) || file.tensor(&scale).is_ok_and(|view| view.dtype() != Dtype::F32) {
+            let other = shape.map_or("none".into(), |shape| format!("another, {shape:?}"));
+            return Err(Error::bad_input(name, format!("`{scale}` of type F32 and shape {rows:?}"), other, HINT));
+        }
     }
-    compare(name, layers, found.iter().map(|(tensor, (shape, _))| (tensor.as_str(), shape.as_slice())), HINT)
+    compare(name, layers, found.iter().map(|(tensor, shape)| (tensor.as_str(), shape.as_slice())), HINT)
 }
 
 /// Checks that the tensors `found`, by name and shape, are those of the layers.

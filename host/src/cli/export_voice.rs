@@ -1,0 +1,142 @@
+//! `primal-host export-voice`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use argh::FromArgs;
+use half::f16;
+
+use super::output::print;
+use crate::arena::Plan;
+use crate::checkpoint::{Checkpoint, Dtype, TensorRef, save};
+use crate::model::Parameters;
+use crate::model::hifigan::{Vocoder, weights};
+use crate::run::state;
+use crate::speech::Lexicon;
+use crate::speech::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
+use crate::{Error, Result, durable};
+
+/// Weights of the vocoder with at least so many values are stored in 8 bits: the upsampling layers of V3 and the blocks of its first stage, with
+/// which its samples differ by -42 dB from those of 32-bit weights.
+const LARGE: usize = 40_000;
+
+/// make a voice of a training run and a vocoder: a folder for `tts --voice`
+#[derive(FromArgs)]
+#[argh(subcommand, name = "export-voice")]
+pub struct ExportVoice {
+    /// checkpoint of `tts-train`
+    #[argh(option)]
+    checkpoint: PathBuf,
+    /// vocoder: safetensors, as `primal-host import hifigan` makes it
+    #[argh(option)]
+    vocoder: PathBuf,
+    /// lexicon (default: the voice uses the one in the program)
+    #[argh(option)]
+    lexicon: Option<PathBuf>,
+    /// folder to write
+    #[argh(option)]
+    out: PathBuf,
+    /// name of the voice (default: that of the folder)
+    #[argh(option)]
+    name: Option<String>,
+    /// licence of the voice (default: the vocoder's)
+    #[argh(option)]
+    licence: Option<String>,
+}
+
+impl ExportVoice {
+    /// Checks that the parts fit together, writes them without what only training needs, and opens the voice as `tts` does.
+    ///
+    /// # Errors
+    /// Parts that cannot be used, or do not fit; a folder that cannot be written.
+    pub fn run(self) -> Result<()> {
+        let acoustic = Acoustic::new(Checkpoint::open_verified(&self.checkpoint)?)?;
+        let vocoder = Vocoder::open(&self.vocoder)?;
+        acoustic.require_fit(&vocoder, self.vocoder.display())?;
+
+        fs::create_dir_all(&self.out).map_err(|error| durable::write_error(&self.out, 0, error))?;
+        save_acoustic(&acoustic, &self.out.join(ACOUSTIC))?;
+        save_vocoder(&vocoder, &self.vocoder, &self.out.join(VOCODER))?;
+        if let Some(path) = &self.lexicon {
+            let bytes =
+                fs::read(path).map_err(|error| Error::io("reading", path, error, "give a lexicon's file, or leave --lexicon out"))?;
+            Lexicon::from_bytes(&bytes, path.display())?;
+            durable::write(&self.out.join(LEXICON), &bytes)?;
+        }
+        let name = self.name.clone().or_else(|| Some(self.out.file_name()?.to_string_lossy().into_owned()));
+        let licence = self.licence.clone().or_else(|| vocoder.metadata.get("license").cloned());
+        let description = Description {
+            name: name.unwrap_or_else(|| "voice".into()),
+            language: "en-US".into(),
+            licence: licence.unwrap_or_else(|| "not stated".into()),
+            acoustic: ACOUSTIC.into(),
+            vocoder: VOCODER.into(),
+            lexicon: self.out.join(LEXICON).exists().then(|| LEXICON.into()),
+        };
+        // Last: a folder without it is no voice.
+        durable::write(&self.out.join(DESCRIPTION), description.to_toml().as_bytes())?;
+        Voice::open(&self.out)?;
+        let mut total = 0;
+        for name in [Some(ACOUSTIC), Some(VOCODER), description.lexicon.as_deref()].into_iter().flatten() {
+            let path = self.out.join(name);
+            let bytes = fs::metadata(&path).map_err(|error| Error::io("reading", &path, error, "export it again"))?.len();
+            print(format!("{bytes:>10} bytes  {}", path.display()))?;
+            total += bytes;
+        }
+        print(format!("{total:>10} bytes in all"))
+    }
+}
+
+/// The parameters of an acoustic model, and what its run says of it; no votes, no moments.
+fn save_acoustic(acoustic: &Acoustic, path: &Path) -> Result<()> {
+    let (checkpoint, (_, specs)) = (&acoustic.checkpoint, acoustic.parameters());
+    let parameters = state::parameters(&Parameters::plan(specs, &mut Plan::default()));
+    let mut tensors = Vec::with_capacity(parameters.len());
+    for tensor in parameters {
+        let view = state::view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
+        tensors.push(TensorRef::new(tensor.name, tensor.dtype, &tensor.shape, view.bytes));
+    }
+    save(path, checkpoint.metadata(), &tensors)
+}
+
+/// A vocoder with large weights of 8 bits and the rest of 16.
+fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<()> {
+    let mut metadata = vocoder.metadata.clone();
+    metadata.retain(|key, _| !key.starts_with("primal."));
+    let mut stored = Vec::new();
+    for layer in &vocoder.config.layers(vocoder.mel.num_mels).all {
+        for (name, shape) in
+            [(format!("{}.weight", layer.name), layer.weight_shape().to_vec()), (format!("{}.bias", layer.name), vec![layer.outputs])]
+        {
+            let values = vocoder.values(&name)?;
+            // The first and the last convolution see and make what is heard: their errors count most.
+            if values.len() >= LARGE && !name.starts_with("conv_") {
+                let (codes, scale) = to_i8(&values, shape[0]);
+                stored.push((weights::scale_of(&name), Dtype::F32, vec![shape[0]], scale));
+                stored.push((name, Dtype::I8, shape, codes));
+            } else {
+                let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+                if largest > f32::from(f16::MAX) {
+                    let expected = format!("values of `{name}` up to {}, the largest 16-bit float", f16::MAX);
+                    return Err(Error::bad_input(from.display(), expected, largest, "take another vocoder"));
+                }
+                let half = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
+                stored.push((name, Dtype::F16, shape, half));
+            }
+        }
+    }
+    let tensors: Vec<_> = stored.iter().map(|(name, dtype, shape, bytes)| TensorRef::new(name, *dtype, shape, bytes)).collect();
+    save(path, &metadata, &tensors)
+}
+
+/// Integers of 8 bits and a factor for each row, both as bytes.
+fn to_i8(values: &[f32], rows: usize) -> (Vec<u8>, Vec<u8>) {
+    let (mut codes, mut scales) = (Vec::with_capacity(values.len()), Vec::with_capacity(4 * rows));
+    for row in values.chunks_exact(values.len() / rows) {
+        let largest = row.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let scale = if largest > 0.0 { largest / f32::from(i8::MAX) } else { 1.0 };
+        scales.extend(scale.to_le_bytes());
+        codes.extend(row.iter().map(|value| (value / scale).round() as i8 as u8));
+    }
+    (codes, scales)
+}
