@@ -41,14 +41,18 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Seconds of one run.
+    /// Seconds of one run, and those of them on the processor.
     ///
     /// # Errors
     /// The process ended.
-    pub fn run(&mut self) -> Result<f64, String> {
+    pub fn run(&mut self) -> Result<[f64; 2], String> {
         self.input.write_all(b"run\n").and_then(|()| self.input.flush()).map_err(|e| format!("python: {e}"))?;
         let line = self.line()?;
-        line.parse().map_err(|_| format!("python: expected seconds, found {line:?}"))
+        let mut numbers = line.split(' ').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(elapsed)), Some(Ok(busy))) => Ok([elapsed, busy]),
+            _ => Err(format!("python: expected seconds, found {line:?}")),
+        }
     }
 
     fn line(&mut self) -> Result<String, String> {
