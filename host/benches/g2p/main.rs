@@ -102,7 +102,12 @@ fn measure(words: &cmudict::Words, prune: f64) {
     report("joint-sequence model", &|word| lexicon.model().phones(word));
     report("lexicon with its rules", &|word| lexicon.word(word).0);
     let peer = grapheme_to_phoneme::Model::load_in_memory().expect("the peer's weights");
-    report("g2p_en (has seen these words)", &|word| cmudict::phones(&peer.predict_phonemes_strs(word).unwrap_or_default()));
+    report("g2p_en (has seen these words)", &|word| {
+        let mut names = peer.predict_phonemes_strs(word).unwrap_or_default();
+        // It may also predict symbols that are no phones.
+        names.retain(|name| Phone::from_name(name).is_some());
+        cmudict::phones(&names)
+    });
     println!("\n| rule | words | PER | PER of the model on the same words |");
     println!("|---|---|---|---|");
     let mut rules: BTreeMap<&str, (usize, Score, Score)> = BTreeMap::new();
