@@ -19,8 +19,8 @@ use primal_host::data::SpeechCorpus;
 use primal_host::model::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
 use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
 use primal_host::run::state;
-use primal_host::speech::Phone;
 use primal_host::speech::mel::MelSettings;
+use primal_host::speech::{Phone, wav};
 use primal_host::train::speech::SpeechData;
 use primal_host::train::trainer::{Layout, Trainer};
 
@@ -244,17 +244,35 @@ fn a_killed_run_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn samples_are_drawn_and_spoken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(&folder.path().join("corpus"));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let vocoder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/vocoder/v2.safetensors");
+    let arguments = ["--config", "ghost-tts-nano", "--steps", "20", "--sample-every", "10", "--vocoder", vocoder];
+    let output = primal(&[&["tts-train", "--data", &at("corpus"), "--out", &at("run")], &arguments[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for step in [10, 20] {
+        let sample = |end: &str| folder.path().join(format!("run/samples/step-{step:08}.{end}"));
+        let samples = wav::read(&sample("wav"), 22_050).expect("a WAV");
+        assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
+        assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     write_corpus(&folder.path().join("corpus"));
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&[], "--data"),
         (&["--data", &at("nothing")], "nothing"),
         (&["--data", &at("corpus"), "--batch-frames", "20"], "--batch-frames"),
         (&["--data", &at("corpus"), "--config", "ghost-tss"], "did you mean \"ghost-tts\"?"),
         (&["--data", &at("corpus"), "--optimizer", "sgd"], "--optimizer"),
         (&["--data", &at("corpus"), "--config", "gpt-nano"], "ghost-tts"),
+        (&["--data", &at("corpus"), "--vocoder", &at("corpus/train.jsonl")], "train.jsonl"),
     ];
     for (arguments, expected) in cases {
         let out = at("out");

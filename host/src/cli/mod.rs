@@ -16,6 +16,7 @@ mod threads;
 mod train;
 mod training;
 mod tts;
+mod tts_sample;
 mod tts_train;
 mod vocode;
 

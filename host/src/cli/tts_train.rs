@@ -1,20 +1,16 @@
 //! `primal-host tts-train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use crate::arena;
 use crate::backend::Device;
-use crate::config::{self, GhostTtsConfig, SpeechConfig, votes_of};
-use crate::data::{SpeechCorpus, SpeechSplit};
-use crate::durable;
-use crate::model::ghost_tts::Controls;
-use crate::speech::draw::write_mel_png;
+use crate::config::{self, SpeechConfig, votes_of};
+use crate::data::SpeechCorpus;
 use crate::speech::mel::MelSettings;
-use crate::train::progress::Progress;
 use crate::train::speech::SpeechData;
-use crate::train::trainer::{Layout, Trainer};
+use crate::train::trainer::Layout;
 use crate::{Error, Result};
 
 use super::device::{self, DeviceName, Work};
@@ -22,6 +18,7 @@ use super::limits;
 use super::run_folder::{create_run, new_folder, read_sources, resumed_folder, unwritable_out};
 use super::threads::in_pool;
 use super::training::{self, Start};
+use super::tts_sample::Samples;
 
 /// train a voice on a corpus of speech
 #[derive(FromArgs)]
@@ -63,9 +60,12 @@ pub struct TtsTrain {
     /// validate every so many steps
     #[argh(option)]
     validate_every: Option<u64>,
-    /// draw a sample every so many steps
+    /// draw a sample every so many steps, and speak it if there is a vocoder
     #[argh(option)]
     sample_every: Option<u64>,
+    /// vocoder for samples: safetensors, as `primal-host import hifigan` makes it
+    #[argh(option)]
+    vocoder: Option<PathBuf>,
     /// save every so many steps
     #[argh(option)]
     checkpoint_every: Option<u64>,
@@ -154,39 +154,17 @@ impl Work for TtsTrain {
         };
         let mut plan = arena::Plan::default();
         let layout = Layout::plan(&config, &mut plan);
-        limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
         let cache = self.cache.as_deref().unwrap_or(&run);
         let opened = SpeechCorpus::open(folder.as_ref(), &MelSettings::default(), Some(cache));
         let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
         let description = corpus.describe();
         let data = SpeechData::new(corpus, &config)?;
+        let mut samples = Samples::plan(run.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;
+        limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
         if self.resume.is_none() {
             create_run(&run, &config, &sources_file, &[folder]).map_err(unwritable_out)?;
         }
         let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
-        training::train::<D, _>(start, config, &data, &description, |trainer, progress| sample(trainer, progress, &data, &run))
+        training::train::<D, _>(start, config, &data, &description, |trainer, progress| samples.write(trainer, progress, &data))
     }
-}
-
-/// Speaks the first utterance held out, from its phones alone, and draws its spectrogram.
-fn sample<D: Device>(trainer: &mut Trainer<D, GhostTtsConfig>, progress: &Progress, data: &SpeechData, run: &Path) -> Result<()> {
-    let utterance = &data.corpus().utterances(SpeechSplit::HeldOut)[0];
-    let (step, model, p) = (trainer.step, &trainer.layout.model, &trainer.layout.parameters);
-    let mut batch = model.batch();
-    let spoken = model.synthesise(&mut trainer.backend, p, &mut batch, data.facts(), &utterance.phones, &Controls::default());
-    let spoken = match spoken {
-        Ok(spoken) => spoken,
-        // What is not trained yet may speak without end.
-        Err(error) => {
-            progress.print(&format!("step {step}: no sample: {error}"));
-            return Ok(());
-        }
-    };
-    let phones: Vec<_> = utterance.phones.iter().zip(&spoken.durations).map(|(phone, &frames)| (phone.name(), frames as usize)).collect();
-    let folder = run.join("samples");
-    std::fs::create_dir_all(&folder).map_err(|error| durable::write_error(&folder, 0, error))?;
-    let picture = folder.join(format!("step-{step:08}.png"));
-    write_mel_png(&picture, &spoken.mel, model.mels, &phones)?;
-    progress.print(&format!("step {step}: sample {}: {}", picture.display(), utterance.text));
-    Ok(())
 }
