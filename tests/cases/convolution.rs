@@ -5,7 +5,7 @@ use primal_host::backend::{Backend, ConvolutionShape};
 
 use super::linear::{Operand, store, target};
 use super::{Layout, sum_of};
-use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, random, unset};
+use crate::harness::{Case, Data, Slope, Spans, Values, random, unset};
 use crate::reference::{self, Convolution, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
@@ -136,10 +136,6 @@ impl Conv {
     fn flops(&self) -> usize {
         2 * self.layout.rows() * self.weight.outputs * self.weight.inputs
     }
-
-    fn tolerance(&self, terms: usize) -> Tolerance {
-        sum_of(terms, 1.0)
-    }
 }
 
 fn adding(accumulate: bool) -> &'static str {
@@ -150,7 +146,7 @@ fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
     let (of, rows, outputs) = (of.clone(), of.layout.rows(), of.of.outputs);
     let (mut buffers, offsets) = of.with(vec![target(rows * outputs, accumulate), random(rows * of.of.inputs, 1)]);
     buffers.push(random(outputs, 2));
-    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(of.weight.inputs), of.flops());
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.weight.inputs, 1.0), of.flops());
     let (run_of, name) = (of.clone(), if bias { format!("{name}, bias") } else { name });
     let run = move |b: &mut B, s: &Spans| {
         let bias = bias.then(|| s.f(offsets + 1));
@@ -171,7 +167,7 @@ fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     // The op does not read x; the gradient mode moves it.
     let x = buffers.len();
     buffers.push(random(rows * inputs, 2));
-    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(of.of.kernel * of.of.outputs), of.flops());
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.of.kernel * of.of.outputs, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
     let run = move |b: &mut B, s: &Spans| {
         b.conv1d_backward_input(s.f(0), s.f(1), &run_of.weight.weight(s), run_of.shape(s, offsets), accumulate);
@@ -192,7 +188,7 @@ fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
         // The op does not read the weight; the gradient mode moves it.
         random(size, 3),
     ];
-    let (name, tolerance, flops) = (of.name(adding(accumulate)), of.tolerance(rows), of.flops());
+    let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(rows, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
     let run = move |b: &mut B, s: &Spans| b.conv1d_backward_weight(s.f(0), s.f(1), s.f(2), run_of.shape(s, 3), accumulate);
     let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_weight(v.f(1), v.f(2), &of.of));

@@ -23,8 +23,16 @@ fn row(dx: &mut [f32], x: &[f32], target: &[f32], of: impl Fn(f32) -> (f32, f32)
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn absolute_row(dx: &mut [f32], x: &[f32], target: &[f32], scale: f32) -> f32 {
-    // Neither way where the difference is 0 or not a number.
-    let slope = |d: f32| if d > 0.0 { scale } else { if d < 0.0 { -scale } else { d } };
+    // 0 stays 0, and what is not a number is seen by who watches the gradients.
+    let slope = |d: f32| {
+        if d > 0.0 {
+            scale
+        } else if d < 0.0 {
+            -scale
+        } else {
+            d
+        }
+    };
     row(dx, x, target, |d| (d.abs(), slope(d)))
 }
 
