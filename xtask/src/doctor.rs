@@ -20,7 +20,7 @@ impl Doctor {
     pub fn run(&self) -> ExitCode {
         let mut parts = survey();
         if self.install {
-            // What is missing may change with every installation: the linker's source comes with the compiler.
+            // What is missing may change with every installation: the compiler says which LLVM it is of.
             for index in 0..parts.len() {
                 if parts[index].found.is_err() {
                     if let Err(error) = install(&parts[index]) {
@@ -60,10 +60,8 @@ fn print(parts: &[Part]) {
     }
     if parts.iter().any(|part| part.found.is_err()) {
         println!(
-            "\n`cargo xtask doctor --install` runs these commands. On systems without apt: rustup's nightly of Rust 1.96 with the components"
+            "\n`cargo xtask doctor --install` runs these commands. On systems without apt: rustup's nightly of Rust 1.96 with the component rust-src"
         );
-        println!(
-            "rust-src, llvm-tools and llvm-bitcode-linker (PRIMAL_DEVICE_RUSTC names the compiler), and ptxas of CUDA 12 on the path."
-        );
+        println!("(PRIMAL_DEVICE_RUSTC names the compiler), LLVM 22 with llvm-config-22, and ptxas of CUDA 12 on the path.");
     }
 }

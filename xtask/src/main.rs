@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_kernels;
+mod compile;
 mod doctor;
 mod listing;
 mod ptx;

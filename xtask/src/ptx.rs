@@ -105,6 +105,31 @@ fn check_types(kernel: &Kernel, ptx: &[String]) -> Result<(), String> {
     if same { Ok(()) } else { Err(format!("kernel {}: parameters {names:?} are {ptx:?} in the PTX", kernel.name)) }
 }
 
+/// PTX files of one architecture as one: constants and shared memory that several declare are declared once.
+pub fn join<'a>(files: impl Iterator<Item = &'a str>) -> Result<String, String> {
+    let (mut text, mut declared) = (String::new(), BTreeMap::new());
+    for file in files {
+        let (head, body) = file.split_once(".address_size 64\n").ok_or("a PTX file without .address_size 64")?;
+        if text.is_empty() {
+            writeln!(text, "{head}.address_size 64").expect("strings take all");
+        }
+        for line in body.lines() {
+            let declaration = line
+                .split_once('[')
+                .filter(|_| line.ends_with(';') && [".extern ", ".global ", ".const "].iter().any(|of| line.starts_with(of)));
+            if let Some(name) = declaration.and_then(|(before, _)| before.split_whitespace().last()) {
+                match declared.insert(name.to_owned(), line) {
+                    Some(before) if before == line => continue,
+                    Some(before) => return Err(format!("two kernels declare {name} differently:\n  {before}\n  {line}")),
+                    None => {}
+                }
+            }
+            writeln!(text, "{line}").expect("strings take all");
+        }
+    }
+    Ok(text)
+}
+
 /// What kernels must not do: arrays in local memory, and loads and stores whose address space the compiler did not find.
 pub fn lint(ptx: &str) -> Vec<String> {
     let (mut faults, mut function) = (Vec::new(), String::new());
@@ -160,6 +185,17 @@ mod tests {
         assert!(extract(&PTX.replace("add__launch", "other__launch")).is_err());
         assert!(extract(&PTX.replace(".u32 add_param_1", ".u64 add_param_1")).is_err());
         assert!(extract(".version 7.0").is_err());
+    }
+
+    #[test]
+    fn files_become_one() {
+        let file = |name: &str, constant: &str| {
+            format!(".version 7.0\n.address_size 64\n.extern .shared .b8 s[];\n.global .b8 c[1] = {{{constant}}};\n.entry {name}()\n")
+        };
+        let (a, b, other) = (file("a", "1"), file("b", "1"), file("b", "2"));
+        let joined = ".version 7.0\n.address_size 64\n.extern .shared .b8 s[];\n.global .b8 c[1] = {1};\n.entry a()\n.entry b()\n";
+        assert_eq!(join([a.as_str(), &b].into_iter()).as_deref(), Ok(joined));
+        assert!(join([a.as_str(), &other].into_iter()).is_err());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What the assembler makes of kernels: registers, shared memory, spills, occupancy, and the share of products in the main loop.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::compile::Compiled;
 use crate::listing::main_loop;
 use crate::ptx::Kernel;
 use crate::toolchain::Toolchain;
@@ -43,11 +43,10 @@ const PROCESSORS: [Processor; 6] = [
 const REGISTERS: u32 = 64 << 10;
 const REGISTER_UNIT: u32 = 256;
 
-/// Assembles a PTX file; returns what it says of each kernel. `same` says that the file is that of the last time: then what was said of it
-/// is read from the log beside the cubin.
-pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path, same: bool) -> Result<BTreeMap<String, Usage>, String> {
+/// Assembles a kernel's PTX file; returns what it says of the kernel. Where a log beside the cubin tells it, the file was assembled before.
+pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path) -> Result<Usage, String> {
     let log = cubin.with_extension("log");
-    if same && let Ok(text) = fs::read_to_string(&log) {
+    if let Ok(text) = fs::read_to_string(&log) {
         return Ok(parse_usage(&text));
     }
     let mut command = Command::new(&tools.ptxas);
@@ -55,22 +54,16 @@ pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path, same: b
     let output = output.map_err(|error| format!("running {}: {error}", tools.ptxas.display()))?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        // What is left of another file must not be taken for this one's.
-        _ = fs::remove_file(&log);
         return Err(format!("ptxas refuses {}:\n{text}", ptx.display()));
     }
     fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
     Ok(parse_usage(&text))
 }
 
-fn parse_usage(text: &str) -> BTreeMap<String, Usage> {
+fn parse_usage(text: &str) -> Usage {
     let number = |line: &str, before: &str| line.split(before).next().and_then(|part| part.split_whitespace().last()?.parse::<u32>().ok());
-    let (mut usages, mut name) = (BTreeMap::<String, Usage>::new(), String::new());
+    let mut usage = Usage::default();
     for line in text.lines() {
-        if let Some(rest) = line.split("Compiling entry function '").nth(1) {
-            name = rest.split('\'').next().unwrap_or_default().to_owned();
-        }
-        let usage = usages.entry(name.clone()).or_default();
         if line.contains("bytes stack frame") {
             usage.stack = number(line, " bytes stack frame").unwrap_or_default();
             usage.spills = ["stores", "loads"].iter().filter_map(|way| number(line, &format!(" bytes spill {way}"))).sum();
@@ -79,13 +72,13 @@ fn parse_usage(text: &str) -> BTreeMap<String, Usage> {
             usage.registers = number(line, " registers").unwrap_or_default();
         }
     }
-    usages
+    usage
 }
 
-/// Spills and stack frames, which fail a build.
-pub fn faults(usages: &BTreeMap<String, Usage>) -> Vec<String> {
-    let bad = usages.iter().filter(|(_, usage)| usage.spills + usage.stack > 0);
-    bad.map(|(name, usage)| format!("{name}: {} bytes of stack frame, {} bytes of spills", usage.stack, usage.spills)).collect()
+/// Spills and a stack frame, which fail a build.
+pub fn fault(name: &str, usage: &Usage) -> Option<String> {
+    let bad = usage.spills + usage.stack > 0;
+    bad.then(|| format!("{name}: {} bytes of stack frame, {} bytes of spills", usage.stack, usage.spills))
 }
 
 /// The share of a multiprocessor's warps that a kernel can fill.
@@ -99,18 +92,18 @@ fn occupancy(arch: &str, kernel: &Kernel, usage: &Usage) -> Option<f64> {
 }
 
 /// Prints the table of one architecture.
-pub fn print(tools: &Toolchain, arch: &str, kernels: &[Kernel], usages: &BTreeMap<String, Usage>, ptx: &str, cubin: &Path) {
-    let sass = tools.nvdisasm.as_ref().and_then(|nvdisasm| {
-        let output = Command::new(nvdisasm).arg("-c").arg(cubin).output().ok().filter(|output| output.status.success())?;
+pub fn print(tools: &Toolchain, arch: &str, kernels: &[Compiled]) {
+    let sass = |cubin: &Path| {
+        let output = Command::new(tools.nvdisasm.as_ref()?).arg("-c").arg(cubin).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
-    });
-    let from = if sass.is_some() { "SASS" } else { "PTX: nvdisasm does not read this architecture or is not there" };
+    };
+    let listings: Option<Vec<_>> = kernels.iter().map(|compiled| sass(&compiled.cubin)).collect();
+    let from = if listings.is_some() { "SASS" } else { "PTX: nvdisasm does not read this architecture or is not there" };
     println!("\n{arch}, loops from {from}");
     println!("{:36} {:>7} {:>9} {:>6} {:>7} {:>9}  main loop", "kernel", "threads", "registers", "shared", "spills", "occupancy");
-    for kernel in kernels {
-        let usage = usages.get(&kernel.name).copied().unwrap_or_default();
-        let occupancy = occupancy(arch, kernel, &usage).map_or("?".to_owned(), |share| format!("{:.0} %", 100.0 * share));
-        let body = sass.as_deref().map_or_else(|| ptx_body(ptx, &kernel.name), |sass| sass_body(sass, &kernel.name));
+    for (i, Compiled { kernel, ptx, usage, .. }) in kernels.iter().enumerate() {
+        let occupancy = occupancy(arch, kernel, usage).map_or("?".to_owned(), |share| format!("{:.0} %", 100.0 * share));
+        let body = listings.as_ref().map_or_else(|| ptx_body(ptx, &kernel.name), |listings| sass_body(&listings[i], &kernel.name));
         let products = body.and_then(main_loop).map_or(String::new(), |found| {
             format!(
                 "{} of {} are products: {:.0} %",
@@ -143,9 +136,9 @@ mod tests {
     #[test]
     fn usage_is_read_from_what_ptxas_prints() {
         let text = "ptxas info    : 0 bytes gmem\nptxas info    : Compiling entry function 'add' for 'sm_61'\nptxas info    : Function properties for add\n    16 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads\nptxas info    : Used 22 registers, used 0 barriers, 348 bytes cmem[0]\n";
-        let usages = parse_usage(text);
-        assert_eq!(usages["add"], Usage { registers: 22, stack: 16, spills: 12 });
-        assert_eq!(faults(&usages).len(), 1);
+        let usage = parse_usage(text);
+        assert_eq!(usage, Usage { registers: 22, stack: 16, spills: 12 });
+        assert!(fault("add", &usage).is_some());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What builds kernels: a rustc with the sources of `core`, the LLVM tools of its version, llvm-bitcode-linker, ptxas; for reports, nvdisasm.
+//! What builds kernels: a rustc with the sources of `core`, the LLVM tools of its version, ptxas; for reports, nvdisasm.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use crate::root;
 const RUSTC: &str = "1.96";
 /// The newest ptxas that knows Pascal.
 const PTXAS_MAJOR: u32 = 12;
+/// What takes a kernel out of a module, optimises it and writes PTX.
+const LLVM_TOOLS: [&str; 5] = ["llvm-link", "llvm-nm", "llvm-extract", "opt", "llc"];
 
 /// A part of the toolchain as [`Survey`] found it.
 pub struct Part {
@@ -38,10 +40,8 @@ impl Part {
 pub struct Toolchain {
     /// The compiler.
     pub rustc: PathBuf,
-    /// The folder of `llvm-link`, `opt` and `llc`.
+    /// The folder of [`LLVM_TOOLS`].
     pub llvm: PathBuf,
-    /// `llvm-bitcode-linker`.
-    pub linker: PathBuf,
     /// NVIDIA's assembler.
     pub ptxas: PathBuf,
     /// NVIDIA's disassembler.
@@ -59,8 +59,6 @@ pub fn survey() -> Vec<Part> {
     let rustc = compiler.as_ref().ok().map(|(rustc, _)| rustc.clone());
     let llvm_major = rustc.as_deref().and_then(|rustc| field(rustc, "LLVM version: ")).and_then(|v| Some(v.split('.').next()?.to_owned()));
     let llvm_major = llvm_major.unwrap_or_else(|| "22".to_owned());
-    let sysroot = rustc.as_deref().and_then(|rustc| output(Command::new(rustc).args(["--print", "sysroot"]))).map(PathBuf::from);
-    let source = sysroot.clone().unwrap_or_else(|| "/usr".into()).join("lib/rustlib/src/rust/src/tools/llvm-bitcode-linker");
     vec![
         Part {
             name: "rustc + core",
@@ -71,10 +69,9 @@ pub fn survey() -> Vec<Part> {
         Part {
             name: "LLVM tools",
             optional: false,
-            found: llvm_tools(&llvm_major, sysroot.as_deref()),
-            install: format!("apt-get install -y --no-install-recommends llvm-{llvm_major}"),
+            found: llvm_tools(&llvm_major),
+            install: format!("apt-get update && apt-get install -y --no-install-recommends llvm-{llvm_major}"),
         },
-        Part { name: "llvm-bitcode-linker", optional: false, found: linker(sysroot.as_deref()), install: install_linker(&source) },
         Part { name: "ptxas", optional: false, found: ptxas(), install: pip("ptxas", "nvidia-cuda-nvcc-cu12==12.9.86") },
         Part {
             name: "nvdisasm",
@@ -92,13 +89,13 @@ impl Toolchain {
         let missing: Vec<_> = parts.iter().filter(|part| !part.suffices()).map(|part| part.name).collect();
         let mut paths = parts.iter().map(Part::path);
         let mut next = || paths.next().flatten();
-        let (Some(rustc), Some(llvm), Some(linker), Some(ptxas)) = (next(), next(), next(), next()) else {
+        let (Some(rustc), Some(llvm), Some(ptxas)) = (next(), next(), next()) else {
             return Err(format!(
                 "the device toolchain lacks {}\n  hint: `cargo xtask doctor` says what to run, `cargo xtask doctor --install` runs it",
                 missing.join(", ")
             ));
         };
-        Ok(Self { rustc, llvm, linker, ptxas, nvdisasm: next() })
+        Ok(Self { rustc, llvm, ptxas, nvdisasm: next() })
     }
 }
 
@@ -122,28 +119,10 @@ fn compiler() -> Result<(PathBuf, String), String> {
     Err(format!("expected rustc {RUSTC} with core's sources, found {}", if seen.is_empty() { "none".to_owned() } else { seen.join(", ") }))
 }
 
-fn llvm_tools(major: &str, sysroot: Option<&Path>) -> Result<(PathBuf, String), String> {
-    let config = output(Command::new(format!("llvm-config-{major}")).arg("--bindir")).map(PathBuf::from);
-    let component = sysroot.map(|sysroot| sysroot.join(format!("lib/rustlib/{}/bin", host())));
-    let mut folders = config.into_iter().chain(component);
-    let has_all = |folder: &PathBuf| ["llvm-link", "opt", "llc"].iter().all(|tool| folder.join(tool).exists());
-    folders.find(has_all).map(|folder| (folder, major.to_owned())).ok_or(format!("no llvm-link, opt and llc of LLVM {major}"))
-}
-
-fn linker(sysroot: Option<&Path>) -> Result<(PathBuf, String), String> {
-    let component = sysroot.map(|sysroot| sysroot.join(format!("lib/rustlib/{}/bin/self-contained/llvm-bitcode-linker", host())));
-    let component = component.filter(|path| path.exists());
-    component.map_or_else(|| tool("llvm-bitcode-linker", "bin"), Ok).map(|path| (path, String::new()))
-}
-
-fn install_linker(source: &Path) -> String {
-    let copy = folder().join("llvm-bitcode-linker");
-    format!(
-        "mkdir -p {copy} && cp -r {source}/. {copy} && echo '[workspace]' >> {copy}/Cargo.toml && cargo install --quiet --path {copy} --root {root}",
-        copy = copy.display(),
-        source = source.display(),
-        root = folder().display()
-    )
+fn llvm_tools(major: &str) -> Result<(PathBuf, String), String> {
+    let folder = output(Command::new(format!("llvm-config-{major}")).arg("--bindir")).map(PathBuf::from);
+    let has_all = |folder: &PathBuf| LLVM_TOOLS.iter().all(|tool| folder.join(tool).exists());
+    folder.filter(has_all).map(|folder| (folder, major.to_owned())).ok_or(format!("no {} of LLVM {major}", LLVM_TOOLS.join(", ")))
 }
 
 fn ptxas() -> Result<(PathBuf, String), String> {
@@ -168,10 +147,6 @@ fn tool(name: &str, inside: &str) -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [folder().join(inside)].into_iter().chain(env::split_paths(&path)).chain(["/usr/local/cuda/bin".into()]);
     folders.map(|folder| folder.join(name)).find(|path| path.exists()).ok_or(format!("no {name}"))
-}
-
-fn host() -> String {
-    format!("{}-unknown-linux-gnu", env::consts::ARCH)
 }
 
 /// A line of `rustc -vV`.
