@@ -3,6 +3,7 @@
 #[path = "speech/tones.rs"]
 mod tones;
 
+use primal_host::Error;
 use primal_host::arena::{Kind, Plan, Span};
 use primal_host::backend::cpu::Cpu;
 use primal_host::backend::cuda::Cuda;
@@ -13,6 +14,8 @@ use primal_host::model::ghost_tts::Controls;
 use primal_host::run::sample::{Sampling, generate};
 use primal_host::speech::Phone;
 use primal_host::speech::mel::MelSettings;
+use primal_host::speech::synthesis::{Listener, Said, Synthesizer};
+use primal_host::speech::voice::Voice;
 use primal_host::train::optimizer::MatrixState;
 use primal_host::train::speech::SpeechData;
 use primal_host::train::trainer::{Layout, Trainer};
@@ -23,9 +26,10 @@ const STEPS: usize = 20;
 /// Relative difference of the losses: sums in other orders differ in the last bits, and now and then a vote is rounded the other way.
 const LOSS_TOLERANCE: f64 = 1e-4;
 const GENERATED: usize = 64;
-const SPEECH_STEPS: usize = 4;
 /// Of values of a spectrogram, in natural logarithms.
 const SPEECH_TOLERANCE: f32 = 1e-2;
+/// Of samples, in ±1.
+const SOUND_TOLERANCE: f32 = 1e-3;
 
 fn config(rule: Rule, bits: i64) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -106,7 +110,7 @@ fn speech<D: Device>() -> (Vec<f64>, Vec<f32>) {
     let backend = D::open(&mut plan).expect("a device: see `cargo xtask verify`");
     let mut trainer = Trainer::new(config, layout, backend);
     trainer.initialise();
-    let terms = (0..SPEECH_STEPS).flat_map(|_| trainer.step(&data).expect("a step").terms).collect();
+    let terms = (0..STEPS).flat_map(|_| trainer.step(&data).expect("a step").terms).collect();
     let model = &trainer.layout.model;
     let phones = ["SIL", "AA1", "M"].map(|name| Phone::from_name(name).expect("a phone"));
     let (b, p, mut batch) = (&mut trainer.backend, &trainer.layout.parameters, model.batch());
@@ -124,6 +128,47 @@ fn a_voice_learns_and_speaks_the_same() {
     assert_eq!(said.len(), said_there.len(), "durations differ");
     let worst = said.iter().zip(&said_there).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < SPEECH_TOLERANCE, "spectrograms differ by {worst}");
+    println!("GhostTTS: {STEPS} steps, spectrograms of {} values differ by {worst:.1e} at most", said.len());
+}
+
+/// All that a voice says.
+#[derive(Default)]
+struct Heard {
+    durations: Vec<u32>,
+    mel: Vec<f32>,
+    samples: Vec<f32>,
+}
+
+impl Listener for Heard {
+    fn said(&mut self, said: &Said<'_>) -> Result<(), Error> {
+        self.durations.extend(said.durations);
+        self.mel.extend(said.mel);
+        Ok(())
+    }
+
+    fn samples(&mut self, samples: &[f32]) -> Result<(), Error> {
+        self.samples.extend(samples);
+        Ok(())
+    }
+}
+
+fn heard<D: Device>(voice: &Voice) -> Heard {
+    let mut heard = Heard::default();
+    let mut synthesizer = Synthesizer::<D>::new(voice).expect("a voice");
+    synthesizer.speak("Oh.", &Controls::default(), &mut heard).expect("speech");
+    heard
+}
+
+#[test]
+fn the_voice_in_the_program_says_the_same() {
+    let voice = Voice::embedded().expect("a voice");
+    let (cpu, cuda) = (heard::<Cpu>(&voice), heard::<Cuda>(&voice));
+    assert_eq!(cpu.durations, cuda.durations, "frames of phones");
+    let differ = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (mel, sound) = (differ(&cpu.mel, &cuda.mel), differ(&cpu.samples, &cuda.samples));
+    assert_eq!((cpu.mel.len(), cpu.samples.len()), (cuda.mel.len(), cuda.samples.len()), "values");
+    assert!(mel < SPEECH_TOLERANCE && sound < SOUND_TOLERANCE, "spectrograms differ by {mel}, samples by {sound}");
+    println!("the voice: {} samples differ by {sound:.1e} at most, their spectrogram by {mel:.1e}", cpu.samples.len());
 }
 
 /// Codes and votes of all matrices after some steps of the same gradients.
@@ -135,7 +180,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let gradients: Span<f32> = plan.span(Kind::Scratch, "gradients", largest);
     let b = &mut D::open(&mut plan).expect("a device: see `cargo xtask verify`");
     optimizer.initialise(b, p, config.train.seed);
-    let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.counts.slice(0, 2));
+    let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.readings.counts.slice(0, 2));
     let mut bytes = Vec::new();
     for (tensor, (weight, state)) in p.matrices.iter().zip(&optimizer.matrices).enumerate() {
         let MatrixState::Votes(state) = state else { panic!("votes keep votes") };

@@ -124,6 +124,8 @@ fn manifest(builds: &[Built]) -> String {
     text
 }
 
+/// Replaces a file as a whole: a program that runs at the time reads the old one or the new one.
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    let part = path.with_extension("part");
+    fs::write(&part, text).and_then(|()| fs::rename(&part, path)).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -5,6 +5,7 @@ pub mod metrics;
 pub mod optimizer;
 pub mod patience;
 pub mod progress;
+pub mod readings;
 pub mod report;
 pub mod schedule;
 pub mod speech;

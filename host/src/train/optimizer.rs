@@ -9,6 +9,7 @@ use crate::config::{Flips, Rule, TrainConfig};
 use crate::model::parameters::{Init, MatrixSpec};
 use crate::model::{GradientSink, MatrixId, Parameters, Part, VectorId};
 
+use super::readings::Readings;
 use super::schedule::learning_rate;
 
 /// Row scales stay above it.
@@ -70,19 +71,15 @@ pub struct Optimizer {
     /// Index in `floats` of each matrix's row scales.
     scales: Vec<usize>,
     scratch: Option<Span<f32>>,
-    /// `[norm² of all floats, norm² of each float…, norm² of each matrix gradient…]`.
-    pub norms: Span<f32>,
-    /// `[flipped, at a rail]` of each matrix.
-    pub counts: Span<u32>,
+    /// What the host reads after a step.
+    pub readings: Readings,
     /// What must be finite after a step, with its name: values of float tensors, then the mean squares of the vote rule.
     watched: Vec<(String, Span<f32>)>,
-    /// The sum of each watched tensor: not finite where one of its values is not.
-    pub watch: Span<f32>,
 }
 
 impl Optimizer {
-    /// Reserves the state of a rule.
-    pub fn plan(config: &TrainConfig, p: &Parameters, plan: &mut Plan) -> Self {
+    /// Reserves the state of a rule for losses of so many terms.
+    pub fn plan(config: &TrainConfig, p: &Parameters, terms: usize, plan: &mut Plan) -> Self {
         let mut floats = Vec::new();
         for (spec, &value) in p.specs.vectors.iter().zip(&p.vectors) {
             // Only embeddings decay; gains and biases have constant starts.
@@ -100,8 +97,6 @@ impl Optimizer {
         }
         let largest = p.specs.matrices.iter().map(MatrixSpec::weights).max().unwrap_or(0);
         let scratch = (config.optimizer != Rule::Adamw).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
-        let norms = plan.span(Kind::Io, "norms", 1 + floats.len() + matrices.len());
-        let counts = plan.span(Kind::Io, "counts", 2 * matrices.len());
         let mut watched: Vec<_> = floats.iter().map(|float| (float.name.clone(), float.value)).collect();
         for (spec, state) in p.specs.matrices.iter().zip(&matrices) {
             if let MatrixState::Votes(state) = state {
@@ -109,8 +104,9 @@ impl Optimizer {
                 watched.push((format!("{}.vote_column", spec.name), state.column));
             }
         }
-        let watch = plan.span(Kind::Io, "watch", watched.len());
-        Self { rule: config.optimizer, matrices, floats, scales, scratch, norms, counts, watched, watch }
+        let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
+        let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
+        Self { rule: config.optimizer, matrices, floats, scales, scratch, readings, watched }
     }
 
     fn plan_matrix(
@@ -170,7 +166,7 @@ impl Optimizer {
         for float in &self.floats {
             b.zero(float.gradient);
         }
-        b.zero(self.norms);
+        b.zero(self.readings.norms);
     }
 
     /// The sink for one micro-batch's gradients.
@@ -191,7 +187,7 @@ impl Optimizer {
     pub fn flip<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig, step: u64) {
         let rule = VoteRule::new(config.votes, config.kappa);
         for (i, (state, weight)) in self.matrices.iter().zip(&p.matrices).enumerate() {
-            let counts = self.counts.slice(2 * i, 2);
+            let counts = self.readings.counts.slice(2 * i, 2);
             match state {
                 MatrixState::Votes(state) => b.flip(weight, state, &rule, counts),
                 MatrixState::Poltergeist(votes) => {
@@ -207,9 +203,9 @@ impl Optimizer {
     /// Ends a step: float tensors by AdamW with the norm clipped, then flips, then rows too near the rails get a wider scale.
     pub fn step<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig, step: u64) {
         for (i, float) in self.floats.iter().enumerate() {
-            b.sum_squares(self.norms.slice(1 + i, 1), float.gradient);
+            b.sum_squares(self.readings.norms.slice(1 + i, 1), float.gradient);
         }
-        b.sum(self.norms.slice(0, 1), self.norms.slice(1, self.floats.len()));
+        b.sum(self.readings.norms.slice(0, 1), self.readings.norms.slice(1, self.floats.len()));
         let lr = learning_rate(config, step);
         for float in &self.floats {
             let adamw = AdamWStep {
@@ -222,7 +218,7 @@ impl Optimizer {
                 max_norm: config.clip,
                 floor: float.floor,
             };
-            b.adamw(float.value, float.gradient, float.moments, self.norms.slice(0, 1), &adamw);
+            b.adamw(float.value, float.gradient, float.moments, self.readings.norms.slice(0, 1), &adamw);
         }
         self.flip(b, p, config, step);
         let rescale = config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
@@ -237,14 +233,14 @@ impl Optimizer {
         self.watch(b);
     }
 
-    /// Fills [`Optimizer::watch`].
+    /// Fills [`Readings::watch`].
     pub fn watch<B: Backend>(&self, b: &mut B) {
         for (i, (_, tensor)) in self.watched.iter().enumerate() {
-            b.sum(self.watch.slice(i, 1), *tensor);
+            b.sum(self.readings.watch.slice(i, 1), *tensor);
         }
     }
 
-    /// The name of the tensor whose sum is the `index`-th of [`Optimizer::watch`]; float tensors come first.
+    /// The name of the tensor whose sum is the `index`-th of [`Readings::watch`]; float tensors come first.
     pub fn watch_name(&self, index: usize) -> &str {
         &self.watched[index].0
     }
@@ -254,7 +250,7 @@ impl Optimizer {
         config.flips == Flips::MicroBatch && self.rule == Rule::Votes
     }
 
-    /// The name of the tensor whose gradient norm is the `index`-th of [`Optimizer::norms`] (after the global one).
+    /// The name of the tensor whose gradient norm is the `index`-th of [`Readings::norms`] (after the global one).
     pub fn norm_name<'a>(&'a self, p: &'a Parameters, index: usize) -> &'a str {
         match self.floats.get(index) {
             Some(float) => &float.name,
@@ -305,7 +301,7 @@ impl Sink<'_> {
         if self.fault == Some(id) {
             b.upload(dw.slice(0, 1), &[f32::NAN]);
         }
-        b.sum_squares(optimizer.norms.slice(1 + optimizer.floats.len() + id.0, 1), dw);
+        b.sum_squares(optimizer.readings.norms.slice(1 + optimizer.floats.len() + id.0, 1), dw);
         let d_scale = optimizer.floats[optimizer.scales[id.0]].gradient;
         match &optimizer.matrices[id.0] {
             MatrixState::Votes(state) => {

@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use super::learner::{Draw, Learner, MAX_TERMS};
 use super::metrics::{LayerRecord, ScaleSummary};
 use super::optimizer::{MatrixState, Optimizer};
+use super::readings::Readout;
 use super::schedule::learning_rate;
 
 /// All spans of a run.
@@ -21,21 +22,18 @@ pub struct Layout<M: Learner = ModelConfig> {
     pub parameters: Parameters,
     /// Their optimizer state.
     pub optimizer: Optimizer,
-    pub(super) loss_sums: Span<f32>,
     histogram: Span<u32>,
 }
 
 impl<M: Learner> Layout<M> {
     /// Plans parameters, state and activations of a configuration.
     pub fn plan(config: &ConfigOf<M>, plan: &mut Plan) -> Self {
-        let t = &config.train;
         let (ids, specs) = M::name_parameters(config);
         let parameters = Parameters::plan(specs, plan);
-        let optimizer = Optimizer::plan(t, &parameters, plan);
+        let optimizer = Optimizer::plan(&config.train, &parameters, M::TERMS.len(), plan);
         let (model, sampler) = M::plan(config, ids, plan);
-        let loss_sums = plan.span(Kind::Io, "loss_sums", t.grad_accum as usize * M::TERMS.len());
         let histogram = plan.span(Kind::Io, "histogram", 16);
-        Self { model, sampler, parameters, optimizer, loss_sums, histogram }
+        Self { model, sampler, parameters, optimizer, histogram }
     }
 }
 
@@ -69,10 +67,7 @@ pub struct Trainer<B: Backend, M: Learner = ModelConfig> {
     /// Steps done.
     pub step: u64,
     pub(super) batch: M::Batch,
-    norms: Vec<f32>,
-    pub(super) watch: Vec<f32>,
-    counts: Vec<u32>,
-    sums: Vec<f32>,
+    readout: Readout,
     /// What each micro-batch's sums are divided by.
     values: Vec<[f64; MAX_TERMS]>,
     fault: Option<usize>,
@@ -84,10 +79,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         M::prepare(&layout.model, &mut backend);
         Self {
             batch: M::batch(&layout.model),
-            norms: vec![0.0; layout.optimizer.norms.len()],
-            watch: vec![0.0; layout.optimizer.watch.len()],
-            counts: vec![0; layout.optimizer.counts.len()],
-            sums: vec![0.0; layout.loss_sums.len()],
+            readout: Readout::new(&layout.optimizer.readings),
             values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
             config,
             layout,
@@ -123,7 +115,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             let draw = Draw { step: self.step, micro_batch };
-            let sums = self.layout.loss_sums.slice(micro_batch as usize * M::TERMS.len(), M::TERMS.len());
+            let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * M::TERMS.len(), M::TERMS.len());
             let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;
@@ -136,27 +128,25 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         }
         optimizer.step(b, p, t, self.step);
 
-        b.download(self.layout.loss_sums, &mut self.sums);
-        b.download(optimizer.norms, &mut self.norms);
-        b.download(optimizer.watch, &mut self.watch);
-        b.download(optimizer.counts, &mut self.counts);
+        self.readout.update(b, &optimizer.readings);
         let mut terms = [0.0; MAX_TERMS];
-        for (sums, values) in self.sums.chunks_exact(M::TERMS.len()).zip(&self.values) {
+        for (sums, values) in self.readout.loss_sums().chunks_exact(M::TERMS.len()).zip(&self.values) {
             for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
                 *term += f64::from(sum) / (values * f64::from(t.grad_accum));
             }
         }
         let loss = weighted::<M>(&terms);
-        if !loss.is_finite() || self.norms[1..].iter().chain(&self.watch).any(|value| !value.is_finite()) {
+        if !loss.is_finite() || self.readout.norms()[1..].iter().chain(self.readout.watch()).any(|value| !value.is_finite()) {
             return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
         let weights = p.specs.matrix_weights() as f64;
-        let (flipped, at_rail) = self.counts.chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
+        let (flipped, at_rail) =
+            self.readout.counts().chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
         let stats = StepStats {
             loss,
             terms,
             items,
-            grad_norm: f64::from(self.norms[0]).sqrt(),
+            grad_norm: f64::from(self.readout.norms()[0]).sqrt(),
             flip_rate: flipped as f64 / weights,
             saturation: at_rail as f64 / weights,
             learning_rate: f64::from(learning_rate(t, self.step)),
@@ -170,18 +160,20 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     pub(super) fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
         let (b, optimizer, layout) = (&mut self.backend, &self.layout.optimizer, &self.layout);
         let watched = |range: std::ops::Range<usize>| {
-            let at = self.watch[range.clone()].iter().position(|sum| !sum.is_finite())?;
+            let at = self.readout.watch()[range.clone()].iter().position(|sum| !sum.is_finite())?;
             Some(optimizer.watch_name(range.start + at).to_string())
         };
         let gradient = || {
-            let at = self.norms[1..].iter().rposition(|norm| !norm.is_finite())?;
+            let at = self.readout.norms()[1..].iter().rposition(|norm| !norm.is_finite())?;
             Some(format!("the gradient of {}", optimizer.norm_name(&layout.parameters, at)))
         };
         let floats = optimizer.floats.len();
         let name = watched(0..floats)
-            .or_else(|| if loss.is_finite() { None } else { M::not_finite(&layout.model, &self.batch, b, layout.loss_sums.slice(0, 1)) })
+            .or_else(|| {
+                if loss.is_finite() { None } else { M::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
+            })
             .or_else(gradient)
-            .or_else(|| watched(floats..self.watch.len()));
+            .or_else(|| watched(floats..self.readout.watch().len()));
         Error::failed(
             format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
             "nothing on disk was changed by this step: --resume RUN goes on from the last checkpoint; if it happens again, start anew with a lower --lr",
@@ -191,7 +183,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     /// Says that a validation loss is not finite, and why.
     pub(super) fn validation_not_finite(&mut self, loss: f64) -> Error {
         self.layout.optimizer.watch(&mut self.backend);
-        self.backend.download(self.layout.optimizer.watch, &mut self.watch);
+        self.readout.update(&mut self.backend, &self.layout.optimizer.readings);
         self.not_finite(self.step, "the validation loss", loss)
     }
 
@@ -210,8 +202,8 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
             let weights = spec.weights() as f64;
             layers.push(LayerRecord {
                 name: spec.name.clone(),
-                flip_rate: Some(f64::from(self.counts[2 * i]) / weights),
-                saturation: Some(f64::from(self.counts[2 * i + 1]) / weights),
+                flip_rate: Some(f64::from(self.readout.counts()[2 * i]) / weights),
+                saturation: Some(f64::from(self.readout.counts()[2 * i + 1]) / weights),
                 histogram: Some(histogram.map(u64::from)),
                 levels: Some(std::array::from_fn(|code| levels.is_level(code as u8).then(|| levels.level(code as u8)))),
                 scale: ScaleSummary::of(&scale),
