@@ -105,12 +105,13 @@ pub fn print(tools: &Toolchain, arch: &str, kernels: &[Compiled]) {
         let occupancy = occupancy(arch, kernel, usage).map_or("?".to_owned(), |share| format!("{:.0} %", 100.0 * share));
         let body = listings.as_ref().map_or_else(|| ptx_body(ptx, &kernel.name), |listings| sass_body(&listings[i], &kernel.name));
         let products = body.and_then(main_loop).map_or(String::new(), |found| {
-            format!(
-                "{} of {} are products: {:.0} %",
-                found.products,
-                found.instructions,
-                100.0 * found.products as f64 / found.instructions as f64
-            )
+            let share = 100.0 * found.products as f64 / found.instructions as f64;
+            let adds = if found.multiply_adds > found.products {
+                format!(", {} multiply-adds a lane", found.multiply_adds)
+            } else {
+                String::new()
+            };
+            format!("{} of {} are products: {share:.0} %{adds}", found.products, found.instructions)
         });
         println!(
             "{:36} {:>7} {:>9} {:>6} {:>7} {:>9}  {products}",
