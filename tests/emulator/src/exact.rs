@@ -240,6 +240,12 @@ pub fn from_integer(value: i128, format: Format, round: Round) -> f64 {
     Exact::from_integer(value).round(format, round)
 }
 
+/// A number as a single, rounded towards zero.
+pub fn cut_to_f32(value: f64) -> f32 {
+    let near = value as f32;
+    if near.is_finite() && f64::from(near).abs() > value.abs() { f32::from_bits(near.to_bits() - 1) } else { near }
+}
+
 /// A number as a single, rounded so that it can be rounded again to a shorter format (the last digit is odd if it is not exact).
 pub fn to_odd_f32(value: f64) -> f32 {
     let near = value as f32;

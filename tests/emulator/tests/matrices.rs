@@ -132,6 +132,31 @@ fn products_of_fragments() {
     assert_eq!(multiply(saturated, 16, 32, &S8, false, integer), expected(16, 32, integer));
 }
 
+/// What does not fit in a sum is cut off after each eight products.
+#[test]
+fn sums_are_cut_off() {
+    let sum = |k: u32, factor: u32, addend: f32| {
+        let registers = |count: u32, name: &str| vec![name; count as usize].join(", ");
+        let body = format!(
+            ".reg .b32 %t, %one, %f, %c, %d<4>; .reg .b64 %at; mov.u32 %t, %tid.x; mul.wide.u32 %at, %t, 4; add.u64 %at, %out, %at;
+             mov.u32 %one, 0x3c003c00; mov.u32 %f, {}; mov.u32 %c, {};
+             mma.sync.aligned.m16n8k{k}.row.col.f32.f16.f16.f32 {{%d0, %d1, %d2, %d3}}, {{{}}}, {{{}}}, {{%c, %c, %c, %c}};
+             st.global.u32 [%at], %d0;",
+            factor << 16 | factor,
+            addend.to_bits(),
+            registers(k / 4, "%one"),
+            registers(k / 8, "%f"),
+        );
+        let words = execute(&module(&body), Size::threads(32), 32).unwrap_or_else(|fault| panic!("{fault}"));
+        f32::from_bits(words[0])
+    };
+    // Eight times 3 · 2⁻²⁴ is one and a half of the last digit of 8.
+    let digit = f32::EPSILON * 8.0;
+    assert_eq!(sum(8, 3, 8.0), 8.0 + digit);
+    assert_eq!(sum(8, 0x8003, -8.0), -8.0 - digit);
+    assert_eq!(sum(16, 3, 8.0), 8.0 + 2.0 * digit);
+}
+
 /// 9.7.14.5.15 `ldmatrix`: lane t gets row t/4, columns 2(t mod 4) and the next; with `.trans` row and column change places.
 #[test]
 fn loads_of_matrices() {

@@ -42,6 +42,22 @@ fn memory_requests() {
     assert_eq!((shared(4), shared(8), shared(128)), ((1, 0), (1, 1), (1, 31)));
 }
 
+/// The eight rows of a matrix are served in one pass if they lie in different banks.
+#[test]
+fn requests_of_matrices() {
+    let load = |stride: u32| {
+        let body = format!(
+            ".shared .align 16 .b8 s[4096]; .reg .b32 %m<4>; mov.u32 %v, s; mad.lo.u32 %a, %t, {stride}, %v;
+             st.shared.v4.u32 [%a], {{%t, %t, %t, %t}}; bar.sync 0;
+             ldmatrix.sync.aligned.m8n8.x4.shared.b16 {{%m0, %m1, %m2, %m3}}, [%a];"
+        );
+        let counters = count(32, &body);
+        (counters.shared_requests, counters.bank_conflicts)
+    };
+    // The store goes to the same places, eight lanes at a time.
+    assert_eq!((load(16), load(48), load(32), load(128)), ((2, 0), (2, 0), (2, 2 * 4), (2, 2 * 4 * 7)));
+}
+
 #[test]
 fn the_table_names_what_was_executed() {
     let table = count(32, "mul.wide.u32 %l, %t, 4; add.u64 %l, %out, %l; st.global.u32 [%l], %t;").to_string();

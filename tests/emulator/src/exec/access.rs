@@ -312,6 +312,20 @@ impl<'a> Exec<'a> {
         Ok(())
     }
 
+    /// Loads the 16 bytes of shared memory that each lane of a mask points to, as four words, in one request.
+    pub fn load_rows(&mut self, inst: &Inst, mask: u32) -> Outcome<[Row<u32>; 4]> {
+        let at = self.addresses(inst);
+        self.check_aligned(&at, mask, 16)?;
+        let part = self.part(inst.space, &at, mask, 16, Kind::Load)?;
+        let outside = mask & !part.mask;
+        if outside != 0 {
+            let lane = outside.trailing_zeros() as usize;
+            return self.out_of_bounds(inst.space, at[lane], lane, 16, Kind::Load);
+        }
+        self.note(&part, Kind::Load, false, 16)?;
+        Ok(std::array::from_fn(|word| self.fetch(part.place, &part.offsets, 4 * word as u64)))
+    }
+
     /// Reads bytes for one lane, with all checks.
     pub fn read_bytes(&mut self, lane: usize, space: Space, from: u64, into: &mut [u8]) -> Outcome<()> {
         if into.is_empty() {
