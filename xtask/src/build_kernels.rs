@@ -17,6 +17,15 @@ use crate::{report, root};
 const ARCHITECTURES: [(&str, &str); 6] =
     [("sm_61", "ptx70"), ("sm_70", "ptx70"), ("sm_80", "ptx71"), ("sm_86", "ptx71"), ("sm_89", "ptx78"), ("sm_90", "ptx78")];
 
+/// The first architecture whose matrix instructions kernels use, and how the names of those kernels end.
+const TENSOR_CORES: &str = "sm_80";
+const OF_HALVES: &str = "_half";
+
+/// Whether an architecture has a kernel.
+fn has(arch: &str, kernel: &str) -> bool {
+    arch >= TENSOR_CORES || !kernel.ends_with(OF_HALVES)
+}
+
 /// build the kernels to target/kernels: <architecture>.ptx and manifest.json
 #[derive(FromArgs)]
 #[argh(subcommand, name = "build-kernels")]
@@ -65,11 +74,18 @@ impl BuildKernels {
         let compiler = Compiler::new(&tools, &made_in)?;
         let module = compiler.module()?;
         let versions: Vec<_> = archs.iter().map(|arch| *ARCHITECTURES.iter().find(|(known, _)| known == arch).expect("checked")).collect();
-        let kernels = in_parallel(&module.kernels, |name| compiler.kernel(&module, name, &versions))?;
+        let kernels = in_parallel(&module.kernels, |name| {
+            let versions: Vec<_> = versions.iter().copied().filter(|(arch, _)| has(arch, name)).collect();
+            compiler.kernel(&module, name, &versions)
+        })?;
 
         let mut builds: Vec<_> = archs.iter().map(|arch| Built { arch: (*arch).to_owned(), kernels: Vec::new() }).collect();
-        for of_archs in kernels {
-            builds.iter_mut().zip(of_archs).for_each(|(built, compiled)| built.kernels.push(compiled));
+        for (name, of_archs) in module.kernels.iter().zip(kernels) {
+            builds
+                .iter_mut()
+                .filter(|built| has(&built.arch, name))
+                .zip(of_archs)
+                .for_each(|(built, compiled)| built.kernels.push(compiled));
         }
         let mut faults = Vec::new();
         for Built { arch, kernels } in &builds {

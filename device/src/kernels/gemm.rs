@@ -48,7 +48,8 @@ pub trait Operand {
 
 /// `(i, k)` is `data[i · stride + k]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
-/// Half a warp takes 16 rows, the other half their next four k: a sector of each row; stored to 16 adjacent banks each.
+/// Eight lanes take eight rows, the next eight their next four k: a sector of each row. In a stage of floats half of a warp's 32 values of a
+/// k are 16 banks from the other half, so that none conflict.
 pub struct AlongK<const PASSES: usize> {
     data: *const f32,
     stride: usize,
@@ -69,8 +70,8 @@ impl<const PASSES: usize> AlongK<PASSES> {
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
         let thread = thread_idx_x();
-        let row = (pass as u32 / 2) * 64 + thread / 32 * 16 + thread % 16;
-        (row, (pass as u32 % 2) * 8 + thread / 16 % 2 * 4)
+        let row = (pass as u32 / 2) * 64 + thread / 16 * 8 + thread % 8;
+        (row, (pass as u32 % 2) * 8 + thread / 8 % 2 * 4)
     }
 
     /// Stores what a thread holds of the places.
@@ -187,12 +188,21 @@ pub struct CodesAlongK {
     pub outputs: u32,
 }
 
+impl CodesAlongK {
+    /// Row in the tile and first k in the stage of this thread.
+    #[inline(always)]
+    pub fn place() -> (u32, u32) {
+        (thread_idx_x() % COLUMNS, thread_idx_x() / COLUMNS * 8)
+    }
+}
+
 impl Operand for CodesAlongK {
     type Held = u32;
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> u32 {
-        let (row, k) = (self.first + thread_idx_x() % COLUMNS, k + thread_idx_x() / COLUMNS * 8);
+        let (row, offset) = Self::place();
+        let (row, k) = (self.first + row, k + offset);
         // Rows are padded to 32 codes of level 0.
         let byte = k as usize / 2;
         let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
@@ -201,7 +211,8 @@ impl Operand for CodesAlongK {
 
     #[inline(always)]
     unsafe fn store(&self, held: u32, stage: *mut f32, levels: *const f32) {
-        let column = stage.add((thread_idx_x() / COLUMNS * 8) as usize * B_STRIDE + (thread_idx_x() % COLUMNS) as usize);
+        let (row, k) = Self::place();
+        let column = stage.add(k as usize * B_STRIDE + row as usize);
         for i in 0..8 {
             *column.add(i * B_STRIDE) = *levels.add((held >> (4 * i) & 15) as usize);
         }
@@ -225,12 +236,18 @@ pub struct CodesAcrossK {
 }
 
 impl CodesAcrossK {
-    /// Stores codes and the scales of their rows: k `pass · 8 + thread / 16`, columns from `thread mod 16 · 4` on.
+    /// First column in the tile and k in the stage of a pass.
+    #[inline(always)]
+    pub fn place(pass: usize) -> (u32, u32) {
+        (thread_idx_x() % 16 * 4, pass as u32 * 8 + thread_idx_x() / 16)
+    }
+
+    /// Stores codes and the scales of their rows, at [`Self::place`].
     #[inline(always)]
     pub unsafe fn put(held: [(u16, f32); 2], stage: *mut f32, levels: *const f32) {
         for pass in 0..2 {
-            let (codes, scale) = held[pass];
-            let at = stage.add((pass * 8 + thread_idx_x() as usize / 16) * B_STRIDE + thread_idx_x() as usize % 16 * 4);
+            let ((codes, scale), (column, k)) = (held[pass], Self::place(pass));
+            let at = stage.add(k as usize * B_STRIDE + column as usize);
             store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
         }
     }
@@ -243,7 +260,8 @@ impl Operand for CodesAcrossK {
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, byte) = (k + pass as u32 * 8 + thread_idx_x() / 16, (self.first / 2 + thread_idx_x() % 16 * 2) as usize);
+            let (column, offset) = Self::place(pass);
+            let (row, byte) = (k + offset, ((self.first + column) / 2) as usize);
             if row < self.outputs && byte < self.row_bytes {
                 let at = self.codes.add(row as usize * self.row_bytes + byte);
                 (*at.cast::<u16>(), *self.scale.add(row as usize))

@@ -10,6 +10,8 @@ mod blocks;
 mod elementwise;
 mod float;
 mod gemm;
+#[cfg(not(feature = "cuda_std"))]
+mod half_gemm;
 mod heads;
 mod windows;
 
@@ -31,6 +33,8 @@ pub mod layer_norm;
 pub mod leaky_relu;
 pub mod level_histogram;
 pub mod linear;
+#[cfg(not(feature = "cuda_std"))]
+pub mod linear_half;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;

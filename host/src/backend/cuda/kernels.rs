@@ -98,6 +98,17 @@ fn resolve(module: &'static Module, file: &Path, launches: &mut BTreeMap<String,
     Ok(Kernel { function, launch })
 }
 
+/// The same of a kernel that not every architecture has.
+fn resolve_optional(
+    module: &'static Module,
+    file: &Path,
+    launches: &mut BTreeMap<String, Launch>,
+    name: &str,
+    types: &[&str],
+) -> Result<Option<Kernel>> {
+    launches.contains_key(name).then(|| resolve(module, file, launches, name, types)).transpose()
+}
+
 /// Queues one launch with as many blocks as cover `items`.
 fn launch(kernel: &Kernel, name: &str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
     let blocks = [0, 1].map(|axis| items[axis].div_ceil(kernel.launch.covers[axis] as usize) as u32);
@@ -113,11 +124,15 @@ fn launch(kernel: &Kernel, name: &str, stream: &Stream, items: [usize; 2], argum
 
 /// A table of all kernels by name, and a method that launches each: `items` first, then its parameters.
 macro_rules! kernels {
-    ($(fn $name:ident($($parameter:ident: $type:ty),* $(,)?);)*) => {
+    (
+        $(fn $name:ident($($parameter:ident: $type:ty),* $(,)?);)*
+        optional { $(fn $optional:ident($($its_parameter:ident: $its_type:ty),* $(,)?);)* }
+    ) => {
         /// All kernels of one device.
         pub(super) struct Kernels {
             stream: Stream,
             $($name: Kernel,)*
+            $($optional: Option<Kernel>,)*
         }
 
         impl Kernels {
@@ -131,6 +146,7 @@ macro_rules! kernels {
                 Ok(Self {
                     stream,
                     $($name: resolve(module, &file, &mut launches, stringify!($name), &[$(stringify!($type)),*])?,)*
+                    $($optional: resolve_optional(module, &file, &mut launches, stringify!($optional), &[$(stringify!($its_type)),*])?,)*
                 })
             }
 
@@ -144,6 +160,16 @@ macro_rules! kernels {
                 pub(super) fn $name(&self, items: [usize; 2], $(mut $parameter: $type),*) {
                     let arguments = [$((&raw mut $parameter).cast::<c_void>()),*];
                     launch(&self.$name, stringify!($name), &self.stream, items, &arguments);
+                }
+            )*
+
+            $(
+                /// Only for architectures that have it.
+                #[allow(clippy::too_many_arguments, reason = "a kernel names all its operands")]
+                pub(super) fn $optional(&self, items: [usize; 2], $(mut $its_parameter: $its_type),*) {
+                    let arguments = [$((&raw mut $its_parameter).cast::<c_void>()),*];
+                    let kernel = self.$optional.as_ref().expect("a kernel of this architecture");
+                    launch(kernel, stringify!($optional), &self.stream, items, &arguments);
                 }
             )*
         }
@@ -184,6 +210,7 @@ kernels! {
     fn gather_backward_extent(extent: *mut u32, ids: *const u32, rows: u32);
     fn gelu(y: *mut f32, x: *const f32, n: u32);
     fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32);
+    fn largest(bits: *mut u32, x: *const f32, scale: *const f32, columns: u32, n: u32);
     fn layer_norm(y: *mut f32, mean: *mut f32, rstd: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, rows: u32, dim: u32);
     fn layer_norm_backward_input(dx: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, gamma: *const f32, rows: u32, dim: u32);
     fn layer_norm_backward_parameters(partial: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, rows: u32, dim: u32);
@@ -217,4 +244,17 @@ kernels! {
     fn vote_columns(partial: *mut f32, dw: *const f32, outputs: u32, inputs: u32);
     fn vote_factors(factor: *mut f32, column: *mut f32, partial: *const f32, outputs: u32, inputs: u32, beta2: f32, bias_correction: f32);
     fn vote(votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64);
+
+    optional {
+        fn linear_grid_half(y: *mut f32, x: *const f32, largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32);
+        fn linear_backward_input_grid_half(dx: *mut f32, dy: *const f32, largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+        fn linear_backward_weight_half(dw: *mut f32, dy: *const f32, x: *const f32, largest: *const u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+    }
+}
+
+impl Kernels {
+    /// Whether products can go through tensor cores.
+    pub(super) fn have_tensor_cores(&self) -> bool {
+        self.linear_grid_half.is_some()
+    }
 }

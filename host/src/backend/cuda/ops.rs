@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
+use primal_device::grid::GridId;
 use primal_device::vote::{VoteBits, VoteRule};
 
 use super::Cuda;
@@ -86,6 +87,25 @@ impl Cuda {
     }
 }
 
+/// Products of halves: see `device/src/kernels/half_gemm.rs`.
+impl Cuda {
+    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
+    fn on_tensor_cores(&self, grid: GridId) -> bool {
+        self.kernels.have_tensor_cores() && grid != GridId::Prime15
+    }
+
+    /// The bits of the largest absolute value of each tensor, in scratch; of one with scales, those of its `columns`, after it is multiplied by them.
+    fn largest<const N: usize>(&mut self, tensors: [(Span<f32>, Option<Span<f32>>); N], columns: u32) -> *const u32 {
+        let bits = self.scratch.slice(0, N);
+        self.memory.zero(bits, self.kernels.stream());
+        for (i, (x, scale)) in tensors.into_iter().enumerate() {
+            let scale = scale.map_or(std::ptr::null(), |scale| self.r(scale));
+            self.kernels.largest([x.len(), 1], self.w(bits.slice(i, 1)).cast(), self.r(x), scale, columns, size(x.len()));
+        }
+        self.r(bits).cast()
+    }
+}
+
 impl Backend for Cuda {
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
         self.memory.upload(to, from);
@@ -145,27 +165,40 @@ impl Backend for Cuda {
     }
 
     fn linear(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, rows: usize) {
-        let (items, y, x) = ([weight.out_features, rows], self.w(y), self.r(x));
+        let (items, y, x) = ([weight.out_features, rows], self.w(y), x.slice(0, rows * weight.in_features));
         let [rows, outputs, inputs] = [rows, weight.out_features, weight.in_features].map(size);
         match weight.storage {
+            Storage::Grid(w) if self.on_tensor_cores(w.grid) => {
+                let largest = self.largest([(x, None)], inputs);
+                let (codes, scale) = (self.r(w.codes), self.r(w.scale));
+                self.kernels.linear_grid_half(items, y, self.r(x), largest, codes, scale, w.grid as u32, rows, outputs, inputs);
+            }
             Storage::Grid(w) => {
+                let x = self.r(x);
                 self.kernels.linear_grid(items, y, x, self.r(w.codes), self.r(w.scale), w.grid as u32, rows, outputs, inputs);
             }
-            Storage::Float(values) => self.kernels.linear_float(items, y, x, self.r(values), rows, outputs, inputs),
+            Storage::Float(values) => self.kernels.linear_float(items, y, self.r(x), self.r(values), rows, outputs, inputs),
         }
     }
 
     fn linear_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, rows: usize, accumulate: bool) {
-        let (items, dx, dy, k) = ([weight.in_features, rows], self.w(dx), self.r(dy), &self.kernels);
+        let (items, dx, dy) = ([weight.in_features, rows], self.w(dx), dy.slice(0, rows * weight.out_features));
         let [rows, outputs, inputs] = [rows, weight.out_features, weight.in_features].map(size);
         let accumulate = u32::from(accumulate);
         match weight.storage {
+            Storage::Grid(w) if self.on_tensor_cores(w.grid) => {
+                let largest = self.largest([(dy, Some(w.scale))], outputs);
+                let (dy, codes, scale, grid) = (self.r(dy), self.r(w.codes), self.r(w.scale), w.grid as u32);
+                let k = &self.kernels;
+                k.linear_backward_input_grid_half(items, dx, dy, largest, codes, scale, grid, rows, outputs, inputs, accumulate);
+            }
             Storage::Grid(w) => {
-                let (codes, scale) = (self.r(w.codes), self.r(w.scale));
+                let (dy, codes, scale, k) = (self.r(dy), self.r(w.codes), self.r(w.scale), &self.kernels);
                 k.linear_backward_input_grid(items, dx, dy, codes, scale, w.grid as u32, rows, outputs, inputs, accumulate);
             }
             Storage::Float(values) => {
-                k.linear_backward_input_float(items, dx, dy, self.r(values), rows, outputs, inputs, accumulate);
+                let (dy, values) = (self.r(dy), self.r(values));
+                self.kernels.linear_backward_input_float(items, dx, dy, values, rows, outputs, inputs, accumulate);
             }
         }
     }
@@ -173,8 +206,15 @@ impl Backend for Cuda {
     fn linear_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, rows: usize, accumulate: bool) {
         let (outputs, inputs) = (dy.len() / rows, x.len() / rows);
         let [n, o, i] = [rows, outputs, inputs].map(size);
-        let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
-        self.kernels.linear_backward_weight([inputs, outputs], dw, dy, x, n, o, i, u32::from(accumulate));
+        let (items, accumulate) = ([inputs, outputs], u32::from(accumulate));
+        if self.kernels.have_tensor_cores() {
+            let largest = self.largest([(dy, None), (x, None)], 1);
+            let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
+            self.kernels.linear_backward_weight_half(items, dw, dy, x, largest, n, o, i, accumulate);
+        } else {
+            let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
+            self.kernels.linear_backward_weight(items, dw, dy, x, n, o, i, accumulate);
+        }
     }
 
     fn gelu(&mut self, y: Span<f32>, x: Span<f32>) {

@@ -1,0 +1,320 @@
+//! C = A·B on tensor cores, for sm_80 and later: halves are multiplied, their products added up in `f32`.
+//!
+//! A float operand is multiplied by the power of two that brings the tensor's largest value to 2¹⁴ … 2¹⁵, and each value becomes the sum of
+//! two halves, high + low. What that loses is at most 2⁻²³·|x| + 2⁻³⁹·max|x|: these products are about as good as those of `f32`, but for
+//! values that are smaller than the tensor's largest by sixteen powers of two and more. A grid's levels are integers over its denominator; on
+//! all grids but prime15 a half holds them exactly. So a product with codes takes two of halves, one of two float operands three: low · low is
+//! at most 2⁻²² of the product. Sums of a stage are added to the others outside of the tensor cores, which cut off instead of rounding: a long
+//! chain of theirs would drift towards zero (Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores", 2022).
+//!
+//! Tiles are those of [`super::gemm`], 128 × 64 with stages of 16 k; a warp has 64 × 32, four by four fragments of 16 × 8. An operand whose k
+//! are adjacent in memory is kept as `[row][k]`, rows 48 bytes apart; one whose rows are adjacent as `[k][row]`, padded by 16 bytes, and transposed
+//! on its way to registers. Either way `ldmatrix` finds its eight rows in different banks.
+
+use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand, ROWS, tile};
+use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halves, shared_address, unpack_halves};
+use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
+use crate::gpu::shared::dynamic_shared_mem;
+use crate::gpu::thread::{sync_threads, thread_idx_x};
+use crate::grid::GRIDS;
+
+/// k of a stage.
+const DEPTH: u32 = 16;
+/// Halves between rows of `[row][k]`.
+const ALONG: u32 = DEPTH + 8;
+/// Halves of a stage's part: 128 rows of A, 64 columns of B.
+const A_PART: usize = (ROWS * ALONG) as usize;
+const B_PART: usize = A_PART / 2;
+
+/// Shared memory of a block: two stages of each operand, in a high and a low part, and the level of each code.
+#[repr(C, align(16))]
+pub struct Shared {
+    a: [[[u16; A_PART]; 2]; 2],
+    b: [[[u16; B_PART]; 2]; 2],
+    levels: [u32; 16],
+}
+
+/// Shared bytes of a block.
+pub const SHARED: usize = size_of::<Shared>();
+
+/// A float operand's power of two and its reciprocal, from the bits of the largest absolute value.
+#[derive(Clone, Copy)]
+pub struct Power {
+    up: f32,
+    down: f32,
+}
+
+impl Power {
+    /// Of a tensor whose largest absolute value has these bits.
+    #[inline(always)]
+    pub fn of(largest: u32) -> Self {
+        // Exponents are biased by 127; smaller ones would have a power that is no float.
+        let exponent = (largest >> 23).clamp(20, 254);
+        Self { up: f32::from_bits((268 - exponent) << 23), down: f32::from_bits((exponent - 14) << 23) }
+    }
+}
+
+/// High and low part of two values, as halves.
+#[inline(always)]
+fn split(power: Power, x: [f32; 2]) -> [u32; 2] {
+    let x = [x[0] * power.up, x[1] * power.up];
+    let high = pack_halves(x[0], x[1]);
+    let rounded = unpack_halves(high);
+    // Exact in `f32`.
+    [high, pack_halves(x[0] - rounded[0], x[1] - rounded[1])]
+}
+
+/// An operand as halves in shared memory.
+pub trait Halves: Operand {
+    /// Whether a stage is `[k][row]`.
+    const ACROSS: bool;
+    /// Whether there is a low part.
+    const LOW: bool;
+    /// Stores what `load` gave to a stage's parts, `part` halves apart.
+    unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32);
+}
+
+impl<const PASSES: usize> Halves for AlongK<PASSES> {
+    const ACROSS: bool = false;
+    const LOW: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            let (x, at) = (held[pass], stage.add((row * ALONG + k) as usize));
+            let (first, second) = (split(power, [x[0], x[1]]), split(power, [x[2], x[3]]));
+            store_words2(at.cast(), [first[0], second[0]]);
+            store_words2(at.add(part).cast(), [first[1], second[1]]);
+        }
+    }
+}
+
+impl<const PASSES: usize> Halves for AcrossK<PASSES> {
+    const ACROSS: bool = true;
+    const LOW: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
+        for pass in 0..PASSES {
+            let (row, k) = Self::place(pass);
+            let (x, at) = (held[pass], stage.add((k * (PASSES as u32 * 32 + 8) + row) as usize));
+            let (first, second) = (split(power, [x[0], x[1]]), split(power, [x[2], x[3]]));
+            store_words2(at.cast(), [first[0], second[0]]);
+            store_words2(at.add(part).cast(), [first[1], second[1]]);
+        }
+    }
+}
+
+/// [`AlongK`] times a factor for each k.
+pub struct ScaledAlongK {
+    /// The matrix.
+    pub matrix: AlongK<4>,
+    /// The factors, as many as the matrix has columns.
+    pub scale: *const f32,
+    /// How many.
+    pub depth: u32,
+}
+
+impl Operand for ScaledAlongK {
+    type Held = [[f32; 4]; 4];
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
+        let held = self.matrix.load(k);
+        // Passes take the same two vectors of k in turn.
+        let factors: [[f32; 4]; 2] = core::array::from_fn(|pass| {
+            let k = k + AlongK::<4>::place(pass).1;
+            if aligned(self.scale) && k + 4 <= self.depth {
+                load4_constant(self.scale.add(k as usize))
+            } else {
+                core::array::from_fn(|i| if k + (i as u32) < self.depth { *self.scale.add(k as usize + i) } else { 0.0 })
+            }
+        });
+        core::array::from_fn(|pass| core::array::from_fn(|i| held[pass][i] * factors[pass % 2][i]))
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
+        self.matrix.store(held, stage, levels);
+    }
+}
+
+impl Halves for ScaledAlongK {
+    const ACROSS: bool = false;
+    const LOW: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32) {
+        self.matrix.store_halves(held, power, stage, part, levels);
+    }
+}
+
+/// The levels of two adjacent codes. No two words of the table share a bank.
+#[inline(always)]
+unsafe fn pair(levels: *const u32, codes: u32, at: usize) -> u32 {
+    let level = |code: u32| *levels.add((code & 15) as usize);
+    level(codes >> (8 * at)) | level(codes >> (8 * at + 4)) << 16
+}
+
+impl Halves for CodesAlongK {
+    const ACROSS: bool = false;
+    const LOW: bool = false;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, _: Power, stage: *mut u16, _: usize, levels: *const u32) {
+        let (row, k) = Self::place();
+        store_words4(stage.add((row * ALONG + k) as usize).cast(), core::array::from_fn(|at| pair(levels, held, at)));
+    }
+}
+
+/// Its rows' scales belong to the other operand: see [`ScaledAlongK`].
+impl Halves for CodesAcrossK {
+    const ACROSS: bool = true;
+    const LOW: bool = false;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, _: Power, stage: *mut u16, _: usize, levels: *const u32) {
+        for pass in 0..2 {
+            let (column, k) = Self::place(pass);
+            let at = stage.add((k * (2 * 32 + 8) + column) as usize);
+            store_words2(at.cast(), [0, 1].map(|at| pair(levels, held[pass].0.into(), at)));
+        }
+    }
+}
+
+/// Where C is and what becomes of a sum before it is stored.
+pub struct Output {
+    /// `[rows, columns]`.
+    pub c: *mut f32,
+    /// Its rows.
+    pub rows: u32,
+    /// Its columns.
+    pub columns: u32,
+    /// Whether to add to C.
+    pub accumulate: bool,
+    /// A factor for each column, or null.
+    pub column_scale: *const f32,
+}
+
+/// This block's tile of the product. `powers` are those of A and B, of which codes have none; `grid` is that of codes.
+#[inline(always)]
+pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], depth: u32, grid: u32) {
+    let shared = dynamic_shared_mem::<Shared>();
+    let levels = (&raw mut (*shared).levels).cast::<u32>();
+    let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<u16>(), (&raw mut (*shared).b[index]).cast::<u16>());
+    let grid = &GRIDS[(grid & 3) as usize];
+    if !B::LOW {
+        let code = thread_idx_x() as usize;
+        if code < 16 {
+            *levels.add(code) = pack_halves(f32::from(grid.integers[code]), 0.0);
+        }
+    }
+    let (mut held_a, mut held_b) = (a.load(0), b.load(0));
+    let mut sums = [[[0.0; 4]; 4]; 4];
+    let (mut k, mut current) = (0, 0);
+    sync_threads();
+    while k < depth {
+        let (to_a, to_b) = stage(current);
+        a.store_halves(held_a, powers[0], to_a, A_PART, levels);
+        b.store_halves(held_b, powers[1], to_b, B_PART, levels);
+        // Who stores to this stage next has passed the barrier after this one, so all have multiplied it by then.
+        sync_threads();
+        k += DEPTH;
+        (held_a, held_b) = (a.load(k), b.load(k));
+        multiply::<A, B>(&mut sums, to_a, to_b);
+        current ^= 1;
+    }
+    let unit = if B::LOW { powers[1].down } else { 1.0 / grid.denominator as f32 };
+    finish(&output, &sums, powers[0].down, unit);
+}
+
+/// First row and column of this warp in the tile.
+#[inline(always)]
+fn warp() -> (u32, u32) {
+    let warp = thread_idx_x() / 32;
+    (warp / 2 * 64, warp % 2 * 32)
+}
+
+/// Adds the products of one stage.
+#[inline(always)]
+unsafe fn multiply<A: Halves, B: Halves>(sums: &mut [[[f32; 4]; 4]; 4], a: *mut u16, b: *mut u16) {
+    let ((row, column), lane) = (warp(), thread_idx_x() % 32);
+    let (half, eight) = (lane / 8 % 2 * 8, lane % 8);
+    // Each lane points to one of the 32 rows of four 8 × 8 matrices: A's run through its rows, then its k; B's the other way round.
+    let (a_step, a) = if A::ACROSS {
+        (16, a.add(((lane / 16 * 8 + eight) * (ROWS + 8) + row + half) as usize))
+    } else {
+        (16 * ALONG, a.add(((row + half + eight) * ALONG + lane / 16 * 8) as usize))
+    };
+    let (b_step, b) = if B::ACROSS {
+        (16, b.add(((half + eight) * (2 * 32 + 8) + column + lane / 16 * 8) as usize))
+    } else {
+        (16 * ALONG, b.add(((column + lane / 16 * 8 + eight) * ALONG + half) as usize))
+    };
+    let (a, b) = (shared_address(a), shared_address(b));
+    let load_a = |at: u32| if A::ACROSS { ldmatrix_x4_trans(at) } else { ldmatrix_x4(at) };
+    let load_b = |at: u32| if B::ACROSS { ldmatrix_x4_trans(at) } else { ldmatrix_x4(at) };
+    let part = |of: u32, pair: u32| load_b(b + 2 * (of * B_PART as u32 + pair * b_step));
+    let b_high = [part(0, 0), part(0, 1)];
+    let b_low = if B::LOW { [part(1, 0), part(1, 1)] } else { b_high };
+    for i in 0..4 {
+        let at = a + 2 * i as u32 * a_step;
+        let (high, low) = (load_a(at), load_a(at + 2 * A_PART as u32));
+        for j in 0..4 {
+            let columns = |b: &[[u32; 4]; 2]| [b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]];
+            let mut stage = [0.0; 4];
+            mma_m16n8k16(&mut stage, low, columns(&b_high));
+            if B::LOW {
+                mma_m16n8k16(&mut stage, high, columns(&b_low));
+            }
+            mma_m16n8k16(&mut stage, high, columns(&b_high));
+            for n in 0..4 {
+                sums[i][j][n] += stage[n];
+            }
+        }
+    }
+}
+
+/// Stores a thread's sums: two adjacent columns of two rows in each fragment.
+#[inline(always)]
+unsafe fn finish(output: &Output, sums: &[[[f32; 4]; 4]; 4], a_down: f32, unit: f32) {
+    let ((row, column), (first_row, first_column), lane) = (warp(), tile(), thread_idx_x() % 32);
+    for i in 0..4 {
+        for j in 0..4 {
+            for half in 0..2 {
+                let row = first_row + row + 16 * i as u32 + 8 * half as u32 + lane / 4;
+                let column = first_column + column + 8 * j as u32 + lane % 4 * 2;
+                let sums = [sums[i][j][2 * half], sums[i][j][2 * half + 1]];
+                output.store(row, column, sums.map(|sum| sum * a_down * unit));
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Stores two adjacent sums.
+    #[inline(always)]
+    unsafe fn store(&self, row: u32, column: u32, mut sums: [f32; 2]) {
+        if row >= self.rows || column >= self.columns {
+            return;
+        }
+        let both = column + 1 < self.columns;
+        if !self.column_scale.is_null() {
+            let scale = self.column_scale.add(column as usize);
+            sums = [sums[0] * *scale, if both { sums[1] * *scale.add(1) } else { 0.0 }];
+        }
+        let c = self.c.add(row as usize * self.columns as usize + column as usize);
+        // Pairs of columns are even: vectors of 8 bytes fit if C and its rows begin on 16 and 8.
+        if both && aligned(self.c) && self.columns.is_multiple_of(2) {
+            let old = if self.accumulate { load2(c) } else { [0.0; 2] };
+            store2(c, [old[0] + sums[0], old[1] + sums[1]]);
+        } else {
+            for i in 0..2 {
+                if i == 0 || both {
+                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                }
+            }
+        }
+    }
+}
