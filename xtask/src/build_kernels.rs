@@ -17,13 +17,14 @@ use crate::{report, root};
 const ARCHITECTURES: [(&str, &str); 6] =
     [("sm_61", "ptx70"), ("sm_70", "ptx70"), ("sm_80", "ptx71"), ("sm_86", "ptx71"), ("sm_89", "ptx78"), ("sm_90", "ptx78")];
 
-/// The first architecture whose matrix instructions kernels use, and how the names of those kernels end.
-const TENSOR_CORES: &str = "sm_80";
-const OF_HALVES: &str = "_half";
+/// Kernels for tensor cores, by how their names end, and the architectures that gain by them. Those of GeForce (sm_86, sm_89) multiply halves with
+/// sums in `f32` at twice the rate of their multiply-adds (NVIDIA, "Ampere GA102 GPU Architecture", 2021, and "Ada GPU Architecture", 2022): a
+/// product of two float operands takes three of halves and would lose. Those of sm_80 and sm_90 have eight times the rate, and more.
+const ON_TENSOR_CORES: [(&str, &[&str]); 2] = [("weight_half", &["sm_80", "sm_90"]), ("_half", &["sm_80", "sm_86", "sm_89", "sm_90"])];
 
 /// Whether an architecture has a kernel.
 fn has(arch: &str, kernel: &str) -> bool {
-    arch >= TENSOR_CORES || !kernel.ends_with(OF_HALVES)
+    ON_TENSOR_CORES.iter().find(|(ending, _)| kernel.ends_with(ending)).is_none_or(|(_, archs)| archs.contains(&arch))
 }
 
 /// build the kernels to target/kernels: <architecture>.ptx and manifest.json

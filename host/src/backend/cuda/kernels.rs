@@ -253,8 +253,13 @@ kernels! {
 }
 
 impl Kernels {
-    /// Whether products can go through tensor cores.
+    /// Whether products of floats and codes go through tensor cores.
     pub(super) fn have_tensor_cores(&self) -> bool {
         self.linear_grid_half.is_some()
+    }
+
+    /// Whether those of two float operands do.
+    pub(super) fn have_float_tensor_cores(&self) -> bool {
+        self.linear_backward_weight_half.is_some()
     }
 }

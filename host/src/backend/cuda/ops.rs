@@ -207,7 +207,7 @@ impl Backend for Cuda {
         let (outputs, inputs) = (dy.len() / rows, x.len() / rows);
         let [n, o, i] = [rows, outputs, inputs].map(size);
         let (items, accumulate) = ([inputs, outputs], u32::from(accumulate));
-        if self.kernels.have_tensor_cores() {
+        if self.kernels.have_float_tensor_cores() {
             let largest = self.largest([(dy, None), (x, None)], 1);
             let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
             self.kernels.linear_backward_weight_half(items, dw, dy, x, largest, n, o, i, accumulate);
