@@ -9,7 +9,7 @@ use crate::harness::{Case, Data, Slope, Spans, Values, random, unset};
 use crate::reference::{self, Convolution, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
-/// widths, whole and ragged vectors, depths beyond one packed block, more rows than one tile has.
+/// widths, whole and ragged vectors, depths beyond one packed block (cut between taps and within one), more rows than one tile has.
 fn shapes() -> Vec<([usize; 4], Layout)> {
     vec![
         ([1, 1, 1, 1], Layout::equal(1, 1)),
@@ -26,6 +26,10 @@ fn shapes() -> Vec<([usize; 4], Layout)> {
         ([32, 32, 3, 1], Layout::equal(1, 700)),
         ([32, 1, 7, 1], Layout::equal(2, 300)),
         ([130, 17, 5, 1], Layout::ragged(&[100, 29])),
+        ([32, 32, 7, 12], Layout::equal(1, 650)),
+        ([12, 20, 5, 2], Layout::ragged(&[65, 3, 200])),
+        ([96, 16, 5, 6], Layout::equal(2, 150)),
+        ([100, 8, 5, 3], Layout::equal(1, 120)),
     ]
 }
 

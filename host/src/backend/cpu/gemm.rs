@@ -98,9 +98,35 @@ pub struct Panel {
 
 /// What a product can have on its left.
 pub trait LeftOperand: Copy + Sync {
-    /// The values of `rows` rows from `k` to `k + depth`, the first of them at `(row, k)`, where they lie or copied to `panel`, which has room
-    /// for as many rows of this depth as the largest micro-kernel takes.
-    fn block<'a>(&'a self, row: usize, rows: usize, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
+    /// How far apart the rows should be that a micro-kernel takes.
+    fn row_step(&self) -> usize {
+        1
+    }
+
+    /// The values of some rows from `k` to `k + depth`, where they lie or copied to `panel`, which has room for as many rows of this depth as the
+    /// largest micro-kernel takes.
+    fn block<'a>(&'a self, rows: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
+}
+
+/// Rows that a micro-kernel takes: `first`, `first + step`, and so on.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// The first.
+    pub first: usize,
+    /// From one to the next.
+    pub step: usize,
+    /// How many.
+    pub count: usize,
+}
+
+impl Rows {
+    /// Cuts `rows` rows into groups of at most `height`, `step` apart but for the last ones, which are adjacent.
+    fn groups(rows: usize, height: usize, step: usize) -> impl Iterator<Item = Self> {
+        let band = height * step;
+        let banded = rows / band * band;
+        let apart = (0..banded / height).map(move |i| Self { first: i / step * band + i % step, step, count: height });
+        apart.chain((banded..rows).step_by(height).map(move |first| Self { first, step: 1, count: height.min(rows - first) }))
+    }
 }
 
 /// What a product can have on its right.
@@ -121,15 +147,16 @@ pub struct Left<'a> {
 }
 
 impl LeftOperand for Left<'_> {
-    fn block<'a>(&'a self, row: usize, rows: usize, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
-        let at = Left { data: &self.data[row * self.row_stride + k * self.k_stride..], ..*self };
+    fn block<'a>(&'a self, Rows { first, step, count }: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+        let row_stride = step * self.row_stride;
+        let at = Left { data: &self.data[first * self.row_stride + k * self.k_stride..], row_stride, k_stride: self.k_stride };
         if self.k_stride == 1 {
             return at;
         }
         let height = panel.len() / depth;
-        assert!((rows - 1) * self.row_stride + (depth - 1) * self.k_stride < at.data.len(), "left operand of a product");
+        assert!((count - 1) * row_stride + (depth - 1) * self.k_stride < at.data.len(), "left operand of a product");
         // SAFETY: the last element was just checked.
-        unsafe { gather(at.data.as_ptr(), self.k_stride, self.row_stride, rows, height, panel) };
+        unsafe { gather(at.data.as_ptr(), self.k_stride, row_stride, count, height, panel) };
         Left { data: panel, row_stride: 1, k_stride: height }
     }
 }
@@ -231,25 +258,25 @@ pub unsafe fn tile(
                 right.pack(panel, &mut block[p * depth * width..][..depth * panel.stride]);
             }
             let status = u8::from(accumulate || k > 0);
-            for row in (0..at.rows).step_by(height) {
-                let rows = height.min(at.rows - row);
-                let a = left.block(at.row + row, rows, k, depth, &mut left_panel[..depth * height]);
-                let last = (rows - 1) * a.row_stride + (depth - 1) * a.k_stride;
+            for group in Rows::groups(at.rows, height, left.row_step()) {
+                let rows = Rows { first: at.row + group.first, ..group };
+                let a = left.block(rows, k, depth, &mut left_panel[..depth * height]);
+                let last = (rows.count - 1) * a.row_stride + (depth - 1) * a.k_stride;
                 assert!(last < a.data.len(), "left operand: {last} of {}", a.data.len());
                 for (p, first) in (0..columns).step_by(width).enumerate() {
                     let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
                     let b = block[p * depth * width..].as_ptr();
                     // SAFETY: the packed panel holds depth·stride values, A holds rows × depth, C is valid by the caller's contract.
                     unsafe {
-                        let dst = c.add((at.row + row) * stride + panel.column);
-                        (kernels.select)(panel.stride / kernels.lanes, rows)(
+                        let dst = c.add(rows.first * stride + panel.column);
+                        (kernels.select)(panel.stride / kernels.lanes, rows.count)(
                             panel.columns,
-                            rows,
+                            rows.count,
                             depth,
                             dst,
                             b,
                             a.data.as_ptr(),
-                            stride as isize,
+                            (rows.step * stride) as isize,
                             1,
                             panel.stride as isize,
                             a.k_stride as isize,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::gemm::{Left, LeftOperand, Panel, Right, RightOperand, copy};
+use super::gemm::{Left, LeftOperand, Panel, Right, RightOperand, Rows, copy};
 use super::sequences::Bounds;
 
 /// Row `r` is made of the rows `r + first + tap · dilation` of x, tap after tap; those outside of r's sequence are zeros.
@@ -44,21 +44,37 @@ impl Windows<'_> {
 }
 
 impl LeftOperand for Windows<'_> {
-    fn block<'a>(&'a self, row: usize, rows: usize, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
-        let mut sequence = self.bounds.around(row);
+    /// Windows that far apart share all their rows but one.
+    fn row_step(&self) -> usize {
+        self.dilation
+    }
+
+    fn block<'a>(&'a self, rows: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+        let mut sequence = self.bounds.around(rows.first);
         let taps = [k / self.width, (k + depth - 1) / self.width];
-        let sources = [self.source(row, taps[0]), self.source(row + rows - 1, taps[1])];
-        // Adjacent taps are adjacent in memory, so that windows need no copy, except where they leave the sequence.
-        let adjacent = self.dilation == 1 || taps[0] == taps[1];
-        let inside = row + rows <= sequence.end && sources[0] >= sequence.start as isize && sources[1] < sequence.end as isize;
-        if adjacent && inside {
-            return Left { data: &self.x[sources[0] as usize * self.width + k % self.width..], row_stride: self.width, k_stride: 1 };
-        }
-        for (i, out) in panel.chunks_exact_mut(depth).take(rows).enumerate() {
-            if row + i >= sequence.end {
-                sequence = self.bounds.around(row + i);
+        let (end, channel) = (rows.first + (rows.count - 1) * rows.step, k % self.width);
+        let sources = [self.source(rows.first, taps[0]), self.source(end, taps[1])];
+        if end < sequence.end && sources[0] >= sequence.start as isize && sources[1] < sequence.end as isize {
+            let first = sources[0] as usize * self.width;
+            // Adjacent taps are adjacent in memory, so that windows need no copy.
+            if self.dilation == 1 || taps[0] == taps[1] {
+                return Left { data: &self.x[first + channel..], row_stride: rows.step * self.width, k_stride: 1 };
             }
-            self.copy(row + i, &sequence, k..k + depth, out);
+            // Taps as far apart as the rows are adjacent in a copy of the rows that they share.
+            let shared = rows.count + taps[1] - taps[0];
+            if rows.step == self.dilation && shared * self.width <= panel.len() {
+                for (out, x) in panel.chunks_exact_mut(self.width).take(shared).zip(self.x[first..].chunks(self.dilation * self.width)) {
+                    copy(out, &x[..self.width]);
+                }
+                return Left { data: &panel[channel..], row_stride: self.width, k_stride: 1 };
+            }
+        }
+        for (i, out) in panel.chunks_exact_mut(depth).take(rows.count).enumerate() {
+            let row = rows.first + i * rows.step;
+            if row >= sequence.end {
+                sequence = self.bounds.around(row);
+            }
+            self.copy(row, &sequence, k..k + depth, out);
         }
         Left { data: panel, row_stride: depth, k_stride: 1 }
     }
