@@ -37,6 +37,9 @@ fn file() -> PathBuf {
             "--offline",
             "--filter-platform",
             "host-tuple",
+            // Packages of a feature that is off are not listed.
+            "--features",
+            "g2p-bench",
             "--manifest-path",
             concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
         ])
