@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use primal_host::arena::{Plan, Span};
 use primal_host::backend::cpu::Cpu;
-use primal_host::backend::{Backend, ConvolutionShape};
+use primal_host::backend::{Backend, ConvolutionShape, cuda_scratch};
 use primal_host::checkpoint::encode;
 use primal_host::config::{Rule, SpeechConfig};
 use primal_host::data::SpeechCorpus;
@@ -257,6 +257,43 @@ fn samples_are_drawn_and_spoken() {
         let samples = wav::read(&sample("wav"), 22_050).expect("a WAV");
         assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
         assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
+    }
+}
+
+#[test]
+fn a_voice_can_be_planned_for_both_devices() {
+    let planned = |arguments: &[&str]| {
+        let output = primal(&[&["plan", "--json", "--config", "ghost-tts-nano"], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("one JSON object")
+    };
+    let bytes = |frames: usize, scratch: &dyn Fn(&mut Plan)| {
+        let mut config = config(Rule::Votes);
+        config.train.batch_frames = frames;
+        let mut plan = Plan::default();
+        Layout::plan(&config, &mut plan);
+        scratch(&mut plan);
+        plan.total_bytes() as u64
+    };
+    let cpu = |plan: &mut Plan| _ = Cpu::plan_scratch(plan);
+    let cuda = |plan: &mut Plan| _ = cuda_scratch::plan(plan);
+    for (device, scratch) in [("cpu", &cpu as &dyn Fn(&mut Plan)), ("cuda", &cuda)] {
+        for frames in [600, 900] {
+            let plan = planned(&["--device", device, "--batch-frames", &frames.to_string()]);
+            assert_eq!(plan["total_bytes"], bytes(frames, scratch), "{frames} frames on {device}");
+            assert!(plan["grid_weights"].as_u64() > Some(0) && plan["spans"].as_array().is_some_and(|spans| !spans.is_empty()));
+        }
+    }
+    for (arguments, expected) in [
+        (["--config", "ghost-tts-nano", "--batch", "4"], "--batch"),
+        (["--config", "ghost-tts-nano", "--batch-frames", "0"], "batch_frames"),
+        (["--config", "gpt-nano", "--batch-frames", "900"], "--batch-frames"),
+        (["--config", "ghost-tss", "--votes", "8"], "did you mean \"ghost-tts\"?"),
+    ] {
+        let output = primal(&[&["plan"], &arguments[..]].concat());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
     }
 }
 

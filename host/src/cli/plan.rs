@@ -5,7 +5,8 @@ use argh::FromArgs;
 use super::device::DeviceName;
 use super::output::print;
 use crate::arena::{self, Kind};
-use crate::config::{self, Config};
+use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
+use crate::train::learner::Learner;
 use crate::train::trainer::{Layout, grid_state_bytes};
 use crate::{Error, Result};
 
@@ -13,15 +14,18 @@ use crate::{Error, Result};
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plan")]
 pub struct Plan {
-    /// configuration: a name or a .toml file
+    /// configuration: a name, such as gpt-nano or ghost-tts, or a .toml file
     #[argh(option, default = "config::DEFAULT.to_string()")]
     config: String,
-    /// sequences of a micro-batch
+    /// of text: sequences of a micro-batch
     #[argh(option)]
     batch: Option<usize>,
-    /// tokens of a sequence
+    /// of text: tokens of a sequence
     #[argh(option)]
     seq_len: Option<usize>,
+    /// of speech: frames of a micro-batch, at most
+    #[argh(option)]
+    batch_frames: Option<usize>,
     /// bits of a vote: 8 or 4
     #[argh(option)]
     votes: Option<i64>,
@@ -39,12 +43,29 @@ impl Plan {
     /// # Errors
     /// Bad flags or configuration.
     pub fn run(self) -> Result<()> {
-        let mut config = Config::load(&self.config)?;
+        let (text, speech) = ([("--batch", self.batch), ("--seq-len", self.seq_len)], [("--batch-frames", self.batch_frames)]);
+        match AnyConfig::load(&self.config)? {
+            AnyConfig::Text(config) => self.require_none::<ModelConfig>(&speech).and_then(|()| self.plan(config)),
+            AnyConfig::Speech(config) => self.require_none::<GhostTtsConfig>(&text).and_then(|()| self.plan(config)),
+        }
+    }
+
+    /// Refuses flags that mean nothing for such a model.
+    fn require_none<M: ModelTable>(&self, flags: &[(&str, Option<usize>)]) -> Result<()> {
+        let given = flags.iter().find_map(|&(flag, value)| Some((flag, value?)));
+        given.map_or(Ok(()), |(flag, value)| {
+            let expected = format!("no such flag, as {} is {}", self.config, M::KIND);
+            Err(Error::bad_input(flag, expected, value, "leave it out, or name another configuration with --config"))
+        })
+    }
+
+    fn plan<M: Learner>(&self, mut config: ConfigOf<M>) -> Result<()> {
         let t = &mut config.train;
         t.batch = self.batch.unwrap_or(t.batch);
         t.seq_len = self.seq_len.unwrap_or(t.seq_len);
+        t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
         if let Some(bits) = self.votes {
-            t.votes = config::votes_of(bits).ok_or_else(|| Error::bad_input("--votes", "4 or 8", bits, "give one of them"))?;
+            t.votes = config::votes_of(bits).ok_or_else(|| Error::bad_input("--votes", config::VOTES, bits, "give one of them"))?;
         }
         config.check(&self.config)?;
         let mut plan = arena::Plan::default();

@@ -4,7 +4,7 @@ use primal_device::grid::GridId;
 use primal_device::vote::VoteBits;
 use serde::{Deserialize, Serialize};
 
-use super::{bits_of, votes_of};
+use super::{GRIDS, VOTES, bits_of, votes_of};
 use crate::data::Tokenizer;
 
 /// A module for `#[serde(with = …)]`.
@@ -22,8 +22,7 @@ macro_rules! by_name {
         }
     };
 }
-const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
 by_name!(grid, GridId, String, GridId::name, |n: &str| GridId::from_name(n), GRIDS);
 by_name!(optional_grid, Option<GridId>, String, |g: Option<GridId>| g.map(GridId::name), |n: &str| GridId::from_name(n).map(Some), GRIDS);
 by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
-by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), "4 or 8");
+by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);

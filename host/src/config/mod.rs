@@ -4,6 +4,7 @@ mod by_name;
 mod speech;
 mod text;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use primal_device::vote::VoteBits;
@@ -68,6 +69,13 @@ impl Check<'_> {
         self.that(heads > 0 && dim.is_multiple_of(heads.max(1)), "model.heads", &format!("a divisor of dim = {dim}"), &heads)
     }
 }
+
+/// The names of grids, for errors.
+pub(crate) const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
+/// The names of rules, for errors.
+pub(crate) const RULES: &str = "votes, poltergeist, qat or adamw";
+/// The bits that a vote can have, for errors.
+pub(crate) const VOTES: &str = "4 or 8";
 
 /// Which rule moves the weights of linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,21 +214,7 @@ impl<M: ModelTable> ConfigOf<M> {
     /// # Errors
     /// No such name or file, TOML that does not parse, unknown keys, values out of range.
     pub fn load(name: &str) -> Result<Self> {
-        if let Some((_, text)) = M::NAMED.iter().find(|(known, _)| *known == name) {
-            return Self::parse(text, name);
-        }
-        let path = Path::new(name);
-        if !path.exists() && path.extension().is_none_or(|e| e != "toml") {
-            let names: Vec<_> = M::NAMED.iter().map(|(name, _)| *name).collect();
-            let hint = match nearest(name, names.iter().copied()) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => "name one of them, or give the path of a .toml file".into(),
-            };
-            return Err(Error::bad_input("--config", format!("one of {} or a file", names.join(", ")), format!("{name:?}"), hint));
-        }
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))?;
-        Self::parse(&text, name)
+        Self::parse(&text_of(name, M::NAMED)?, name)
     }
 
     /// Parses TOML; `origin` is the file or name for errors.
@@ -259,6 +253,45 @@ impl<M: ModelTable> ConfigOf<M> {
         let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
         check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }
+}
+
+/// A configuration of whatever kind.
+pub enum AnyConfig {
+    /// Of text.
+    Text(Config),
+    /// Of speech.
+    Speech(SpeechConfig),
+}
+
+impl AnyConfig {
+    /// A named configuration, or a file; it is one of speech if its model has mel bands.
+    ///
+    /// # Errors
+    /// Those of [`ConfigOf::load`].
+    pub fn load(name: &str) -> Result<Self> {
+        let text = text_of(name, &[&NAMED[..], &NAMED_SPEECH].concat())?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| toml_error(&error, &text, name))?;
+        let speech = table.get("model").is_some_and(|model| model.get("mels").is_some());
+        Ok(if speech { Self::Speech(ConfigOf::parse(&text, name)?) } else { Self::Text(ConfigOf::parse(&text, name)?) })
+    }
+}
+
+/// The TOML of a named configuration, or of a file.
+fn text_of(name: &str, named: &[(&'static str, &'static str)]) -> Result<Cow<'static, str>> {
+    if let Some(&(_, text)) = named.iter().find(|(known, _)| *known == name) {
+        return Ok(text.into());
+    }
+    let path = Path::new(name);
+    if !path.exists() && path.extension().is_none_or(|e| e != "toml") {
+        let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "name one of them, or give the path of a .toml file".into(),
+        };
+        return Err(Error::bad_input("--config", format!("one of {} or a file", names.join(", ")), format!("{name:?}"), hint));
+    }
+    let text = std::fs::read_to_string(path);
+    text.map(Cow::from).map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))
 }
 
 /// The candidate most like `name`, if one is near.
