@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use primal_host::checkpoint::{Checkpoint, Dtype};
+use primal_host::model::Vocoder;
 use primal_host::speech::mel::MelSettings;
 use serde_json::Value;
 
@@ -265,11 +266,18 @@ fn large_weights_of_a_vocoder_take_eight_bits() {
     let tiny = &speaker.tiny;
     let (large, voice) = (tiny.folder.path().join("large.safetensors"), tiny.folder.path().join("eight"));
     write_vocoder(&large, &MelSettings::default(), 80);
-    let (code, _, error) = tiny.export(&large, &voice);
+    let (code, said, error) = tiny.export(&large, &voice);
     assert_eq!(code, Some(0), "{error}");
     let exported = Checkpoint::open_verified(voice.join("vocoder.safetensors")).expect("a vocoder");
     let eight: Vec<&str> = exported.names().filter(|name| exported.tensor(name).is_ok_and(|view| view.dtype == Dtype::I8)).collect();
     assert_eq!(eight, ["ups.0.weight"]);
+    let weights = |path: &Path| Vocoder::open(path).and_then(|vocoder| vocoder.values("ups.0.weight")).expect("weights");
+    let (before, after) = (weights(&large), weights(&voice.join("vocoder.safetensors")));
+    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let off = power(&mut before.iter().zip(&after).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let ratio = 10.0 * (power(&mut before.iter().map(|&a| f64::from(a))) / off).log10();
+    let expected = format!("{ratio:.1} dB     signal to error of the vocoder's {} weights of 8 bits", before.len());
+    assert!(ratio > 30.0 && said.contains(&expected), "{expected}: {said}");
     // The same voice with the vocoder as it was.
     let say = |name: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_primal-host"))
@@ -284,7 +292,6 @@ fn large_weights_of_a_vocoder_take_eight_bits() {
     let rounded = say("rounded.wav");
     fs::copy(&large, voice.join("vocoder.safetensors")).expect("a file");
     let exact = say("exact.wav");
-    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let off = power(&mut exact.iter().zip(&rounded).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     let share = off / power(&mut exact.iter().map(|&a| f64::from(a)));
     println!("{share:e} of the power");

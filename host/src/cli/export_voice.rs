@@ -16,8 +16,7 @@ use crate::speech::Lexicon;
 use crate::speech::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
 use crate::{Error, Result, durable};
 
-/// Weights of the vocoder with at least so many values are stored in 8 bits: the upsampling layers of V3 and the blocks of its first stage, with
-/// which its samples differ by -42 dB from those of 32-bit weights.
+/// Weights of the vocoder with at least so many values are stored in 8 bits: the upsampling layers of V3 and the blocks of its first stage.
 const LARGE: usize = 40_000;
 
 /// make a voice of a training run and a vocoder: a folder for `tts --voice`
@@ -56,7 +55,7 @@ impl ExportVoice {
 
         fs::create_dir_all(&self.out).map_err(|error| durable::write_error(&self.out, 0, error))?;
         save_acoustic(&acoustic, &self.out.join(ACOUSTIC))?;
-        save_vocoder(&vocoder, &self.vocoder, &self.out.join(VOCODER))?;
+        let rounding = save_vocoder(&vocoder, &self.vocoder, &self.out.join(VOCODER))?;
         if let Some(path) = &self.lexicon {
             let bytes =
                 fs::read(path).map_err(|error| Error::io("reading", path, error, "give a lexicon's file, or leave --lexicon out"))?;
@@ -83,7 +82,11 @@ impl ExportVoice {
             print(format!("{bytes:>10} bytes  {}", path.display()))?;
             total += bytes;
         }
-        print(format!("{total:>10} bytes in all"))
+        print(format!("{total:>10} bytes in all"))?;
+        match rounding.signal_to_error() {
+            Some(ratio) => print(format!("{ratio:>10.1} dB     signal to error of the vocoder's {} weights of 8 bits", rounding.weights)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -99,11 +102,34 @@ fn save_acoustic(acoustic: &Acoustic, path: &Path) -> Result<()> {
     save(path, checkpoint.metadata(), &tensors)
 }
 
+/// What 8 bits made of weights.
+#[derive(Default)]
+struct Rounding {
+    weights: usize,
+    /// Sum of squares of the weights.
+    signal: f64,
+    /// Sum of squares of the differences.
+    error: f64,
+}
+
+impl Rounding {
+    fn add(&mut self, weight: f32, rounded: f32) {
+        self.weights += 1;
+        self.signal += f64::from(weight).powi(2);
+        self.error += f64::from(weight - rounded).powi(2);
+    }
+
+    /// In decibels; none without weights.
+    fn signal_to_error(&self) -> Option<f64> {
+        (self.weights > 0).then(|| 10.0 * (self.signal / self.error).log10())
+    }
+}
+
 /// A vocoder with large weights of 8 bits and the rest of 16.
-fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<()> {
+fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<Rounding> {
     let mut metadata = vocoder.metadata.clone();
     metadata.retain(|key, _| !key.starts_with("primal."));
-    let mut stored = Vec::new();
+    let (mut stored, mut rounding) = (Vec::new(), Rounding::default());
     for layer in &vocoder.config.layers(vocoder.mel.num_mels).all {
         for (name, shape) in
             [(format!("{}.weight", layer.name), layer.weight_shape().to_vec()), (format!("{}.bias", layer.name), vec![layer.outputs])]
@@ -111,7 +137,7 @@ fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<()> {
             let values = vocoder.values(&name)?;
             // The first and the last convolution see and make what is heard: their errors count most.
             if values.len() >= LARGE && !name.starts_with("conv_") {
-                let (codes, scale) = to_i8(&values, shape[0]);
+                let (codes, scale) = to_i8(&values, shape[0], &mut rounding);
                 stored.push((weights::scale_of(&name), Dtype::F32, vec![shape[0]], scale));
                 stored.push((name, Dtype::I8, shape, codes));
             } else {
@@ -126,17 +152,22 @@ fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<()> {
         }
     }
     let tensors: Vec<_> = stored.iter().map(|(name, dtype, shape, bytes)| TensorRef::new(name, *dtype, shape, bytes)).collect();
-    save(path, &metadata, &tensors)
+    save(path, &metadata, &tensors)?;
+    Ok(rounding)
 }
 
 /// Integers of 8 bits and a factor for each row, both as bytes.
-fn to_i8(values: &[f32], rows: usize) -> (Vec<u8>, Vec<u8>) {
+fn to_i8(values: &[f32], rows: usize, rounding: &mut Rounding) -> (Vec<u8>, Vec<u8>) {
     let (mut codes, mut scales) = (Vec::with_capacity(values.len()), Vec::with_capacity(4 * rows));
     for row in values.chunks_exact(values.len() / rows) {
         let largest = row.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         let scale = if largest > 0.0 { largest / f32::from(i8::MAX) } else { 1.0 };
         scales.extend(scale.to_le_bytes());
-        codes.extend(row.iter().map(|value| (value / scale).round() as i8 as u8));
+        codes.extend(row.iter().map(|&value| {
+            let code = (value / scale).round() as i8;
+            rounding.add(value, f32::from(code) * scale);
+            code as u8
+        }));
     }
     (codes, scales)
 }
