@@ -8,6 +8,7 @@ mod import;
 mod info;
 mod limits;
 mod output;
+mod overrides;
 mod phonemes;
 mod plan;
 mod report;

@@ -7,26 +7,31 @@ use crate::config::{ConfigOf, ModelTable};
 use crate::durable;
 use crate::{Error, Result};
 
-/// The folder that a new run gets, not made yet, and its configuration.
+/// The folder of a run and its configuration: of a new one, not made yet, with the flags of `apply`, which names those that were given; or of the
+/// one in `resume`, which takes no flags. `default` is the configuration of who names none.
 ///
 /// # Errors
-/// A folder that cannot become that of a new run; those of `configured`.
-pub(super) fn new_folder<M>(
+/// A folder that cannot become that of a new run, flags out of range; or flags that a run in progress cannot take, no run there, a configuration
+/// of another kind of model.
+pub(super) fn run_folder<M: ModelTable>(
     out: Option<&Path>,
-    config: &str,
-    configured: impl FnOnce() -> Result<ConfigOf<M>>,
+    resume: Option<&Path>,
+    config: Option<&str>,
+    default: &str,
+    apply: impl FnOnce(&mut ConfigOf<M>) -> Result<Vec<&'static str>>,
 ) -> Result<(PathBuf, ConfigOf<M>)> {
-    let stem = Path::new(config).file_stem().unwrap_or_default();
-    let run = out.map_or_else(|| free_folder(&format!("runs/{}", stem.display())), Path::to_path_buf);
-    require_new(&run)?;
-    Ok((run, configured()?))
-}
-
-/// The folder of a run in progress, and its configuration; `flags` are those given that it cannot take.
-///
-/// # Errors
-/// Such flags; no run there; a configuration of another kind of model.
-pub(super) fn resumed_folder<M: ModelTable>(run: &Path, flags: &[&str]) -> Result<(PathBuf, ConfigOf<M>)> {
+    let Some(run) = resume else {
+        let name = config.unwrap_or(default);
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let run = out.map_or_else(|| free_folder(&format!("runs/{}", stem.display())), Path::to_path_buf);
+        require_new(&run)?;
+        let mut config = ConfigOf::load(name)?;
+        apply(&mut config)?;
+        config.check(name)?;
+        return Ok((run, config));
+    };
+    let names = [out.map(|_| "--out"), config.map(|_| "--config")];
+    let flags: Vec<_> = names.into_iter().flatten().chain(apply(&mut ConfigOf::load(default)?)?).collect();
     if !flags.is_empty() {
         let hint = "with --resume give only the data, --device and --threads: a run goes on as it was begun";
         return Err(Error::bad_input("--resume", "no flag that changes the run", flags.join(", "), hint));

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use primal_device::grid::GridId;
 
+use crate::Result;
 use crate::arena;
 use crate::backend::{Backend, Device};
 use crate::config::{self, Config, votes_of};
 use crate::data::{Corpus, CorpusOptions, Tokenizer};
 use crate::run::sample::{Sampling, generate};
 use crate::train::trainer::{Layout, Trainer};
-use crate::{Error, Result};
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::run_folder::{create_run, new_folder, read_sources, resumed_folder, unwritable_out};
+use super::overrides::Overrides;
+use super::run_folder::{create_run, read_sources, run_folder, unwritable_out};
 use super::threads::in_pool;
 use super::training::{self, Start};
 
@@ -88,69 +89,30 @@ impl Train {
         in_pool(self.threads, || device::run(self.device, &self))
     }
 
-    fn configured(&self) -> Result<Config> {
-        let name = self.config.as_deref().unwrap_or(config::DEFAULT);
-        let mut config = Config::load(name)?;
-        if let Some(tokenizer) = &self.tokenizer {
-            config.model.tokenizer = Tokenizer::from_name(tokenizer, "--tokenizer")?;
-        }
-        let t = &mut config.train;
-        if let Some(rule) = &self.optimizer {
-            let expected = "votes, poltergeist, qat or adamw";
-            t.optimizer = config::rule(rule).ok_or_else(|| Error::bad_input("--optimizer", expected, rule, "name one of them"))?;
-        }
-        if let Some(grid) = &self.grid {
-            let expected = "prime13, prime15, fine15 or uniform15";
-            config.model.grid = GridId::from_name(grid).ok_or_else(|| Error::bad_input("--grid", expected, grid, "name one of them"))?;
-        }
-        if let Some(bits) = self.votes {
-            t.votes = votes_of(bits).ok_or_else(|| Error::bad_input("--votes", "4 or 8", bits, "give one of them"))?;
-        }
-        t.batch = self.batch.unwrap_or(t.batch);
-        t.seq_len = self.seq_len.unwrap_or(t.seq_len);
-        t.grad_accum = self.grad_accum.unwrap_or(t.grad_accum);
-        t.steps = self.steps.unwrap_or(t.steps);
-        t.lr = self.lr.unwrap_or(t.lr);
-        t.warmup = self.warmup.unwrap_or(t.warmup);
-        t.seed = self.seed.unwrap_or(t.seed);
-        t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
-        config.check(name)?;
-        Ok(config)
-    }
-
-    /// The flags given that a run in progress cannot take.
-    fn flags_of_a_new_run(&self) -> Vec<&'static str> {
-        let flags = [
-            ("--config", self.config.is_some()),
-            ("--tokenizer", self.tokenizer.is_some()),
-            ("--optimizer", self.optimizer.is_some()),
-            ("--grid", self.grid.is_some()),
-            ("--votes", self.votes.is_some()),
-            ("--batch", self.batch.is_some()),
-            ("--seq-len", self.seq_len.is_some()),
-            ("--grad-accum", self.grad_accum.is_some()),
-            ("--steps", self.steps.is_some()),
-            ("--lr", self.lr.is_some()),
-            ("--warmup", self.warmup.is_some()),
-            ("--seed", self.seed.is_some()),
-            ("--checkpoint-every", self.checkpoint_every.is_some()),
-            ("--out", self.out.is_some()),
-        ];
-        flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
-    }
-
-    /// The run's folder and configuration.
-    fn run_folder(&self) -> Result<(PathBuf, Config)> {
-        match &self.resume {
-            None => new_folder(self.out.as_deref(), self.config.as_deref().unwrap_or(config::DEFAULT), || self.configured()),
-            Some(run) => resumed_folder(run, &self.flags_of_a_new_run()),
-        }
+    /// Applies the flags that a run in progress cannot take, and names those that were given.
+    fn apply(&self, config: &mut Config) -> Result<Vec<&'static str>> {
+        let (mut flags, model, t) = (Overrides::default(), &mut config.model, &mut config.train);
+        let tokenizer = self.tokenizer.as_ref().map(|name| Tokenizer::from_name(name, "--tokenizer")).transpose()?;
+        flags.set("--tokenizer", tokenizer, &mut model.tokenizer);
+        flags.set_named("--optimizer", self.optimizer.as_deref(), config::RULES, config::rule, &mut t.optimizer)?;
+        flags.set_named("--grid", self.grid.as_deref(), config::GRIDS, GridId::from_name, &mut model.grid)?;
+        flags.set_named("--votes", self.votes, config::VOTES, votes_of, &mut t.votes)?;
+        flags.set("--batch", self.batch, &mut t.batch);
+        flags.set("--seq-len", self.seq_len, &mut t.seq_len);
+        flags.set("--grad-accum", self.grad_accum, &mut t.grad_accum);
+        flags.set("--steps", self.steps, &mut t.steps);
+        flags.set("--lr", self.lr, &mut t.lr);
+        flags.set("--warmup", self.warmup, &mut t.warmup);
+        flags.set("--seed", self.seed, &mut t.seed);
+        flags.set("--checkpoint-every", self.checkpoint_every, &mut t.checkpoint_every);
+        Ok(flags.given())
     }
 }
 
 impl Work for Train {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let (run, config) = self.run_folder()?;
+        let (out, resume) = (self.out.as_deref(), self.resume.as_deref());
+        let (run, config) = run_folder(out, resume, self.config.as_deref(), config::DEFAULT, |config| self.apply(config))?;
         let t = config.train.clone();
         let sources_file = run.join("data.json");
         let sources = match &self.resume {

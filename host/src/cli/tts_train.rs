@@ -15,7 +15,8 @@ use crate::{Error, Result};
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::run_folder::{create_run, new_folder, read_sources, resumed_folder, unwritable_out};
+use super::overrides::Overrides;
+use super::run_folder::{create_run, read_sources, run_folder, unwritable_out};
 use super::threads::in_pool;
 use super::training::{self, Start};
 use super::tts_sample::Samples;
@@ -92,57 +93,28 @@ impl TtsTrain {
         in_pool(self.threads, || device::run(self.device, &self))
     }
 
-    fn configured(&self) -> Result<SpeechConfig> {
-        let name = self.config.as_deref().unwrap_or(config::DEFAULT_SPEECH);
-        let mut config = SpeechConfig::load(name)?;
-        let t = &mut config.train;
-        if let Some(rule) = &self.optimizer {
-            let expected = "votes, poltergeist, qat or adamw";
-            t.optimizer = config::rule(rule).ok_or_else(|| Error::bad_input("--optimizer", expected, rule, "name one of them"))?;
-        }
-        if let Some(bits) = self.votes {
-            t.votes = votes_of(bits).ok_or_else(|| Error::bad_input("--votes", "4 or 8", bits, "give one of them"))?;
-        }
-        t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
-        t.grad_accum = self.grad_accum.unwrap_or(t.grad_accum);
-        t.steps = self.steps.unwrap_or(t.steps);
-        t.lr = self.lr.unwrap_or(t.lr);
-        t.warmup = self.warmup.unwrap_or(t.warmup);
-        t.seed = self.seed.unwrap_or(t.seed);
-        t.validate_every = self.validate_every.unwrap_or(t.validate_every);
-        t.sample_every = self.sample_every.unwrap_or(t.sample_every);
-        t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
-        config.check(name)?;
-        Ok(config)
-    }
-
-    /// The flags given that a run in progress cannot take.
-    fn flags_of_a_new_run(&self) -> Vec<&'static str> {
-        let flags = [
-            ("--out", self.out.is_some()),
-            ("--config", self.config.is_some()),
-            ("--optimizer", self.optimizer.is_some()),
-            ("--votes", self.votes.is_some()),
-            ("--batch-frames", self.batch_frames.is_some()),
-            ("--grad-accum", self.grad_accum.is_some()),
-            ("--steps", self.steps.is_some()),
-            ("--lr", self.lr.is_some()),
-            ("--warmup", self.warmup.is_some()),
-            ("--seed", self.seed.is_some()),
-            ("--validate-every", self.validate_every.is_some()),
-            ("--sample-every", self.sample_every.is_some()),
-            ("--checkpoint-every", self.checkpoint_every.is_some()),
-        ];
-        flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect()
+    /// Applies the flags that a run in progress cannot take, and names those that were given.
+    fn apply(&self, config: &mut SpeechConfig) -> Result<Vec<&'static str>> {
+        let (mut flags, t) = (Overrides::default(), &mut config.train);
+        flags.set_named("--optimizer", self.optimizer.as_deref(), config::RULES, config::rule, &mut t.optimizer)?;
+        flags.set_named("--votes", self.votes, config::VOTES, votes_of, &mut t.votes)?;
+        flags.set("--batch-frames", self.batch_frames, &mut t.batch_frames);
+        flags.set("--grad-accum", self.grad_accum, &mut t.grad_accum);
+        flags.set("--steps", self.steps, &mut t.steps);
+        flags.set("--lr", self.lr, &mut t.lr);
+        flags.set("--warmup", self.warmup, &mut t.warmup);
+        flags.set("--seed", self.seed, &mut t.seed);
+        flags.set("--validate-every", self.validate_every, &mut t.validate_every);
+        flags.set("--sample-every", self.sample_every, &mut t.sample_every);
+        flags.set("--checkpoint-every", self.checkpoint_every, &mut t.checkpoint_every);
+        Ok(flags.given())
     }
 }
 
 impl Work for TtsTrain {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let (run, config): (_, SpeechConfig) = match &self.resume {
-            None => new_folder(self.out.as_deref(), self.config.as_deref().unwrap_or(config::DEFAULT_SPEECH), || self.configured())?,
-            Some(run) => resumed_folder(run, &self.flags_of_a_new_run())?,
-        };
+        let (out, resume) = (self.out.as_deref(), self.resume.as_deref());
+        let (run, config) = run_folder(out, resume, self.config.as_deref(), config::DEFAULT_SPEECH, |config| self.apply(config))?;
         let sources_file = run.join("data.json");
         let folder = match (&self.data, &self.resume) {
             (Some(folder), _) => folder.clone(),
