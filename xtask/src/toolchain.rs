@@ -102,9 +102,9 @@ impl Toolchain {
 /// The first compiler of the right version with the sources of `core`: named by `PRIMAL_DEVICE_RUSTC`, the system's, rustup's.
 fn compiler() -> Result<(PathBuf, String), String> {
     let named = env::var_os("PRIMAL_DEVICE_RUSTC").map(PathBuf::from);
-    let toolchains = output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
-    let names = toolchains.lines().filter_map(|line| line.split_whitespace().next());
-    let rustup = names.filter_map(|name| output(Command::new("rustup").args(["which", "rustc", "--toolchain", name])).map(PathBuf::from));
+    let which = |name: &str| output(Command::new("rustup").args(["which", "rustc", "--toolchain", name])).map(PathBuf::from);
+    let rustup = std::iter::once_with(|| output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default())
+        .flat_map(|list| list.lines().filter_map(|line| which(line.split_whitespace().next()?)).collect::<Vec<_>>());
     let mut seen = Vec::new();
     for rustc in named.into_iter().chain([PathBuf::from("/usr/bin/rustc")]).chain(rustup) {
         let Some(release) = field(&rustc, "release: ") else { continue };
@@ -137,9 +137,12 @@ fn ptxas() -> Result<(PathBuf, String), String> {
 
 /// Unpacks a package of PyPI to a folder of its own: two of NVIDIA's share folders, and the second would not be unpacked there.
 fn pip(name: &str, package: &str) -> String {
-    let pip = format!("python3 -m pip install --quiet --no-deps --target {} {package}", folder().join(name).display());
-    let has_pip = output(Command::new("python3").args(["-m", "pip", "--version"])).is_some();
-    if has_pip { pip } else { format!("apt-get install -y --no-install-recommends python3-pip && {pip}") }
+    let (pip, folder) = ("python3 -m pip", folder().join(name));
+    format!(
+        "{{ {pip} --version >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-pip; }} && \
+         {pip} install --quiet --no-deps --target {} {package}",
+        folder.display()
+    )
 }
 
 /// A program in our folder or on the path.
