@@ -27,12 +27,15 @@ fn has(arch: &str, kernel: &str) -> bool {
     ON_TENSOR_CORES.iter().find(|(ending, _)| kernel.ends_with(ending)).is_none_or(|(_, archs)| archs.contains(&arch))
 }
 
+/// What is built unless something else is asked for: any GPU from Pascal on runs one of them.
+const DEFAULT: &str = "sm_61,sm_86,sm_90";
+
 /// build the kernels to target/kernels: <architecture>.ptx and manifest.json
 #[derive(FromArgs)]
 #[argh(subcommand, name = "build-kernels")]
 pub struct BuildKernels {
     /// architectures, separated by commas (default: sm_61,sm_86,sm_90)
-    #[argh(option, default = "String::from(\"sm_61,sm_86,sm_90\")")]
+    #[argh(option, default = "DEFAULT.to_owned()")]
     arch: String,
     /// print registers, shared memory, spills, occupancy and main loops of all kernels
     #[argh(switch)]
@@ -46,9 +49,10 @@ struct Built {
 }
 
 impl BuildKernels {
-    /// For some architectures, without a report.
-    pub fn of(arch: &str) -> Self {
-        Self { arch: arch.to_owned(), report: false }
+    /// For the usual architectures and some more, without a report.
+    pub fn with(archs: &[&str]) -> Self {
+        let more = archs.iter().filter(|arch| DEFAULT.split(',').all(|known| known != **arch));
+        Self { arch: DEFAULT.split(',').chain(more.copied()).collect::<Vec<_>>().join(","), report: false }
     }
 
     /// Runs it.

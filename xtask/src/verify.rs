@@ -16,7 +16,7 @@ pub struct Verify {
     /// emulated (default): a GPU that the CPU plays; cuda: the first GPU of the driver
     #[argh(option, default = "String::from(\"emulated\")")]
     device: String,
-    /// architectures to verify, separated by commas; on an emulated GPU one after another (default: sm_61)
+    /// architectures of the emulated GPU, separated by commas, one after another (default: sm_61); a GPU has its own
     #[argh(option, default = "String::from(\"sm_61\")")]
     arch: String,
 }
@@ -38,14 +38,15 @@ impl Verify {
     }
 
     fn verify(&self) -> Result<(), String> {
-        if BuildKernels::of(&self.arch).run() != ExitCode::SUCCESS {
+        let archs: Vec<&str> = if self.device == "cuda" { Vec::new() } else { self.arch.split(',').collect() };
+        if BuildKernels::with(&archs).run() != ExitCode::SUCCESS {
             return Err("the kernels were not built".into());
         }
         if self.device == "cuda" {
             return run_tests(&[]);
         }
         let library = emulator()?;
-        for arch in self.arch.split(',') {
+        for arch in archs {
             println!("emulated {arch}");
             run_tests(&[("LD_LIBRARY_PATH", library.display().to_string()), ("PTX_EMU_ARCH", arch.to_owned())])?;
         }
