@@ -7,7 +7,7 @@ use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random
 use crate::reference::{self, Heads, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
-const SHAPES: [[usize; 4]; 9] = [
+const SHAPES: [[usize; 4]; 10] = [
     [1, 1, 1, 1],
     [1, 5, 1, 3],
     [2, 7, 3, 5],
@@ -16,6 +16,7 @@ const SHAPES: [[usize; 4]; 9] = [
     [2, 129, 2, 8],
     [4, 128, 6, 32],
     [1, 300, 2, 64],
+    [1, 512, 2, 64],
     [1, 3333, 1, 4],
 ];
 

@@ -30,6 +30,9 @@ fn shapes() -> Vec<([usize; 4], Layout)> {
         ([12, 20, 5, 2], Layout::ragged(&[65, 3, 200])),
         ([96, 16, 5, 6], Layout::equal(2, 150)),
         ([100, 8, 5, 3], Layout::equal(1, 120)),
+        // The widest of GhostTTS, and of HiFi-GAN V1.
+        ([256, 512, 3, 1], Layout::ragged(&[50, 33])),
+        ([256, 256, 11, 5], Layout::equal(1, 80)),
     ]
 }
 
@@ -57,7 +60,7 @@ fn realistic() -> Vec<([usize; 4], Layout)> {
 }
 
 /// `[inputs, outputs, kernel, stride, rows]`.
-const TRANSPOSED: [[usize; 5]; 9] = [
+const TRANSPOSED: [[usize; 5]; 10] = [
     [1, 1, 1, 1, 1],
     [2, 3, 2, 2, 4],
     [3, 2, 4, 2, 1],
@@ -67,6 +70,7 @@ const TRANSPOSED: [[usize; 5]; 9] = [
     [24, 17, 8, 4, 33],
     [64, 32, 4, 2, 90],
     [33, 7, 12, 2, 2],
+    [512, 256, 16, 8, 9],
 ];
 
 const REALISTIC_TRANSPOSED: [[usize; 5]; 3] = [[256, 128, 16, 8, 86], [128, 64, 16, 8, 690], [64, 32, 8, 4, 5512]];

@@ -12,8 +12,8 @@ use super::{EXACT, sum_of, widen};
 use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
 use crate::reference::dot;
 
-/// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, realistic.
-const SHAPES: [[usize; 2]; 5] = [[1, 1], [3, 7], [5, 33], [50, 130], [192, 768]];
+/// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.
+const SHAPES: [[usize; 2]; 6] = [[1, 1], [3, 7], [5, 33], [50, 130], [1030, 65], [192, 768]];
 
 /// How far a sum may be from where its floor changes for rounding of R, C and n in `f32` to decide: 1e-6 of a hundred votes.
 const NEAR_INTEGER: f32 = 1e-4;

@@ -38,10 +38,10 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     for [tokens, dim] in [[1, 1], [5, 3], [9, 17], [33, 80], [6000, 80]] {
         rows.extend([absolute_error(tokens, dim), squared_error(tokens, dim)]);
     }
-    for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192]] {
+    for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192], [100, 768]] {
         rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
     }
-    for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003]] {
+    for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003], [3, 50_257]] {
         rows.push(cross_entropy(tokens, vocab));
     }
     rows

@@ -11,6 +11,9 @@ use crate::reference::{self, dot};
 const SHAPES: [[usize; 3]; 8] =
     [[1, 1, 1], [1, 40, 96], [3, 5, 7], [7, 33, 65], [17, 130, 401], [520, 17, 33], [64, 96, 256], [256, 384, 192]];
 
+/// The two layers of an MLP of `gpt-0.1b`, the largest of the configurations, and its head.
+const LARGEST: [[usize; 3]; 3] = [[9, 3072, 768], [9, 768, 3072], [2, 50_257, 768]];
+
 /// What activations lose as integers of 13 bits: half a step of largest/4095, evenly spread.
 const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 
@@ -121,6 +124,15 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.extend([false, true].map(|accumulate| backward_input(w, tokens, accumulate)));
         }
         rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, inputs, accumulate)));
+    }
+    for [tokens, outputs, inputs] in LARGEST {
+        let w = Operand::new(Some(GridId::Prime13), outputs, inputs);
+        rows.extend([linear(w, tokens), backward_input(w, tokens, false)]);
+        if outputs < 50_257 {
+            rows.push(backward_weight(tokens, outputs, inputs, false));
+        } else {
+            rows.push(lut_gemv(w, true));
+        }
     }
     for id in GridId::ALL.into_iter().map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
