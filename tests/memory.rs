@@ -1,5 +1,7 @@
 //! The memory of training: a step allocates nothing on the heap, and a whole process stays within the plan.
 
+#[cfg(target_os = "linux")]
+mod resident;
 #[path = "speech/utterances.rs"]
 mod utterances;
 
@@ -166,25 +168,10 @@ fn a_step_allocates_nothing() {
 #[cfg(target_os = "linux")]
 const RESIDENT_TOLERANCE: f64 = 0.1;
 
-/// Peak resident memory (VmHWM) of `primal-host` with these arguments, in bytes, read every 2 ms until it ends.
+/// Peak resident memory of `primal-host` with these arguments, in bytes.
 #[cfg(target_os = "linux")]
 fn peak_resident(arguments: &[&str]) -> f64 {
-    use std::process::{Command, Stdio};
-    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-    let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("primal-host runs");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0;
-    loop {
-        // A process that has ended, but is not waited for, has a status without memory.
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        peak = line.map_or(peak, |kib| kib * 1024.0);
-        if let Some(ended) = child.try_wait().expect("a child") {
-            assert!(ended.success(), "{arguments:?}: {ended}");
-            return peak;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    resident::peak_resident(std::process::Command::new(env!("CARGO_BIN_EXE_primal-host")).args(arguments)) as f64
 }
 
 #[cfg(target_os = "linux")]

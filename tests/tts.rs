@@ -15,6 +15,8 @@ mod bad_input;
 mod golden;
 #[path = "tts/long.rs"]
 mod long;
+#[cfg(target_os = "linux")]
+mod resident;
 #[path = "tts/tiny.rs"]
 mod tiny;
 use tiny::{Tiny, write_vocoder};

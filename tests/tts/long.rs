@@ -1,27 +1,10 @@
 //! Long texts.
 
 use std::fs;
-use std::process::{Command, Stdio};
 
-use crate::{Speaker, TEXT, read};
-
-/// Peak resident memory of the program (VmHWM), in bytes.
 #[cfg(target_os = "linux")]
-fn peak_resident(command: &mut Command) -> u64 {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("primal-host runs");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    loop {
-        let found = fs::read_to_string(&status).unwrap_or_default();
-        let line = found.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        peak = line.map_or(peak, |kib| kib * 1024);
-        if let Some(ended) = child.try_wait().expect("a child") {
-            assert!(ended.success(), "{ended}");
-            return peak;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
+use crate::resident::peak_resident;
+use crate::{Speaker, TEXT, read};
 
 /// A text of that many characters.
 #[cfg(target_os = "linux")]

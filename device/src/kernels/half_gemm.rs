@@ -64,6 +64,14 @@ fn split(power: Power, x: [f32; 2]) -> [u32; 2] {
     [high, pack_halves(x[0] - rounded[0], x[1] - rounded[1])]
 }
 
+/// Stores the high parts of four adjacent values, and their low parts `part` halves behind.
+#[inline(always)]
+unsafe fn store_split(power: Power, x: [f32; 4], at: *mut u16, part: usize) {
+    let (first, second) = (split(power, [x[0], x[1]]), split(power, [x[2], x[3]]));
+    store_words2(at.cast(), [first[0], second[0]]);
+    store_words2(at.add(part).cast(), [first[1], second[1]]);
+}
+
 /// An operand as halves in shared memory.
 pub trait Halves: Operand {
     /// Whether a stage is `[k][row]`.
@@ -82,10 +90,7 @@ impl<const PASSES: usize> Halves for AlongK<PASSES> {
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
             let (row, k) = Self::place(pass);
-            let (x, at) = (held[pass], stage.add((row * ALONG + k) as usize));
-            let (first, second) = (split(power, [x[0], x[1]]), split(power, [x[2], x[3]]));
-            store_words2(at.cast(), [first[0], second[0]]);
-            store_words2(at.add(part).cast(), [first[1], second[1]]);
+            store_split(power, held[pass], stage.add((row * ALONG + k) as usize), part);
         }
     }
 }
@@ -98,10 +103,7 @@ impl<const PASSES: usize> Halves for AcrossK<PASSES> {
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
             let (row, k) = Self::place(pass);
-            let (x, at) = (held[pass], stage.add((k * (PASSES as u32 * 32 + 8) + row) as usize));
-            let (first, second) = (split(power, [x[0], x[1]]), split(power, [x[2], x[3]]));
-            store_words2(at.cast(), [first[0], second[0]]);
-            store_words2(at.add(part).cast(), [first[1], second[1]]);
+            store_split(power, held[pass], stage.add((k * (PASSES as u32 * 32 + 8) + row) as usize), part);
         }
     }
 }

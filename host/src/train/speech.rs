@@ -255,3 +255,19 @@ impl Prosody {
         flat.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_prosody_is_told_and_a_lively_one_is_not() {
+        let truth = [vec![-1.0, 1.0, -2.0, 2.0], vec![0.0, 3.0, 0.0, 3.0]];
+        let lively = Prosody { predicted: [vec![-0.5, 0.5, -1.0, 1.0], vec![1.0, 2.0, 1.0, 2.0]], truth: truth.clone() };
+        assert_eq!(lively.warnings(), [""; 0]);
+        let flat = Prosody { predicted: [vec![0.1, 0.0, 0.1, 0.0], vec![1.0, 2.0, 1.0, 2.0]], truth };
+        let warnings = flat.warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].starts_with("the predicted pitch is flat"), "{warnings:?}");
+    }
+}
