@@ -4,7 +4,7 @@
 //! [`Backend::upload`], [`Backend::download`] and [`Backend::map`], so a back end may keep its arena on a device and queue the ops.
 //! All matrices are row-major; all activations are `f32`.
 //!
-//! To add an op: a method here, a file of its name in `cpu/`, a row in the case table `tests/ops.rs` with its reference and gradient check.
+//! To add an op: a method here, a file of its name in `cpu/`, a row in the case table `verify/ops.rs` with its reference and gradient check.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -231,7 +231,7 @@ pub struct ConvolutionShape {
 }
 
 /// A back end that commands can be run on.
-pub trait Device: Backend + Sized {
+pub trait Device: Backend + Sized + 'static {
     /// Adds what the ops need for themselves to the plan.
     fn plan_scratch(plan: &mut Plan);
 
@@ -246,6 +246,15 @@ pub trait Device: Backend + Sized {
     /// # Errors
     /// The device cannot be used.
     fn open(plan: &mut Plan) -> Result<Self>;
+
+    /// Bytes of the arena.
+    fn arena_bytes(&self) -> usize;
+
+    /// What the device is: names and facts.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot be used.
+    fn describe() -> Result<Vec<(&'static str, String)>>;
 }
 
 /// Memory for one plan, and the ops.

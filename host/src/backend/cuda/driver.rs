@@ -58,6 +58,7 @@ type Address = u64;
 
 forward! {
     fn cuInit(flags: c_uint);
+    fn cuDriverGetVersion(version: *mut c_int);
     fn cuGetErrorString(error: c_int, text: *mut *const c_char);
     fn cuDeviceGet(device: *mut c_int, ordinal: c_int);
     fn cuDeviceGetCount(count: *mut c_int);
@@ -83,6 +84,11 @@ forward! {
     fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: Address, bytes: usize, stream: Handle);
     fn cuMemsetD8_v2(to: Address, value: u8, bytes: usize);
     fn cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: Handle);
+    fn cuEventCreate(event: *mut Handle, flags: c_uint);
+    fn cuEventRecord(event: Handle, stream: Handle);
+    fn cuEventSynchronize(event: Handle);
+    fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end: Handle);
+    fn cuEventDestroy_v2(event: Handle);
     fn cuLaunchKernel(
         function: Handle,
         grid_x: c_uint,

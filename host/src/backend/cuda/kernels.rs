@@ -10,6 +10,7 @@ use cust::module::Module;
 use cust::stream::Stream;
 use serde::Deserialize;
 
+use super::profile;
 use crate::{Error, Result};
 
 /// `manifest.json`.
@@ -110,13 +111,16 @@ fn resolve_optional(
 }
 
 /// Queues one launch with as many blocks as cover `items`.
-fn launch(kernel: &Kernel, name: &str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
+fn launch(kernel: &Kernel, name: &'static str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
     let blocks = [0, 1].map(|axis| items[axis].div_ceil(kernel.launch.covers[axis] as usize) as u32);
     if blocks.contains(&0) {
         return;
     }
-    // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
-    let queued = unsafe { stream.launch(&kernel.function, (blocks[0], blocks[1]), kernel.launch.threads, kernel.launch.shared, arguments) };
+    let Launch { threads, shared, .. } = kernel.launch;
+    let queued = profile::timed(name, stream, || {
+        // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
+        unsafe { stream.launch(&kernel.function, (blocks[0], blocks[1]), threads, shared, arguments) }
+    });
     if let Err(error) = queued {
         panic!("launching {name} with {} × {} blocks: {error}", blocks[0], blocks[1]);
     }
@@ -131,6 +135,7 @@ macro_rules! kernels {
         /// All kernels of one device.
         pub(super) struct Kernels {
             stream: Stream,
+            file: PathBuf,
             $($name: Kernel,)*
             $($optional: Option<Kernel>,)*
         }
@@ -145,9 +150,15 @@ macro_rules! kernels {
                 let module: &'static Module = Box::leak(Box::new(module));
                 Ok(Self {
                     stream,
+                    file: file.clone(),
                     $($name: resolve(module, &file, &mut launches, stringify!($name), &[$(stringify!($type)),*])?,)*
                     $($optional: resolve_optional(module, &file, &mut launches, stringify!($optional), &[$(stringify!($its_type)),*])?,)*
                 })
+            }
+
+            /// The file that they came from.
+            pub(super) fn file(&self) -> &Path {
+                &self.file
             }
 
             /// Where launches are queued.

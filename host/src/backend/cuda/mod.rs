@@ -7,12 +7,16 @@ mod driver;
 mod kernels;
 mod memory;
 mod ops;
+mod profile;
+
+use std::time::Instant;
 
 use bytemuck::Pod;
-use cust::CudaFlags;
 use cust::context::{Context, CurrentContext};
+use cust::device::DeviceAttribute::{ComputeCapabilityMajor, ComputeCapabilityMinor, MultiprocessorCount};
 use cust::error::CudaError;
 use cust::stream::{Stream, StreamFlags};
+use cust::{CudaApiVersion, CudaFlags};
 
 use kernels::Kernels;
 use memory::Memory;
@@ -56,17 +60,18 @@ impl Cuda {
         self.memory.write(self.scratch)
     }
 
-    /// Bytes of the arena.
-    pub fn arena_bytes(&self) -> usize {
-        self.memory.arena_bytes()
-    }
-
     fn r<T: Pod>(&self, span: Span<T>) -> *const T {
         self.memory.read(span)
     }
 
     fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
         self.memory.write(span)
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        profile::write();
     }
 }
 
@@ -87,5 +92,27 @@ impl Device for Cuda {
         // A stream that the copies of `upload` and `download` wait for.
         let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|error| driver_error("making a stream", error))?;
         Ok(Self { kernels: Kernels::load(device, stream)?, memory: Memory::new(plan.total_bytes())?, scratch, _context: context })
+    }
+    fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
+    }
+
+    fn describe() -> Result<Vec<(&'static str, String)>> {
+        let (device, _context) = open_device()?;
+        let asked = |error| driver_error("asking what the device is", error);
+        let number = |attribute| device.get_attribute(attribute).map_err(asked);
+        let version = CudaApiVersion::get().map_err(asked)?;
+        let (free, total) = cust::memory::mem_get_info().map_err(asked)?;
+        let began = Instant::now();
+        let opened = Self::open(&mut Plan::default())?;
+        Ok(vec![
+            ("device", device.name().map_err(asked)?),
+            ("architecture", format!("sm_{}{}", number(ComputeCapabilityMajor)?, number(ComputeCapabilityMinor)?)),
+            ("multiprocessors", number(MultiprocessorCount)?.to_string()),
+            ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
+            ("driver", format!("CUDA {}.{}", version.major(), version.minor())),
+            ("kernels", opened.kernels.file().display().to_string()),
+            ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
+        ])
     }
 }

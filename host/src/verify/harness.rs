@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::Backend;
 use primal_device::philox::{Stream, uniform};
-use primal_host::arena::{Kind, Plan, Span};
-use primal_host::backend::Backend;
 
 /// Elements that the gradient mode differentiates numerically in each operand.
 const GRADIENT_SAMPLES: usize = 40;
