@@ -135,7 +135,7 @@ item_machine() {
 item_verify() {
     must 'votes and flips' env CUDA_LAUNCH_BLOCKING=1 "$primal" verify votes --device cuda
     must 'training, text and speech' "$primal" verify steps --device cuda
-    must 'ops' "$primal" verify ops --device cuda
+    must 'ops' "$primal" verify ops --device cuda ${small:+--small}
     note "$(grep -c '^passed ' "$log") checks passed, $(grep -c '^FAILED ' "$log") failed"
     sed -n 's/^FAILED //p' "$log" | cut -c 1-160 | head -n 3 | while read -r line; do printf '    %s\n' "$line"; done
 }
@@ -163,15 +163,14 @@ item_sanitizer() {
     [ "$ran" -gt 0 ] || verdict=absent
 }
 
-# Most of the card's memory that is in use while process $1 lives, in MiB; what nvidia-smi says.
+# Writes the most of the card's memory that was in use so far, in MiB, by what nvidia-smi says.
 watch_memory() {
     most=0
-    while kill -0 "$1" 2>/dev/null; do
+    while :; do
         used=$("$smi" --query-gpu=memory.used --format=csv,noheader,nounits --id=0 2>/dev/null)
-        [ "${used:-0}" -gt "$most" ] 2>/dev/null && most=$used
+        [ "${used:-0}" -gt "$most" ] 2>/dev/null && most=$used && printf '%s\n' "$most" >"$out/work/memory"
         sleep 1
     done
-    printf '%s\n' "$most"
 }
 
 # configure on|off: the model's configuration, with or without recomputation; sets `config`, and the MiB `planned` for it.
@@ -193,13 +192,10 @@ item_speed() {
         configure $recompute || { note "recompute $recompute: $planned MiB do not fit into $free"; continue; }
         figure "$prefix.planned_mib" "$planned"
         set -- --config "$config" --batch "$batch" --seq-len "$seq_len" --device cuda
-        if [ -n "$smi" ]; then
-            { until [ -s "$out/work/pid" ]; do sleep 1; done; watch_memory "$(cat "$out/work/pid")"; } >"$out/work/memory" &
-            watcher=$!
-        fi
-        rm -f "$out/work/pid"
-        must "train, recompute $recompute" sh -c 'echo $$ >"$0" && exec "$@"' "$out/work/pid" "$primal" train "$@" --steps 9 --out "$run"
-        [ -z "$smi" ] || wait "$watcher"
+        echo 0 >"$out/work/memory"
+        [ -z "$smi" ] || { watch_memory & watcher=$!; }
+        must "train, recompute $recompute" "$primal" train "$@" --steps 9 --out "$run"
+        [ -z "$smi" ] || kill "$watcher"
         rate=$(sed -n 's/.*"step":\([0-9]*\),.*"tokens_per_second":\([0-9.]*\).*/\1 \2/p' "$run/metrics.jsonl" 2>/dev/null |
             awk '$1 >= 3 { print $2 }' | sort -n | awk '{ x[NR] = $1 } END { if (NR) print x[int((NR + 1) / 2)] }')
         [ -n "$rate" ] || continue

@@ -88,24 +88,24 @@ function json(    i, n) {
     printf "{\"device\":%s,\"date\":%s,\"version\":%s,\"ran\":%d,\"passed\":%d,\"failed\":%d,\"absent\":%d,\n \"items\":[", value(figure["device"]),
         value(figure["date"]), value(figure["version"]), count["passed"] + count["failed"], count["passed"], count["failed"], count["absent"]
     for (i = 1; i <= items; i++)
-        printf "%s\n  {\"item\":%d,\"name\":%s,\"verdict\":%s,\"seconds\":%d,\"limit\":%d,\"notes\":%s}", i > 1 ? "," : "", verdict[i, 1],
+        printf "%s\n  {\"item\":%d,\"name\":%s,\"verdict\":%s,\"seconds\":%d,\"limit\":%d,\"notes\":%s}", (i > 1 ? "," : ""), verdict[i, 1],
             quote(verdict[i, 2]), quote(verdict[i, 3]), verdict[i, 4], verdict[i, 5], quote(verdict[i, 6])
     printf "],\n \"figures\":{"
-    for (i = 1; i <= figures; i++) printf "%s\n  %s:%s", i > 1 ? "," : "", quote(order[i]), value(figure[order[i]])
+    for (i = 1; i <= figures; i++) printf "%s\n  %s:%s", (i > 1 ? "," : ""), quote(order[i]), value(figure[order[i]])
     printf "},\n \"tokens_per_second\":{\"measured\":%s,\"predicted_by_the_review\":%s,\"predicted_by_the_rule\":%s},\n", value(ours), value(predicted), value(scaled)
     printf " \"of_peer_eager\":%s,\"of_peer_compiled\":%s,\"share_of_peak\":%s,\"peak_tflops\":%s,\n \"kernels\":[", value(ratio(ours, figure["peer.eager.tokens_per_second"])),
         value(ratio(ours, figure["peer.compiled.tokens_per_second"])), value(share), value(peak ? peak : "-")
     for (i = 1; i <= kernels; i++)
-        printf "%s\n  {\"name\":%s,\"launches\":%d,\"ms\":%s,\"longest_ms\":%s}", i > 1 ? "," : "", quote(kernel[i, 1]), kernel[i, 2], value(kernel[i, 3]), value(kernel[i, 4])
+        printf "%s\n  {\"name\":%s,\"launches\":%d,\"ms\":%s,\"longest_ms\":%s}", (i > 1 ? "," : ""), quote(kernel[i, 1]), kernel[i, 2], value(kernel[i, 3]), value(kernel[i, 4])
     printf "],\n \"predictions\":["
     for (i = 1; i <= groups; i++)
-        printf "%s\n  {\"kernels\":%s,\"what\":%s,\"review_ms\":%s,\"rule_ms\":%s,\"measured_ms\":%s}", i > 1 ? "," : "", quote(pattern[i]), quote(what[i]),
+        printf "%s\n  {\"kernels\":%s,\"what\":%s,\"review_ms\":%s,\"rule_ms\":%s,\"measured_ms\":%s}", (i > 1 ? "," : ""), quote(pattern[i]), quote(what[i]),
             value(full && own ? then_ms[i] : "-"), value(full && own ? now_ms[i] : "-"), value(full && kernels ? measured(pattern[i]) : "-")
     printf "],\n \"counters\":["
     for (i = 1; i <= launches; i++) {
         n = counted[i]
         printf "%s\n  {\"kernel\":%s,\"ms\":%s,\"tensor_percent\":%s,\"issue_percent\":%s,\"dram_percent\":%s,\"l2_percent\":%s,\"bank_conflicts\":%s,\"registers\":%s,\"occupancy_percent\":%s}",
-            i > 1 ? "," : "", quote(n), longest[n], value(tensor[n]), value(issue[n]), value(dram[n]), value(l2[n]), value(conflicts[n]), value(registers[n]), value(occupancy[n])
+            (i > 1 ? "," : ""), quote(n), longest[n], value(tensor[n]), value(issue[n]), value(dram[n]), value(l2[n]), value(conflicts[n]), value(registers[n]), value(occupancy[n])
     }
     print "]}"
 }

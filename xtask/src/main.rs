@@ -5,6 +5,7 @@ mod build_kernels;
 mod compile;
 mod doctor;
 mod listing;
+mod package;
 mod ptx;
 mod report;
 mod speech;
@@ -31,6 +32,7 @@ enum Task {
     Doctor(doctor::Doctor),
     BuildKernels(build_kernels::BuildKernels),
     Verify(verify::Verify),
+    Package(package::Package),
 }
 
 /// run all tests of the workspace
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Doctor(doctor) => doctor.run(),
         Task::BuildKernels(build) => build.run(),
         Task::Verify(verify) => verify.run(),
+        Task::Package(package) => package.run(),
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Verify {
     /// of ops and speed, this op alone
     #[argh(option)]
     op: Option<String>,
+    /// of ops, only cases of up to 100,000 values
+    #[argh(switch)]
+    small: bool,
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
@@ -38,6 +41,9 @@ pub struct Verify {
     #[argh(option)]
     threads: Option<usize>,
 }
+
+/// Values of the largest case with `--small`.
+const SMALL: usize = 100_000;
 
 /// What can be checked.
 #[derive(Clone, Copy, PartialEq)]
@@ -89,6 +95,7 @@ impl Verify {
     /// The case table, or the rows of `--op`.
     fn table<D: Device>(&self) -> Result<Table<D>> {
         let table = Table::new(|plan| D::open(plan).unwrap_or_else(|error| panic!("{error}")));
+        let table = if self.small { table.at_most(SMALL) } else { table };
         let Some(op) = &self.op else { return Ok(table) };
         let ops = table.ops();
         if ops.contains(op.as_str()) {

@@ -254,7 +254,8 @@ impl<B: Backend> Case<B> {
         self.len() >= SPEED_MIN_VALUES
     }
 
-    fn len(&self) -> usize {
+    /// Values of all buffers.
+    pub fn len(&self) -> usize {
         self.buffers.iter().map(Data::len).sum()
     }
 

@@ -10,6 +10,8 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
+
 use super::cases;
 use super::harness::Case;
 use crate::arena::Plan;
@@ -34,6 +36,13 @@ impl<B: Backend + 'static> Table<B> {
         self
     }
 
+    /// Only those whose buffers hold at most so many values.
+    #[must_use]
+    pub fn at_most(mut self, values: usize) -> Self {
+        self.rows.retain(|case| case.len() <= values);
+        self
+    }
+
     /// The ops whose results are compared.
     pub fn ops(&self) -> BTreeSet<&'static str> {
         self.checked().map(|case| case.op).collect()
@@ -53,7 +62,7 @@ impl<B: Backend + 'static> Table<B> {
     /// # Errors
     /// The worst element of each row that fails.
     pub fn compare(&self) -> Result<(), String> {
-        failures(self.checked().map(|case| case.compare(self.make)))
+        failures(self.checked().collect(), |case| case.compare(self.make))
     }
 
     /// Mode *gradient*.
@@ -61,7 +70,7 @@ impl<B: Backend + 'static> Table<B> {
     /// # Errors
     /// The worst element of each row that fails.
     pub fn gradient(&self) -> Result<(), String> {
-        failures(self.checked().filter(|case| case.has_gradient()).map(|case| case.check_gradient(self.make)))
+        failures(self.checked().filter(|case| case.has_gradient()).collect(), |case| case.check_gradient(self.make))
     }
 
     /// Mode *same bytes*, in a pool of each of these sizes.
@@ -74,7 +83,7 @@ impl<B: Backend + 'static> Table<B> {
     pub fn same_bytes(&self, pools: &[usize]) -> Result<(), String> {
         let pool = |&n: &usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool");
         let pools: Vec<_> = pools.iter().map(pool).collect();
-        failures(self.checked().map(|case| {
+        failures(self.checked().collect(), |case| {
             let runs: Vec<_> = pools.iter().map(|pool| pool.install(|| case.bytes(self.make))).collect();
             let (first, others) = runs.split_first().expect("two runs or more");
             let differs = |(buffer, bytes): (usize, &Vec<u8>)| {
@@ -82,7 +91,7 @@ impl<B: Backend + 'static> Table<B> {
                 Some(format!("{} {}: buffer {buffer} differs from byte {byte} on in another run", case.op, case.shape))
             };
             first.iter().enumerate().find_map(differs).map_or(Ok(()), Err)
-        }))
+        })
     }
 
     /// Mode *speed*.
@@ -95,11 +104,13 @@ impl<B: Backend + 'static> Table<B> {
     }
 }
 
-fn failures(rows: impl Iterator<Item = Result<(), String>>) -> Result<(), String> {
-    let (mut count, mut failed) = (0, Vec::new());
-    for row in rows {
-        count += 1;
-        failed.extend(row.err());
-    }
-    if failed.is_empty() { Ok(()) } else { Err(format!("{} of {count} rows fail:\n{}", failed.len(), failed.join("\n"))) }
+/// Rows with more values are checked one after another: their references take gigabytes.
+const LARGE: usize = 5_000_000;
+
+fn failures<B: Backend>(rows: Vec<&Case<B>>, check: impl Fn(&Case<B>) -> Result<(), String> + Sync) -> Result<(), String> {
+    let (large, small): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|case| case.len() > LARGE);
+    let mut failed: Vec<String> = small.into_par_iter().filter_map(|case| check(case).err()).collect();
+    failed.extend(large.into_iter().filter_map(|case| check(case).err()));
+    println!("{} of {} rows pass", rows.len() - failed.len(), rows.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("{} of {} rows fail:\n{}", failed.len(), rows.len(), failed.join("\n"))) }
 }
