@@ -64,7 +64,7 @@ out=$(cd "$out" && pwd)
 rm -rf "$out/work" && mkdir "$out/work"
 
 now() { date +%s; }
-tool() { command -v "$1" 2>/dev/null || for folder in /usr/local/cuda/bin /opt/nvidia/nsight-compute/*; do
+tool() { command -v "$1" 2>/dev/null || for folder in /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer /opt/nvidia/nsight-compute/*; do
     [ -x "$folder/$1" ] && printf '%s\n' "$folder/$1" && break
 done; }
 figure() { printf '%s\t%s\n' "$1" "$2" >>"$out/figures.tsv"; }
@@ -124,9 +124,9 @@ item_machine() {
     [ -n "$ptxas" ] || { note "no ptxas"; return; }
     must ptxas "$ptxas" -v "-arch=$arch" -o "$out/work/kernels.cubin" "$ptx" || return
     figure ptxas "$("$ptxas" --version | sed -n 's/.*release \([^,]*\).*/\1/p')"
-    if grep -qi 'warning' "$log"; then
+    if grep -q '^ptxas warning' "$log"; then
         verdict=failed
-        note "ptxas warns: $(grep -i warning "$log" | head -n 1)"
+        note "$(grep '^ptxas warning' "$log" | head -n 1)"
     else
         note "ptxas takes $(basename "$ptx") without a warning"
     fi

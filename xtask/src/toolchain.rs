@@ -79,6 +79,12 @@ pub fn survey() -> Vec<Part> {
             found: tool("nvdisasm", "nvdisasm/nvidia/cu13/bin").map(|path| (path, "sm_75 and later".to_owned())),
             install: pip("nvdisasm", "nvidia-cuda-nvdisasm==13.5.37"),
         },
+        Part {
+            name: "zstd",
+            optional: true,
+            found: tool("zstd", "zstd").map(|path| (path, "packages".to_owned())),
+            install: "apt-get update && apt-get install -y --no-install-recommends zstd".to_owned(),
+        },
     ]
 }
 

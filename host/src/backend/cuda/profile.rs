@@ -7,7 +7,7 @@ use std::env;
 use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use cust::error::CudaResult;
+use cust::error::CudaError;
 use cust::event::{Event, EventFlags};
 use cust::stream::Stream;
 
@@ -24,14 +24,18 @@ static TIMES: LazyLock<Option<Mutex<BTreeMap<&'static str, Times>>>> = LazyLock:
 const FILE: &str = "PRIMAL_CUDA_PROFILE";
 
 /// Launches a kernel, and takes its time if that was asked for.
-pub(super) fn timed(name: &'static str, stream: &Stream, launch: impl FnOnce() -> CudaResult<()>) -> CudaResult<()> {
+///
+/// # Panics
+/// If the device has no events.
+pub(super) fn timed<E>(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let Some(times) = &*TIMES else { return launch() };
-    let [start, end] = [Event::new(EventFlags::DEFAULT)?, Event::new(EventFlags::DEFAULT)?];
-    start.record(stream)?;
+    let events = || Ok([Event::new(EventFlags::DEFAULT)?, Event::new(EventFlags::DEFAULT)?]);
+    let failed = |error: CudaError| -> ! { panic!("taking the time of {name}: {error}") };
+    let [start, end] = events().unwrap_or_else(|error| failed(error));
+    start.record(stream).unwrap_or_else(|error| failed(error));
     launch()?;
-    end.record(stream)?;
-    end.synchronize()?;
-    let milliseconds = f64::from(end.elapsed_time_f32(&start)?);
+    let elapsed = end.record(stream).and_then(|()| end.synchronize()).and_then(|()| end.elapsed_time_f32(&start));
+    let milliseconds = f64::from(elapsed.unwrap_or_else(|error| failed(error)));
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
     let times = times.entry(name).or_default();
     times.launches += 1;
