@@ -3,12 +3,14 @@
 mod bench;
 mod build_kernels;
 mod compile;
+mod divergence;
 mod doctor;
 mod listing;
 mod ptx;
 mod report;
 mod speech;
 mod toolchain;
+mod tuning;
 mod verify;
 
 use std::path::Path;
