@@ -1,7 +1,5 @@
 //! GhostTTS as a whole: gradients against finite differences, utterances that do not see each other, threads, resume, learning.
 
-#[path = "speech/tones.rs"]
-mod tones;
 #[path = "speech/utterances.rs"]
 mod utterances;
 
@@ -24,7 +22,7 @@ use primal_host::speech::{Phone, wav};
 use primal_host::train::speech::SpeechData;
 use primal_host::train::trainer::{Layout, Trainer};
 
-use tones::write_corpus;
+use primal_host::verify::tones::write_corpus;
 use utterances::{Random, batch};
 
 type SpeechTrainer = Trainer<Cpu, primal_host::config::GhostTtsConfig>;

@@ -11,5 +11,6 @@ pub mod model;
 pub mod run;
 pub mod speech;
 pub mod train;
+pub mod verify;
 
 pub use error::{Error, Result};

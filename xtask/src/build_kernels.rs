@@ -43,13 +43,13 @@ const DEFAULT: &str = "sm_61,sm_86,sm_90";
 pub struct BuildKernels {
     /// architectures, separated by commas (default: sm_61,sm_86,sm_90)
     #[argh(option, default = "DEFAULT.to_owned()")]
-    arch: String,
+    pub arch: String,
     /// print registers, shared memory, spills, occupancy and main loops of all kernels
     #[argh(switch)]
-    report: bool,
+    pub report: bool,
     /// assemble each architecture's kernels as well: <architecture>.cubin, which the driver loads without compiling
     #[argh(switch)]
-    cubin: bool,
+    pub cubin: bool,
 }
 
 /// The kernels of one architecture.

@@ -6,6 +6,7 @@ mod compile;
 mod divergence;
 mod doctor;
 mod listing;
+mod package;
 mod ptx;
 mod report;
 mod speech;
@@ -33,6 +34,7 @@ enum Task {
     Doctor(doctor::Doctor),
     BuildKernels(build_kernels::BuildKernels),
     Verify(verify::Verify),
+    Package(package::Package),
 }
 
 /// run all tests of the workspace
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Doctor(doctor) => doctor.run(),
         Task::BuildKernels(build) => build.run(),
         Task::Verify(verify) => verify.run(),
+        Task::Package(package) => package.run(),
     }
 }
 

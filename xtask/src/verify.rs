@@ -42,20 +42,23 @@ impl Verify {
         if BuildKernels::with(&archs).run() != ExitCode::SUCCESS {
             return Err("the kernels were not built".into());
         }
+        run(cargo_command().args(["build", "--release", "--package", "primal-host", "--features", "cuda"]))?;
+        let mut program = Command::new(root().join("target/release/primal-host"));
+        program.args(["verify", "--device", "cuda"]).env("PRIMAL_KERNELS", root().join("target/kernels"));
         if self.device == "cuda" {
-            return run_tests(&[]);
+            return run(&mut program);
         }
-        let library = emulator()?;
+        program.env("LD_LIBRARY_PATH", emulator()?);
         for arch in archs {
             println!("emulated {arch}");
-            run_tests(&[("LD_LIBRARY_PATH", library.display().to_string()), ("PTX_EMU_ARCH", arch.to_owned())])?;
+            run(program.env("PTX_EMU_ARCH", arch))?;
         }
         Ok(())
     }
 }
 
 /// Builds the emulated driver; returns the folder that has it under the name of a real one.
-fn emulator() -> Result<PathBuf, String> {
+pub fn emulator() -> Result<PathBuf, String> {
     run(cargo_command().args(["build", "--release", "--package", "ptx-emulator"]))?;
     let folder = root().join("target/emulator");
     let (from, to) = (root().join("target/release/libcuda.so"), folder.join("libcuda.so.1"));
@@ -64,18 +67,7 @@ fn emulator() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// The op case table on the CUDA back end, then whole steps beside the CPU's.
-fn run_tests(environment: &[(&str, String)]) -> Result<(), String> {
-    for (test, filter) in [("ops", "cuda::"), ("cuda", "")] {
-        let mut command = cargo_command();
-        command.args(["test", "--package", "primal-host", "--features", "cuda", "--test", test, "--", "--nocapture", filter]);
-        command.env("PRIMAL_KERNELS", root().join("target/kernels"));
-        run(command.envs(environment.iter().map(|(name, value)| (name, value))))?;
-    }
-    Ok(())
-}
-
 fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.current_dir(root()).status().map_err(|error| format!("running cargo: {error}"))?;
+    let status = command.current_dir(root()).status().map_err(|error| format!("running {command:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
 }

@@ -4,7 +4,7 @@
 //! [`Backend::upload`], [`Backend::download`] and [`Backend::map`], so a back end may keep its arena on a device and queue the ops.
 //! All matrices are row-major; all activations are `f32`.
 //!
-//! To add an op: a method here, a file of its name in `cpu/`, a row in the case table `tests/ops.rs` with its reference and gradient check.
+//! To add an op: a method here, a file of its name in `cpu/`, a row in the case table `verify/ops.rs` with its reference and gradient check.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -231,7 +231,7 @@ pub struct ConvolutionShape {
 }
 
 /// A back end that commands can be run on.
-pub trait Device: Backend + Sized {
+pub trait Device: Backend + Sized + 'static {
     /// Adds what the ops need for themselves to the plan.
     fn plan_scratch(plan: &mut Plan);
 
@@ -255,10 +255,14 @@ pub trait Device: Backend + Sized {
     /// The device cannot be used.
     fn open(plan: &mut Plan) -> Result<Self>;
 
-    /// What it is, if there is more to say than its name.
-    fn description(&self) -> Option<String> {
-        None
-    }
+    /// Bytes of the arena.
+    fn arena_bytes(&self) -> usize;
+
+    /// What the device is: names and facts.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot be used.
+    fn describe() -> Result<Vec<(&'static str, String)>>;
 }
 
 /// The tokens by ascending id, those of an id in order, to `order`: a counting sort. Ids are below the length of `places`, which it uses.

@@ -7,6 +7,7 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::open;
+use super::output::print;
 use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::Decoder;
@@ -41,6 +42,9 @@ pub struct Generate {
     /// threads (default: all cores)
     #[argh(option)]
     threads: Option<usize>,
+    /// print one JSON object: text, tokens, seconds, tokens_per_second
+    #[argh(switch)]
+    json: bool,
 }
 
 impl Generate {
@@ -63,22 +67,35 @@ impl Work for Generate {
     fn run_on<D: Device>(&self) -> Result<()> {
         let mut l = open::<_, D>(&self.checkpoint, Decoder::plan)?;
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
+        let tokenizer = l.config.model.tokenizer;
+        let mut go = |emit: &mut dyn FnMut(&str)| {
+            generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, emit)
+        };
+        if self.json {
+            let mut text = self.prompt.clone();
+            let timing = go(&mut |piece| text.push_str(piece));
+            let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
+            return print(
+                serde_json::json!({"text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
+                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds)}),
+            );
+        }
         let mut out = std::io::stdout().lock();
         // A reader that closes the pipe early is no failure of ours.
         let _ = write!(out, "{}", self.prompt);
-        let tokenizer = l.config.model.tokenizer;
-        let timing = generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
-            let _ = write!(out, "{piece}").and_then(|()| out.flush());
-        });
+        let timing = go(&mut |piece| _ = write!(out, "{piece}").and_then(|()| out.flush()));
         let _ = writeln!(out);
         report(&timing);
         Ok(())
     }
 }
 
+fn rate(tokens: usize, seconds: f64) -> f64 {
+    if tokens == 0 { 0.0 } else { tokens as f64 / seconds }
+}
+
 /// Says on stderr how fast it was.
 fn report(timing: &Timing) {
-    let rate = |tokens: usize, seconds: f64| if tokens == 0 { 0.0 } else { tokens as f64 / seconds };
     let (prompt, decoding) = (timing.prompt.as_secs_f64(), timing.decoding.as_secs_f64());
     eprintln!(
         "prompt: {} tokens in {prompt:.3} s; then {} tokens in {decoding:.3} s, {:.1} tokens/s",

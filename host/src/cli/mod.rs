@@ -19,6 +19,7 @@ mod training;
 mod tts;
 mod tts_sample;
 mod tts_train;
+mod verify;
 mod vocode;
 
 use std::ffi::OsString;
@@ -52,6 +53,7 @@ enum Command {
     Report(report::Report),
     Import(import::Import),
     Vocode(vocode::Vocode),
+    Verify(verify::Verify),
 }
 
 impl Arguments {
@@ -98,6 +100,7 @@ impl Arguments {
             Command::Report(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Vocode(command) => command.run(),
+            Command::Verify(command) => command.run(),
         }
     }
 }

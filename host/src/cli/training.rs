@@ -63,7 +63,6 @@ pub(super) fn train<D: Device, M: Learner>(
     let mut progress = Progress::new(t.steps, done);
     let weights = trainer.layout.parameters.specs.matrix_weights();
     progress.print(description);
-    trainer.backend.description().iter().for_each(|device| progress.print(device));
     progress.print(&format!(
         "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; run folder {}",
         trainer.grid_state_bytes() as f64 / weights as f64,

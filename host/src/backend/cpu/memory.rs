@@ -43,6 +43,11 @@ impl Memory {
         Self { base, layout, mapped: Vec::new() }
     }
 
+    /// Bytes of the allocation.
+    pub fn arena_bytes(&self) -> usize {
+        self.layout.size()
+    }
+
     /// Adds a mapped file part as a read-only segment.
     pub fn map(&mut self, file: &Arc<Mmap>, range: Range<usize>) -> Span<u8> {
         assert!(range.start <= range.end && range.end <= file.len());

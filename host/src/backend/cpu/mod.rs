@@ -140,4 +140,13 @@ impl Device for Cpu {
     fn open(plan: &mut Plan) -> Result<Self> {
         Ok(Self::new(plan))
     }
+
+    fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
+    }
+
+    fn describe() -> Result<Vec<(&'static str, String)>> {
+        let memory = memory::available().map_or("unknown".to_owned(), |bytes| format!("{} MiB free", bytes >> 20));
+        Ok(vec![("device", "CPU".to_owned()), ("threads", rayon::current_num_threads().to_string()), ("memory", memory)])
+    }
 }

@@ -130,6 +130,11 @@ forward! {
     fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: Address, bytes: usize, stream: Handle);
     fn cuMemsetD8_v2(to: Address, value: u8, bytes: usize);
     fn cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: Handle);
+    fn cuEventCreate(event: *mut Handle, flags: c_uint);
+    fn cuEventRecord(event: Handle, stream: Handle);
+    fn cuEventSynchronize(event: Handle);
+    fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end: Handle);
+    fn cuEventDestroy_v2(event: Handle);
     fn cuLaunchKernel(
         function: Handle,
         grid_x: c_uint,
@@ -224,12 +229,4 @@ impl Function {
             unsafe { cuLaunchKernel(self.0, blocks[0], blocks[1], 1, threads, 1, 1, shared, stream, parameters, std::ptr::null_mut()) };
         if code == 0 { Ok(()) } else { Err(last_error()) }
     }
-}
-
-/// The newest version of CUDA that the driver knows, as 12080 for 12.8.
-pub fn version() -> i32 {
-    let mut version = 0;
-    // SAFETY: writes one integer.
-    _ = unsafe { cuDriverGetVersion(&raw mut version) };
-    version
 }

@@ -11,6 +11,7 @@ use cust::stream::Stream;
 use serde::Deserialize;
 
 use super::driver::{Function, Module};
+use super::profile;
 use crate::{Error, Result};
 
 /// `manifest.json`.
@@ -123,14 +124,16 @@ fn resolve_optional(loaded: &mut Loaded, name: &str, types: &[&str]) -> Result<O
 }
 
 /// Queues one launch with as many blocks as cover `items`.
-fn launch(kernel: &Kernel, name: &str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
+fn launch(kernel: &Kernel, name: &'static str, stream: &Stream, items: [usize; 2], arguments: &[*mut c_void]) {
     let blocks = [0, 1].map(|axis| items[axis].div_ceil(kernel.launch.covers[axis] as usize) as u32);
     if blocks.contains(&0) {
         return;
     }
-    // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
-    let queued =
-        unsafe { kernel.function.launch(stream.as_inner().cast(), blocks, kernel.launch.threads, kernel.launch.shared, arguments) };
+    let Launch { threads, shared, .. } = kernel.launch;
+    let queued = profile::timed(name, stream, || {
+        // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
+        unsafe { kernel.function.launch(stream.as_inner().cast(), blocks, threads, shared, arguments) }
+    });
     if let Err(error) = queued {
         panic!("launching {name} with {} × {} blocks: {error}", blocks[0], blocks[1]);
     }

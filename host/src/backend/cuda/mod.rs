@@ -8,11 +8,15 @@ mod kernels;
 mod largest;
 mod memory;
 mod ops;
+mod profile;
+
+use std::time::Instant;
 
 use bytemuck::Pod;
-use cust::CudaFlags;
 use cust::context::{Context, CurrentContext};
+use cust::device::DeviceAttribute::{ComputeCapabilityMajor, ComputeCapabilityMinor, MultiprocessorCount};
 use cust::stream::{Stream, StreamFlags};
+use cust::{CudaApiVersion, CudaFlags};
 
 use kernels::Kernels;
 use largest::Largest;
@@ -59,11 +63,6 @@ impl Cuda {
         self.memory.write(self.scratch)
     }
 
-    /// Bytes of the arena.
-    pub fn arena_bytes(&self) -> usize {
-        self.memory.arena_bytes()
-    }
-
     fn r<T: Pod>(&self, span: Span<T>) -> *const T {
         self.memory.read(span)
     }
@@ -71,6 +70,12 @@ impl Cuda {
     fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
         self.largest.forget(span);
         self.memory.write(span)
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        profile::write();
     }
 }
 
@@ -98,9 +103,26 @@ impl Device for Cuda {
         Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
 
-    fn description(&self) -> Option<String> {
-        let name = cust::device::Device::get_device(0).and_then(|device| device.name()).unwrap_or_default();
-        let (version, file) = (driver::version(), self.kernels.file().file_name().unwrap_or_default().to_string_lossy());
-        Some(format!("{name}, driver for CUDA {}.{}, kernels of {file}", version / 1000, version % 1000 / 10))
+    fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
+    }
+
+    fn describe() -> Result<Vec<(&'static str, String)>> {
+        let (device, _context) = open_device()?;
+        let asked = |_| driver_error("asking what the device is");
+        let number = |attribute| device.get_attribute(attribute).map_err(asked);
+        let version = CudaApiVersion::get().map_err(asked)?;
+        let (free, total) = cust::memory::mem_get_info().map_err(asked)?;
+        let began = Instant::now();
+        let opened = Self::open(&mut Plan::default())?;
+        Ok(vec![
+            ("device", device.name().map_err(asked)?),
+            ("architecture", format!("sm_{}{}", number(ComputeCapabilityMajor)?, number(ComputeCapabilityMinor)?)),
+            ("multiprocessors", number(MultiprocessorCount)?.to_string()),
+            ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
+            ("driver", format!("CUDA {}.{}", version.major(), version.minor())),
+            ("kernels", opened.kernels.file().display().to_string()),
+            ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
+        ])
     }
 }

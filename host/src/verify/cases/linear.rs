@@ -1,11 +1,11 @@
 //! The products of a linear layer, on every grid and in float.
 
+use crate::backend::{Backend, GridWeight, Storage, Weight};
 use primal_device::grid::{self, GridId};
-use primal_host::backend::{Backend, GridWeight, Storage, Weight};
 
 use super::sum_of;
-use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
-use crate::reference::{self, dot};
+use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::verify::reference::{self, dot};
 
 /// `[rows, outputs, inputs]`: single values, ragged ends of panels and tiles, depths beyond one packed block, realistic layers.
 const SHAPES: [[usize; 3]; 8] =

@@ -1,16 +1,16 @@
 //! What moves grid weights: votes, flips, the older rule, shadow weights. A single weight's arithmetic is that of the plain functions in
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
+use crate::backend::{Backend, RandomKey, VoteCast, VoteState};
 use primal_device::flip::{self, poltergeist_flip, poltergeist_probability};
 use primal_device::grid::{GridId, padded};
 use primal_device::philox::{Stream, uniform, uniform_byte};
 use primal_device::vote::{self, VoteBits, VoteRule};
-use primal_host::backend::{Backend, RandomKey, VoteCast, VoteState};
 
 use super::linear::{OnGrid, pack, unpack};
 use super::{EXACT, sum_of, widen};
-use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
-use crate::reference::dot;
+use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
+use crate::verify::reference::dot;
 
 /// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.
 const SHAPES: [[usize; 2]; 6] = [[1, 1], [3, 7], [5, 33], [50, 130], [1030, 65], [192, 768]];

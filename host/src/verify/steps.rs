@@ -1,26 +1,24 @@
-//! Training and generation on the CUDA back end beside the CPU's, from the same state. `cargo xtask verify` runs it on an emulated GPU or a real one.
+//! Training, generation and speech on a device beside the CPU's, from the same state.
 
-#[path = "speech/tones.rs"]
-mod tones;
-
-use primal_host::Error;
-use primal_host::arena::{Kind, Plan, Span};
-use primal_host::backend::cpu::Cpu;
-use primal_host::backend::cuda::Cuda;
-use primal_host::backend::{Device, RandomKey, VoteCast};
-use primal_host::config::{Config, Rule, SpeechConfig, votes_of};
-use primal_host::data::{Corpus, CorpusOptions, SpeechCorpus, Tokenizer};
-use primal_host::model::ghost_tts::{Controls, Spoken};
-use primal_host::run::sample::{Sampling, draw};
-use primal_host::speech::Phone;
-use primal_host::speech::mel::MelSettings;
-use primal_host::speech::synthesis::{Listener, Said, Synthesizer};
-use primal_host::speech::voice::Voice;
-use primal_host::train::optimizer::MatrixState;
-use primal_host::train::speech::SpeechData;
-use primal_host::train::trainer::{Layout, Trainer};
+use crate::Error;
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::cpu::Cpu;
+use crate::backend::{Device, RandomKey, VoteCast};
+use crate::config::{Config, Rule, SpeechConfig, votes_of};
+use crate::data::{Corpus, CorpusOptions, SpeechCorpus, Tokenizer};
+use crate::model::ghost_tts::{Controls, Spoken};
+use crate::run::sample::{Sampling, draw};
+use crate::speech::Phone;
+use crate::speech::mel::MelSettings;
+use crate::speech::synthesis::{Listener, Said, Synthesizer};
+use crate::speech::voice::Voice;
+use crate::train::optimizer::MatrixState;
+use crate::train::speech::SpeechData;
+use crate::train::trainer::{Layout, Trainer};
 
 use primal_device::vote::VoteRule;
+
+use super::tones;
 
 const STEPS: usize = 20;
 /// Relative difference of the losses: sums in other orders differ in the last bits, and now and then a vote is rounded the other way.
@@ -48,7 +46,7 @@ fn config(rule: Rule, bits: i64) -> Config {
 fn trainer<D: Device>(config: &Config) -> Trainer<D> {
     let mut plan = Plan::default();
     let layout = Layout::plan(config, &mut plan);
-    let backend = D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    let backend = D::open(&mut plan).expect("a device: it was there a moment ago");
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();
     trainer
@@ -102,32 +100,38 @@ fn same_durations(cpu: (&[u32], &[f32]), cuda: (&[u32], &[f32])) -> bool {
     same
 }
 
-#[test]
-fn losses_and_generated_text_agree() {
+/// Every rule: losses step by step, and greedy text before and after.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn losses_and_generated_text_agree<D: Device>() {
     let corpus = corpus();
     for (rule, bits) in [(Rule::Votes, 8), (Rule::Votes, 4), (Rule::Qat, 8), (Rule::Poltergeist, 8), (Rule::Adamw, 8)] {
         let config = config(rule, bits);
-        let (mut cpu, mut cuda) = (trainer::<Cpu>(&config), trainer::<Cuda>(&config));
-        same_text(&format!("{rule:?}, at the start"), &written(&mut cpu), &written(&mut cuda));
+        let (mut cpu, mut device) = (trainer::<Cpu>(&config), trainer::<D>(&config));
+        same_text(&format!("{rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
         let mut worst: f64 = 0.0;
         for step in 1..=STEPS {
-            let (a, b) = (cpu.step(&corpus).expect("a step"), cuda.step(&corpus).expect("a step"));
+            let (a, b) = (cpu.step(&corpus).expect("a step"), device.step(&corpus).expect("a step"));
             let difference = (a.loss - b.loss).abs() / a.loss;
             worst = worst.max(difference);
-            assert!(difference <= LOSS_TOLERANCE, "{rule:?}, step {step}: loss {} on the CPU, {} on the GPU", a.loss, b.loss);
+            assert!(difference <= LOSS_TOLERANCE, "{rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
         }
         println!("{rule:?}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
-        same_text(&format!("{rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut cuda));
+        same_text(&format!("{rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
     }
 }
 
-#[test]
-fn the_arena_is_what_was_planned() {
+/// The bytes that a device takes.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn the_arena_is_what_was_planned<D: Device>() {
     let config = config(Rule::Votes, 8);
     let mut plan = Plan::default();
     Layout::plan(&config, &mut plan);
-    Cuda::plan_scratch(&mut plan);
-    assert_eq!(trainer::<Cuda>(&config).backend.arena_bytes(), plan.total_bytes(), "the arena against the plan");
+    D::plan_scratch(&mut plan);
+    assert_eq!(trainer::<D>(&config).backend.arena_bytes(), plan.total_bytes(), "the arena against the plan");
     println!("{} bytes planned and allocated", plan.total_bytes());
 }
 
@@ -147,7 +151,7 @@ fn speech<D: Device>() -> (Vec<f64>, Spoken) {
     let data = SpeechData::new(corpus, &config).expect("a corpus that fits");
     let mut plan = Plan::default();
     let layout = Layout::plan(&config, &mut plan);
-    let backend = D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    let backend = D::open(&mut plan).expect("a device: it was there a moment ago");
     let mut trainer = Trainer::new(config, layout, backend);
     trainer.initialise();
     let terms = (0..STEPS).flat_map(|_| trainer.step(&data).expect("a step").terms).collect();
@@ -158,12 +162,15 @@ fn speech<D: Device>() -> (Vec<f64>, Spoken) {
     (terms, spoken.expect("a sentence"))
 }
 
-#[test]
-fn a_voice_learns_and_speaks_the_same() {
-    let ((cpu, said), (cuda, said_there)) = (speech::<Cpu>(), speech::<Cuda>());
-    for (i, (a, b)) in cpu.iter().zip(&cuda).enumerate() {
+/// GhostTTS: all terms of its loss, and what it then says.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn a_voice_learns_and_speaks_the_same<D: Device>() {
+    let ((cpu, said), (device, said_there)) = (speech::<Cpu>(), speech::<D>());
+    for (i, (a, b)) in cpu.iter().zip(&device).enumerate() {
         let (step, term) = (i / 5, i % 5);
-        assert!((a - b).abs() <= LOSS_TOLERANCE * a.abs(), "step {step}, term {term}: {a} on the CPU, {b} with CUDA");
+        assert!((a - b).abs() <= LOSS_TOLERANCE * a.abs(), "step {step}, term {term}: {a} on the CPU, {b} on the device");
     }
     if same_durations((&said.durations, &said.unrounded), (&said_there.durations, &said_there.unrounded)) {
         let worst = said.mel.iter().zip(&said_there.mel).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -202,16 +209,19 @@ fn heard<D: Device>(voice: &Voice) -> Heard {
     heard
 }
 
-#[test]
-fn the_voice_in_the_program_says_the_same() {
+/// Durations, spectrogram and samples of a word.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn the_voice_in_the_program_says_the_same<D: Device>() {
     let voice = Voice::embedded().expect("a voice");
-    let (cpu, cuda) = (heard::<Cpu>(&voice), heard::<Cuda>(&voice));
-    if !same_durations((&cpu.durations, &cpu.unrounded), (&cuda.durations, &cuda.unrounded)) {
+    let (cpu, device) = (heard::<Cpu>(&voice), heard::<D>(&voice));
+    if !same_durations((&cpu.durations, &cpu.unrounded), (&device.durations, &device.unrounded)) {
         return;
     }
     let differ = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    let (mel, sound) = (differ(&cpu.mel, &cuda.mel), differ(&cpu.samples, &cuda.samples));
-    assert_eq!((cpu.mel.len(), cpu.samples.len()), (cuda.mel.len(), cuda.samples.len()), "values");
+    let (mel, sound) = (differ(&cpu.mel, &device.mel), differ(&cpu.samples, &device.samples));
+    assert_eq!((cpu.mel.len(), cpu.samples.len()), (device.mel.len(), device.samples.len()), "values");
     assert!(mel < SPEECH_TOLERANCE && sound < SOUND_TOLERANCE, "spectrograms differ by {mel}, samples by {sound}");
     println!("the voice: {} samples differ by {sound:.1e} at most, their spectrogram by {mel:.1e}", cpu.samples.len());
 }
@@ -223,7 +233,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let (p, optimizer) = (&layout.parameters, &layout.optimizer);
     let largest = p.matrices.iter().map(|w| w.out_features * w.in_features).max().expect("matrices");
     let gradients: Span<f32> = plan.span(Kind::Scratch, "gradients", largest);
-    let b = &mut D::open(&mut plan).expect("a device: see `cargo xtask verify`");
+    let b = &mut D::open(&mut plan).expect("a device: it was there a moment ago");
     optimizer.initialise(b, p, config.train.seed);
     let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.readings.counts.slice(0, 2));
     let mut bytes = Vec::new();
@@ -255,14 +265,17 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     bytes
 }
 
-#[test]
-fn the_same_gradients_give_the_same_votes_and_flips() {
+/// Bit for bit: codes, votes, scales and running means.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn the_same_gradients_give_the_same_votes_and_flips<D: Device>() {
     for bits in [8, 4] {
         let config = config(Rule::Votes, bits);
-        let (cpu, cuda) = (codes_and_votes::<Cpu>(&config), codes_and_votes::<Cuda>(&config));
+        let (cpu, device) = (codes_and_votes::<Cpu>(&config), codes_and_votes::<D>(&config));
         let flips: u32 = cpu.iter().filter(|b| b.len() == 8).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).sum();
         assert!(flips > 1000, "too few flips to compare: {flips}");
-        for (i, (a, b)) in cpu.iter().zip(&cuda).enumerate() {
+        for (i, (a, b)) in cpu.iter().zip(&device).enumerate() {
             let at = a.iter().zip(b).position(|(a, b)| a != b);
             assert_eq!(at, None, "{bits}-bit votes, buffer {i} of {} bytes differs", a.len());
         }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::arena::{Kind, Plan, Span};
+use crate::backend::Backend;
 use primal_device::philox::{Stream, uniform};
-use primal_host::arena::{Kind, Plan, Span};
-use primal_host::backend::Backend;
 
 /// Elements that the gradient mode differentiates numerically in each operand.
 const GRADIENT_SAMPLES: usize = 40;
@@ -254,7 +254,8 @@ impl<B: Backend> Case<B> {
         self.len() >= SPEED_MIN_VALUES
     }
 
-    fn len(&self) -> usize {
+    /// Values of all buffers.
+    pub fn len(&self) -> usize {
         self.buffers.iter().map(Data::len).sum()
     }
 

@@ -1,12 +1,12 @@
 //! Convolutions and transposed convolutions, on the grid and in float.
 
+use crate::backend::{Backend, ConvolutionShape};
 use primal_device::grid::GridId;
-use primal_host::backend::{Backend, ConvolutionShape};
 
 use super::linear::{Operand, store, target};
 use super::{Layout, sum_of};
-use crate::harness::{Case, Data, Slope, Spans, Values, random, unset};
-use crate::reference::{self, Convolution, dot};
+use crate::verify::harness::{Case, Data, Slope, Spans, Values, random, unset};
+use crate::verify::reference::{self, Convolution, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
 /// widths, whole and ragged vectors, depths beyond one packed block (cut between taps and within one), more rows than one tile has.

@@ -1,11 +1,11 @@
 //! Embeddings, norms, activations, losses, sums, AdamW.
 
-use primal_host::backend::{AdamWStep, Backend, by_id};
+use crate::backend::{AdamWStep, Backend, by_id};
 
 use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
-use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
-use crate::reference::{self, dot};
+use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::verify::reference::{self, dot};
 
 /// One, odd, a vector's width and its neighbours, more than one task.
 const LENGTHS: [usize; 6] = [1, 7, 16, 257, 16_385, 1 << 20];

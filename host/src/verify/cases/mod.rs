@@ -6,9 +6,9 @@ mod discrete;
 mod float;
 mod linear;
 
-use primal_host::backend::{Backend, Sequences};
+use crate::backend::{Backend, Sequences};
 
-use crate::harness::{Case, Data, Spans, Tolerance};
+use crate::verify::harness::{Case, Data, Spans, Tolerance};
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };

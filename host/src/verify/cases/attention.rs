@@ -1,10 +1,10 @@
 //! Attention, causal and not, of equal and of ragged sequences.
 
-use primal_host::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend};
 
 use super::{Layout, narrow, widen};
-use crate::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
-use crate::reference::{self, Heads, dot};
+use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
+use crate::verify::reference::{self, Heads, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
 const SHAPES: [[usize; 4]; 10] = [
