@@ -92,8 +92,8 @@ fn blocks(body: &str) -> Vec<Block<'_>> {
     }
     blocks.push(Block::default());
     let end = blocks.len() - 1;
-    for at in 0..end {
-        let (falls, target) = match blocks[at].instructions.last() {
+    for (at, block) in blocks.iter_mut().enumerate().take(end) {
+        let (falls, target) = match block.instructions.last() {
             Some(last) if last.base == "bra" => {
                 let label = last.text.split_whitespace().last().unwrap_or_default();
                 (last.guard.is_some(), labels.get(label).copied())
@@ -101,7 +101,7 @@ fn blocks(body: &str) -> Vec<Block<'_>> {
             Some(last) if ["ret", "exit", "trap"].contains(&last.base) => (last.guard.is_some(), Some(end)),
             _ => (true, None),
         };
-        blocks[at].next = target.into_iter().chain(falls.then_some(at + 1)).collect();
+        block.next = target.into_iter().chain(falls.then_some(at + 1)).collect();
     }
     blocks
 }

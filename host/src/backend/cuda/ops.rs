@@ -140,7 +140,6 @@ impl Backend for Cuda {
         self.kernels.embedding([ids.len(), 1], self.w(y), self.r(table), self.r(positions), self.r(ids), size(seq), size(dim));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
     fn embedding_backward(
         &mut self,
         d_table: Span<f32>,
