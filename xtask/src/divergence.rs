@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// What a whole warp, or block, must reach together. Shuffles and votes are left to the emulated GPU: kernels branch on the number of the warp
-/// around them, which is no division and looks like one here.
-const TOGETHER: [&str; 3] = ["mma", "ldmatrix", "bar"];
+/// What a whole warp must reach together. Barriers, shuffles and votes are left to the emulated GPU: kernels branch on the number of the warp
+/// around them, which divides no warp and looks here as if it did.
+const TOGETHER: [&str; 2] = ["mma", "ldmatrix"];
 /// Instructions whose results differ between lanes whatever their operands.
 const DIFFERENT: [&str; 5] = ["shfl", "atom", "mma", "ldmatrix", "activemask"];
 
@@ -223,6 +223,8 @@ $L3:
 ";
         assert_eq!(find(branch).len(), 1);
         assert_eq!(find(&branch.replace("%tid.x", "%ctaid.x")), [""; 0]);
-        assert_eq!(find("\tmov.u32 \t%r2, %tid.x;\n\tsetp.eq.s32 \t%p1, %r2, 0;\n@%p1 bar.sync 0;\n\tret;\n").len(), 1);
+        let guarded =
+            "\tmov.u32 \t%r2, %tid.x;\n\tsetp.eq.s32 \t%p1, %r2, 0;\n@%p1 ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r5}, [%r2];\n\tret;\n";
+        assert_eq!(find(guarded).len(), 1);
     }
 }

@@ -230,3 +230,20 @@ impl Function {
         if code == 0 { Ok(()) } else { Err(last_error()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_the_enumeration_lacks_are_unknown_and_still_named_by_number() {
+        for (code, expected) in
+            [(0, 0), (2, 2), (700, 700), (911, 911), (46, UNKNOWN), (225, UNKNOWN), (721, UNKNOWN), (912, UNKNOWN), (-1, UNKNOWN)]
+        {
+            assert_eq!(known(code), expected, "{code}");
+            if code != 0 {
+                assert!(last_error().contains(&format!("({code})")), "{}", last_error());
+            }
+        }
+    }
+}
