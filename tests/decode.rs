@@ -43,7 +43,7 @@ impl Model {
         let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
         let parameters = Parameters::plan(specs, &mut plan);
         let decoder = Decoder::plan(ids.clone(), &config.model, &mut plan);
-        let gpt = Gpt::plan(ids, &config.model, 1, config.model.context, Purpose::Evaluate, &mut plan);
+        let gpt = Gpt::plan(ids, &config.model, [1, config.model.context], 1024, Purpose::Evaluate, &mut plan);
         let mut backend = Cpu::new(&mut plan);
         parameters.initialise(&mut backend, 5, |_, _, _, _| {});
         Self { decoder, gpt, parameters, backend }

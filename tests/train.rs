@@ -272,15 +272,58 @@ fn a_grid_weight_takes_a_byte_and_a_half_or_one() {
 fn the_large_model_takes_less_than_4_gb_of_a_gpu() {
     let mut config = Config::load("gpt-0.1b").expect("an embedded configuration");
     (config.train.batch, config.train.seq_len, config.train.grad_accum) = (64, 512, 1);
+    config.train.recompute = Recompute::On;
     let mut plan = Plan::default();
     let layout = Layout::plan(&config, &mut plan);
-    primal_host::backend::cuda_scratch::plan(&mut plan);
+    primal_host::backend::cuda_plan::plan(&mut plan);
     assert_eq!(layout.model.tokens(), 64 * 512);
     // Spans follow each other, each on a cache line of its own; parts of spans take nothing.
     let lines: usize = plan.entries().iter().map(|entry| entry.bytes.next_multiple_of(64)).sum();
     assert_eq!(plan.total_bytes(), lines, "the arena against its spans");
     assert!(plan.total_bytes() < 4_000_000_000, "{} bytes", plan.total_bytes());
     println!("gpt-0.1b, 64 x 512 tokens: {} bytes", plan.total_bytes());
+}
+
+#[test]
+fn a_plan_names_the_least_and_what_a_memory_keeps() {
+    let plan = |more: &[&str]| {
+        let flags = ["plan", "--config", "gpt-0.1b", "--batch", "64", "--seq-len", "512", "--device", "cuda", "--json"];
+        let output = primal(&[&flags, more].concat());
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (object["total_bytes"].as_u64().expect("bytes"), object["recompute"].as_bool().expect("a flag"))
+    };
+    let (least, recompute) = plan(&[]);
+    assert!(recompute && least < 4_000_000_000, "{least} bytes");
+    let (kept, recompute) = plan(&["--memory", "80GB"]);
+    assert!(!recompute && kept > 4 * least, "{kept} bytes");
+    assert_eq!(plan(&["--memory", "11GiB"]), (least, true));
+    for (flags, expected) in [
+        (["--config", "gpt-nano", "--memory", "lots"], "an amount of memory"),
+        (["--config", "gpt-nano", "--batch", "40000"], "at most 65535 heads of all sequences of a micro-batch"),
+    ] {
+        let output = primal(&[&["plan", "--device", "cuda"][..], &flags].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn rows_of_logits_belong_to_a_run() {
+    let config = Config::load("gpt-0.1b").expect("an embedded configuration");
+    assert_eq!(config.model.logit_rows(&config.train), 1024);
+    // A run from before the key was there.
+    let before = Config::parse(&config.to_toml().replace("logit_rows = 1024\n", ""), "before").expect("a configuration");
+    assert_eq!(before.model.logit_rows(&before.train), 166);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("wide.toml");
+    let text = Config::load("gpt-nano").expect("an embedded configuration").to_toml();
+    assert!(!text.contains("logit_rows"), "{text}");
+    std::fs::write(&config, text.replace("steps = 200", "steps = 1")).expect("a configuration");
+    let (config, run) = (config.display().to_string(), folder.path().join("run"));
+    let output = primal(&["train", "--config", &config, "--out", &run.display().to_string()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = std::fs::read_to_string(run.join("config.toml")).expect("the run's configuration");
+    assert!(written.contains("logit_rows = 1024\n"), "{written}");
 }
 
 fn primal(arguments: &[&str]) -> std::process::Output {

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use primal_host::arena::{Plan, Span};
 use primal_host::backend::cpu::Cpu;
-use primal_host::backend::{Backend, ConvolutionShape, cuda_scratch};
+use primal_host::backend::{Backend, ConvolutionShape, cuda_plan};
 use primal_host::checkpoint::encode;
 use primal_host::config::{Rule, SpeechConfig};
 use primal_host::data::SpeechCorpus;
@@ -274,7 +274,7 @@ fn a_voice_can_be_planned_for_both_devices() {
         plan.total_bytes() as u64
     };
     let cpu = |plan: &mut Plan| _ = Cpu::plan_scratch(plan);
-    let cuda = |plan: &mut Plan| _ = cuda_scratch::plan(plan);
+    let cuda = |plan: &mut Plan| _ = cuda_plan::plan(plan);
     for (device, scratch) in [("cpu", &cpu as &dyn Fn(&mut Plan)), ("cuda", &cuda)] {
         for frames in [600, 900] {
             let plan = planned(&["--device", device, "--batch-frames", &frames.to_string()]);

@@ -113,7 +113,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reserves `len` values of `T`, aligned to a cache line and zero at the start.
+    /// Reserves `len` values of `T`, aligned to a cache line. What they hold before something is written is anybody's guess.
     pub fn span<T>(&mut self, kind: Kind, name: impl Into<String>, len: usize) -> Span<T> {
         let bytes = len * size_of::<T>();
         let offset = self.total;

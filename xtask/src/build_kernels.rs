@@ -11,11 +11,18 @@ use argh::FromArgs;
 use crate::compile::{Compiled, Compiler};
 use crate::ptx::{self, Kernel};
 use crate::toolchain::Toolchain;
-use crate::{report, root};
+use crate::{divergence, report, root};
 
 /// PTX version of an architecture: the oldest that has what the kernels use.
-const ARCHITECTURES: [(&str, &str); 6] =
-    [("sm_61", "ptx70"), ("sm_70", "ptx70"), ("sm_80", "ptx71"), ("sm_86", "ptx71"), ("sm_89", "ptx78"), ("sm_90", "ptx78")];
+const ARCHITECTURES: [(&str, &str); 7] = [
+    ("sm_61", "ptx70"),
+    ("sm_70", "ptx70"),
+    ("sm_75", "ptx70"),
+    ("sm_80", "ptx71"),
+    ("sm_86", "ptx71"),
+    ("sm_89", "ptx78"),
+    ("sm_90", "ptx78"),
+];
 
 /// Kernels for tensor cores, by how their names end, and the architectures that gain by them. Those of GeForce (sm_86, sm_89) multiply halves with
 /// sums in `f32` at twice the rate of their multiply-adds (NVIDIA, "Ampere GA102 GPU Architecture", 2021, and "Ada GPU Architecture", 2022): a
@@ -40,6 +47,9 @@ pub struct BuildKernels {
     /// print registers, shared memory, spills, occupancy and main loops of all kernels
     #[argh(switch)]
     pub report: bool,
+    /// assemble each architecture's kernels as well: <architecture>.cubin, which the driver loads without compiling
+    #[argh(switch)]
+    pub cubin: bool,
 }
 
 /// The kernels of one architecture.
@@ -52,7 +62,7 @@ impl BuildKernels {
     /// For the usual architectures and some more, without a report.
     pub fn with(archs: &[&str]) -> Self {
         let more = archs.iter().filter(|arch| DEFAULT.split(',').all(|known| known != **arch));
-        Self { arch: DEFAULT.split(',').chain(more.copied()).collect::<Vec<_>>().join(","), report: false }
+        Self { arch: DEFAULT.split(',').chain(more.copied()).collect::<Vec<_>>().join(","), report: false, cubin: false }
     }
 
     /// Runs it.
@@ -97,11 +107,18 @@ impl BuildKernels {
             let text = ptx::join(kernels.iter().map(|compiled| compiled.ptx.as_str()))?;
             let file = folder.join(format!("{arch}.ptx"));
             write(&file, &text)?;
-            let found = ptx::lint(&text).into_iter().chain(kernels.iter().filter_map(|of| report::fault(&of.kernel.name, &of.usage)));
-            faults.extend(found.map(|fault| format!("{arch}: {fault}")));
+            let of_kernels = kernels.iter().flat_map(|of| {
+                let apart = report::ptx_body(&of.ptx, &of.kernel.name).map(divergence::find).unwrap_or_default();
+                let apart = apart.into_iter().map(|instruction| format!("{}: not all lanes may reach {instruction}", of.kernel.name));
+                report::fault(&of.kernel.name, &of.usage).into_iter().chain(apart)
+            });
+            faults.extend(ptx::lint(&text).into_iter().chain(of_kernels).map(|fault| format!("{arch}: {fault}")));
             println!("{arch}: {} kernels in {}", kernels.len(), file.display());
+            if self.cubin {
+                report::assemble_all(&tools, arch, &file, &file.with_extension("cubin"))?;
+            }
         }
-        write(&folder.join("manifest.json"), &manifest(&builds))?;
+        write(&folder.join("manifest.json"), &manifest(&builds, self.cubin))?;
         if self.report {
             builds.iter().for_each(|built| report::print(&tools, &built.arch, &built.kernels));
         }
@@ -122,12 +139,14 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R, Str
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// `{"architectures": {"sm_61": {"ptx": "sm_61.ptx", "kernels": {"add": {"threads": …, "shared": …, "covers": …, "parameters": …}}}}}`.
-fn manifest(builds: &[Built]) -> String {
+/// `{"architectures": {"sm_61": {"ptx": "sm_61.ptx", "cubin": "sm_61.cubin", "kernels": {"add": {"threads": …, "shared": …, "covers": …, "parameters": …}}}}}`.
+fn manifest(builds: &[Built], cubin: bool) -> String {
     let mut text = String::from("{\n  \"architectures\": {");
     for (i, Built { arch, kernels }) in builds.iter().enumerate() {
         let comma = if i > 0 { "," } else { "" };
-        write!(text, "{comma}\n    \"{arch}\": {{\n      \"ptx\": \"{arch}.ptx\",\n      \"kernels\": {{").expect("strings take all");
+        let cubin = if cubin { format!("\"cubin\": \"{arch}.cubin\",\n      ") } else { String::new() };
+        write!(text, "{comma}\n    \"{arch}\": {{\n      \"ptx\": \"{arch}.ptx\",\n      {cubin}\"kernels\": {{")
+            .expect("strings take all");
         for (i, compiled) in kernels.iter().enumerate() {
             let Kernel { name, parameters, threads, shared, covers } = &compiled.kernel;
             let parameters: Vec<_> = parameters.iter().map(|(name, r#type)| format!("[\"{name}\", \"{type}\"]")).collect();
@@ -145,8 +164,11 @@ fn manifest(builds: &[Built]) -> String {
     text
 }
 
-/// Replaces a file as a whole: a program that runs at the time reads the old one or the new one.
+/// Replaces a file as a whole if it changes: a program that runs at the time reads the old one or the new one.
 fn write(path: &Path, text: &str) -> Result<(), String> {
+    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
     let part = path.with_extension("part");
     fs::write(&part, text).and_then(|()| fs::rename(&part, path)).map_err(|error| format!("{}: {error}", path.display()))
 }

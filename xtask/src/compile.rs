@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::ptx::{self, Kernel};
 use crate::report::{self, Usage};
 use crate::toolchain::Toolchain;
-use crate::{cargo_command, root};
+use crate::{cargo_command, root, tuning};
 
 /// The oldest architecture, for which rustc compiles: what depends on the architecture comes after it.
 const OLDEST: [&str; 2] = ["-Ctarget-cpu=sm_61", "-Ctarget-feature=+ptx70"];
@@ -25,11 +25,10 @@ const RUSTC: [&str; 5] = [
     // LLVM's passes wait until a kernel stands alone.
     "-Cno-prepopulate-passes",
 ];
-/// Loops over tiles in registers must unroll whole, or the tiles would be in memory.
-const OPT: [&str; 2] = ["--passes=internalize,default<O3>,globaldce", "--unroll-threshold=1200"];
+const OPT: &str = "--passes=internalize,default<O3>,globaldce";
 
-/// Constants without a name, which llvm-nm does not list.
-const UNNAMED: &str = "--rglob=^anon\\.";
+/// Constants without a name of their own, such as texts: llvm-nm does not list them, and left behind they would be unresolved symbols.
+const UNNAMED: &str = "--rglob=^(anon\\.|alloc_)";
 
 /// A kernel for one architecture.
 pub struct Compiled {
@@ -63,8 +62,8 @@ impl<'a> Compiler<'a> {
     pub fn new(tools: &'a Toolchain, folder: &'a Path) -> Result<Self, String> {
         let version = |tool: &Path, flag: &str| Command::new(tool).arg(flag).output().map(|output| output.stdout).unwrap_or_default();
         let versions = [version(&tools.rustc, "-vV"), version(&tools.llvm.join("opt"), "--version"), version(&tools.ptxas, "--version")];
-        let wanted = [OLDEST.as_slice(), &RUSTC, &OPT].concat().join(" ").into_bytes();
-        let (wanted, stamp) = ([wanted, versions.concat()].concat(), folder.join("made-by"));
+        let flags = [OLDEST.as_slice(), &RUSTC, &[OPT, UNNAMED]].concat().join(" ").into_bytes();
+        let (wanted, stamp) = ([flags, versions.concat(), include_bytes!("tuning.rs").to_vec()].concat(), folder.join("made-by"));
         if fs::read(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(Self { tools, folder });
         }
@@ -127,7 +126,8 @@ impl<'a> Compiler<'a> {
                 }
             }
             let public = format!("--internalize-public-api-list={name},{}", launch.join(","));
-            self.llvm("opt", &[OPT[0], OPT[1], &public, path(&new), "-o", path(&optimised)])?;
+            let unroll = format!("--unroll-threshold={}", tuning::of(name).unroll);
+            self.llvm("opt", &[OPT, &unroll, &public, path(&new), "-o", path(&optimised)])?;
             made(&known, fs::rename(&new, &known))?;
         }
         archs.iter().map(|(arch, version)| self.compile(name, &optimised, arch, version)).collect()
@@ -144,7 +144,7 @@ impl<'a> Compiler<'a> {
             self.llvm("llc", &[&format!("--mcpu={arch}"), &format!("--mattr=+{version}"), path(optimised), "-o", path(&part)])?;
             fs::rename(&part, &raw).map_err(|error| of(&raw, error))?;
         }
-        let (ptx, mut kernels) = ptx::extract(&fs::read_to_string(&raw).map_err(|error| of(&raw, error))?)?;
+        let (ptx, mut kernels) = ptx::extract(&fs::read_to_string(&raw).map_err(|error| of(&raw, error))?, tuning::of(name).blocks)?;
         let kernel = kernels.pop().expect("a kernel");
         fs::write(&file, &ptx).map_err(|error| of(&file, error))?;
         let usage = report::assemble(self.tools, arch, &file, &cubin)?;

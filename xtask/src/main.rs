@@ -3,6 +3,7 @@
 mod bench;
 mod build_kernels;
 mod compile;
+mod divergence;
 mod doctor;
 mod listing;
 mod package;
@@ -10,6 +11,7 @@ mod ptx;
 mod report;
 mod speech;
 mod toolchain;
+mod tuning;
 mod verify;
 
 use std::path::Path;

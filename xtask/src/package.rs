@@ -54,7 +54,7 @@ pub struct Package {
 impl Package {
     /// Runs it.
     pub fn run(&self) -> ExitCode {
-        let kernels = BuildKernels { arch: self.arch.clone(), report: false }.run();
+        let kernels = BuildKernels { arch: self.arch.clone(), report: false, cubin: true }.run();
         if kernels != ExitCode::SUCCESS {
             return kernels;
         }

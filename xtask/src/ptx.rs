@@ -19,8 +19,8 @@ pub struct Kernel {
 }
 
 /// Takes the metadata out of the PTX, and writes each kernel's block size into it, so that a launch with another one
-/// fails.
-pub fn extract(ptx: &str) -> Result<(String, Vec<Kernel>), String> {
+/// fails, and how many `blocks` a multiprocessor must hold.
+pub fn extract(ptx: &str, blocks: u32) -> Result<(String, Vec<Kernel>), String> {
     let mut statics = BTreeMap::new();
     let mut lines = Vec::new();
     for line in ptx.lines() {
@@ -46,8 +46,7 @@ pub fn extract(ptx: &str) -> Result<(String, Vec<Kernel>), String> {
             && let Some((kernel, types)) = entry.take()
         {
             check_types(&kernel, &types)?;
-            // One block is enough for the assembler: it would spill registers to fit in more.
-            writeln!(text, ".reqntid {}, 1, 1\n.minnctapersm 1", kernel.threads).expect("strings take all");
+            writeln!(text, ".reqntid {}, 1, 1\n.minnctapersm {blocks}", kernel.threads).expect("strings take all");
             kernels.push(kernel);
         }
     }
@@ -130,7 +129,8 @@ pub fn join<'a>(files: impl Iterator<Item = &'a str>) -> Result<String, String> 
     Ok(text)
 }
 
-/// What kernels must not do: arrays in local memory, and loads and stores whose address space the compiler did not find.
+/// What kernels must not do: symbols that nothing defines, arrays in local memory, and loads and stores whose address space the compiler did not
+/// find.
 pub fn lint(ptx: &str) -> Vec<String> {
     let (mut faults, mut function) = (Vec::new(), String::new());
     for (number, line) in ptx.lines().enumerate() {
@@ -148,6 +148,8 @@ pub fn lint(ptx: &str) -> Vec<String> {
             faults.push(format!("{function}, line {}: {opcode} on a generic address", number + 1));
         } else if instruction.starts_with(".local ") {
             faults.push(format!("{function}, line {}: an array in local memory", number + 1));
+        } else if instruction.starts_with(".extern ") && !instruction.starts_with(".extern .shared ") {
+            faults.push(format!("line {}: a symbol that nothing defines: {instruction}", number + 1));
         } else if base == "call" {
             faults.push(format!("{function}, line {}: a call: {instruction}", number + 1));
         }
@@ -173,18 +175,18 @@ mod tests {
 
     #[test]
     fn metadata_moves_out_of_the_ptx() {
-        let (text, kernels) = extract(PTX).expect("valid");
+        let (text, kernels) = extract(PTX, 3).expect("valid");
         let parameters = vec![("y".to_owned(), "*mut f32".to_owned()), ("n".to_owned(), "u32".to_owned())];
         assert_eq!(kernels, [Kernel { name: "add".to_owned(), parameters, threads: 256, shared: 0, covers: [1024, 1] }]);
-        assert!(text.contains(")\n.reqntid 256, 1, 1\n.minnctapersm 1\n{"), "{text}");
+        assert!(text.contains(")\n.reqntid 256, 1, 1\n.minnctapersm 3\n{"), "{text}");
         assert!(!text.contains("__launch"), "{text}");
     }
 
     #[test]
     fn metadata_must_be_there_and_agree() {
-        assert!(extract(&PTX.replace("add__launch", "other__launch")).is_err());
-        assert!(extract(&PTX.replace(".u32 add_param_1", ".u64 add_param_1")).is_err());
-        assert!(extract(".version 7.0").is_err());
+        assert!(extract(&PTX.replace("add__launch", "other__launch"), 1).is_err());
+        assert!(extract(&PTX.replace(".u32 add_param_1", ".u64 add_param_1"), 1).is_err());
+        assert!(extract(".version 7.0", 1).is_err());
     }
 
     #[test]
@@ -201,9 +203,13 @@ mod tests {
     #[test]
     fn lint_finds_generic_and_local_memory() {
         assert_eq!(lint("\tld.shared.v4.b32 {%r1}, [%rd1];\n@%p1\tst.global.b32 [%rd1], %r1;\n\tld.param.b64 %rd1, [a];"), [""; 0]);
-        for fault in
-            ["\tld.b32 %r1, [%rd1];", "@%p1 \tst.v4.b32 [%rd1], {%r1};", "\t.local .align 4 .b8 __local_depot0[64];", "\tcall.uni f, ();"]
-        {
+        for fault in [
+            "\tld.b32 %r1, [%rd1];",
+            "@%p1 \tst.v4.b32 [%rd1], {%r1};",
+            "\t.local .align 4 .b8 __local_depot0[64];",
+            "\tcall.uni f, ();",
+            ".extern .global .align 1 .b8 alloc_1[7];",
+        ] {
             assert_eq!(lint(fault).len(), 1, "{fault}");
         }
     }

@@ -30,9 +30,10 @@ struct Processor {
     reserved: u32,
 }
 
-const PROCESSORS: [Processor; 6] = [
+const PROCESSORS: [Processor; 7] = [
     Processor { arch: "sm_61", warps: 64, blocks: 32, shared: 96 << 10, reserved: 0 },
     Processor { arch: "sm_70", warps: 64, blocks: 32, shared: 96 << 10, reserved: 0 },
+    Processor { arch: "sm_75", warps: 32, blocks: 16, shared: 64 << 10, reserved: 0 },
     Processor { arch: "sm_80", warps: 64, blocks: 32, shared: 164 << 10, reserved: 1 << 10 },
     Processor { arch: "sm_86", warps: 48, blocks: 16, shared: 100 << 10, reserved: 1 << 10 },
     Processor { arch: "sm_89", warps: 48, blocks: 24, shared: 100 << 10, reserved: 1 << 10 },
@@ -49,15 +50,35 @@ pub fn assemble(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path) -> Resu
     if let Ok(text) = fs::read_to_string(&log) {
         return Ok(parse_usage(&text));
     }
-    let mut command = Command::new(&tools.ptxas);
-    let output = command.args(["-v", &format!("-arch={arch}"), "-o"]).arg(cubin).arg(ptx).output();
+    let text = run_ptxas(tools, arch, ptx, cubin)?;
+    fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
+    Ok(parse_usage(&text))
+}
+
+/// Assembles an architecture's PTX file, all kernels in one, unless that was done before.
+pub fn assemble_all(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path) -> Result<(), String> {
+    let time = |file: &Path| fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+    if time(cubin).is_some_and(|made| time(ptx).is_some_and(|changed| changed < made)) {
+        return Ok(());
+    }
+    let part = cubin.with_extension("part");
+    run_ptxas(tools, arch, ptx, &part)?;
+    fs::rename(&part, cubin).map_err(|error| format!("{}: {error}", cubin.display()))
+}
+
+/// What the assembler says; an error if it warns.
+fn run_ptxas(tools: &Toolchain, arch: &str, ptx: &Path, cubin: &Path) -> Result<String, String> {
+    let output = Command::new(&tools.ptxas).args(["-v", &format!("-arch={arch}"), "-o"]).arg(cubin).arg(ptx).output();
     let output = output.map_err(|error| format!("running {}: {error}", tools.ptxas.display()))?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         return Err(format!("ptxas refuses {}:\n{text}", ptx.display()));
     }
-    fs::write(&log, &text).map_err(|error| format!("{}: {error}", log.display()))?;
-    Ok(parse_usage(&text))
+    // It warns of unresolved symbols, and then takes zeros for them.
+    if text.to_lowercase().contains("warning") {
+        return Err(format!("ptxas warns of {}:\n{text}", ptx.display()));
+    }
+    Ok(text)
 }
 
 fn parse_usage(text: &str) -> Usage {
@@ -125,7 +146,8 @@ fn sass_body<'a>(sass: &'a str, name: &str) -> Option<&'a str> {
     rest.split("\n//------").next()
 }
 
-fn ptx_body<'a>(ptx: &'a str, name: &str) -> Option<&'a str> {
+/// A kernel in PTX, from its parameters on.
+pub fn ptx_body<'a>(ptx: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = ptx.split_once(&format!(".entry {name}("))?;
     rest.split("\n}").next()
 }

@@ -1,13 +1,11 @@
 //! Token and position embeddings.
 
+use crate::gpu::kernels;
 use crate::gpu::memory::{aligned, load, store};
-use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
-use crate::gpu::warp::warp_vote_ballot;
-use crate::gpu::{WARP, kernels, shared::dynamic_shared_mem};
+use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
 
-/// Threads of a block; in the backward pass also its columns, and the tokens that it looks at together.
+/// Threads of a block; in the backward pass also its columns.
 const THREADS: u32 = 256;
-const WARPS: usize = (THREADS / WARP) as usize;
 
 #[inline(always)]
 unsafe fn add_rows<const V: usize>(y: *mut f32, token: *const f32, position: *const f32, dim: usize) {
@@ -17,22 +15,6 @@ unsafe fn add_rows<const V: usize>(y: *mut f32, token: *const f32, position: *co
         store::<V>(y.add(c), core::array::from_fn(|i| t[i] + p[i]));
         c += THREADS as usize * V;
     }
-}
-
-/// For each warp of tokens, a bit for each token that has the block's id.
-#[repr(C)]
-struct Matches([u32; WARPS]);
-
-/// Fills `matches` for the tokens from `first` on, below `end`. Ends behind a barrier.
-#[inline(always)]
-unsafe fn find(matches: *mut Matches, ids: *const u32, id: u32, first: u32, end: u32) {
-    let token = first + thread_idx_x();
-    let found = warp_vote_ballot(token < end && *ids.add(token as usize) == id);
-    sync_threads();
-    if thread_idx_x().is_multiple_of(WARP) {
-        (*matches).0[(thread_idx_x() / WARP) as usize] = found;
-    }
-    sync_threads();
 }
 
 kernels! {
@@ -50,43 +32,24 @@ kernels! {
         }
     }
 
-    /// `d_table[ids[r]] += dy[r]`, tokens in order; d_table `[vocab, dim]`, dy `[tokens, dim]`. A block stands for a token and 256 columns, a
-    /// thread for a column: the block of an id's first token adds up all its tokens, the others end. Items: tokens, columns. Shared: 32
-    /// bytes.
-    fn embedding_backward_table(d_table: *mut f32, dy: *const f32, ids: *const u32, tokens: u32, dim: u32)
-        for [THREADS, size_of::<Matches>(), [1, THREADS]] {
-        let matches = dynamic_shared_mem::<Matches>();
-        let token = block_idx_x();
-        let id = *ids.add(token as usize);
-        let mut first = 0;
-        while first < token {
-            find(matches, ids, id, first, token);
-            if (*matches).0.iter().any(|&mask| mask != 0) {
-                return;
-            }
-            first += THREADS;
+    /// `d_table[ids[r]] += dy[r]`, tokens in order; d_table `[vocab, dim]`, dy `[tokens, dim]`, order `[tokens]`: the tokens by ascending id, those
+    /// of an id in order. A block stands for a place in that order and 256 columns, a thread for a column: the block of an id's first token adds
+    /// up all its tokens, the others end. Items: tokens, columns.
+    fn embedding_backward_table(d_table: *mut f32, dy: *const f32, ids: *const u32, order: *const u32, tokens: u32, dim: u32)
+        for [THREADS, 0, [1, THREADS]] {
+        let id_at = |place: u32| *ids.add(*order.add(place as usize) as usize);
+        let (mut place, dim) = (block_idx_x(), dim as usize);
+        let (id, column) = (id_at(place), (block_idx_y() * THREADS + thread_idx_x()) as usize);
+        if (place > 0 && id_at(place - 1) == id) || column >= dim {
+            return;
         }
-        let (column, dim) = ((block_idx_y() * THREADS + thread_idx_x()) as usize, dim as usize);
-        let target = d_table.add(id as usize * dim).wrapping_add(column);
-        let mut sum = if column < dim { *target } else { 0.0 };
-        let mut first = token;
-        while first < tokens {
-            find(matches, ids, id, first, tokens);
-            for warp in 0..WARPS {
-                let mut mask = (*matches).0[warp];
-                while mask != 0 {
-                    let row = first + warp as u32 * WARP + mask.trailing_zeros();
-                    if column < dim {
-                        sum += *dy.add(row as usize * dim + column);
-                    }
-                    mask &= mask - 1;
-                }
-            }
-            first += THREADS;
+        let target = d_table.add(id as usize * dim + column);
+        let mut sum = *target;
+        while place < tokens && id_at(place) == id {
+            sum += *dy.add(*order.add(place as usize) as usize * dim + column);
+            place += 1;
         }
-        if column < dim {
-            *target = sum;
-        }
+        *target = sum;
     }
 
     /// `d_positions[p] += dy[p] + dy[p + seq] + …`, in that order; d_positions `[≥ seq, dim]`, dy `[tokens, dim]`. A block takes a position

@@ -63,7 +63,13 @@ impl<const PASSES: usize> AlongK<PASSES> {
     /// Rows `first..rows` of a matrix of `depth` columns.
     #[inline(always)]
     pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
-        Self { data, stride: depth as usize, first, rows, depth, vectors: aligned(data) && depth.is_multiple_of(4) }
+        Self::strided(data, first, rows, depth, depth)
+    }
+
+    /// The same, of a matrix whose rows are `stride` values apart.
+    #[inline(always)]
+    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+        Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
 
     /// Row in the tile and k in the stage of a pass.
@@ -98,7 +104,7 @@ impl<const PASSES: usize> Operand for AlongK<PASSES> {
             let at = self.data.wrapping_add(row as usize * self.stride + k as usize);
             if row >= self.rows {
                 [0.0; 4]
-            } else if self.vectors && k < self.depth {
+            } else if self.vectors && k + 4 <= self.depth {
                 load4_constant(at)
             } else {
                 core::array::from_fn(|i| if k + (i as u32) < self.depth { *at.add(i) } else { 0.0 })
@@ -112,7 +118,7 @@ impl<const PASSES: usize> Operand for AlongK<PASSES> {
     }
 }
 
-/// `(i, k)` is `data[k · stride + i]`: `PASSES` · 32 rows from `first` on, of `stride`; `depth` k.
+/// `(i, k)` is `data[k · stride + i]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
 /// A vector of rows a thread, so that a warp takes whole lines; stored as vectors.
 pub struct AcrossK<const PASSES: usize> {
@@ -128,7 +134,13 @@ impl<const PASSES: usize> AcrossK<PASSES> {
     /// Columns `first..rows` of a matrix of `depth` rows.
     #[inline(always)]
     pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
-        Self { data, stride: rows as usize, first, rows, depth, vectors: aligned(data) && rows.is_multiple_of(4) }
+        Self::strided(data, first, rows, depth, rows)
+    }
+
+    /// The same, of a matrix whose rows are `stride` values apart.
+    #[inline(always)]
+    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+        Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
 
     /// Row in the tile and k in the stage of a pass.
@@ -160,7 +172,7 @@ impl<const PASSES: usize> Operand for AcrossK<PASSES> {
             let at = self.data.wrapping_add(k as usize * self.stride + row as usize);
             if k >= self.depth {
                 [0.0; 4]
-            } else if self.vectors && row < self.rows {
+            } else if self.vectors && row + 4 <= self.rows {
                 load4_constant(at)
             } else {
                 core::array::from_fn(|i| if row + (i as u32) < self.rows { *at.add(i) } else { 0.0 })
@@ -285,6 +297,8 @@ pub struct Target {
     pub rows: u32,
     /// Its columns.
     pub columns: u32,
+    /// From row to row.
+    pub stride: u32,
     /// Whether to add to C.
     pub accumulate: bool,
     /// A factor for each column, or null.
@@ -378,7 +392,7 @@ impl Target {
             let bias = |i: u32| *self.bias.add(((column + i) % self.biases) as usize);
             sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] + bias(i as u32) } else { 0.0 });
         }
-        let c = self.c.add(row as usize * self.columns as usize + column as usize);
+        let c = self.c.add(row as usize * self.stride as usize + column as usize);
         if aligned(c) && count >= 4 {
             let old = if self.accumulate { load4(c) } else { [0.0; 4] };
             store4(c, core::array::from_fn(|i| old[i] + sums[i]));

@@ -37,7 +37,7 @@ pub struct Shared {
 /// Shared bytes of a block.
 pub const SHARED: usize = size_of::<Shared>();
 
-/// A float operand's power of two and its reciprocal, from the bits of the largest absolute value.
+/// A float operand's power of two and its reciprocal, from the largest absolute value.
 #[derive(Clone, Copy)]
 pub struct Power {
     up: f32,
@@ -45,11 +45,11 @@ pub struct Power {
 }
 
 impl Power {
-    /// Of a tensor whose largest absolute value has these bits.
+    /// Of a tensor whose largest absolute value is at most this.
     #[inline(always)]
-    pub fn of(largest: u32) -> Self {
+    pub fn of(largest: f32) -> Self {
         // Exponents are biased by 127; smaller ones would have a power that is no float.
-        let exponent = (largest >> 23).clamp(20, 254);
+        let exponent = (largest.to_bits() >> 23).clamp(20, 254);
         Self { up: f32::from_bits((268 - exponent) << 23), down: f32::from_bits((exponent - 14) << 23) }
     }
 }
@@ -193,6 +193,8 @@ pub struct Output {
     pub rows: u32,
     /// Its columns.
     pub columns: u32,
+    /// From row to row.
+    pub stride: u32,
     /// Whether to add to C.
     pub accumulate: bool,
     /// A factor for each column, or null.
@@ -306,9 +308,9 @@ impl Output {
             let scale = self.column_scale.add(column as usize);
             sums = [sums[0] * *scale, if both { sums[1] * *scale.add(1) } else { 0.0 }];
         }
-        let c = self.c.add(row as usize * self.columns as usize + column as usize);
+        let c = self.c.add(row as usize * self.stride as usize + column as usize);
         // Pairs of columns are even: vectors of 8 bytes fit if C and its rows begin on 16 and 8.
-        if both && aligned(self.c) && self.columns.is_multiple_of(2) {
+        if both && aligned(self.c) && self.stride.is_multiple_of(2) {
             let old = if self.accumulate { load2(c) } else { [0.0; 2] };
             store2(c, [old[0] + sums[0], old[1] + sums[1]]);
         } else {

@@ -1,60 +1,66 @@
 //! The three products of a linear layer, over grid or float weights.
 //!
 //! All are tiles of [`super::gemm`]: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items: columns of the result in x, rows in y. `grid` is
-//! the number of the weight's grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes.
+//! the number of the weight's grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. Rows
+//! of y and dy are `stride` values apart, of which the first `outputs` are used.
 
 use super::gemm::{AcrossK, AlongK, COVERS, CodesAcrossK, CodesAlongK, SHARED, THREADS, Target, gemm, tile};
 use crate::gpu::kernels;
 use crate::grid::row_bytes;
 
-/// C without scales and bias.
+/// C without scales and bias, its rows one after another.
 pub fn plain(c: *mut f32, rows: u32, columns: u32, accumulate: u32) -> Target {
     let none = core::ptr::null();
-    Target { c, rows, columns, accumulate: accumulate == 1, column_scale: none, bias: none, biases: 1 }
+    Target { c, rows, columns, stride: columns, accumulate: accumulate == 1, column_scale: none, bias: none, biases: 1 }
 }
 
 kernels! {
-    /// `y = x · Wᵀ`; y `[rows, outputs]`, x `[rows, inputs]`, scale `[outputs]`.
-    fn linear_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32)
-        for [THREADS, SHARED, COVERS] {
+    /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, scale `[outputs]`.
+    fn linear_grid(
+        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+    ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::new(x, row, rows, inputs);
         let b = CodesAlongK { codes, row_bytes: row_bytes(inputs as usize), first: column, outputs };
-        gemm(Target { column_scale: scale, ..plain(y, rows, outputs, 0) }, a, b, inputs, grid);
+        gemm(Target { column_scale: scale, stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, grid);
     }
 
-    /// `y = x · Wᵀ`; y `[rows, outputs]`, x `[rows, inputs]`, weight `[outputs, inputs]`.
-    fn linear_float(y: *mut f32, x: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32) for [THREADS, SHARED, COVERS] {
+    /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, weight `[outputs, inputs]`.
+    fn linear_float(y: *mut f32, x: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32)
+        for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let (a, b) = (AlongK::<4>::new(x, row, rows, inputs), AlongK::<2>::new(weight, column, outputs, inputs));
-        gemm(plain(y, rows, outputs, 0), a, b, inputs, 0);
+        gemm(Target { stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, 0);
     }
 
-    /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, outputs]`, scale `[outputs]`.
+    /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, stride]`, scale `[outputs]`.
     fn linear_backward_input_grid(
-        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32,
+        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+        accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
-        let a = AlongK::<4>::new(dy, row, rows, outputs);
+        let a = AlongK::<4>::strided(dy, row, rows, outputs, stride);
         let b = CodesAcrossK { codes, scale, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, grid);
     }
 
-    /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, outputs]`, weight `[outputs, inputs]`.
+    /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, stride]`, weight `[outputs, inputs]`.
     fn linear_backward_input_float(
-        dx: *mut f32, dy: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32,
+        dx: *mut f32, dy: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+        accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
-        let (a, b) = (AlongK::<4>::new(dy, row, rows, outputs), AcrossK::<2>::new(weight, column, inputs, outputs));
+        let (a, b) = (AlongK::<4>::strided(dy, row, rows, outputs, stride), AcrossK::<2>::new(weight, column, inputs, outputs));
         gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, 0);
     }
 
-    /// `dw = dyᵀ · x`, or `dw += …` if `accumulate` is 1; dw `[outputs, inputs]`, dy `[rows, outputs]`, x `[rows, inputs]`.
+    /// `dw = dyᵀ · x`, or `dw += …` if `accumulate` is 1; dw `[outputs, inputs]`, dy `[rows, stride]`, x `[rows, inputs]`.
     fn linear_backward_weight(
-        dw: *mut f32, dy: *const f32, x: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32,
+        dw: *mut f32, dy: *const f32, x: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+        accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
-        let (a, b) = (AcrossK::<4>::new(dy, row, outputs, rows), AcrossK::<2>::new(x, column, inputs, rows));
+        let (a, b) = (AcrossK::<4>::strided(dy, row, outputs, rows, stride), AcrossK::<2>::new(x, column, inputs, rows));
         gemm(plain(dw, outputs, inputs, accumulate), a, b, rows, 0);
     }
 }

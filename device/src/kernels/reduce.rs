@@ -54,11 +54,17 @@ pub fn ordered_sum(value: f32) -> f32 {
 /// `Σ f(i)` for `i` in `0..n`, by the sixteen lanes of half a warp: lane l sums up l, l + 16, …; then the lanes in order.
 #[inline(always)]
 pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {
+    // Both halves of the warp take as many rounds as the longer one needs: after rounds of their own they need not be together again where sums are
+    // exchanged, which before sm_70 nothing would mend.
+    let most = n.max(warp_shuffle_xor(n, LANES));
     let mut sum = 0.0;
-    let mut i = thread_idx_x() % LANES;
-    while i < n {
-        sum += f(i as usize);
-        i += LANES;
+    let mut first = 0;
+    while first < most {
+        let i = first + thread_idx_x() % LANES;
+        if i < n {
+            sum += f(i as usize);
+        }
+        first += LANES;
     }
     ordered_sum(sum)
 }

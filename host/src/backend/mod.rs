@@ -9,7 +9,7 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-pub mod cuda_scratch;
+pub mod cuda_plan;
 
 use std::sync::Arc;
 
@@ -235,6 +235,14 @@ pub trait Device: Backend + Sized + 'static {
     /// Adds what the ops need for themselves to the plan.
     fn plan_scratch(plan: &mut Plan);
 
+    /// Whether its ops can run attention of that shape, and others over as many rows.
+    ///
+    /// # Errors
+    /// Bad input that names the limit.
+    fn require(_attention: &AttentionShape) -> Result<()> {
+        Ok(())
+    }
+
     /// Bytes that an arena could have now, if that is known.
     ///
     /// # Errors
@@ -257,6 +265,20 @@ pub trait Device: Backend + Sized + 'static {
     fn describe() -> Result<Vec<(&'static str, String)>>;
 }
 
+/// The tokens by ascending id, those of an id in order, to `order`: a counting sort. Ids are below the length of `places`, which it uses.
+pub fn by_id(ids: &[u32], places: &mut [u32], order: &mut [u32]) {
+    places.fill(0);
+    ids.iter().for_each(|&id| places[id as usize] += 1);
+    let mut before = 0;
+    for place in places.iter_mut() {
+        before += std::mem::replace(place, before);
+    }
+    for (token, &id) in ids.iter().enumerate() {
+        order[places[id as usize] as usize] = token as u32;
+        places[id as usize] += 1;
+    }
+}
+
 /// Memory for one plan, and the ops.
 ///
 /// Written spans must not overlap other spans of the same call unless the op says so.
@@ -274,8 +296,19 @@ pub trait Backend {
 
     /// `y[r] = table[ids[r]] + positions[r mod seq]`; y `[tokens, dim]`, table `[vocab, dim]`, positions `[≥ seq, dim]`.
     fn embedding(&mut self, y: Span<f32>, table: Span<f32>, positions: Span<f32>, ids: Span<u32>, seq: usize, dim: usize);
-    /// Adds the gradients of [`Backend::embedding`] to `d_table` and `d_positions`.
-    fn embedding_backward(&mut self, d_table: Span<f32>, d_positions: Span<f32>, dy: Span<f32>, ids: Span<u32>, seq: usize, dim: usize);
+    /// Adds the gradients of [`Backend::embedding`] to `d_table` and `d_positions`, tokens in order. `order` are the tokens as [`by_id`] sorts
+    /// them: where those of an id are.
+    #[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
+    fn embedding_backward(
+        &mut self,
+        d_table: Span<f32>,
+        d_positions: Span<f32>,
+        dy: Span<f32>,
+        ids: Span<u32>,
+        order: Span<u32>,
+        seq: usize,
+        dim: usize,
+    );
 
     /// `y = (x − mean) · rstd · gamma + beta` over rows of `dim` (Ba et al. 2016, ε = 1e-5); keeps `mean` and `rstd`, `[rows]`.
     #[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
@@ -295,11 +328,12 @@ pub trait Backend {
         dim: usize,
     );
 
-    /// `y = x · Wᵀ`; x `[rows, in]`, y `[rows, out]`.
+    /// `y = x · Wᵀ`; x `[rows, in]`, y `[rows, stride]`, of which the first `out` columns are written: rows may be padded, here and in the
+    /// gradients of y.
     fn linear(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, rows: usize);
     /// `dx = dy · W`, or `dx += dy · W`.
     fn linear_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, rows: usize, accumulate: bool);
-    /// `dw = dyᵀ · x`, or `dw += dyᵀ · x`; dw `[out, in]`, dy `[rows, out]`, x `[rows, in]`.
+    /// `dw = dyᵀ · x`, or `dw += dyᵀ · x`; dw `[out, in]`, dy `[rows, stride]`, x `[rows, in]`.
     fn linear_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, rows: usize, accumulate: bool);
 
     /// Softmax attention; `lse` keeps the log-sum-exp of each row of scores: `[heads, len]` of each sequence, one after another.
@@ -363,7 +397,7 @@ pub trait Backend {
     /// `losses[r] = Σ_j (x[r][j] − target[r][j])²` and `dx = 2(x − target) · gradient_scale`.
     fn squared_error(&mut self, losses: Span<f32>, dx: Span<f32>, x: Span<f32>, target: Span<f32>, gradient_scale: f32);
 
-    /// Cross entropy of `[rows, vocab]` logits against `targets`; writes each row's loss in nats to `losses` and turns the logits into
+    /// Cross entropy of logits against `targets`, over the first `vocab` columns of `[rows, stride]`; writes each row's loss in nats to `losses` and turns the logits into
     /// `(softmax − onehot) · gradient_scale` in place. A target of `u32::MAX` is masked: loss and gradient 0.
     fn cross_entropy(&mut self, logits: Span<f32>, losses: Span<f32>, targets: Span<u32>, vocab: usize, gradient_scale: f32);
 

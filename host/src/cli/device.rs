@@ -9,7 +9,7 @@ use crate::arena::Plan;
 use crate::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::Cuda;
-use crate::backend::{Device, cuda_scratch};
+use crate::backend::{AttentionShape, Device, cuda_plan};
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,11 +32,22 @@ impl FromStr for DeviceName {
 }
 
 impl DeviceName {
+    /// Whether its ops can run such attention.
+    ///
+    /// # Errors
+    /// Bad input that names the limit.
+    pub(super) fn require(self, attention: &AttentionShape) -> Result<()> {
+        match self {
+            Self::Cpu => Cpu::require(attention),
+            Self::Cuda => cuda_plan::require(attention),
+        }
+    }
+
     /// Adds what its ops need for themselves; the device need not be there, nor built in.
     pub(super) fn plan_scratch(self, plan: &mut Plan) {
         match self {
             Self::Cpu => _ = Cpu::plan_scratch(plan),
-            Self::Cuda => _ = cuda_scratch::plan(plan),
+            Self::Cuda => _ = cuda_plan::plan(plan),
         }
     }
 }

@@ -9,9 +9,9 @@ use super::limits;
 use super::output::print;
 use super::threads::in_pool;
 use crate::arena::Plan;
-use crate::backend::Device;
+use crate::backend::{AttentionShape, Device, Sequences};
 use crate::checkpoint::Checkpoint;
-use crate::config::{Config, ModelConfig, Rule};
+use crate::config::{Config, ModelConfig, Rule, TrainConfig};
 use crate::data::{Corpus, CorpusOptions, Split};
 use crate::model::gpt::Purpose;
 use crate::model::{Gpt, GptIds, Parameters};
@@ -57,6 +57,9 @@ pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &M
     let mut plan = Plan::default();
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
     let model = plan_model(ids, &config.model, &mut plan);
+    let (sequences, heads) = (Sequences::Equal { count: BATCH, len: config.model.context }, config.model.heads);
+    let attention = AttentionShape { sequences, heads, head_dim: config.model.dim / heads, causal: true };
+    D::require(&attention)?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = state::map(&mut backend, specs, &checkpoint)?;
@@ -76,8 +79,10 @@ impl Eval {
 impl Work for Eval {
     fn run_on<D: Device>(&self) -> Result<()> {
         let split = Split::from_name(&self.split)?;
-        let mut l =
-            open::<_, D>(&self.checkpoint, |ids, config, plan| Gpt::plan(ids, config, BATCH, config.context, Purpose::Evaluate, plan))?;
+        let mut l = open::<_, D>(&self.checkpoint, |ids, config, plan| {
+            let rows = config.logit_rows(&TrainConfig::default());
+            Gpt::plan(ids, config, [BATCH, config.context], rows, Purpose::Evaluate, plan)
+        })?;
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };

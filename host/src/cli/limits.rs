@@ -1,8 +1,43 @@
 //! What this machine can run, checked before anything large is allocated or written.
 
+use std::str::FromStr;
+
+use super::output::warn;
 use crate::arena::Plan;
 use crate::backend::Device;
+use crate::config::{ConfigOf, Recompute};
+use crate::train::learner::Learner;
+use crate::train::trainer::Layout;
 use crate::{Error, Result};
+
+/// Bytes for people.
+fn mib(bytes: usize) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// One part in so many of a device's memory is left to all else than the arena.
+pub(super) const REST: usize = 16;
+
+/// An amount of memory as users write it: `11GB`, `7.5GiB`, or a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) usize);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("GB", 1_000_000_000), ("MB", 1_000_000), ("", 1)];
+        let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).expect("no unit fits all");
+        let number = number.trim_end().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+        let bytes = number.map(|number| Self((number * f64::from(unit)) as usize));
+        bytes.ok_or_else(|| format!("expected an amount of memory, such as 11GB or 7.5GiB, found {text:?}"))
+    }
+}
+
+/// Bytes that an arena can have now, or as good as no limit.
+fn available<D: Device>() -> Result<usize> {
+    Ok(D::available_memory()?.unwrap_or(isize::MAX as usize))
+}
 
 /// Checks that the memory that the device has now holds the plan and the back end's scratch.
 ///
@@ -11,15 +46,36 @@ use crate::{Error, Result};
 pub(super) fn require<D: Device>(plan: &Plan, hint: &str) -> Result<()> {
     let mut plan = plan.clone();
     D::plan_scratch(&mut plan);
-    let (needed, available) = (plan.total_bytes(), D::available_memory()?.unwrap_or(isize::MAX as usize));
+    let (needed, available) = (plan.total_bytes(), available::<D>()?);
     if needed > available {
-        let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
         return Err(Error::bad_input(
             "memory",
             format!("a plan within the {} that are available", mib(available)),
             mib(needed),
             format!("{hint}; `primal-host plan` lists what takes how much"),
         ));
+    }
+    Ok(())
+}
+
+/// Decides what the configuration leaves open: activations are recomputed if the device has no memory for them now. No result depends on it.
+///
+/// # Errors
+/// No such device.
+pub(super) fn choose_recompute<M: Learner, D: Device>(config: &mut ConfigOf<M>) -> Result<()> {
+    if config.train.recompute != Recompute::Auto {
+        return Ok(());
+    }
+    let mut plan = Plan::default();
+    Layout::plan(config, &mut plan);
+    D::plan_scratch(&mut plan);
+    let available = available::<D>()?;
+    if plan.total_bytes() <= available - available / REST {
+        config.train.recompute = Recompute::Off;
+    } else {
+        config.train.recompute = Recompute::On;
+        let (needed, available) = (mib(plan.total_bytes()), mib(available));
+        warn(format!("activations are recomputed in the backward pass: to keep them takes {needed}, and {available} are free"));
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 use argh::FromArgs;
 
 use super::device::DeviceName;
+use super::limits::{self, Bytes};
 use super::output::print;
 use crate::arena::{self, Kind};
-use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
+use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, Recompute};
 use crate::train::learner::Learner;
 use crate::train::trainer::{Layout, grid_state_bytes};
 use crate::{Error, Result};
@@ -32,6 +33,9 @@ pub struct Plan {
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
+    /// memory of the device, as 11GB or 7.5GiB: what of the activations would be kept there; without it, the least that a run can do with
+    #[argh(option)]
+    memory: Option<Bytes>,
     /// print one JSON object
     #[argh(switch)]
     json: bool,
@@ -67,15 +71,30 @@ impl Plan {
         if let Some(bits) = self.votes {
             t.votes = config::votes_of(bits).ok_or_else(|| Error::bad_input("--votes", config::VOTES, bits, "give one of them"))?;
         }
+        config.model.complete(&mut config.train);
         config.check(&self.config)?;
-        let mut plan = arena::Plan::default();
-        let layout = Layout::plan(&config, &mut plan);
-        self.device.plan_scratch(&mut plan);
+        let plan_with = |recompute| {
+            let (mut config, mut plan) = (config.clone(), arena::Plan::default());
+            config.train.recompute = recompute;
+            let layout = Layout::plan(&config, &mut plan);
+            self.device.plan_scratch(&mut plan);
+            (recompute, layout, plan)
+        };
+        let (recompute, layout, plan) = match config.train.recompute {
+            Recompute::Auto => {
+                let (keeping, recomputing) = (plan_with(Recompute::Off), plan_with(Recompute::On));
+                let most = self.memory.map_or(recomputing.2.total_bytes(), |Bytes(memory)| memory - memory / limits::REST);
+                if keeping.2.total_bytes() <= most { keeping } else { recomputing }
+            }
+            chosen => plan_with(chosen),
+        };
+        self.device.require(&M::attention(&layout.model))?;
+        let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
             let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
             let spans: Vec<_> = plan.entries().iter().map(span).collect();
-            let object = serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "spans": spans});
+            let object = serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans});
             return print(object);
         }
         for entry in plan.entries() {
@@ -85,6 +104,9 @@ impl Plan {
             print(format!("{:>12}  {} in all", plan.bytes_of(kind), kind.name()))?;
         }
         print(format!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20)))?;
+        if recompute {
+            print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
+        }
         print(format!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64))
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn run_folder<M: ModelTable>(
         require_new(&run)?;
         let mut config = ConfigOf::load(name)?;
         apply(&mut config)?;
+        config.model.complete(&mut config.train);
         config.check(name)?;
         return Ok((run, config));
     };

@@ -120,8 +120,11 @@ impl Work for Train {
             None if self.data.is_empty() => vec!["stories".to_string()],
             _ => self.data.clone(),
         };
+        let mut planned = config.clone();
+        limits::choose_recompute::<_, D>(&mut planned)?;
         let mut plan = arena::Plan::default();
-        let layout = Layout::plan(&config, &mut plan);
+        let layout = Layout::plan(&planned, &mut plan);
+        D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer, &options);

@@ -132,6 +132,7 @@ impl Work for TtsTrain {
         let description = corpus.describe();
         let data = SpeechData::new(corpus, &config)?;
         let mut samples = Samples::plan(run.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;
+        D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
         if self.resume.is_none() {
             create_run(&run, &config, &sources_file, &[folder]).map_err(unwritable_out)?;

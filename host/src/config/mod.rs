@@ -38,6 +38,9 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + serde::de::Deseriali
     /// The embedded configurations: name and TOML.
     const NAMED: &'static [(&'static str, &'static str)];
 
+    /// Sets what a new run must keep, and what a configuration need not say.
+    fn complete(&self, _train: &mut TrainConfig) {}
+
     /// Checks the ranges of all values, and those of the training that depend on the model.
     ///
     /// # Errors
@@ -105,7 +108,7 @@ pub enum Flips {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recompute {
-    /// On if the blocks' activations would take more than 2 GiB.
+    /// On if the device could not hold the blocks' activations; whether or not, results have the same bits.
     Auto,
     /// Always: activation checkpointing per block.
     On,
@@ -158,6 +161,9 @@ pub struct TrainConfig {
     pub poltergeist_z: f32,
     /// Run blocks twice to save memory.
     pub recompute: Recompute,
+    /// Of text: rows of logits held at a time. New runs get 1024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_rows: Option<usize>,
     /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.
     pub hold_out_test: bool,
     /// Validate every so many steps; 0 for only at the end.
@@ -197,6 +203,7 @@ impl Default for TrainConfig {
             rescale_every: 0,
             poltergeist_z: 1.0,
             recompute: Recompute::Auto,
+            logit_rows: None,
             hold_out_test: false,
             validate_every: 100,
             validation_tokens: 32768,

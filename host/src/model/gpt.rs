@@ -11,10 +11,8 @@ use crate::config::ModelConfig;
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
 const EMBEDDING_SIGMA: f32 = 0.1;
-/// Logits held at a time, at most: 8 Mi values, 32 MiB.
-const LOGITS: usize = 8 << 20;
-/// Rows of logits held at a time, at most.
-const LOGIT_ROWS: usize = 1024;
+/// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
+const LOGIT_STRIDE: usize = 64;
 
 /// The parameters of the model.
 #[derive(Clone, Debug)]
@@ -62,8 +60,14 @@ pub struct Gpt {
     recompute: bool,
     shape: AttentionShape,
     vocab: usize,
+    /// From row to row of logits.
+    logit_stride: usize,
+    /// Rows of logits held at a time.
+    logit_rows: usize,
     /// Token ids, `[batch · seq]`.
     pub inputs: Span<u32>,
+    /// The places of tokens by id (see [`by_id`](crate::backend::by_id)); for training.
+    pub order: Span<u32>,
     /// The token that follows each, or `u32::MAX` where none counts.
     pub targets: Span<u32>,
     /// Each token's loss in nats.
@@ -92,8 +96,8 @@ pub enum Purpose {
 }
 
 impl Gpt {
-    /// Reserves activations for `[batch, seq]` tokens.
-    pub fn plan(ids: GptIds, config: &ModelConfig, batch: usize, seq: usize, purpose: Purpose, plan: &mut Plan) -> Self {
+    /// Reserves activations for `[batch, seq]` tokens, and logits for so many of them at a time.
+    pub fn plan(ids: GptIds, config: &ModelConfig, [batch, seq]: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self {
         let shape = AttentionShape {
             sequences: Sequences::Equal { count: batch, len: seq },
             heads: config.heads,
@@ -102,6 +106,7 @@ impl Gpt {
         };
         let (tokens, dim, vocab) = (shape.tokens(), config.dim, config.tokenizer.vocab_size());
         let inputs = plan.span(Kind::Io, "inputs", tokens);
+        let order = plan.span(Kind::Io, "order", if purpose == Purpose::Evaluate { 0 } else { tokens });
         let targets = plan.span(Kind::Io, "targets", tokens);
         let losses = plan.span(Kind::Activation, "losses", tokens);
         let keep_all = purpose == Purpose::Train;
@@ -119,13 +124,40 @@ impl Gpt {
             Some(block) => NormActivations::plan_in(plan, "norm", block.normed(), tokens),
             None => NormActivations::plan(plan, "norm", tokens, dim),
         };
-        let logits = plan.span(Kind::Activation, "logits", logit_rows(tokens, vocab) * vocab);
+        let (logit_rows, logit_stride) = (logit_rows.min(tokens), vocab.next_multiple_of(LOGIT_STRIDE));
+        let logits = plan.span(Kind::Activation, "logits", logit_rows * logit_stride);
         let backward = (purpose != Purpose::Evaluate).then(|| Backward {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
             block: shared.map_or_else(|| BlockGradients::plan(plan, tokens, dim, hidden), |kept| BlockGradients::within(&kept)),
         });
         let recompute = purpose == Purpose::TrainRecomputing;
-        Self { ids, blocks, recompute, shape, vocab, inputs, targets, losses, streams, normed, logits, backward }
+        Self {
+            ids,
+            blocks,
+            recompute,
+            shape,
+            vocab,
+            logit_stride,
+            logit_rows,
+            inputs,
+            order,
+            targets,
+            losses,
+            streams,
+            normed,
+            logits,
+            backward,
+        }
+    }
+
+    /// Its attention.
+    pub fn attention(&self) -> AttentionShape {
+        self.shape
+    }
+
+    /// Tokens that it knows.
+    pub fn vocab(&self) -> usize {
+        self.vocab
     }
 
     /// Tokens of a batch.
@@ -170,14 +202,14 @@ impl Gpt {
     fn chunk_loss<B: Backend>(&self, b: &mut B, p: &Parameters, start: usize, rows: usize, gradient_scale: f32) -> (Span<f32>, Span<f32>) {
         let dim = self.shape.dim();
         let x = self.normed.y.slice(start * dim, rows * dim);
-        let logits = self.logits.slice(0, rows * self.vocab);
+        let logits = self.logits.slice(0, rows * self.logit_stride);
         b.linear(logits, x, p.weight(self.ids.head), rows);
         b.cross_entropy(logits, self.losses.slice(start, rows), self.targets.slice(start, rows), self.vocab, gradient_scale);
         (x, logits)
     }
 
     fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let (tokens, rows) = (self.tokens(), logit_rows(self.tokens(), self.vocab));
+        let (tokens, rows) = (self.tokens(), self.logit_rows);
         (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
     }
 
@@ -212,10 +244,6 @@ impl Gpt {
             block.backward(b, p, sink, g.stream, self.stream(i), &g.block);
         }
         let (d_tokens, d_positions) = (sink.vector(self.ids.tokens), sink.vector(self.ids.positions));
-        b.embedding_backward(d_tokens, d_positions, g.stream, self.inputs, self.shape.sequences.longest(), dim);
+        b.embedding_backward(d_tokens, d_positions, g.stream, self.inputs, self.order, self.shape.sequences.longest(), dim);
     }
-}
-
-fn logit_rows(tokens: usize, vocab: usize) -> usize {
-    (LOGITS / vocab).clamp(1, LOGIT_ROWS).min(tokens)
 }

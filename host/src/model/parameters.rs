@@ -9,6 +9,9 @@ use crate::arena::{Kind, Plan, Span};
 use crate::backend::{Backend, GridWeight, Storage, Weight};
 use crate::checkpoint::Dtype;
 
+/// Start values that are made and uploaded at a time, at most, but for whole rows: 8 MiB of floats.
+const UPLOAD: usize = 2 << 20;
+
 /// Index of a matrix in [`Parameters::matrices`]; also its number in the random streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatrixId(pub usize);
@@ -146,28 +149,33 @@ impl Parameters {
         self.vectors[id.0]
     }
 
-    /// Fills all parameters with their start values. `shadow` receives each matrix's float start values (`[out, in]`), a row at a time.
+    /// Fills all parameters with their start values. `shadow` receives each matrix's float start values (`[out, in]`), some rows at a time, from
+    /// the value of that number on.
     pub fn initialise<B: Backend>(&self, backend: &mut B, seed: u64, mut shadow: impl FnMut(&mut B, MatrixId, usize, &[f32])) {
         for (index, (spec, weight)) in self.specs.matrices.iter().zip(&self.matrices).enumerate() {
             let mut normal = Normal::new(seed, index as u32);
-            let mut row = vec![0.0f32; spec.in_features];
+            // Whole matrices, if they are not too large: an upload waits for the device.
+            let most = (UPLOAD / spec.in_features).clamp(1, spec.out_features);
             let mut codes = vec![grid::ZERO; grid::padded(spec.in_features)];
-            let mut packed = vec![0u8; weight.row_bytes()];
             let scale = spec.initial_scale();
-            for i in 0..spec.out_features {
-                row.iter_mut().for_each(|w| *w = spec.sigma * normal.draw());
+            for first in (0..spec.out_features).step_by(most) {
+                let rows = most.min(spec.out_features - first);
+                let values: Vec<f32> = (0..rows * spec.in_features).map(|_| spec.sigma * normal.draw()).collect();
                 match &weight.storage {
                     Storage::Grid(target) => {
-                        let levels = target.grid.grid();
-                        for (code, w) in codes.iter_mut().zip(&row) {
-                            *code = levels.nearest(w / scale);
+                        let (levels, row_bytes) = (target.grid.grid(), weight.row_bytes());
+                        let mut packed = vec![0u8; rows * row_bytes];
+                        for (row, packed) in values.chunks_exact(spec.in_features).zip(packed.chunks_exact_mut(row_bytes)) {
+                            for (code, w) in codes.iter_mut().zip(row) {
+                                *code = levels.nearest(w / scale);
+                            }
+                            grid::pack_row(&codes, packed);
                         }
-                        grid::pack_row(&codes, &mut packed);
-                        backend.upload(target.codes.slice(i * packed.len(), packed.len()), &packed);
+                        backend.upload(target.codes.slice(first * row_bytes, packed.len()), &packed);
                     }
-                    Storage::Float(values) => backend.upload(values.slice(i * row.len(), row.len()), &row),
+                    Storage::Float(target) => backend.upload(target.slice(first * spec.in_features, values.len()), &values),
                 }
-                shadow(backend, MatrixId(index), i, &row);
+                shadow(backend, MatrixId(index), first * spec.in_features, &values);
             }
             if let Storage::Grid(target) = &weight.storage {
                 backend.upload(target.scale, &vec![scale; spec.out_features]);

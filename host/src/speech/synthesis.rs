@@ -28,6 +28,8 @@ pub struct Said<'a> {
     pub phones: &'a [Phone],
     /// Frames of each phone.
     pub durations: &'a [u32],
+    /// The same before rounding.
+    pub unrounded: &'a [f32],
     /// Log-mel frames, `[Σ durations, num_mels]`.
     pub mel: &'a [f32],
 }
@@ -84,6 +86,7 @@ impl<'a, D: Device> Synthesizer<'a, D> {
         let capacity = Capacity { utterances: 1, phones: MOST_PHONES, frames: MOST_FRAMES };
         let model = GhostTts::plan(ids, &acoustic.config.model, capacity, Purpose::Evaluate, &mut plan);
         let vocoder = Hifigan::plan(&voice.vocoder().config, mel.num_mels, CHUNK, &mut plan);
+        D::require(&model.attention())?;
         let mut backend = D::open(&mut plan)?;
         let parameters = state::map(&mut backend, specs, &acoustic.checkpoint)?;
         model.prepare(&mut backend);
@@ -137,7 +140,7 @@ impl<D: Device> Synthesizer<'_, D> {
     /// Speaks phones without taking breath, or in two breaths where they last too long for one.
     fn say(&mut self, phones: &[Phone], controls: &Controls, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
         let (b, p) = (&mut self.backend, &self.parameters);
-        let Spoken { durations, mel } = match self.model.synthesise(b, p, &mut self.batch, &self.facts, phones, controls) {
+        let Spoken { durations, unrounded, mel } = match self.model.synthesise(b, p, &mut self.batch, &self.facts, phones, controls) {
             Ok(spoken) => spoken,
             // Only their frames can be too many: slow speech, or a predictor that knows no better.
             Err(_) if phones.len() > 1 => {
@@ -147,7 +150,7 @@ impl<D: Device> Synthesizer<'_, D> {
             }
             Err(error) => return Err(error),
         };
-        listener.said(&Said { phones, durations: &durations, mel: &mel })?;
+        listener.said(&Said { phones, durations: &durations, unrounded: &unrounded, mel: &mel })?;
         speech.phones.extend_from_slice(phones);
         self.vocoder.vocode(&mut self.backend, &mel, |samples| {
             speech.samples += samples.len() as u64;

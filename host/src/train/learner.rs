@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use crate::arena::{Plan, Span};
-use crate::backend::Backend;
+use crate::backend::{AttentionShape, Backend};
 use crate::config::{ConfigOf, ModelTable, TrainConfig};
 use crate::model::Parameters;
 use crate::model::parameters::Specs;
@@ -69,6 +69,9 @@ pub trait Learner: ModelTable {
 
     /// Reserves activations.
     fn plan(config: &ConfigOf<Self>, ids: Self::Ids, plan: &mut Plan) -> (Self::Model, Self::Sampler);
+
+    /// The largest attention of a step.
+    fn attention(model: &Self::Model) -> AttentionShape;
 
     /// Writes the constants that the model needs besides its parameters.
     fn prepare<B: Backend>(_model: &Self::Model, _b: &mut B) {}

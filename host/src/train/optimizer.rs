@@ -148,15 +148,24 @@ impl Optimizer {
 
     /// Start values of parameters and state.
     pub fn initialise<B: Backend>(&self, backend: &mut B, p: &Parameters, seed: u64) {
-        p.initialise(backend, seed, |backend, id, row, values| {
+        p.initialise(backend, seed, |backend, id, first, values| {
             if let MatrixState::Qat(index) = self.matrices[id.0] {
-                backend.upload(self.floats[index].value.slice(row * values.len(), values.len()), values);
+                backend.upload(self.floats[index].value.slice(first, values.len()), values);
             }
         });
+        for float in &self.floats {
+            float.moments.iter().for_each(|&moment| backend.zero(moment));
+        }
         for state in &self.matrices {
-            if let MatrixState::Votes(state) = state {
-                let empty = crate::backend::cpu::vote::empty_vote(state.bits);
-                backend.upload(state.votes, &vec![empty; state.votes.len()]);
+            match state {
+                MatrixState::Votes(state) => {
+                    let empty = crate::backend::cpu::vote::empty_vote(state.bits);
+                    backend.upload(state.votes, &vec![empty; state.votes.len()]);
+                    backend.zero(state.row);
+                    backend.zero(state.column);
+                }
+                MatrixState::Poltergeist(votes) => backend.zero(*votes),
+                MatrixState::Qat(_) | MatrixState::Float(_) => {}
             }
         }
     }

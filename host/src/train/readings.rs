@@ -45,8 +45,9 @@ pub struct Readout {
 }
 
 impl Readout {
-    /// Nothing read yet: zeros.
-    pub fn new(of: &Readings) -> Self {
+    /// Nothing read yet: zeros, on the device as well.
+    pub fn new<B: Backend>(b: &mut B, of: &Readings) -> Self {
+        b.zero(of.all);
         let mut end = 0;
         let ends = [of.loss_sums.len(), of.norms.len(), of.watch.len(), of.counts.len()].map(|len| {
             end += len;

@@ -9,7 +9,7 @@ use super::optimizer::Sink;
 use super::progress::Progress;
 use super::trainer::{StepStats, Trainer};
 use crate::arena::{Plan, Span};
-use crate::backend::Backend;
+use crate::backend::{AttentionShape, Backend};
 use crate::config::{GhostTtsConfig, Rule, SpeechConfig, TrainConfig};
 use crate::data::{SpeechBatches, SpeechCorpus, SpeechLimits, SpeechSplit, heldout_batches};
 use crate::model::Parameters;
@@ -119,6 +119,10 @@ impl Learner for GhostTtsConfig {
     fn plan(config: &SpeechConfig, ids: GhostTtsIds, plan: &mut Plan) -> (GhostTts, ()) {
         let capacity = Capacity::of_frames(config.train.batch_frames);
         (GhostTts::plan(ids, &config.model, capacity, Purpose::Train, plan), ())
+    }
+
+    fn attention(model: &GhostTts) -> AttentionShape {
+        model.attention()
     }
 
     fn prepare<B: Backend>(model: &GhostTts, b: &mut B) {

@@ -1,8 +1,8 @@
 //! Training GPTs on text.
 
 use crate::Result;
-use crate::arena::{Kind, Plan, Span};
-use crate::backend::Backend;
+use crate::arena::{Plan, Span};
+use crate::backend::{AttentionShape, Backend, by_id};
 use crate::config::{Config, ModelConfig, Recompute, Rule, TrainConfig};
 use crate::data::{Corpus, Split};
 use crate::model::gpt::Purpose;
@@ -15,12 +15,12 @@ use super::optimizer::Sink;
 use super::progress::Progress;
 use super::trainer::{StepStats, Trainer};
 
-/// Activations above it are recomputed with [`Recompute::Auto`].
-const KEEP_BYTES: usize = 2 << 30;
-
 /// A micro-batch on the host.
 pub struct TextBatch {
     inputs: Vec<u32>,
+    order: Vec<u32>,
+    /// For sorting: one for each id.
+    places: Vec<u32>,
     targets: Vec<u32>,
     losses: Vec<f32>,
 }
@@ -41,22 +41,19 @@ impl Learner for ModelConfig {
 
     fn plan(config: &Config, ids: GptIds, plan: &mut Plan) -> (Gpt, Decoder) {
         let t = &config.train;
-        let purpose = match t.recompute {
-            Recompute::On => Purpose::TrainRecomputing,
-            Recompute::Off => Purpose::Train,
-            Recompute::Auto => {
-                let mut trial = Plan::default();
-                Gpt::plan(ids.clone(), &config.model, t.batch, t.seq_len, Purpose::Train, &mut trial);
-                if trial.bytes_of(Kind::Activation) > KEEP_BYTES { Purpose::TrainRecomputing } else { Purpose::Train }
-            }
-        };
+        let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing } else { Purpose::Train };
         let sampler = Decoder::plan(ids.clone(), &config.model, plan);
-        (Gpt::plan(ids, &config.model, t.batch, t.seq_len, purpose, plan), sampler)
+        (Gpt::plan(ids, &config.model, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
+    }
+
+    fn attention(model: &Gpt) -> AttentionShape {
+        model.attention()
     }
 
     fn batch(model: &Gpt) -> TextBatch {
         let tokens = model.tokens();
-        TextBatch { inputs: vec![0; tokens], targets: vec![0; tokens], losses: vec![0.0; tokens] }
+        let words = || vec![0; tokens];
+        TextBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
     }
 
     fn train<B: Backend>(
@@ -72,7 +69,9 @@ impl Learner for ModelConfig {
     ) -> Seen {
         let gradient_scale = 1.0 / (model.tokens() as f32 * t.grad_accum as f32);
         corpus.sample(t.seed, draw.step, draw.micro_batch, t.batch, t.seq_len, &mut batch.inputs, &mut batch.targets);
+        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
         b.upload(model.inputs, &batch.inputs);
+        b.upload(model.order, &batch.order);
         b.upload(model.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
         b.sum(sums, model.losses);

@@ -26,7 +26,7 @@ pub struct Layout<M: Learner = ModelConfig> {
 }
 
 impl<M: Learner> Layout<M> {
-    /// Plans parameters, state and activations of a configuration.
+    /// Plans parameters, state and activations of a configuration. All activations are kept unless it says that they are recomputed.
     pub fn plan(config: &ConfigOf<M>, plan: &mut Plan) -> Self {
         let (ids, specs) = M::name_parameters(config);
         let parameters = Parameters::plan(specs, plan);
@@ -79,7 +79,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         M::prepare(&layout.model, &mut backend);
         Self {
             batch: M::batch(&layout.model),
-            readout: Readout::new(&layout.optimizer.readings),
+            readout: Readout::new(&mut backend, &layout.optimizer.readings),
             values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
             config,
             layout,

@@ -287,6 +287,15 @@ impl<B: Backend> Case<B> {
         }
     }
 
+    /// Waits until the op is done, where the call only queues it: by the download of one value.
+    fn wait(&self, backend: &mut B, spans: &Spans) {
+        match self.buffers[0] {
+            Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
+            Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
+            Data::U8(_) => backend.download(spans.b(0).slice(0, 1), &mut [0]),
+        }
+    }
+
     /// All buffers after the op.
     pub fn results(&self, make: fn(&mut Plan) -> B) -> Vec<Data> {
         let (mut backend, spans) = self.place(make);
@@ -395,6 +404,7 @@ impl<B: Backend> Case<B> {
             self.upload(&mut backend, &spans);
             let begin = Instant::now();
             (self.run)(&mut backend, &spans);
+            self.wait(&mut backend, &spans);
             best = best.min(begin.elapsed());
             runs += 1;
         }

@@ -71,6 +71,20 @@ pub fn linear(x: &[f64], w: &[f64], inputs: usize) -> Vec<f64> {
     x.chunks(inputs).flat_map(|x| w.chunks(inputs).map(move |w| dot(x, w))).collect()
 }
 
+/// The first `columns` of each row of `[rows, stride]`.
+pub fn unpadded(x: &[f64], columns: usize, stride: usize) -> Vec<f64> {
+    x.chunks(stride).flat_map(|row| &row[..columns]).copied().collect()
+}
+
+/// `[rows, stride]` with the first columns of each row replaced.
+pub fn padded(before: &[f64], x: &[f64], columns: usize, stride: usize) -> Vec<f64> {
+    let mut all = before.to_vec();
+    for (row, x) in all.chunks_mut(stride).zip(x.chunks(columns)) {
+        row[..columns].copy_from_slice(x);
+    }
+    all
+}
+
 /// `dx = dy · W`.
 pub fn linear_backward_input(dy: &[f64], w: &[f64], inputs: usize) -> Vec<f64> {
     let outputs = w.len() / inputs;

@@ -39,9 +39,11 @@ fn scale_row(row: &mut [f32], factor: f32) {
     }
 }
 
-/// Row losses in nats; logits become `(softmax − onehot) · gradient_scale`. A target of `u32::MAX` is masked.
+/// Row losses in nats; logits, the first `vocab` columns of `[rows, stride]`, become `(softmax − onehot) · gradient_scale`. A target of `u32::MAX` is masked.
 pub fn cross_entropy(logits: &mut [f32], losses: &mut [f32], targets: &[u32], vocab: usize, gradient_scale: f32) {
-    logits.par_chunks_exact_mut(vocab).zip(losses).zip(targets).with_min_len(8).for_each(|((row, loss), &target)| {
+    let stride = logits.len() / losses.len();
+    logits.par_chunks_exact_mut(stride).zip(losses).zip(targets).with_min_len(8).for_each(|((row, loss), &target)| {
+        let row = &mut row[..vocab];
         if target == u32::MAX {
             row.fill(0.0);
             *loss = 0.0;

@@ -322,7 +322,7 @@ unsafe fn gather(a: *const f32, k_stride: usize, row_stride: usize, rows: usize,
     }
 }
 
-/// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, columns]`, contiguous.
+/// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, stride]`, of which the first `columns` are written.
 #[expect(clippy::too_many_arguments, reason = "the operands and shape of a product")]
 pub fn gemm(
     c: &mut [f32],
@@ -334,11 +334,12 @@ pub fn gemm(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    assert_eq!(c.len(), rows * columns, "the product's shape");
+    let stride = c.len() / rows;
+    assert!(stride >= columns && c.len() == rows * stride, "the product's shape");
     let (c, scratch) = (Parts::new(c), Parts::new(scratch));
     for_each_tile(rows, columns, k, |at| {
         // SAFETY: tiles are disjoint, and each thread uses its own scratch.
-        unsafe { tile(c.base(), columns, at, left, right, accumulate, thread_scratch(&scratch)) };
+        unsafe { tile(c.base(), stride, at, left, right, accumulate, thread_scratch(&scratch)) };
     });
 }
 

@@ -12,7 +12,7 @@ pub enum Values<'a> {
     Float(&'a [f32]),
 }
 
-/// `y = x · Wᵀ`; x `[rows, inputs]`, y `[rows, outputs]`.
+/// `y = x · Wᵀ`; x `[rows, inputs]`, y `[rows, stride]`.
 pub fn linear(y: &mut [f32], x: &[f32], weight: Values, [outputs, inputs]: [usize; 2], rows: usize, scratch: &mut [f32]) {
     let left = Left { data: x, row_stride: inputs, k_stride: 1 };
     let right = match weight {
@@ -32,7 +32,7 @@ pub fn backward_input(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    let left = Left { data: dy, row_stride: outputs, k_stride: 1 };
+    let left = Left { data: dy, row_stride: dy.len() / rows, k_stride: 1 };
     let right = match weight {
         Values::Grid(codes) => Right::Plain(codes),
         Values::Float(data) => Right::Strided { data, k_stride: inputs, column_stride: 1 },
@@ -42,8 +42,9 @@ pub fn backward_input(
 
 /// `dw = dyᵀ · x`, or `dw += dyᵀ · x`.
 pub fn backward_weight(dw: &mut [f32], dy: &[f32], x: &[f32], rows: usize, accumulate: bool, scratch: &mut [f32]) {
-    let (outputs, inputs) = (dy.len() / rows, x.len() / rows);
-    let left = Left { data: dy, row_stride: 1, k_stride: outputs };
+    let inputs = x.len() / rows;
+    let outputs = dw.len() / inputs;
+    let left = Left { data: dy, row_stride: 1, k_stride: dy.len() / rows };
     let right = Right::Strided { data: x, k_stride: inputs, column_stride: 1 };
     gemm(dw, outputs, inputs, rows, left, right, accumulate, scratch);
 }

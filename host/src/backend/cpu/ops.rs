@@ -49,7 +49,16 @@ impl Backend for Cpu {
         embedding::embedding(y, table, positions, ids, seq, dim);
     }
 
-    fn embedding_backward(&mut self, d_table: Span<f32>, d_positions: Span<f32>, dy: Span<f32>, ids: Span<u32>, seq: usize, dim: usize) {
+    fn embedding_backward(
+        &mut self,
+        d_table: Span<f32>,
+        d_positions: Span<f32>,
+        dy: Span<f32>,
+        ids: Span<u32>,
+        _order: Span<u32>,
+        seq: usize,
+        dim: usize,
+    ) {
         let ((d_table, d_positions), (dy, ids)) = self.memory.split((d_table, d_positions), (dy, ids));
         embedding::embedding_backward(d_table, d_positions, dy, ids, seq, dim);
     }

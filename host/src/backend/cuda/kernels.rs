@@ -1,15 +1,16 @@
-//! The kernels of `primal-device`, found by name in the PTX that `cargo xtask build-kernels` wrote, and launched with checked parameters.
+//! The kernels of `primal-device`, found by name in the PTX or cubin that `cargo xtask build-kernels` wrote, and launched with checked parameters.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
 
+use cust::context::Context;
 use cust::device::{Device, DeviceAttribute};
-use cust::function::Function;
-use cust::module::Module;
 use cust::stream::Stream;
 use serde::Deserialize;
 
+use super::driver::{Function, Module};
 use super::profile;
 use crate::{Error, Result};
 
@@ -23,6 +24,8 @@ struct Manifest {
 struct Architecture {
     /// The PTX file, beside the manifest.
     ptx: String,
+    /// What `ptxas` made of it, if it did.
+    cubin: Option<String>,
     kernels: BTreeMap<String, Launch>,
 }
 
@@ -39,7 +42,7 @@ struct Launch {
 
 /// A kernel that can be launched.
 struct Kernel {
-    function: Function<'static>,
+    function: Function,
     launch: Launch,
 }
 
@@ -58,8 +61,8 @@ fn folder() -> Result<PathBuf> {
     })
 }
 
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::io("reading", path, error, BUILD))
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io("reading", path, error, BUILD))
 }
 
 /// The number of an architecture's name: 61 for `sm_61`.
@@ -67,47 +70,57 @@ fn number(architecture: &str) -> Option<u32> {
     architecture.strip_prefix("sm_")?.parse().ok()
 }
 
-/// The kernels' PTX and launches for a device: those of the newest architecture that it can run.
-fn choose(device: Device) -> Result<(String, PathBuf, BTreeMap<String, Launch>)> {
+/// An architecture's kernels, loaded.
+struct Loaded {
+    module: Module,
+    /// The file that they came from.
+    file: PathBuf,
+    launches: BTreeMap<String, Launch>,
+}
+
+/// Loads the kernels for a device: those of the newest architecture that it can run, as cubin if it is of the device's own generation and the
+/// driver takes it, else as PTX, which the driver compiles.
+fn load(device: Device) -> Result<Loaded> {
     let file = folder()?.join("manifest.json");
     let manifest: Manifest =
-        serde_json::from_str(&read(&file)?).map_err(|error| Error::bad_input(file.display(), "a manifest of kernels", error, BUILD))?;
-    let attribute = |a| device.get_attribute(a).map_err(|error| super::driver_error("asking for the device's architecture", error));
+        serde_json::from_slice(&read(&file)?).map_err(|error| Error::bad_input(file.display(), "a manifest of kernels", error, BUILD))?;
+    let attribute = |a| device.get_attribute(a).map_err(|_| super::driver_error("asking for the device's architecture"));
     let own = (attribute(DeviceAttribute::ComputeCapabilityMajor)? * 10 + attribute(DeviceAttribute::ComputeCapabilityMinor)?) as u32;
     let names = manifest.architectures.keys().cloned().collect::<Vec<_>>().join(", ");
     let usable = manifest.architectures.into_iter().filter_map(|(name, a)| Some((number(&name)?, a))).filter(|(n, _)| *n <= own);
-    let Some((_, architecture)) = usable.max_by_key(|(number, _)| *number) else {
+    let Some((of, Architecture { ptx, cubin, kernels })) = usable.max_by_key(|(number, _)| *number) else {
         let hint = format!("run `cargo xtask build-kernels --arch sm_{own}`");
         return Err(Error::bad_input(file.display(), format!("kernels for sm_{own} or older"), names, hint));
     };
-    let ptx = file.with_file_name(&architecture.ptx);
-    Ok((read(&ptx)?, ptx, architecture.kernels))
+    let mut refused = String::new();
+    for name in cubin.filter(|_| of / 10 == own / 10).into_iter().chain([ptx]) {
+        let file = file.with_file_name(name);
+        match Module::load(&read(&file)?) {
+            Ok(module) => return Ok(Loaded { module, file, launches: kernels }),
+            Err(error) => refused.push_str(&format!("{}: {error}\n", file.display())),
+        }
+    }
+    Err(Error::bad_input(file.display(), format!("kernels that the driver takes for sm_{own}"), refused.trim_end(), BUILD))
 }
 
 /// A kernel's function, once its signature is known to be the one that this program launches.
-fn resolve(module: &'static Module, file: &Path, launches: &mut BTreeMap<String, Launch>, name: &str, types: &[&str]) -> Result<Kernel> {
+fn resolve(loaded: &mut Loaded, name: &str, types: &[&str]) -> Result<Kernel> {
     let mismatch = |found: String| {
         let expected = format!("kernel {name}({})", types.join(", "));
-        Error::bad_input(file.display(), expected, found, format!("{BUILD} of the same version as this program"))
+        Error::bad_input(loaded.file.display(), expected, found, format!("{BUILD} of the same version as this program"))
     };
-    let launch = launches.remove(name).ok_or_else(|| mismatch("no such kernel".into()))?;
+    let launch = loaded.launches.remove(name).ok_or_else(|| mismatch("no such kernel".into()))?;
     if !launch.parameters.iter().map(|(_, r#type)| r#type).eq(types) {
         let found: Vec<_> = launch.parameters.iter().map(|(name, r#type)| format!("{name}: {type}")).collect();
         return Err(mismatch(format!("{name}({})", found.join(", "))));
     }
-    let function = module.get_function(name).map_err(|error| mismatch(error.to_string()))?;
+    let function = loaded.module.function(name, launch.shared).map_err(mismatch)?;
     Ok(Kernel { function, launch })
 }
 
 /// The same of a kernel that not every architecture has.
-fn resolve_optional(
-    module: &'static Module,
-    file: &Path,
-    launches: &mut BTreeMap<String, Launch>,
-    name: &str,
-    types: &[&str],
-) -> Result<Option<Kernel>> {
-    launches.contains_key(name).then(|| resolve(module, file, launches, name, types)).transpose()
+fn resolve_optional(loaded: &mut Loaded, name: &str, types: &[&str]) -> Result<Option<Kernel>> {
+    loaded.launches.contains_key(name).then(|| resolve(loaded, name, types)).transpose()
 }
 
 /// Queues one launch with as many blocks as cover `items`.
@@ -119,7 +132,7 @@ fn launch(kernel: &Kernel, name: &'static str, stream: &Stream, items: [usize; 2
     let Launch { threads, shared, .. } = kernel.launch;
     let queued = profile::timed(name, stream, || {
         // SAFETY: the parameters' types are those of the kernel, by `resolve`; the pointers are spans of the arena, by the op.
-        unsafe { stream.launch(&kernel.function, (blocks[0], blocks[1]), threads, shared, arguments) }
+        unsafe { kernel.function.launch(stream.as_inner().cast(), blocks, threads, shared, arguments) }
     });
     if let Err(error) = queued {
         panic!("launching {name} with {} × {} blocks: {error}", blocks[0], blocks[1]);
@@ -132,33 +145,53 @@ macro_rules! kernels {
         $(fn $name:ident($($parameter:ident: $type:ty),* $(,)?);)*
         optional { $(fn $optional:ident($($its_parameter:ident: $its_type:ty),* $(,)?);)* }
     ) => {
-        /// All kernels of one device.
-        pub(super) struct Kernels {
-            stream: Stream,
+        /// All kernels of the device.
+        struct Table {
+            /// The file that they came from.
             file: PathBuf,
             $($name: Kernel,)*
             $($optional: Option<Kernel>,)*
         }
 
-        impl Kernels {
-            /// Loads those of the current context's device.
-            pub(super) fn load(device: Device, stream: Stream) -> Result<Self> {
-                let (ptx, file, mut launches) = choose(device)?;
-                let module = Module::from_ptx(&ptx, &[])
-                    .map_err(|error| Error::bad_input(file.display(), "PTX that the driver takes", error, BUILD))?;
-                // The primary context keeps it until the process ends.
-                let module: &'static Module = Box::leak(Box::new(module));
+        impl Table {
+            fn load(device: Device) -> Result<Self> {
+                let loaded = &mut load(device)?;
+                // The primary context lives as long as someone holds it, and the module as long as the context.
+                std::mem::forget(Context::new(device).map_err(|_| super::driver_error("keeping the context"))?);
                 Ok(Self {
-                    stream,
-                    file: file.clone(),
-                    $($name: resolve(module, &file, &mut launches, stringify!($name), &[$(stringify!($type)),*])?,)*
-                    $($optional: resolve_optional(module, &file, &mut launches, stringify!($optional), &[$(stringify!($its_type)),*])?,)*
+                    $($name: resolve(loaded, stringify!($name), &[$(stringify!($type)),*])?,)*
+                    $($optional: resolve_optional(loaded, stringify!($optional), &[$(stringify!($its_type)),*])?,)*
+                    file: loaded.file.clone(),
                 })
             }
 
+            /// That of the process: a module is loaded once, since the driver may have to compile it, and keeps its memory.
+            fn get(device: Device) -> Result<&'static Self> {
+                static TABLE: OnceLock<Table> = OnceLock::new();
+                static LOADING: Mutex<()> = Mutex::new(());
+                let _one = LOADING.lock();
+                match TABLE.get() {
+                    Some(table) => Ok(table),
+                    None => Self::load(device).map(|table| TABLE.get_or_init(|| table)),
+                }
+            }
+        }
+
+        /// The kernels, and a stream of their own.
+        pub(super) struct Kernels {
+            stream: Stream,
+            table: &'static Table,
+        }
+
+        impl Kernels {
+            /// Those of the current context's device.
+            pub(super) fn load(device: Device, stream: Stream) -> Result<Self> {
+                Ok(Self { stream, table: Table::get(device)? })
+            }
+
             /// The file that they came from.
-            pub(super) fn file(&self) -> &Path {
-                &self.file
+            pub(super) fn file(&self) -> &'static Path {
+                &self.table.file
             }
 
             /// Where launches are queued.
@@ -170,7 +203,7 @@ macro_rules! kernels {
                 #[allow(clippy::too_many_arguments, reason = "a kernel names all its operands")]
                 pub(super) fn $name(&self, items: [usize; 2], $(mut $parameter: $type),*) {
                     let arguments = [$((&raw mut $parameter).cast::<c_void>()),*];
-                    launch(&self.$name, stringify!($name), &self.stream, items, &arguments);
+                    launch(&self.table.$name, stringify!($name), &self.stream, items, &arguments);
                 }
             )*
 
@@ -179,7 +212,7 @@ macro_rules! kernels {
                 #[allow(clippy::too_many_arguments, reason = "a kernel names all its operands")]
                 pub(super) fn $optional(&self, items: [usize; 2], $(mut $its_parameter: $its_type),*) {
                     let arguments = [$((&raw mut $its_parameter).cast::<c_void>()),*];
-                    let kernel = self.$optional.as_ref().expect("a kernel of this architecture");
+                    let kernel = self.table.$optional.as_ref().expect("a kernel of this architecture");
                     launch(kernel, stringify!($optional), &self.stream, items, &arguments);
                 }
             )*
@@ -211,9 +244,9 @@ kernels! {
     fn conv1d_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, bias: *const f32, offsets: *const u32, sequences: u32, len: u32, rows: u32, outputs: u32, inputs: u32, taps: u32, dilation: u32, accumulate: u32);
     fn conv_transpose1d_float(y: *mut f32, x: *const f32, weight: *const f32, bias: *const f32, rows: u32, outputs: u32, inputs: u32, kernel: u32, stride: u32);
     fn conv_transpose1d_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, bias: *const f32, rows: u32, outputs: u32, inputs: u32, kernel: u32, stride: u32);
-    fn cross_entropy(logits: *mut f32, losses: *mut f32, targets: *const u32, vocab: u32, gradient_scale: f32);
+    fn cross_entropy(logits: *mut f32, losses: *mut f32, targets: *const u32, vocab: u32, stride: u32, gradient_scale: f32);
     fn embedding(y: *mut f32, table: *const f32, positions: *const f32, ids: *const u32, seq: u32, dim: u32);
-    fn embedding_backward_table(d_table: *mut f32, dy: *const f32, ids: *const u32, tokens: u32, dim: u32);
+    fn embedding_backward_table(d_table: *mut f32, dy: *const f32, ids: *const u32, order: *const u32, tokens: u32, dim: u32);
     fn embedding_backward_positions(d_positions: *mut f32, dy: *const f32, tokens: u32, seq: u32, dim: u32);
     fn flip(codes: *mut u8, votes: *mut u8, bits: u32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32, threshold: i32, consumed: f32);
     fn gather(y: *mut f32, table: *const f32, ids: *const u32, dim: u32, accumulate: u32);
@@ -221,7 +254,7 @@ kernels! {
     fn gather_backward_extent(extent: *mut u32, ids: *const u32, rows: u32);
     fn gelu(y: *mut f32, x: *const f32, n: u32);
     fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32);
-    fn largest(bits: *mut u32, x: *const f32, scale: *const f32, columns: u32, n: u32);
+    fn largest(bits: *mut u32, x: *const f32, columns: u32, stride: u32, n: u32);
     fn layer_norm(y: *mut f32, mean: *mut f32, rstd: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, rows: u32, dim: u32);
     fn layer_norm_backward_input(dx: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, gamma: *const f32, rows: u32, dim: u32);
     fn layer_norm_backward_parameters(partial: *mut f32, dy: *const f32, x: *const f32, mean: *const f32, rstd: *const f32, rows: u32, dim: u32);
@@ -229,11 +262,11 @@ kernels! {
     fn leaky_relu(y: *mut f32, x: *const f32, n: u32, slope: f32);
     fn leaky_relu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32, slope: f32);
     fn level_histogram(counts: *mut u32, codes: *const u8, outputs: u32, inputs: u32);
-    fn linear_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32);
-    fn linear_float(y: *mut f32, x: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32);
-    fn linear_backward_input_grid(dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
-    fn linear_backward_input_float(dx: *mut f32, dy: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
-    fn linear_backward_weight(dw: *mut f32, dy: *const f32, x: *const f32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+    fn linear_grid(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32);
+    fn linear_float(y: *mut f32, x: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32);
+    fn linear_backward_input_grid(dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32);
+    fn linear_backward_input_float(dx: *mut f32, dy: *const f32, weight: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32);
+    fn linear_backward_weight(dw: *mut f32, dy: *const f32, x: *const f32, rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32);
     fn lut_gemv_quantize(q: *mut u32, step: *mut f32, x: *const f32, inputs: u32);
     fn lut_gemv(y: *mut f32, q: *const u32, step: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32);
     fn poltergeist_rows(sums: *mut f32, dw: *const f32, outputs: u32, inputs: u32);
@@ -257,20 +290,20 @@ kernels! {
     fn vote(votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64);
 
     optional {
-        fn linear_grid_half(y: *mut f32, x: *const f32, largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32);
-        fn linear_backward_input_grid_half(dx: *mut f32, dy: *const f32, largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
-        fn linear_backward_weight_half(dw: *mut f32, dy: *const f32, x: *const f32, largest: *const u32, rows: u32, outputs: u32, inputs: u32, accumulate: u32);
+        fn linear_grid_half(y: *mut f32, x: *const f32, x_largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32);
+        fn linear_backward_input_grid_half(dx: *mut f32, dy: *const f32, dy_largest: *const u32, codes: *const u8, scale: *const f32, scale_largest: *const u32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32);
+        fn linear_backward_weight_half(dw: *mut f32, dy: *const f32, dy_largest: *const u32, x: *const f32, x_largest: *const u32, rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32);
     }
 }
 
 impl Kernels {
     /// Whether products of floats and codes go through tensor cores.
     pub(super) fn have_tensor_cores(&self) -> bool {
-        self.linear_grid_half.is_some()
+        self.table.linear_grid_half.is_some()
     }
 
     /// Whether those of two float operands do.
     pub(super) fn have_float_tensor_cores(&self) -> bool {
-        self.linear_backward_weight_half.is_some()
+        self.table.linear_backward_weight_half.is_some()
     }
 }

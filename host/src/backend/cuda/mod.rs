@@ -5,6 +5,7 @@
 
 mod driver;
 mod kernels;
+mod largest;
 mod memory;
 mod ops;
 mod profile;
@@ -14,14 +15,14 @@ use std::time::Instant;
 use bytemuck::Pod;
 use cust::context::{Context, CurrentContext};
 use cust::device::DeviceAttribute::{ComputeCapabilityMajor, ComputeCapabilityMinor, MultiprocessorCount};
-use cust::error::CudaError;
 use cust::stream::{Stream, StreamFlags};
 use cust::{CudaApiVersion, CudaFlags};
 
 use kernels::Kernels;
+use largest::Largest;
 use memory::Memory;
 
-use super::{Device, cuda_scratch};
+use super::{AttentionShape, Device, cuda_plan};
 use crate::arena::{Plan, Span};
 use crate::{Error, Result};
 
@@ -30,13 +31,15 @@ pub struct Cuda {
     kernels: Kernels,
     memory: Memory,
     scratch: Span<f32>,
+    largest: Largest,
     // Last, so that it outlives what was made in it.
     _context: Context,
 }
 
-/// A failed call of the driver.
-fn driver_error(doing: &str, error: CudaError) -> Error {
-    Error::failed(format!("{doing}: {error}"), "see that the GPU and its driver work, with nvidia-smi; --device cpu needs neither")
+/// A call of the driver that just failed in this thread.
+fn driver_error(doing: &str) -> Error {
+    let hint = "see that the GPU and its driver work, with nvidia-smi; --device cpu needs neither";
+    Error::failed(format!("{doing}: {}", driver::last_error()), hint)
 }
 
 /// The first GPU, its context current in this thread.
@@ -45,11 +48,11 @@ fn open_device() -> Result<(cust::device::Device, Context)> {
     if let Some(cause) = driver::missing() {
         return Err(Error::bad_input("--device cuda", "an NVIDIA driver", cause, hint));
     }
-    let no_device = |error: CudaError| Error::bad_input("--device cuda", "a GPU", error, hint);
+    let no_device = |_| Error::bad_input("--device cuda", "a GPU", driver::last_error(), hint);
     cust::init(CudaFlags::empty()).map_err(no_device)?;
     let device = cust::device::Device::get_device(0).map_err(no_device)?;
-    let context = Context::new(device).map_err(|error| driver_error("making a context", error))?;
-    CurrentContext::set_current(&context).map_err(|error| driver_error("making a context", error))?;
+    let context = Context::new(device).map_err(|_| driver_error("making a context"))?;
+    CurrentContext::set_current(&context).map_err(|_| driver_error("making a context"))?;
     Ok((device, context))
 }
 
@@ -65,6 +68,7 @@ impl Cuda {
     }
 
     fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
+        self.largest.forget(span);
         self.memory.write(span)
     }
 }
@@ -77,29 +81,35 @@ impl Drop for Cuda {
 
 impl Device for Cuda {
     fn plan_scratch(plan: &mut Plan) {
-        cuda_scratch::plan(plan);
+        cuda_plan::plan(plan);
+    }
+
+    fn require(attention: &AttentionShape) -> Result<()> {
+        cuda_plan::require(attention)
     }
 
     fn available_memory() -> Result<Option<usize>> {
         let (_, _context) = open_device()?;
-        let (free, _) = cust::memory::mem_get_info().map_err(|error| driver_error("asking for the memory that is free", error))?;
+        let (free, _) = cust::memory::mem_get_info().map_err(|_| driver_error("asking for the memory that is free"))?;
         Ok(Some(free))
     }
 
     fn open(plan: &mut Plan) -> Result<Self> {
-        let scratch = cuda_scratch::plan(plan);
+        let (scratch, words) = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
         // A stream that the copies of `upload` and `download` wait for.
-        let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|error| driver_error("making a stream", error))?;
-        Ok(Self { kernels: Kernels::load(device, stream)?, memory: Memory::new(plan.total_bytes())?, scratch, _context: context })
+        let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|_| driver_error("making a stream"))?;
+        let kernels = Kernels::load(device, stream)?;
+        Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
+
     fn arena_bytes(&self) -> usize {
         self.memory.arena_bytes()
     }
 
     fn describe() -> Result<Vec<(&'static str, String)>> {
         let (device, _context) = open_device()?;
-        let asked = |error| driver_error("asking what the device is", error);
+        let asked = |_| driver_error("asking what the device is");
         let number = |attribute| device.get_attribute(attribute).map_err(asked);
         let version = CudaApiVersion::get().map_err(asked)?;
         let (free, total) = cust::memory::mem_get_info().map_err(asked)?;

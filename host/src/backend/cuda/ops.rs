@@ -23,6 +23,8 @@ const CHUNK: usize = 4096;
 /// Rows that `layer_norm_backward` adds up to one partial sum of a column, and those of `vote`.
 const GROUP: usize = 64;
 const COLUMN_GROUP: usize = 512;
+/// Where the factors of `vote` begin in scratch, behind the mean: they are loaded as vectors.
+const FACTORS_AT: usize = 4;
 /// Weights of a row that `lut_gemv` takes in one step.
 const GEMV_STEP: usize = 1024;
 /// Where its integers begin in scratch, behind their step: vectors of 16 bytes are loaded there.
@@ -94,20 +96,25 @@ impl Cuda {
         self.kernels.have_tensor_cores() && grid != GridId::Prime15
     }
 
-    /// The bits of the largest absolute value of each tensor, in scratch; of one with scales, those of its `columns`, after it is multiplied by them.
-    fn largest<const N: usize>(&mut self, tensors: [(Span<f32>, Option<Span<f32>>); N], columns: u32) -> *const u32 {
-        let bits = self.scratch.slice(0, N);
-        self.memory.zero(bits, self.kernels.stream());
-        for (i, (x, scale)) in tensors.into_iter().enumerate() {
-            let scale = scale.map_or(std::ptr::null(), |scale| self.r(scale));
-            self.kernels.largest([x.len(), 1], self.w(bits.slice(i, 1)).cast(), self.r(x), scale, columns, size(x.len()));
-        }
-        self.r(bits).cast()
+    /// Where the bits of the largest absolute value of a tensor are, of the first `columns` of its rows of `stride` values.
+    fn largest(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
+        let word = self.largest.find(x).unwrap_or_else(|| {
+            let word = self.largest.take(x, |words| self.memory.zero(words, self.kernels.stream()));
+            self.kernels.largest([x.len(), 1], self.memory.write(word), self.r(x), size(columns), size(stride), size(x.len()));
+            word
+        });
+        self.r(word)
     }
+}
+
+/// From row to row of a tensor of so many rows.
+fn stride(tensor: Span<f32>, rows: usize) -> usize {
+    tensor.len() / rows
 }
 
 impl Backend for Cuda {
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
+        self.largest.forget(to);
         self.memory.upload(to, from);
     }
 
@@ -120,10 +127,12 @@ impl Backend for Cuda {
     }
 
     fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
+        self.largest.forget(to);
         self.memory.copy(to, from, self.kernels.stream());
     }
 
     fn zero<T: Pod>(&mut self, to: Span<T>) {
+        self.largest.forget(to);
         self.memory.zero(to, self.kernels.stream());
     }
 
@@ -131,9 +140,18 @@ impl Backend for Cuda {
         self.kernels.embedding([ids.len(), 1], self.w(y), self.r(table), self.r(positions), self.r(ids), size(seq), size(dim));
     }
 
-    fn embedding_backward(&mut self, d_table: Span<f32>, d_positions: Span<f32>, dy: Span<f32>, ids: Span<u32>, seq: usize, dim: usize) {
+    fn embedding_backward(
+        &mut self,
+        d_table: Span<f32>,
+        d_positions: Span<f32>,
+        dy: Span<f32>,
+        ids: Span<u32>,
+        order: Span<u32>,
+        seq: usize,
+        dim: usize,
+    ) {
         let (tokens, k) = (ids.len(), &self.kernels);
-        k.embedding_backward_table([tokens, dim], self.w(d_table), self.r(dy), self.r(ids), size(tokens), size(dim));
+        k.embedding_backward_table([tokens, dim], self.w(d_table), self.r(dy), self.r(ids), self.r(order), size(tokens), size(dim));
         k.embedding_backward_positions([seq, dim], self.w(d_positions), self.r(dy), size(tokens), size(seq), size(dim));
     }
 
@@ -165,55 +183,55 @@ impl Backend for Cuda {
     }
 
     fn linear(&mut self, y: Span<f32>, x: Span<f32>, weight: &Weight, rows: usize) {
-        let (items, y, x) = ([weight.out_features, rows], self.w(y), x.slice(0, rows * weight.in_features));
-        let [rows, outputs, inputs] = [rows, weight.out_features, weight.in_features].map(size);
+        let (items, x) = ([weight.out_features, rows], x.slice(0, rows * weight.in_features));
+        let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, stride(y, rows)].map(size);
+        let (y, k) = (self.w(y), &self.kernels);
         match weight.storage {
-            Storage::Grid(w) if self.on_tensor_cores(w.grid) => {
-                let largest = self.largest([(x, None)], inputs);
-                let (codes, scale) = (self.r(w.codes), self.r(w.scale));
-                self.kernels.linear_grid_half(items, y, self.r(x), largest, codes, scale, w.grid as u32, rows, outputs, inputs);
-            }
             Storage::Grid(w) => {
-                let x = self.r(x);
-                self.kernels.linear_grid(items, y, x, self.r(w.codes), self.r(w.scale), w.grid as u32, rows, outputs, inputs);
+                let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
+                if self.on_tensor_cores(w.grid) {
+                    let largest = self.largest(x, weight.in_features, weight.in_features);
+                    k.linear_grid_half(items, y, self.r(x), largest, codes, scale, grid, n, outputs, inputs, stride);
+                } else {
+                    k.linear_grid(items, y, self.r(x), codes, scale, grid, n, outputs, inputs, stride);
+                }
             }
-            Storage::Float(values) => self.kernels.linear_float(items, y, self.r(x), self.r(values), rows, outputs, inputs),
+            Storage::Float(values) => k.linear_float(items, y, self.r(x), self.r(values), n, outputs, inputs, stride),
         }
     }
 
     fn linear_backward_input(&mut self, dx: Span<f32>, dy: Span<f32>, weight: &Weight, rows: usize, accumulate: bool) {
-        let (items, dx, dy) = ([weight.in_features, rows], self.w(dx), dy.slice(0, rows * weight.out_features));
-        let [rows, outputs, inputs] = [rows, weight.out_features, weight.in_features].map(size);
-        let accumulate = u32::from(accumulate);
+        let (items, apart) = ([weight.in_features, rows], stride(dy, rows));
+        let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, apart].map(size);
+        let (dx, add, k) = (self.w(dx), u32::from(accumulate), &self.kernels);
         match weight.storage {
-            Storage::Grid(w) if self.on_tensor_cores(w.grid) => {
-                let largest = self.largest([(dy, Some(w.scale))], outputs);
-                let (dy, codes, scale, grid) = (self.r(dy), self.r(w.codes), self.r(w.scale), w.grid as u32);
-                let k = &self.kernels;
-                k.linear_backward_input_grid_half(items, dx, dy, largest, codes, scale, grid, rows, outputs, inputs, accumulate);
-            }
             Storage::Grid(w) => {
-                let (dy, codes, scale, k) = (self.r(dy), self.r(w.codes), self.r(w.scale), &self.kernels);
-                k.linear_backward_input_grid(items, dx, dy, codes, scale, w.grid as u32, rows, outputs, inputs, accumulate);
+                let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
+                if self.on_tensor_cores(w.grid) {
+                    let of_dy = self.largest(dy, weight.out_features, apart);
+                    let of_scale = self.largest(w.scale, w.scale.len(), w.scale.len());
+                    let dy = self.r(dy);
+                    k.linear_backward_input_grid_half(items, dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add);
+                } else {
+                    k.linear_backward_input_grid(items, dx, self.r(dy), codes, scale, grid, n, outputs, inputs, stride, add);
+                }
             }
             Storage::Float(values) => {
-                let (dy, values) = (self.r(dy), self.r(values));
-                self.kernels.linear_backward_input_float(items, dx, dy, values, rows, outputs, inputs, accumulate);
+                k.linear_backward_input_float(items, dx, self.r(dy), self.r(values), n, outputs, inputs, stride, add);
             }
         }
     }
 
     fn linear_backward_weight(&mut self, dw: Span<f32>, dy: Span<f32>, x: Span<f32>, rows: usize, accumulate: bool) {
-        let (outputs, inputs) = (dy.len() / rows, x.len() / rows);
-        let [n, o, i] = [rows, outputs, inputs].map(size);
-        let (items, accumulate) = ([inputs, outputs], u32::from(accumulate));
-        if self.kernels.have_float_tensor_cores() {
-            let largest = self.largest([(dy, None), (x, None)], 1);
-            let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
-            self.kernels.linear_backward_weight_half(items, dw, dy, x, largest, n, o, i, accumulate);
+        let (inputs, apart) = (x.len() / rows, stride(dy, rows));
+        let outputs = dw.len() / inputs;
+        let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);
+        let (items, dw, add, k) = ([inputs, outputs], self.w(dw), u32::from(accumulate), &self.kernels);
+        if k.have_float_tensor_cores() {
+            let (of_dy, of_x) = (self.largest(dy, outputs, apart), self.largest(x, inputs, inputs));
+            k.linear_backward_weight_half(items, dw, self.r(dy), of_dy, self.r(x), of_x, n, o, i, stride, add);
         } else {
-            let (dw, dy, x) = (self.w(dw), self.r(dy), self.r(x));
-            self.kernels.linear_backward_weight(items, dw, dy, x, n, o, i, accumulate);
+            k.linear_backward_weight(items, dw, self.r(dy), self.r(x), n, o, i, stride, add);
         }
     }
 
@@ -335,7 +353,8 @@ impl Backend for Cuda {
 
     fn cross_entropy(&mut self, logits: Span<f32>, losses: Span<f32>, targets: Span<u32>, vocab: usize, gradient_scale: f32) {
         let items = [losses.len(), 1];
-        self.kernels.cross_entropy(items, self.w(logits), self.w(losses), self.r(targets), size(vocab), gradient_scale);
+        let stride = size(stride(logits, losses.len()));
+        self.kernels.cross_entropy(items, self.w(logits), self.w(losses), self.r(targets), size(vocab), stride, gradient_scale);
     }
 
     fn sum(&mut self, sum: Span<f32>, x: Span<f32>) {
@@ -403,8 +422,8 @@ impl Backend for Cuda {
     fn vote(&mut self, weight: &Weight, state: &VoteState, dw: Span<f32>, cast: &VoteCast) {
         let (w, k, [outputs, inputs]) = (weight.grid(), &self.kernels, sizes(weight));
         let (rows, columns) = (weight.out_features, weight.in_features);
-        let mean = self.scratch(1 + columns + rows.div_ceil(COLUMN_GROUP) * columns);
-        let factor = mean.wrapping_add(1);
+        let mean = self.scratch(FACTORS_AT + columns + rows.div_ceil(COLUMN_GROUP) * columns);
+        let factor = mean.wrapping_add(FACTORS_AT);
         let partial = factor.wrapping_add(columns);
         let (row, column, dw) = (self.w(state.row), self.w(state.column), self.r(dw));
         k.vote_rows([rows, 1], row, dw, outputs, inputs, cast.beta2);

@@ -11,6 +11,8 @@ use cust::error::CudaError;
 use cust::event::{Event, EventFlags};
 use cust::stream::Stream;
 
+use super::driver;
+
 /// What all launches of a kernel took, in milliseconds.
 #[derive(Default)]
 struct Times {
@@ -23,19 +25,24 @@ static TIMES: LazyLock<Option<Mutex<BTreeMap<&'static str, Times>>>> = LazyLock:
 
 const FILE: &str = "PRIMAL_CUDA_PROFILE";
 
+/// What the driver says of a call that failed just now.
+fn said(_: CudaError) -> String {
+    driver::last_error()
+}
+
 /// Launches a kernel, and takes its time if that was asked for.
 ///
-/// # Panics
-/// If the device has no events.
-pub(super) fn timed<E>(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+/// # Errors
+/// What the driver says.
+pub(super) fn timed(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let Some(times) = &*TIMES else { return launch() };
-    let events = || Ok([Event::new(EventFlags::DEFAULT)?, Event::new(EventFlags::DEFAULT)?]);
-    let failed = |error: CudaError| -> ! { panic!("taking the time of {name}: {error}") };
-    let [start, end] = events().unwrap_or_else(|error| failed(error));
-    start.record(stream).unwrap_or_else(|error| failed(error));
+    let event = || Event::new(EventFlags::DEFAULT).map_err(said);
+    let [start, end] = [event()?, event()?];
+    start.record(stream).map_err(said)?;
     launch()?;
-    let elapsed = end.record(stream).and_then(|()| end.synchronize()).and_then(|()| end.elapsed_time_f32(&start));
-    let milliseconds = f64::from(elapsed.unwrap_or_else(|error| failed(error)));
+    end.record(stream).map_err(said)?;
+    end.synchronize().map_err(said)?;
+    let milliseconds = f64::from(end.elapsed_time_f32(&start).map_err(said)?);
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
     let times = times.entry(name).or_default();
     times.launches += 1;

@@ -167,6 +167,7 @@ pub struct GhostTts {
     /// Places within a phone that are told apart.
     pub places: usize,
     dim: usize,
+    heads: usize,
     inputs: Inputs,
     /// Codes of the places in an utterance, `[longest, dim]`.
     positions: Span<f32>,
@@ -225,7 +226,32 @@ impl GhostTts {
             }
         });
         let places = config.places;
-        Self { ids, capacity, mels, places, dim, inputs, positions, encoder, predictors, varied, decoder, mel, postnet, losses, backward }
+        let heads = config.heads;
+        Self {
+            ids,
+            capacity,
+            mels,
+            places,
+            dim,
+            heads,
+            inputs,
+            positions,
+            encoder,
+            predictors,
+            varied,
+            decoder,
+            mel,
+            postnet,
+            losses,
+            backward,
+        }
+    }
+
+    /// The largest attention of a batch: of as many utterances as it can hold, over all frames.
+    pub fn attention(&self) -> AttentionShape {
+        let Capacity { utterances, frames, .. } = self.capacity;
+        let sequences = Sequences::Equal { count: utterances, len: frames.div_ceil(utterances) };
+        AttentionShape { sequences, heads: self.heads, head_dim: self.dim / self.heads, causal: false }
     }
 
     /// Writes the constants that the model needs besides its parameters; once, before anything else.

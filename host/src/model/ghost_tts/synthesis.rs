@@ -28,6 +28,8 @@ impl Default for Controls {
 pub struct Spoken {
     /// Frames of each phone.
     pub durations: Vec<u32>,
+    /// The same before rounding: two devices may round a tie differently.
+    pub unrounded: Vec<f32>,
     /// Log-mel spectrogram, `[frames, mels]`.
     pub mel: Vec<f32>,
 }
@@ -62,8 +64,8 @@ impl GhostTts {
         for (span, values) in self.predictions(&lengths).into_iter().zip([&mut log_durations, &mut pitch, &mut energy]) {
             b.download(span, values);
         }
-        let frames = |log: f32| ((log.exp() - 1.0) / controls.speed).round().clamp(1.0, LONGEST) as u32;
-        let durations: Vec<u32> = log_durations.iter().map(|&log| frames(log)).collect();
+        let unrounded: Vec<f32> = log_durations.iter().map(|log| (log.exp() - 1.0) / controls.speed).collect();
+        let durations: Vec<u32> = unrounded.iter().map(|frames| frames.round().clamp(1.0, LONGEST) as u32).collect();
         let total: usize = durations.iter().map(|&d| d as usize).sum();
         if total > capacity.frames {
             return Err(Error::bad_input("a sentence", format!("at most {} frames", capacity.frames), total, "split it at its pauses"));
@@ -80,6 +82,6 @@ impl GhostTts {
         let mut mel = vec![0.0; total * self.mels];
         b.download(self.postnet.output(total), &mut mel);
         scale.restore(&mut mel);
-        Ok(Spoken { durations, mel })
+        Ok(Spoken { durations, unrounded, mel })
     }
 }

@@ -1,6 +1,6 @@
 //! Embeddings, norms, activations, losses, sums, AdamW.
 
-use crate::backend::{AdamWStep, Backend};
+use crate::backend::{AdamWStep, Backend, by_id};
 
 use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
@@ -42,7 +42,10 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
     }
     for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003], [3, 50_257]] {
-        rows.push(cross_entropy(tokens, vocab));
+        rows.push(cross_entropy(tokens, vocab, vocab));
+    }
+    for [tokens, vocab, stride] in [[3, 5, 8], [9, 17, 64], [7, 1026, 1088], [3, 50_257, 50_304]] {
+        rows.push(cross_entropy(tokens, vocab, stride));
     }
     rows
 }
@@ -256,16 +259,19 @@ fn embedding<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) ->
 
 fn embedding_backward<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) -> Case<B> {
     let (table, positions) = (vocab * dim, (seq + 2) * dim);
+    let (ids, mut order) = (below(vocab, tokens, 3), vec![0; tokens]);
+    by_id(&ids, &mut vec![0; vocab], &mut order);
     let buffers = vec![
         random(table, 1),
         random(positions, 2),
         random(tokens * dim, 4),
-        Data::U32(below(vocab, tokens, 3)),
+        Data::U32(ids),
         // The op does not read these; the gradient mode moves them.
         random(table, 5),
         random(positions, 6),
+        Data::U32(order),
     ];
-    let run = move |b: &mut B, s: &Spans| b.embedding_backward(s.f(0), s.f(1), s.f(2), s.u(3), seq, dim);
+    let run = move |b: &mut B, s: &Spans| b.embedding_backward(s.f(0), s.f(1), s.f(2), s.u(3), s.u(6), seq, dim);
     let reference = move |v: &mut Values| {
         let (d_table, d_positions) = reference::embedding_backward(v.f(2), v.u(3), [vocab, seq + 2, seq, dim]);
         v.add(0, d_table);
@@ -331,26 +337,30 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
         .gradient(&[Slope::Adds(4, 0), Slope::Adds(7, 1), Slope::Adds(8, 2)], loss)
 }
 
-fn cross_entropy<B: Backend>(tokens: usize, vocab: usize) -> Case<B> {
+/// Rows of logits are `stride` values apart; what is between them must stay.
+fn cross_entropy<B: Backend>(tokens: usize, vocab: usize, stride: usize) -> Case<B> {
     let mut targets = below(vocab, tokens, 2);
     // Every fifth target is masked, but never the only one.
     targets.iter_mut().skip(1).step_by(5).for_each(|t| *t = u32::MAX);
     let gradient_scale = 0.5f32;
     // Logits that would overflow without subtracting the largest.
-    let logits = normal(tokens * vocab, 1).iter().enumerate().map(|(i, x)| 4.0 * x + 100.0 * (i / vocab % 2) as f32).collect();
+    let logits = normal(tokens * stride, 1).iter().enumerate().map(|(i, x)| 4.0 * x + 100.0 * (i / stride % 2) as f32).collect();
     let buffers = vec![Data::F32(logits), unset(tokens), Data::U32(targets)];
     let run = move |b: &mut B, s: &Spans| b.cross_entropy(s.f(0), s.f(1), s.u(2), vocab, gradient_scale);
+    let used = move |v: &Values| reference::unpadded(v.f(0), vocab, stride);
     let reference = move |v: &mut Values| {
-        let (losses, gradient) = reference::cross_entropy(v.f(0), v.u(2), vocab, f64::from(gradient_scale));
-        v.set(0, gradient);
+        let (losses, gradient) = reference::cross_entropy(&used(v), v.u(2), vocab, f64::from(gradient_scale));
+        v.set(0, reference::padded(v.f(0), &gradient, vocab, stride));
         v.set(1, losses);
     };
     let loss = move |v: &Values| {
-        let (losses, _) = reference::cross_entropy(v.f(0), v.u(2), vocab, 1.0);
+        let (losses, _) = reference::cross_entropy(&used(v), v.u(2), vocab, 1.0);
         losses.iter().sum::<f64>() * f64::from(gradient_scale)
     };
     // A logit near 100 is rounded to 8e-6 before anything is computed with it; the op sees that too, so only its own differences count.
     let tolerance = Tolerance { absolute: 4e-6, relative: 1e-5 };
-    Case::new("cross_entropy", format!("[{tokens}, {vocab}]"), buffers, run, reference, tolerance)
-        .gradient(&[Slope::Overwrites(0, 0)], loss)
+    let shape = format!("[{tokens}, {vocab} of {stride}]");
+    let case = Case::new("cross_entropy", shape, buffers, run, reference, tolerance);
+    // What is between rows has no gradient.
+    if vocab == stride { case.gradient(&[Slope::Overwrites(0, 0)], loss) } else { case }
 }

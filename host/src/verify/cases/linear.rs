@@ -120,16 +120,21 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     for [tokens, outputs, inputs] in SHAPES {
         for id in GridId::ALL.into_iter().map(Some).chain([None]) {
             let w = Operand::new(id, outputs, inputs);
-            rows.push(linear(w, tokens));
-            rows.extend([false, true].map(|accumulate| backward_input(w, tokens, accumulate)));
+            for stride in strides(outputs) {
+                rows.push(linear(w, tokens, stride));
+                rows.extend([false, true].map(|accumulate| backward_input(w, tokens, stride, accumulate)));
+            }
         }
-        rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, inputs, accumulate)));
+        for stride in strides(outputs) {
+            rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, stride, inputs, accumulate)));
+        }
     }
     for [tokens, outputs, inputs] in LARGEST {
         let w = Operand::new(Some(GridId::Prime13), outputs, inputs);
-        rows.extend([linear(w, tokens), backward_input(w, tokens, false)]);
+        let stride = outputs.next_multiple_of(64);
+        rows.extend([linear(w, tokens, stride), backward_input(w, tokens, stride, false)]);
         if outputs < 50_257 {
-            rows.push(backward_weight(tokens, outputs, inputs, false));
+            rows.push(backward_weight(tokens, outputs, stride, inputs, false));
         } else {
             rows.push(lut_gemv(w, true));
         }
@@ -142,19 +147,38 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     rows
 }
 
-fn linear<B: Backend>(w: Operand, tokens: usize) -> Case<B> {
-    let buffers = w.with(vec![unset(tokens * w.outputs), random(tokens * w.inputs, 1)]);
-    let run = move |b: &mut B, s: &Spans| b.linear(s.f(0), s.f(1), &w.weight(s), tokens);
-    let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
-    Case::new("linear", shape(w, tokens), buffers, run, reference, sum_of(w.inputs, 1.0)).flops(flops(w, tokens))
+/// From row to row of y: rows one after another, and where that makes them ragged, padded as logits are.
+fn strides(outputs: usize) -> impl Iterator<Item = usize> {
+    let padded = outputs.next_multiple_of(64);
+    std::iter::once(outputs).chain((padded != outputs).then_some(padded))
 }
 
-fn shape(w: Operand, tokens: usize) -> String {
-    format!("{} [{tokens}, {}] · [{}, {}]ᵀ", w.name(), w.inputs, w.outputs, w.inputs)
+fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
+    let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
+    let run = move |b: &mut B, s: &Spans| b.linear(s.f(0), s.f(1), &w.weight(s), tokens);
+    let reference = move |v: &mut Values| {
+        let y = reference::linear(v.f(1), &w.values(v), w.inputs);
+        v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
+    };
+    Case::new("linear", shape(w, tokens, stride), buffers, run, reference, sum_of(w.inputs, 1.0)).flops(flops(w, tokens))
+}
+
+fn shape(w: Operand, tokens: usize, stride: usize) -> String {
+    let padded = if stride > w.outputs { format!(", rows of {stride}") } else { String::new() };
+    format!("{} [{tokens}, {}] · [{}, {}]ᵀ{padded}", w.name(), w.inputs, w.outputs, w.inputs)
 }
 
 fn flops(w: Operand, tokens: usize) -> usize {
     2 * tokens * w.outputs * w.inputs
+}
+
+/// Gradients of y, and between its rows what must not count.
+fn padded_gradients(tokens: usize, outputs: usize, stride: usize) -> Data {
+    let mut all = vec![f32::NAN; tokens * stride];
+    for (row, x) in all.chunks_mut(stride).zip(normal(tokens * outputs, 1).chunks(outputs)) {
+        row[..outputs].copy_from_slice(x);
+    }
+    Data::F32(all)
 }
 
 /// A gradient buffer: with values where the op adds, without where it overwrites.
@@ -166,35 +190,37 @@ pub fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
     if accumulate { v.add(0, x) } else { v.set(0, x) }
 }
 
-fn backward_input<B: Backend>(w: Operand, tokens: usize, accumulate: bool) -> Case<B> {
-    let mut buffers = w.with(vec![target(tokens * w.inputs, accumulate), random(tokens * w.outputs, 1)]);
+fn backward_input<B: Backend>(w: Operand, tokens: usize, stride: usize, accumulate: bool) -> Case<B> {
+    let mut buffers = w.with(vec![target(tokens * w.inputs, accumulate), padded_gradients(tokens, w.outputs, stride)]);
     let x = buffers.len();
     // The op does not read x; the gradient mode moves it.
     buffers.push(random(tokens * w.inputs, 2));
     let run = move |b: &mut B, s: &Spans| b.linear_backward_input(s.f(0), s.f(1), &w.weight(s), tokens, accumulate);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(v.f(1), &w.values(v), w.inputs));
-    let loss = move |v: &Values| dot(v.f(1), &reference::linear(v.f(x), &w.values(v), w.inputs));
+    let dy = move |v: &Values| reference::unpadded(v.f(1), w.outputs, stride);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
+    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
-    let shape = format!("{}{}", shape(w, tokens), if accumulate { ", adding" } else { "" });
+    let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
     Case::new("linear_backward_input", shape, buffers, run, reference, sum_of(w.outputs, 1.0))
         .gradient(&[slope], loss)
         .flops(flops(w, tokens))
 }
 
-fn backward_weight<B: Backend>(tokens: usize, outputs: usize, inputs: usize, accumulate: bool) -> Case<B> {
+fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inputs: usize, accumulate: bool) -> Case<B> {
     let buffers = vec![
         target(outputs * inputs, accumulate),
-        random(tokens * outputs, 1),
+        padded_gradients(tokens, outputs, stride),
         random(tokens * inputs, 2),
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
     let run = move |b: &mut B, s: &Spans| b.linear_backward_weight(s.f(0), s.f(1), s.f(2), tokens, accumulate);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(v.f(1), v.f(2), tokens));
-    let loss = move |v: &Values| dot(v.f(1), &reference::linear(v.f(2), v.f(3), inputs));
+    let dy = move |v: &Values| reference::unpadded(v.f(1), outputs, stride);
+    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
+    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
     let slope = if accumulate { Slope::Adds(3, 0) } else { Slope::Overwrites(3, 0) };
     let w = Operand::new(None, outputs, inputs);
-    let shape = format!("{}{}", shape(w, tokens), if accumulate { ", adding" } else { "" });
+    let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
     Case::new("linear_backward_weight", shape, buffers, run, reference, sum_of(tokens, 1.0))
         .gradient(&[slope], loss)
         .flops(flops(w, tokens))
@@ -216,6 +242,6 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
     let run = move |b: &mut B, s: &Spans| b.lut_gemv(s.f(0), s.f(1), &w.weight(s));
     let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
-    let shape = format!("{}{}", shape(w, 1), if integers { ", integers" } else { "" });
+    let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
     Case::new("lut_gemv", shape, buffers, run, reference, tolerance).flops(flops(w, 1))
 }

@@ -1,0 +1,30 @@
+//! What a kernel is compiled with where the usual is not the best: found by reading SASS and by what `ptxas` says of registers and spills.
+
+/// How far LLVM unrolls loops, in its own unit: tiles in registers must unroll whole, or they would be in memory.
+const UNROLL: u32 = 1200;
+/// The products in `f32`: with the k of a stage unrolled, loads of the next k stand between the multiply-adds of this one.
+const UNROLL_PRODUCTS: u32 = 6000;
+
+/// How a kernel is compiled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    /// LLVM's unroll threshold.
+    pub unroll: u32,
+    /// Blocks that a multiprocessor must be able to hold: the assembler keeps registers below what allows it. With one it takes as many as it
+    /// likes, since it would spill to fit in more.
+    pub blocks: u32,
+}
+
+/// That of a kernel.
+pub fn of(kernel: &str) -> Tuning {
+    let halves = kernel.ends_with("_half");
+    let products = !halves && (kernel.starts_with("linear_") || kernel.starts_with("conv"));
+    let blocks = match kernel {
+        "linear_grid_half" | "linear_backward_weight_half" | "attention_backward_key_value_64" => 3,
+        "linear_backward_input_grid_half" | "attention_64" => 4,
+        // Shared memory lets no more in.
+        _ if products => 3,
+        _ => 1,
+    };
+    Tuning { unroll: if products { UNROLL_PRODUCTS } else { UNROLL }, blocks }
+}
