@@ -130,7 +130,12 @@ fn fill(folder: &Path, version: &str) -> Result<(), String> {
     // What the manifest does not name is of an earlier build.
     let named = |name: &str| name == "manifest.json" || manifest.contains(&format!("\"{name}\""));
     for name in names.filter_map(|name| name.into_string().ok()).filter(|name| named(name)) {
-        copy(&from.join(&name), &folder.join("kernels").join(&name))?;
+        let (from, to) = (from.join(&name), folder.join("kernels").join(&name));
+        copy(&from, &to)?;
+        if name.ends_with(".ptx") {
+            let text = fs::read_to_string(&from).map_err(|error| format!("{name}: {error}"))?;
+            fs::write(&to, pared(&text)).map_err(|error| format!("{name}: {error}"))?;
+        }
     }
     for (from, to) in FILES.into_iter().chain([VOICE]) {
         copy(&root().join(from), &folder.join(to))?;
@@ -138,6 +143,12 @@ fn fill(folder: &Path, version: &str) -> Result<(), String> {
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"));
     write("licences/third-party.txt", &licences::collect()?)?;
     write("VERSION", &format!("{version}\n"))
+}
+
+/// PTX without comments and indentation, which are two fifths of it.
+fn pared(ptx: &str) -> String {
+    let code = ptx.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).filter(|code| !code.is_empty());
+    code.flat_map(|code| [code, "\n"]).collect()
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
@@ -155,4 +166,17 @@ fn total(folder: &Path) -> Result<u64, String> {
         bytes += if path.is_dir() { total(&path)? } else { path.metadata().map_err(of)?.len() };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pared;
+
+    #[test]
+    fn ptx_keeps_its_code() {
+        assert_eq!(
+            pared("//\n.version 7.0 // text\n\n$L_1:\t// %bb\n\tadd.f32 \t%f1, %f2, %f3;\n"),
+            ".version 7.0\n$L_1:\nadd.f32 \t%f1, %f2, %f3;\n"
+        );
+    }
 }
