@@ -3,6 +3,7 @@
 mod bench;
 mod build_kernels;
 mod compile;
+mod count_step;
 mod doctor;
 mod listing;
 mod ptx;
@@ -31,6 +32,7 @@ enum Task {
     Doctor(doctor::Doctor),
     BuildKernels(build_kernels::BuildKernels),
     Verify(verify::Verify),
+    CountStep(count_step::CountStep),
 }
 
 /// run all tests of the workspace
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Doctor(doctor) => doctor.run(),
         Task::BuildKernels(build) => build.run(),
         Task::Verify(verify) => verify.run(),
+        Task::CountStep(count) => count.run(),
     }
 }
 

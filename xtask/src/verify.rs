@@ -55,7 +55,7 @@ impl Verify {
 }
 
 /// Builds the emulated driver; returns the folder that has it under the name of a real one.
-fn emulator() -> Result<PathBuf, String> {
+pub fn emulator() -> Result<PathBuf, String> {
     run(cargo_command().args(["build", "--release", "--package", "ptx-emulator"]))?;
     let folder = root().join("target/emulator");
     let (from, to) = (root().join("target/release/libcuda.so"), folder.join("libcuda.so.1"));
@@ -75,7 +75,8 @@ fn run_tests(environment: &[(&str, String)]) -> Result<(), String> {
     Ok(())
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command in the checkout; fails if it does.
+pub fn run(command: &mut Command) -> Result<(), String> {
     let status = command.current_dir(root()).status().map_err(|error| format!("running cargo: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
 }
