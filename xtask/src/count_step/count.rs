@@ -114,11 +114,15 @@ fn grid(text: &str) -> Result<[u64; 2], String> {
 }
 
 impl Count {
-    /// As the lines of a file.
-    pub fn to_text(&self) -> String {
+    /// As the lines of a file, with the predicted milliseconds of each kernel for the work that the review saw.
+    ///
+    /// # Errors
+    /// Those of [`Predictions::work`]; an architecture that the review did not see.
+    pub fn to_text(&self, predictions: &Predictions, reviewed: &Self) -> Result<String, String> {
         let mut text = String::from(
-            "# A step of training as `cargo xtask count-step` counted it, fields separated by tabs: its shape; then for each architecture the bytes\n\
-             # that are allocated, and how often which kernel is launched with how many blocks and parameters; memsets and copies too.\n",
+            "# A step of training as `cargo xtask count-step` counted it, fields separated by tabs. step: configuration, sequences, tokens of each. arch:\n\
+             # architecture, bytes allocated. Then launches, kernel, blocks, parameters; memsets and copies too. ms: kernel, launches and predicted\n\
+             # milliseconds in all on the card of this architecture, by predictions.tsv.\n",
         );
         let mut line = |fields: &[&str]| writeln!(text, "{}", fields.join("\t")).expect("strings take all");
         line(&["step", &self.config, &self.batch.to_string(), &self.seq_len.to_string()]);
@@ -129,8 +133,13 @@ impl Count {
                 let parameters = request.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
                 line(&[&count.to_string(), &request.kernel, &blocks, &parameters]);
             }
+            let card = predictions.cards.iter().position(|card| card.arch == *arch);
+            let (card, then) = card.zip(reviewed.steps.get(arch)).ok_or_else(|| format!("the review has no {arch}"))?;
+            for (kernel, (launches, time)) in predictions.by_kernel(card, step, &predictions.work(card, then)?)? {
+                line(&["ms", kernel, &launches.to_string(), &time.map_or("-".to_owned(), |time| format!("{time:.3}"))]);
+            }
         }
-        text
+        Ok(text)
     }
 
     /// From the lines of a file.
@@ -150,6 +159,8 @@ impl Count {
                         arch = name.to_owned();
                         steps.insert(arch.clone(), Step { allocated: number(allocated, "bytes")?, ..Step::default() });
                     }
+                    // Follows from the rest.
+                    ["ms", ..] => {}
                     [times, kernel, blocks, parameters] => {
                         let step = steps.get_mut(&arch).ok_or("expected an architecture before what it is asked for")?;
                         step.requests.insert(request(kernel, blocks, parameters)?, number(times, "a number of requests")?);
@@ -181,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_second_step_of_a_dry_run_is_taken() {
-        let table = "card\tC\tsm_90\t1\t8G\ngroup\tall\tlatency\t-\t-\t-\t1\nkernel\tadamw\torder=-\tall\t0\t28*n\t1\n";
+        let table = "column\tC\tsm_90\t1\t8G\ngroup\tall\tlatency\t-\t-\t-\t1\nkernel\tadamw\torder=-\tall\t0\t28*n\t1\n";
         let table = Predictions::parse(table).unwrap();
         let manifest = r#"{"architectures": {"sm_90": {"kernels": {
             "adamw": {"parameters": [["value", "*mut f32"], ["order", "*const u32"], ["n", "u32"], ["rate", "f32"]]}}}}}"#;

@@ -95,7 +95,7 @@ impl CountStep {
     fn count_and_print(&self, Inputs { table, reviewed, then, now }: Inputs) -> Result<(), String> {
         let now = now.map_or_else(|| self.count(&table), Ok)?;
         if let Some(file) = &self.out {
-            fs::write(file, now.to_text()).map_err(|error| format!("{}: {error}", file.display()))?;
+            fs::write(file, now.to_text(&table, &reviewed)?).map_err(|error| format!("{}: {error}", file.display()))?;
         }
         print::print(&table, &reviewed, &then, &now)
     }
@@ -184,8 +184,10 @@ mod tests {
 
     #[test]
     fn a_count_is_read_as_it_was_written() {
-        let (_, reviewed) = committed();
-        assert_eq!(Count::parse(&reviewed.to_text()), Ok(reviewed));
+        let (table, reviewed) = committed();
+        let text = reviewed.to_text(&table, &reviewed).unwrap();
+        assert_eq!(fs::read_to_string(root().join(REVIEWED)).unwrap(), text, "{REVIEWED} is another: write it anew with --count and --out");
+        assert_eq!(Count::parse(&text), Ok(reviewed));
         assert_eq!(
             Count::parse("step\ttiny\t1\t8\n1\tadd\t1,1\tn=5\n"),
             Err("line 2: expected an architecture before what it is asked for".into())

@@ -1,10 +1,10 @@
 //! Predicted times: the rule and the table of `device/package/predictions.tsv`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::count::{Request, Step};
 
-/// A card that a review gave times for.
+/// A card that the review has a column of times for.
 #[derive(Debug)]
 pub struct Card {
     /// Its name.
@@ -75,6 +75,15 @@ pub struct Work {
     pub bytes: f64,
     /// What the time goes with; blocks that leave the card idle count for what it could have done.
     pub effective: f64,
+}
+
+impl Work {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.flop += other.flop;
+        self.bytes += other.bytes;
+        self.effective += other.effective;
+    }
 }
 
 /// The table.
@@ -149,7 +158,7 @@ impl Predictions {
 
     fn line(&mut self, fields: &[&str]) -> Result<(), String> {
         match *fields {
-            ["card", name, arch, processors, memory] => {
+            ["column", name, arch, processors, memory] => {
                 let [name, arch, memory] = [name, arch, memory].map(str::to_owned);
                 self.cards.push(Card { name, arch, processors: float(processors)?, memory });
             }
@@ -190,7 +199,7 @@ impl Predictions {
                     resident,
                 });
             }
-            _ => return Err(format!("expected a card, a group or a kernel, found {fields:?}")),
+            _ => return Err(format!("expected a column, a group or a kernel, found {fields:?}")),
         }
         Ok(())
     }
@@ -226,31 +235,53 @@ impl Predictions {
     pub fn work(&self, card: usize, step: &Step) -> Result<Vec<Work>, String> {
         let mut work = vec![Work::default(); self.groups.len()];
         for (request, &count) in &step.requests {
-            let line = self.find(request)?;
-            let (flop, bytes, times) = (line.flop.value(request)?, line.bytes.value(request)?, count as f64);
-            let room = self.cards[card].processors * line.resident[card];
-            let idle = request.blocks.map_or(1.0, |[x, y]| (room / (x * y) as f64).max(1.0));
-            let group = &mut work[line.group];
-            group.requests += count;
-            group.flop += times * flop;
-            group.bytes += times * bytes;
-            group.effective += times
-                * match self.groups[line.group].basis {
-                    Basis::Flop => flop * idle,
-                    Basis::Bytes => bytes * idle,
-                    Basis::Launches => 1.0,
-                };
+            let (group, part) = self.work_of(card, request, count)?;
+            work[group].add(part);
         }
         Ok(work)
     }
 
+    /// The group of some equal requests, and their work.
+    fn work_of(&self, card: usize, request: &Request, count: u64) -> Result<(usize, Work), String> {
+        let line = self.find(request)?;
+        let times = count as f64;
+        let (flop, bytes) = (times * line.flop.value(request)?, times * line.bytes.value(request)?);
+        let room = self.cards[card].processors * line.resident[card];
+        let idle = request.blocks.map_or(1.0, |[x, y]| (room / (x * y) as f64).max(1.0));
+        let effective = match self.groups[line.group].basis {
+            Basis::Flop => flop * idle,
+            Basis::Bytes => bytes * idle,
+            Basis::Launches => times,
+        };
+        Ok((line.group, Work { requests: count, flop, bytes, effective }))
+    }
+
     /// Milliseconds of each group on a card: the review's, times work over the work that the review saw. `None` where it has none.
     pub fn milliseconds(&self, card: usize, work: &[Work], reviewed: &[Work]) -> Vec<Option<f64>> {
-        let of = |(group, work): (&Group, &Work)| match work.requests {
+        work.iter().enumerate().map(|(group, work)| self.time(card, group, *work, reviewed)).collect()
+    }
+
+    fn time(&self, card: usize, group: usize, work: Work, reviewed: &[Work]) -> Option<f64> {
+        let group = &self.groups[group];
+        match work.requests {
             0 => Some(0.0),
             _ => group.milliseconds[card].map(|then| then * work.effective / reviewed[group.reviewed].effective),
-        };
-        self.groups.iter().zip(work).map(of).collect()
+        }
+    }
+
+    /// Launches and milliseconds of each kernel in a step on a card.
+    ///
+    /// # Errors
+    /// Those of [`Predictions::work`].
+    pub fn by_kernel<'a>(&self, card: usize, step: &'a Step, reviewed: &[Work]) -> Result<BTreeMap<&'a str, (u64, Option<f64>)>, String> {
+        let mut kernels: BTreeMap<&str, (u64, Option<f64>)> = BTreeMap::new();
+        for (request, &count) in &step.requests {
+            let (group, work) = self.work_of(card, request, count)?;
+            let (launches, milliseconds) = kernels.entry(&request.kernel).or_insert((0, Some(0.0)));
+            *launches += count;
+            *milliseconds = milliseconds.zip(self.time(card, group, work, reviewed)).map(|(sum, more)| sum + more);
+        }
+        Ok(kernels)
     }
 }
 
@@ -259,7 +290,7 @@ mod tests {
     use super::*;
 
     /// A card of ten processors; products by rows, those of a wide result apart.
-    const TABLE: &str = "# head\ncard\tC\tsm_90\t10\t8G\n\ngroup\tproducts\tFMA\t-\t1\t-\t8\ngroup\twide\tFMA\t= products\n\
+    const TABLE: &str = "# head\ncolumn\tC\tsm_90\t10\t8G\n\ngroup\tproducts\tFMA\t-\t1\t-\t8\ngroup\twide\tFMA\t= products\n\
         group\tadds\tmemory\t-\t-\t-\t-\nkernel\tmultiply\toutputs=9\twide\t2*rows*outputs\t4*rows\t2\n\
         kernel\tmultiply\t-\tproducts\t2*rows*outputs\t4*rows + 0.5*blocks_x*blocks_y\t2\nkernel\tadd\t-\tadds\t0\t12*n\t1\n";
 
@@ -290,6 +321,9 @@ mod tests {
         ]);
         assert_eq!(table.milliseconds(0, &now, &reviewed), [Some(16.0), Some(9.6), None]);
         assert_eq!(table.milliseconds(0, &reviewed, &reviewed), [Some(8.0), Some(0.0), Some(0.0)]);
+        let requests: &[Launches] =
+            &[("multiply", 1, [40, 1], &[("rows", 600), ("outputs", 5)]), ("multiply", 2, [5, 1], &[("rows", 50), ("outputs", 9)])];
+        assert_eq!(table.by_kernel(0, &step(requests), &reviewed), Ok([("multiply", (3, Some(16.0 + 19.2)))].into()));
     }
 
     #[test]
@@ -299,7 +333,7 @@ mod tests {
         assert_eq!(refused("divide"), "divide is not in the table of predictions");
         assert_eq!(refused("multiply"), "multiply has no parameter outputs in this count: count anew");
         let error = |text: &str| Predictions::parse(text).unwrap_err();
-        assert_eq!(error("card\tC\tsm_90\tmany\t8G"), "line 1: expected a number, found \"many\"");
+        assert_eq!(error("column\tC\tsm_90\tmany\t8G"), "line 1: expected a number, found \"many\"");
         assert_eq!(error("\ngroup\ta\tFMA\t= b"), "line 2: group b is not there");
     }
 }
