@@ -251,9 +251,9 @@ item_kernels() {
 }
 
 item_summary() {
-    awk -v format=json -f "$here/summary.awk" "$here/predictions.tsv" "$out/verdicts.tsv" "$out/figures.tsv" "$out/kernels.tsv" "$out/ncu.csv" \
+    awk -v format=json -f "$here/summary.awk" "$here/predictions.tsv" "$here/step-before.tsv" "$here/step-now.tsv" "$out/verdicts.tsv" "$out/figures.tsv" "$out/kernels.tsv" "$out/ncu.csv" \
         >"$out/summary.json" 2>>"$log" || verdict=failed
-    awk -v format=markdown -f "$here/summary.awk" "$here/predictions.tsv" "$out/verdicts.tsv" "$out/figures.tsv" "$out/kernels.tsv" "$out/ncu.csv" \
+    awk -v format=markdown -f "$here/summary.awk" "$here/predictions.tsv" "$here/step-before.tsv" "$here/step-now.tsv" "$out/verdicts.tsv" "$out/figures.tsv" "$out/kernels.tsv" "$out/ncu.csv" \
         >"$out/summary.md" 2>>"$log" || verdict=failed
     note "$out/summary.md"
 }

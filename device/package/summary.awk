@@ -1,11 +1,18 @@
-# The summary of a run: awk -v format=json|markdown -f summary.awk predictions.tsv verdicts.tsv figures.tsv kernels.tsv ncu.csv
+# The summary of a run: awk -v format=json|markdown -f summary.awk predictions.tsv step-before.tsv step-now.tsv verdicts.tsv figures.tsv
+# kernels.tsv ncu.csv
 BEGIN { FS = "\t" }
 { file = FILENAME; sub(/.*\//, "", file) }
 /^#/ || $0 == "" { next }
 
-file == "predictions.tsv" && $1 == "kernels" { rows++; for (i = 2; i <= 12; i++) row[rows, i] = $i }
-file == "predictions.tsv" && $1 == "step" { step[$2] = $3 }
-file == "predictions.tsv" && $1 == "card" { cards++; for (i = 2; i <= 7; i++) card[cards, i] = $i }
+file == "predictions.tsv" && $1 == "flop" { flop_per_token = $2 }
+file == "predictions.tsv" && $1 == "card" { cards++; for (i = 2; i <= 5; i++) card[cards, i] = $i }
+# Predicted milliseconds of each kernel, on the card that the review has times for of that architecture.
+file ~ /^step-/ && $1 == "arch" { arch = $2 }
+file ~ /^step-/ && $1 == "ms" && $4 != "-" {
+    if (!($2 in known)) { known[$2]; kind[++kinds] = $2 }
+    predicted_ms[file, arch, $2] = $4
+    predicted_sum[file, arch] += $4
+}
 file == "predictions.tsv" && $1 == "peer" { peers++; peer_name[peers] = $2; peer_rate[peers] = $3 }
 file == "verdicts.tsv" { items++; for (i = 1; i <= 6; i++) verdict[items, i] = $i }
 file == "figures.tsv" { if (!($1 in figure)) order[++figures] = $1; figure[$1] = $2 }
@@ -35,15 +42,18 @@ function find(pattern,    i) {
     return "-"
 }
 
-# What the review's milliseconds of row r become by the rule.
-function today(r, ms) {
-    if (row[r, 10] == "bytes" && row[r, 12] != "-") return ms * row[r, 12] / row[r, 6]
-    if (row[r, 10] == "launches" && row[r, 11] != "-") return ms * row[r, 11] / row[r, 4]
-    return ms
-}
-function measured(pattern,    i, ms) {
-    for (i = 1; i <= kernels; i++) if (kernel[i, 1] ~ pattern) ms += kernel[i, 3]
+function measured(name,    i, ms) {
+    for (i = 1; i <= kernels; i++) if (kernel[i, 1] == name) ms += kernel[i, 3]
     return ms + 0
+}
+# What is predicted of a kernel on this card, by the review or today.
+function expected(when, name,    key) {
+    key = "step-" when ".tsv" SUBSEP own SUBSEP name
+    return full && (key in predicted_ms) ? predicted_ms[key] : "-"
+}
+function rate(when,    ms) {
+    ms = predicted_sum["step-" when ".tsv", own]
+    return full && ms > 0 ? sprintf("%.0f", tokens / ms * 1000) : "-"
 }
 function number(x) { return x ~ /^-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?$/ }
 function quote(x) {
@@ -56,30 +66,18 @@ function value(x) { return x == "" || x == "-" ? "null" : number(x) ? x + 0 : qu
 function ratio(a, b) { return a > 0 && b > 0 ? sprintf("%.4g", a / b) : "-" }
 function shown(x) { return x == "" ? "-" : x }
 
-# One line for each kind of kernel that the review has a row for: names, what, milliseconds then, by the rule today, measured.
-function compare(    r, p, key) {
-    for (r = 1; r <= rows; r++) {
-        key = row[r, 2]
-        if (!(key in group)) { group[key] = ++groups; pattern[groups] = key }
-        p = group[key]
-        what[p] = what[p] (what[p] == "" ? "" : "; ") row[r, 3]
-        if (own) { then_ms[p] += row[r, own]; now_ms[p] += today(r, row[r, own]); then_sum += row[r, own]; now_sum += today(r, row[r, own]) }
-    }
-}
-
 END {
     mine = 0
     for (i = cards; i >= 1; i--) if (figure["device"] ~ card[i, 2]) mine = i
-    own = mine && card[mine, 7] == "h100" ? 7 : mine && card[mine, 7] == "1080ti" ? 8 : mine && card[mine, 7] == "3060" ? 9 : 0
-    compare()
+    own = figure["architecture"]
     full = figure["model"] == "gpt-0.1b"
     ours = figure["speed.recompute_off.tokens_per_second"]
     if (ours == "") ours = figure["speed.recompute_on.tokens_per_second"]
     tokens = figure["batch"] * figure["seq_len"]
     peak = mine ? (card[mine, 3] != "-" ? card[mine, 3] : card[mine, 4]) : 0
-    share = full && peak && ours ? sprintf("%.4g", ours * step["flop_per_token"] / (peak * 1e12)) : "-"
-    predicted = full && mine ? card[mine, 6] : "-"
-    scaled = full && now_sum > 0 ? sprintf("%.0f", tokens / now_sum * 1000) : "-"
+    share = full && peak && ours ? sprintf("%.4g", ours * flop_per_token / (peak * 1e12)) : "-"
+    predicted = rate("before")
+    scaled = rate("now")
     for (i = 1; i <= items; i++) count[verdict[i, 3]]++
     if (format == "json") json(); else markdown()
 }
@@ -98,9 +96,9 @@ function json(    i, n) {
     for (i = 1; i <= kernels; i++)
         printf "%s\n  {\"name\":%s,\"launches\":%d,\"ms\":%s,\"longest_ms\":%s}", (i > 1 ? "," : ""), quote(kernel[i, 1]), kernel[i, 2], value(kernel[i, 3]), value(kernel[i, 4])
     printf "],\n \"predictions\":["
-    for (i = 1; i <= groups; i++)
-        printf "%s\n  {\"kernels\":%s,\"what\":%s,\"review_ms\":%s,\"rule_ms\":%s,\"measured_ms\":%s}", (i > 1 ? "," : ""), quote(pattern[i]), quote(what[i]),
-            value(full && own ? then_ms[i] : "-"), value(full && own ? now_ms[i] : "-"), value(full && kernels ? measured(pattern[i]) : "-")
+    for (i = 1; i <= kinds; i++)
+        printf "%s\n  {\"kernel\":%s,\"review_ms\":%s,\"rule_ms\":%s,\"measured_ms\":%s}", (i > 1 ? "," : ""), quote(kind[i]),
+            value(expected("before", kind[i])), value(expected("now", kind[i])), value(full && kernels ? measured(kind[i]) : "-")
     printf "],\n \"counters\":["
     for (i = 1; i <= launches; i++) {
         n = counted[i]
@@ -124,9 +122,9 @@ function markdown(    i, n) {
     printf "| share of the card's peak (%s TFLOP/s) | | | %s |\n", peak ? peak : "unknown", share
     if (kernels) {
         printf "\n## Milliseconds of one step, by events: %d launches, %.2f ms\n", total_launches, total_ms
-        print "| kernels | review | rule | measured |\n|---|---|---|---|"
-        for (i = 1; i <= groups; i++)
-            printf "| %s | %s | %s | %s |\n", what[i], full && own ? sprintf("%.1f", then_ms[i]) : "-", full && own ? sprintf("%.1f", now_ms[i]) : "-", full ? sprintf("%.2f", measured(pattern[i])) : "-"
+        print "| kernel | predicted by the review | by the rule | measured |\n|---|---|---|---|"
+        for (i = 1; i <= kinds; i++)
+            printf "| %s | %s | %s | %s |\n", kind[i], expected("before", kind[i]), expected("now", kind[i]), full ? sprintf("%.2f", measured(kind[i])) : "-"
         print "\n| kernel | launches | ms | longest |\n|---|---|---|---|"
         for (i = 1; i <= kernels; i++) printf "| %s | %d | %s | %s |\n", kernel[i, 1], kernel[i, 2], kernel[i, 3], kernel[i, 4]
     }

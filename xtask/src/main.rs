@@ -3,6 +3,7 @@
 mod bench;
 mod build_kernels;
 mod compile;
+mod count_step;
 mod divergence;
 mod doctor;
 mod listing;
@@ -35,6 +36,7 @@ enum Task {
     BuildKernels(build_kernels::BuildKernels),
     Verify(verify::Verify),
     Package(package::Package),
+    CountStep(count_step::CountStep),
 }
 
 /// run all tests of the workspace
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Task::BuildKernels(build) => build.run(),
         Task::Verify(verify) => verify.run(),
         Task::Package(package) => package.run(),
+        Task::CountStep(count) => count.run(),
     }
 }
 

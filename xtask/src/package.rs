@@ -21,10 +21,12 @@ const ARCHITECTURES: &str = "sm_61,sm_75,sm_80,sm_86,sm_89,sm_90";
 const MOST_BYTES: u64 = 45_000_000;
 
 /// Files of the checkout: where they are, and where they go.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 12] = [
     ("device/package/run.sh", "run.sh"),
     ("device/package/peer.py", "peer.py"),
     ("device/package/predictions.tsv", "predictions.tsv"),
+    ("device/package/step-before.tsv", "step-before.tsv"),
+    ("device/package/step-now.tsv", "step-now.tsv"),
     ("device/package/summary.awk", "summary.awk"),
     ("device/package/README.md", "README.md"),
     ("models/gpt-0.1b.toml", "configs/gpt-0.1b.toml"),

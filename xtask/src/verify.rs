@@ -67,7 +67,8 @@ pub fn emulator() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command in the checkout; fails if it does.
+pub fn run(command: &mut Command) -> Result<(), String> {
     let status = command.current_dir(root()).status().map_err(|error| format!("running {command:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
 }

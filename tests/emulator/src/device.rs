@@ -1,6 +1,8 @@
 //! The emulated device: its memory, its modules, its launches. The driver API is a thin layer above it.
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use crate::memory::{Heap, OutOfBounds};
 use crate::profile::Counters;
 use crate::program::Program;
 use crate::ptx::{Initial, Module as Syntax, PtxError, Space, Type, Value, Variable, parse, refuse};
+use crate::tally::Tally;
 
 /// The newest PTX that is understood.
 const NEWEST_PTX: (u32, u32) = (8, 9);
@@ -37,12 +40,14 @@ pub struct Options {
     pub profile: bool,
     /// How long a launch may take.
     pub timeout: Option<Duration>,
+    /// The file that a dry run is written to: see [`Device::dry`].
+    pub dry: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let checks = Checks { races: true, unwritten: true };
-        Self { checks, memory: 8 << 30, capability: (9, 0), profile: false, timeout: None }
+        Self { checks, memory: 8 << 30, capability: (9, 0), profile: false, timeout: None, dry: None }
     }
 }
 
@@ -69,6 +74,7 @@ impl Options {
             let seconds = value.parse().map_err(|_| wrong("PTX_EMU_TIMEOUT", &value, "seconds"))?;
             options.timeout = Some(Duration::from_secs(seconds));
         }
+        options.dry = read("PTX_EMU_DRY").map(PathBuf::from);
         options.profile = read("PTX_EMU_PROFILE").is_some_and(|value| value != "0");
         Ok(options)
     }
@@ -144,13 +150,21 @@ pub struct Device {
     pub heap: Heap,
     /// How it is set up.
     pub options: Options,
+    /// Counts what is asked of a device that does nothing.
+    pub tally: Option<Tally>,
     launches: u64,
 }
 
 impl Device {
     /// A device with empty memory.
     pub fn new(options: Options) -> Self {
-        Self { heap: Heap::new(options.memory, options.checks.unwritten), options, launches: 0 }
+        Self { heap: Heap::new(options.memory, options.checks.unwritten), options, tally: None, launches: 0 }
+    }
+
+    /// A device that executes nothing and keeps no data: what is asked of it is checked as ever and counted in `into` (see [`crate::tally`]),
+    /// and all memory reads as zeros.
+    pub fn dry(options: Options, into: Box<dyn Write + Send>) -> Self {
+        Self { heap: Heap::without_memory(options.memory), options, tally: Some(Tally::new(into)), launches: 0 }
     }
 
     /// Loads a module; its variables belong to `owner`.
@@ -201,7 +215,7 @@ impl Device {
         }
     }
 
-    /// Executes a kernel.
+    /// Executes a kernel; a dry device counts it.
     ///
     /// # Errors
     /// A launch that a driver refuses.
@@ -226,6 +240,10 @@ impl Device {
             return refuse(format!("{} bytes of parameters: the kernel has {}", params.len(), kernel.param_bytes()));
         }
         self.launches += 1;
+        if let Some(tally) = &mut self.tally {
+            tally.launch(kernel, size, params);
+            return Ok(Executed { counters: Counters::default(), result: Ok(()) });
+        }
         let launch = Launch {
             program: kernel,
             heap: &self.heap,

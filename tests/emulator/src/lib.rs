@@ -12,3 +12,4 @@ pub mod memory;
 pub mod profile;
 pub mod program;
 pub mod ptx;
+pub mod tally;

@@ -92,6 +92,8 @@ pub struct Allocation {
     /// The context that owns it.
     pub owner: u64,
     memory: Pages,
+    /// Bytes of `memory`: none on a dry device, or all.
+    kept: u64,
     /// One byte for each byte of memory: whether it was written. `None` if that is not tracked.
     written: Option<Pages>,
     all_written: AtomicBool,
@@ -108,10 +110,15 @@ impl Allocation {
         self.memory.start as u64
     }
 
+    /// Whether there is memory behind its addresses.
+    fn is_kept(&self) -> bool {
+        self.kept == self.bytes
+    }
+
     /// Host address of the byte at `offset`.
     #[inline(always)]
     fn at(&self, offset: u64, bytes: usize) -> *mut u8 {
-        assert!(offset + bytes as u64 <= self.bytes, "the access was checked before");
+        assert!(offset + bytes as u64 <= self.kept, "the access was checked before");
         // SAFETY: within the allocation.
         unsafe { self.memory.start.add(offset as usize) }
     }
@@ -193,6 +200,7 @@ pub struct Heap {
     used: u64,
     capacity: u64,
     track: bool,
+    keep: bool,
 }
 
 /// A range that is not inside one allocation.
@@ -202,7 +210,12 @@ pub struct OutOfBounds;
 impl Heap {
     /// A device with `capacity` bytes; `track` says whether reads of unwritten memory can be found.
     pub fn new(capacity: u64, track: bool) -> Self {
-        Self { live: BTreeMap::new(), freed: BTreeMap::new(), next: FIRST, count: 0, used: 0, capacity, track }
+        Self { live: BTreeMap::new(), freed: BTreeMap::new(), next: FIRST, count: 0, used: 0, capacity, track, keep: true }
+    }
+
+    /// A device with `capacity` bytes of addresses behind which there is no memory: what is written is lost, what is read is zero.
+    pub fn without_memory(capacity: u64) -> Self {
+        Self { keep: false, ..Self::new(capacity, false) }
     }
 
     /// Allocates device memory; `None` if there is not enough.
@@ -217,7 +230,7 @@ impl Heap {
     pub fn allocate_managed(&mut self, bytes: u64, what: &str, owner: u64) -> Option<u64> {
         let memory = Pages::new(bytes as usize)?;
         let start = memory.start as u64;
-        self.insert_pages(start, memory, bytes, what, owner, false)?;
+        self.insert_pages(start, memory, [bytes; 2], what, owner, false)?;
         Some(start)
     }
 
@@ -225,10 +238,11 @@ impl Heap {
         if bytes > self.capacity - self.used {
             return None;
         }
-        self.insert_pages(start, Pages::new(bytes as usize)?, bytes, what, owner, track)
+        let kept = if self.keep { bytes } else { 0 };
+        self.insert_pages(start, Pages::new(kept as usize)?, [bytes, kept], what, owner, track)
     }
 
-    fn insert_pages(&mut self, start: u64, memory: Pages, bytes: u64, what: &str, owner: u64, track: bool) -> Option<()> {
+    fn insert_pages(&mut self, start: u64, memory: Pages, [bytes, kept]: [u64; 2], what: &str, owner: u64, track: bool) -> Option<()> {
         if bytes > self.capacity - self.used {
             return None;
         }
@@ -236,7 +250,7 @@ impl Heap {
         self.count += 1;
         let written = if track { Some(Pages::new(bytes as usize)?) } else { None };
         let all_written = AtomicBool::new(false);
-        let allocation = Allocation { id: self.count, start, bytes, what: what.to_string(), owner, memory, written, all_written };
+        let allocation = Allocation { id: self.count, start, bytes, what: what.to_string(), owner, memory, kept, written, all_written };
         self.live.insert(start, allocation);
         Some(())
     }
@@ -281,6 +295,10 @@ impl Heap {
             return Ok(());
         }
         let (from, offset) = self.range(address, into.len() as u64)?;
+        if !from.is_kept() {
+            into.fill(0);
+            return Ok(());
+        }
         // SAFETY: the range is inside the allocation, and `into` is the caller's alone.
         unsafe { from.at(offset, into.len()).copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) }
         Ok(())
@@ -292,6 +310,9 @@ impl Heap {
             return Ok(());
         }
         let (to, offset) = self.range(address, from.len() as u64)?;
+        if !to.is_kept() {
+            return Ok(());
+        }
         // SAFETY: the range is inside the allocation; no kernel runs while the heap is borrowed mutably.
         unsafe { to.at(offset, from.len()).copy_from(from.as_ptr(), from.len()) }
         to.note_range_written(offset, from.len() as u64);
@@ -304,6 +325,12 @@ impl Heap {
             return Ok(());
         }
         let ((source, at), (target, offset)) = (self.range(from, bytes)?, self.range(to, bytes)?);
+        if !target.is_kept() {
+            return Ok(());
+        }
+        if !source.is_kept() {
+            return self.fill(to, &[0], bytes);
+        }
         // SAFETY: both ranges are inside their allocations; no kernel runs while the heap is borrowed mutably.
         unsafe { target.at(offset, bytes as usize).copy_from(source.at(at, bytes as usize), bytes as usize) }
         match (&source.written, &target.written) {
@@ -324,6 +351,9 @@ impl Heap {
         }
         let bytes = count.checked_mul(pattern.len() as u64).ok_or(OutOfBounds)?;
         let (to, offset) = self.range(address, bytes)?;
+        if !to.is_kept() {
+            return Ok(());
+        }
         // SAFETY: as in `write`.
         let target = unsafe { std::slice::from_raw_parts_mut(to.at(offset, bytes as usize), bytes as usize) };
         target.chunks_exact_mut(pattern.len()).for_each(|chunk| chunk.copy_from_slice(pattern));

@@ -60,7 +60,7 @@ fn emulated(folder: &Path, work: &Path, driver: &Path) -> Result<(), String> {
 /// Votes are multiplied where they should be added: item 2 must be red, and say of what.
 fn broken(folder: &Path, work: &Path, driver: &Path) -> Result<(), String> {
     let copied = work.join("broken");
-    for name in ["run.sh", "summary.awk", "predictions.tsv", "VERSION", "primal-host"] {
+    for name in ["run.sh", "summary.awk", "predictions.tsv", "step-before.tsv", "step-now.tsv", "VERSION", "primal-host"] {
         copy(&folder.join(name), &copied.join(name))?;
     }
     for entry in fs::read_dir(folder.join("kernels")).map_err(|error| format!("kernels: {error}"))?.flatten() {

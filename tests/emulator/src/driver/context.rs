@@ -47,17 +47,11 @@ super::api! {
         check(device)?;
         let (handle, count) = driver.primary.ok_or(Error::InvalidContext)?;
         driver.primary = (count > 1).then_some((handle, count - 1));
-        if driver.primary.is_none() {
-            driver.end_context(handle);
-        }
-        Ok(())
+        if driver.primary.is_none() { driver.end_context(handle) } else { Ok(()) }
     }
     driver fn cuDevicePrimaryCtxReset_v2(device: CUdevice) with (driver) {
         check(device)?;
-        if let Some((handle, _)) = driver.primary.take() {
-            driver.end_context(handle);
-        }
-        Ok(())
+        driver.primary.take().map_or(Ok(()), |(handle, _)| driver.end_context(handle))
     }
     driver fn cuDevicePrimaryCtxSetFlags_v2(device: CUdevice, flags: u32) with (driver) {
         check(device)?;
@@ -88,7 +82,7 @@ super::api! {
         if !driver.contexts.contains_key(&handle) {
             return Err(Error::InvalidContext);
         }
-        driver.end_context(handle);
+        driver.end_context(handle)?;
         CURRENT.with_borrow_mut(|stack| {
             if stack.last() == Some(&handle) {
                 stack.pop();

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::errors::Error;
+use super::state::Driver;
 use super::{CUdevice, CUdeviceptr, Handle, Result, give, host, host_mut};
 use crate::memory::Heap;
+use crate::tally::Direction;
 
 /// `CUDA_MEMCPY2D`.
 #[repr(C)]
@@ -36,7 +38,32 @@ const DEVICE: u32 = 2;
 /// Page-locked memory: what the host asked for, by address. It is managed memory, so that kernels may use it too.
 static PINNED: Mutex<Option<HashMap<u64, Handle>>> = Mutex::new(None);
 
-fn copy_2d(heap: &mut Heap, copy: &Copy2d) -> Result<()> {
+fn upload(driver: &mut Driver, to: CUdeviceptr, from: &[u8]) -> Result<()> {
+    driver.device.heap.write(to, from)?;
+    driver.count(|tally| tally.copy(Direction::ToDevice, from.len() as u64));
+    Ok(())
+}
+
+fn download(driver: &mut Driver, into: &mut [u8], from: CUdeviceptr) -> Result<()> {
+    driver.device.heap.read(from, into)?;
+    driver.count(|tally| tally.copy(Direction::ToHost, into.len() as u64));
+    driver.end_section()
+}
+
+fn copy(driver: &mut Driver, to: CUdeviceptr, from: CUdeviceptr, bytes: usize) -> Result<()> {
+    driver.device.heap.copy(to, from, bytes as u64)?;
+    driver.count(|tally| tally.copy(Direction::OnDevice, bytes as u64));
+    Ok(())
+}
+
+fn fill(driver: &mut Driver, to: CUdeviceptr, pattern: &[u8], count: usize) -> Result<()> {
+    driver.device.heap.fill(to, pattern, count as u64)?;
+    driver.count(|tally| tally.memset((count * pattern.len()) as u64));
+    Ok(())
+}
+
+fn copy_2d(driver: &mut Driver, copy: &Copy2d) -> Result<()> {
+    let heap = &mut driver.device.heap;
     for row in 0..copy.height {
         let from = (copy.source_y + row) * copy.source_pitch + copy.source_x;
         let to = (copy.target_y + row) * copy.target_pitch + copy.target_x;
@@ -55,7 +82,13 @@ fn copy_2d(heap: &mut Heap, copy: &Copy2d) -> Result<()> {
             _ => return Err(Error::NotSupported),
         }
     }
-    Ok(())
+    let direction = match (copy.source_type, copy.target_type) {
+        (HOST, _) => Direction::ToDevice,
+        (_, HOST) => Direction::ToHost,
+        _ => Direction::OnDevice,
+    };
+    driver.count(|tally| tally.copy(direction, (copy.width * copy.height) as u64));
+    if direction == Direction::ToHost { driver.end_section() } else { Ok(()) }
 }
 
 fn allocate(heap: &mut Heap, bytes: usize, what: &str, owner: Handle) -> Result<CUdeviceptr> {
@@ -150,60 +183,60 @@ super::api! {
     }
     context fn cuMemcpyHtoD_v2(to: CUdeviceptr, from: *const u8, bytes: usize) with (driver, _context) {
         // SAFETY: the caller's memory.
-        Ok(driver.device.heap.write(to, unsafe { host(from, bytes)? })?)
+        upload(driver, to, unsafe { host(from, bytes)? })
     }
     context fn cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: *const u8, bytes: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
         // SAFETY: the caller's memory.
-        Ok(driver.device.heap.write(to, unsafe { host(from, bytes)? })?)
+        upload(driver, to, unsafe { host(from, bytes)? })
     }
     context fn cuMemcpyDtoH_v2(to: *mut u8, from: CUdeviceptr, bytes: usize) with (driver, _context) {
         // SAFETY: the caller's memory.
-        Ok(driver.device.heap.read(from, unsafe { host_mut(to, bytes)? })?)
+        download(driver, unsafe { host_mut(to, bytes)? }, from)
     }
     context fn cuMemcpyDtoHAsync_v2(to: *mut u8, from: CUdeviceptr, bytes: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
         // SAFETY: the caller's memory.
-        Ok(driver.device.heap.read(from, unsafe { host_mut(to, bytes)? })?)
+        download(driver, unsafe { host_mut(to, bytes)? }, from)
     }
     context fn cuMemcpyDtoD_v2(to: CUdeviceptr, from: CUdeviceptr, bytes: usize) with (driver, _context) {
-        Ok(driver.device.heap.copy(to, from, bytes as u64)?)
+        copy(driver, to, from, bytes)
     }
     context fn cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
-        Ok(driver.device.heap.copy(to, from, bytes as u64)?)
+        copy(driver, to, from, bytes)
     }
     context fn cuMemcpy2D_v2(copy: *const Copy2d) with (driver, _context) {
         // SAFETY: the caller's pointer.
         let copy = unsafe { copy.as_ref() }.ok_or(Error::InvalidValue)?;
-        copy_2d(&mut driver.device.heap, copy)
+        copy_2d(driver, copy)
     }
     context fn cuMemcpy2DAsync_v2(copy: *const Copy2d, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
         // SAFETY: the caller's pointer.
         let copy = unsafe { copy.as_ref() }.ok_or(Error::InvalidValue)?;
-        copy_2d(&mut driver.device.heap, copy)
+        copy_2d(driver, copy)
     }
     context fn cuMemsetD8_v2(to: CUdeviceptr, value: u8, count: usize) with (driver, _context) {
-        Ok(driver.device.heap.fill(to, &[value], count as u64)?)
+        fill(driver, to, &[value], count)
     }
     context fn cuMemsetD16_v2(to: CUdeviceptr, value: u16, count: usize) with (driver, _context) {
-        Ok(driver.device.heap.fill(to, &value.to_le_bytes(), count as u64)?)
+        fill(driver, to, &value.to_le_bytes(), count)
     }
     context fn cuMemsetD32_v2(to: CUdeviceptr, value: u32, count: usize) with (driver, _context) {
-        Ok(driver.device.heap.fill(to, &value.to_le_bytes(), count as u64)?)
+        fill(driver, to, &value.to_le_bytes(), count)
     }
     context fn cuMemsetD8Async(to: CUdeviceptr, value: u8, count: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
-        Ok(driver.device.heap.fill(to, &[value], count as u64)?)
+        fill(driver, to, &[value], count)
     }
     context fn cuMemsetD16Async(to: CUdeviceptr, value: u16, count: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
-        Ok(driver.device.heap.fill(to, &value.to_le_bytes(), count as u64)?)
+        fill(driver, to, &value.to_le_bytes(), count)
     }
     context fn cuMemsetD32Async(to: CUdeviceptr, value: u32, count: usize, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;
-        Ok(driver.device.heap.fill(to, &value.to_le_bytes(), count as u64)?)
+        fill(driver, to, &value.to_le_bytes(), count)
     }
     context fn cuMemPrefetchAsync(address: CUdeviceptr, _bytes: usize, _device: CUdevice, stream: Handle) with (driver, _context) {
         driver.check_stream(stream)?;

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ use super::errors::Error;
 use super::{Handle, Result};
 use crate::device::{Device, Module, Options, SHARED_BYTES};
 use crate::program::Program;
+use crate::tally::Tally;
 
 /// A context.
 pub struct Context {
@@ -68,6 +71,12 @@ thread_local! {
     pub static CURRENT: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Says that the file of a dry run cannot be written.
+fn dry_error(file: &Path, error: &std::io::Error) -> Error {
+    eprintln!("ptx-emulator: PTX_EMU_DRY={}: expected a file that can be written, found: {error}", file.display());
+    Error::OperatingSystem
+}
+
 /// Calls `f` with the one driver that there is.
 pub fn with_driver<T>(f: impl FnOnce(&mut Driver) -> Result<T>) -> Result<T> {
     static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
@@ -77,16 +86,20 @@ pub fn with_driver<T>(f: impl FnOnce(&mut Driver) -> Result<T>) -> Result<T> {
             eprintln!("ptx-emulator: {message}");
             Error::InvalidValue
         })?;
-        *driver = Some(Driver::new(options));
+        *driver = Some(Driver::new(options)?);
     }
     f(driver.as_mut().expect("just made"))
 }
 
 impl Driver {
-    fn new(options: Options) -> Self {
-        Self {
+    fn new(options: Options) -> Result<Self> {
+        let device = match options.dry.clone() {
+            Some(file) => Device::dry(options, Box::new(File::create(&file).map_err(|error| dry_error(&file, &error))?)),
+            None => Device::new(options),
+        };
+        Ok(Self {
             initialised: false,
-            device: Device::new(options),
+            device,
             contexts: HashMap::new(),
             primary: None,
             primary_flags: 0,
@@ -95,7 +108,22 @@ impl Driver {
             streams: HashMap::new(),
             events: HashMap::new(),
             next: 0x1000,
+        })
+    }
+
+    /// Counts a request, if this is a dry run.
+    pub fn count(&mut self, request: impl FnOnce(&mut Tally)) {
+        if let Some(tally) = &mut self.device.tally {
+            request(tally);
         }
+    }
+
+    /// Ends a section of a dry run's file.
+    pub fn end_section(&mut self) -> Result<()> {
+        let Device { heap, tally, options, .. } = &mut self.device;
+        let Some(tally) = tally else { return Ok(()) };
+        let (free, total) = heap.info();
+        tally.end_section(total - free).map_err(|error| dry_error(options.dry.as_deref().unwrap_or(Path::new("")), &error))
     }
 
     /// A new handle.
@@ -118,14 +146,16 @@ impl Driver {
         handle
     }
 
-    /// Ends a context with all that belongs to it.
-    pub fn end_context(&mut self, context: Handle) {
+    /// Ends a context with all that belongs to it, and a dry run's section.
+    pub fn end_context(&mut self, context: Handle) -> Result<()> {
+        let written = self.end_section();
         self.contexts.remove(&context);
         let modules = &mut self.modules;
         modules.retain(|_, (owner, _)| *owner != context);
         self.functions.retain(|_, function| modules.contains_key(&function.module));
         self.streams.retain(|_, stream| stream.context != context);
         self.device.heap.free_all(context);
+        written
     }
 
     /// The kernel behind a handle.
