@@ -7,9 +7,11 @@ pub mod config;
 pub mod data;
 pub mod durable;
 pub mod error;
+pub mod input;
 pub mod model;
 pub mod run;
 pub mod speech;
 pub mod train;
+pub mod visible;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use argh::FromArgs;
 
 use super::device::DeviceName;
-use super::output::print;
+use super::output::{print, print_json};
 use crate::arena::{self, Kind};
 use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
 use crate::train::learner::Learner;
@@ -76,7 +76,7 @@ impl Plan {
             let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
             let spans: Vec<_> = plan.entries().iter().map(span).collect();
             let object = serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "spans": spans});
-            return print(object);
+            return print_json(&object);
         }
         for entry in plan.entries() {
             print(format!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name))?;
