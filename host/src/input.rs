@@ -94,19 +94,21 @@ fn encoding_of(bytes: &[u8]) -> (Option<&'static str>, &'static str) {
     let sample = &bytes[..bytes.len().min(1 << 16) & !3];
     // Text of mostly Latin letters has zeros in one half of its units.
     let zeros = |step: usize, first: usize| sample.iter().skip(first).step_by(step).filter(|&&byte| byte == 0).count();
-    let [even, odd, quarter] = [zeros(2, 0), zeros(2, 1), sample.len() / 4];
+    let [even, odd, quarter] = [zeros(2, 0), zeros(2, 1), (sample.len() / 4).max(1)];
     match bytes {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => (Some("utf-32"), "UTF-32"),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => (Some("utf-16"), "UTF-16"),
-        _ if odd > quarter && even > quarter => (None, "no text"),
+        _ if odd >= quarter && even >= quarter => (None, "no text"),
         _ if odd > quarter => (Some("utf-16le"), "UTF-16"),
         _ if even > quarter => (Some("utf-16be"), "UTF-16"),
         _ if bytes.contains(&0) => (None, "no text"),
         // What are control characters in Latin-1 are quotation marks and dashes in Windows-1252, but for five.
-        _ if bytes.iter().any(|byte| (0x80..0xA0).contains(byte)) => match bytes.iter().any(|byte| b"\x81\x8d\x8f\x90\x9d".contains(byte)) {
-            true => (None, "neither Latin-1 nor Windows-1252"),
-            false => (Some("cp1252"), "Windows-1252"),
-        },
+        _ if bytes.iter().any(|byte| (0x80..0xA0).contains(byte)) => {
+            match bytes.iter().any(|byte| b"\x81\x8d\x8f\x90\x9d".contains(byte)) {
+                true => (None, "neither Latin-1 nor Windows-1252"),
+                false => (Some("cp1252"), "Windows-1252"),
+            }
+        }
         _ => (Some("latin1"), "Latin-1"),
     }
 }

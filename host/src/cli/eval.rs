@@ -125,6 +125,10 @@ impl Work for Eval {
             });
             return print_json(&object);
         }
-        print(format!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens of {}, {}", sources.join(", "), split.name()))
+        print(format!(
+            "{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens of {}, {}",
+            sources.join(", "),
+            split.name()
+        ))
     }
 }

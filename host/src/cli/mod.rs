@@ -60,7 +60,8 @@ enum Command {
 fn explained(message: &str) -> (String, String) {
     let plain = "`primal-host --help` lists the commands, `primal-host COMMAND --help` their flags".to_string();
     if let Some(text) = message.strip_prefix("Unrecognized argument: ").filter(|text| text.starts_with('-')) {
-        let hint = format!("a text or file whose name begins with a dash comes after --, such as: primal-host phonemes -- {text:?}; {plain}");
+        let hint =
+            format!("a text or file whose name begins with a dash comes after --, such as: primal-host phonemes -- {text:?}; {plain}");
         return (message.into(), hint);
     }
     // argh: "Error parsing option '--seed' with value '-1': invalid digit found in string".

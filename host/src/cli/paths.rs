@@ -32,7 +32,12 @@ pub(super) fn require_extension((flag, path): Named, extension: &str) -> Result<
 pub(super) fn require_distinct((flag, path): Named, others: &[Named]) -> Result<()> {
     let same = others.iter().find(|(_, other)| !is_special(path) && is_same(path, other));
     same.map_or(Ok(()), |(other, _)| {
-        Err(Error::bad_input(flag, format!("another file than that of {other}"), path.display(), "give each its own: one would replace the other"))
+        Err(Error::bad_input(
+            flag,
+            format!("another file than that of {other}"),
+            path.display(),
+            "give each its own: one would replace the other",
+        ))
     })
 }
 

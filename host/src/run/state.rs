@@ -75,7 +75,12 @@ pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
         let rows = spec.out_features;
         match state {
             MatrixState::Votes(state) => {
-                tensors.push(tensor(format!("{}.votes", spec.name), Content::Votes(state.bits), &[rows, state.votes.len() / rows], state.votes));
+                tensors.push(tensor(
+                    format!("{}.votes", spec.name),
+                    Content::Votes(state.bits),
+                    &[rows, state.votes.len() / rows],
+                    state.votes,
+                ));
                 tensors.push(tensor(format!("{}.vote_row", spec.name), Content::Squares, &[rows], state.row));
                 tensors.push(tensor(format!("{}.vote_column", spec.name), Content::Squares, &[spec.in_features], state.column));
             }

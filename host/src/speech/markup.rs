@@ -12,8 +12,32 @@ const SILENT: [&[u8]; 8] = [b"head", b"script", b"style", b"template", b"noscrip
 const LINES: [&[u8]; 8] = [b"li", b"tr", b"td", b"th", b"dt", b"dd", b"option", b"summary"];
 /// Elements that begin and end a paragraph.
 const PARAGRAPHS: [&[u8]; 26] = [
-    b"p", b"div", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"ul", b"ol", b"dl", b"table", b"blockquote", b"pre", b"hr", b"section", b"article",
-    b"header", b"footer", b"nav", b"aside", b"main", b"figure", b"figcaption", b"form", b"body",
+    b"p",
+    b"div",
+    b"h1",
+    b"h2",
+    b"h3",
+    b"h4",
+    b"h5",
+    b"h6",
+    b"ul",
+    b"ol",
+    b"dl",
+    b"table",
+    b"blockquote",
+    b"pre",
+    b"hr",
+    b"section",
+    b"article",
+    b"header",
+    b"footer",
+    b"nav",
+    b"aside",
+    b"main",
+    b"figure",
+    b"figcaption",
+    b"form",
+    b"body",
 ];
 /// How a page begins that is HTML as a whole.
 const PAGES: [&str; 5] = ["<!doctype", "<html", "<?xml", "<head", "<body"];
@@ -74,9 +98,7 @@ impl Page {
             None => {
                 self.border(name);
                 if let Some(text) = tag.attributes.get(&b"alt"[..]).filter(|_| name == b"img") {
-                    self.space = true;
                     self.text(&String::from_utf8_lossy(text));
-                    self.space = true;
                 }
             }
         }

@@ -151,12 +151,19 @@ mod tests {
     fn lines_that_end_by_themselves_are_pieces() {
         for (text, expected) in [
             ("Shopping list\nmilk\neggs", &["Shopping list\n", "milk\n", "eggs"][..]),
-            ("To buy\n- milk that is fresh and not too expensive for us\n- eggs", &["To buy\n", "- milk that is fresh and not too expensive for us\n", "- eggs"]),
+            (
+                "To buy\n- milk that is fresh and not too expensive for us\n- eggs",
+                &["To buy\n", "- milk that is fresh and not too expensive for us\n", "- eggs"],
+            ),
             ("a\u{2028}b\r\n2) c", &["a\u{2028}", "b\r\n", "2) c"]),
-            ("The Ghost in the Machine\nIt was a dark night, and the rain fell on the roofs\nof the old town without an end",
-             &["The Ghost in the Machine\n", "It was a dark night, and the rain fell on the roofs\nof the old town without an end"]),
-            ("It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\nLondon)",
-             &["It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\n", "London)"]),
+            (
+                "The Ghost in the Machine\nIt was a dark night, and the rain fell on the roofs\nof the old town without an end",
+                &["The Ghost in the Machine\n", "It was a dark night, and the rain fell on the roofs\nof the old town without an end"],
+            ),
+            (
+                "It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\nLondon)",
+                &["It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\n", "London)"],
+            ),
         ] {
             assert_eq!(sentences(text), expected, "{text:?}");
         }

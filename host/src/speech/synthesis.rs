@@ -3,8 +3,8 @@
 use super::lexicon::Phonemes;
 use super::mel::{FLOOR, MelSettings};
 use super::normalise::Warning;
-use super::voice::Voice;
 use super::sentences::{ends_paragraph, sentences};
+use super::voice::Voice;
 use super::{Lexicon, Phone};
 use crate::arena::Plan;
 use crate::backend::Device;

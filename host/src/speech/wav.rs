@@ -141,7 +141,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             assert_eq!(read(&path, RATE).unwrap(), [0.25; 99], "{riff} {data}, half a sample at its end");
             // Chunks may come between.
-            let mut bytes = [&good[..36], b"LIST\x03\0\0\0abc\0", &good[36..]].concat();
+            let mut bytes = [&good[..36], b"LIST\x04\0\0\0abcd", &good[36..]].concat();
             bytes[48 + 4..48 + 8].copy_from_slice(&u32::MAX.to_le_bytes());
             fs::write(&path, &bytes).unwrap();
             assert_eq!(read(&path, RATE).unwrap(), [0.25; 100]);

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::ear::Ear;
 use super::output::{check_writable, output_error, write_bytes, write_whole};
 use super::{Job, MANIFEST, show_warnings};
-use crate::cli::text::decode;
 use crate::backend::Device;
 use crate::cli::output::{print, print_json, warn};
+use crate::cli::text::decode;
 use crate::speech::synthesis::Synthesizer;
 use crate::{Error, Result};
 

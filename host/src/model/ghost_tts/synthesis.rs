@@ -62,7 +62,9 @@ impl GhostTts {
         for (span, values) in self.predictions(&lengths).into_iter().zip([&mut log_durations, &mut pitch, &mut energy]) {
             b.download(span, values);
         }
-        [("durations", &log_durations), ("pitch", &pitch), ("energy", &energy)].into_iter().try_for_each(|(what, v)| require_finite(what, v))?;
+        [("durations", &log_durations), ("pitch", &pitch), ("energy", &energy)]
+            .into_iter()
+            .try_for_each(|(what, v)| require_finite(what, v))?;
         let frames = |log: f32| ((log.exp() - 1.0) / controls.speed).round().clamp(1.0, LONGEST) as u32;
         let durations: Vec<u32> = log_durations.iter().map(|&log| frames(log)).collect();
         let total: usize = durations.iter().map(|&d| d as usize).sum();

@@ -224,7 +224,9 @@ impl TorchGenerator {
         if total.is_some_and(|total| total <= bytes) {
             return Ok(self);
         }
-        let found = tensors.max_by_key(|&tensor| size(tensor).unwrap_or(usize::MAX)).map(|tensor| format!("`{}` {:?}", tensor.name, tensor.shape()));
+        let found = tensors
+            .max_by_key(|&tensor| size(tensor).unwrap_or(usize::MAX))
+            .map(|tensor| format!("`{}` {:?}", tensor.name, tensor.shape()));
         let expected = format!("tensors within the {bytes} bytes of the file");
         Err(Error::bad_input(&self.subject, expected, format!("more, the largest {}", found.unwrap_or_default()), HINT))
     }
