@@ -15,6 +15,9 @@ pub use text::{DEFAULT, MAX_CONTEXT, ModelConfig, NAMED};
 
 use crate::{Error, Result, input};
 
+/// Steps of a run, at most: what is counted by them never overflows.
+const MAX_STEPS: u64 = 1 << 40;
+
 /// A model and its training; `M` says what kind of model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -239,7 +242,7 @@ impl<M: ModelTable> ConfigOf<M> {
     pub fn check(&self, origin: &str) -> Result<()> {
         let (t, check) = (&self.train, Check { origin });
         self.model.check(t, &check)?;
-        check.that(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
+        check.that((1..=MAX_STEPS).contains(&t.steps), "train.steps", &format!("1 to {MAX_STEPS}"), &t.steps)?;
         check.that((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
         check.that(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
         check.that((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::speech_features::Features;
+use super::speech_features::{Features, too_short};
 use crate::speech::Phone;
 use crate::speech::mel::MelSettings;
 use crate::speech::prosody::{Normal, Statistics, fill_gaps};
@@ -111,6 +111,10 @@ impl SpeechCorpus {
                 let path = folder.join(&utterance.wav);
                 let hint = format!("it is the sound of {}; {MAKE}", utterance.id);
                 let bytes = input::read(&path, input::SOUND, &hint)?;
+                // Before anything is as large as the durations say: a sample has two bytes.
+                if utterance.frames.saturating_mul(2 * settings.hop_size) > bytes.len() {
+                    return Err(too_short(&path, utterance, settings, format!("{} samples", bytes.len().saturating_sub(44) / 2)));
+                }
                 Ok(xxh3_64(&bytes))
             })
             .collect::<Result<_>>()?;

@@ -166,7 +166,7 @@ mod tests {
             ("<b>bold</b> &amp; caf&eacute;<br>next", "bold & café\u{2028}next\n\n"),
             ("<p>one</p><script>let x = \"</p>\";</script><!-- two --><style>p{}</style><p>three", "one\n\nthree"),
             ("<!DOCTYPE html><html><head><title>t</title></head><body>\n    <h1>A</h1>\n\n    <p>b\n</body></html>", "A\n\nb\n\n"),
-            ("---\ntitle: x\n---\ntext[^1]\n\n[^1]: note", "text\n\n1note\n\n"),
+            ("---\ntitle: x\n---\ntext[^1]\n\n[^1]: note", "text\n\n1\n\nnote\n\n"),
             ("| a | b |\n|---|---|\n| c | d |", "a\u{2028}b\u{2028}c\u{2028}d\n\n"),
             ("```rust\nfn main() {}\n```", "fn main() {}\n\n"),
             ("~~gone~~ ***", "gone ***\n\n"),
