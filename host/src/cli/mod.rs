@@ -80,7 +80,7 @@ fn explained(message: &str) -> (String, String) {
         }
         _ => return (message.into(), plain),
     };
-    (format!("{flag}: expected {range}, found {value:?}"), plain)
+    (format!("{flag}: expected {range}, found '{value}'"), plain)
 }
 
 impl Arguments {

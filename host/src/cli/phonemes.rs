@@ -34,7 +34,7 @@ impl Phonemes {
     /// # Errors
     /// A text that cannot be read, or without anything to say.
     pub fn run(self) -> Result<()> {
-        let bytes = bytes_of(self.text.as_deref().map(|text| ("TEXT", text)), self.file.as_deref(), "try \"Hello, world.\"")?;
+        let bytes = bytes_of("TEXT", self.text.as_deref(), self.file.as_deref())?;
         let text = decode(&bytes, self.file.as_deref().unwrap_or(Path::new("the text")).display(), self.markup)?;
         let all = Lexicon::english().pieces(&text);
         let warnings: Vec<String> = all.warnings.iter().map(ToString::to_string).collect();

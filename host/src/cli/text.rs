@@ -6,24 +6,23 @@ use std::path::Path;
 use crate::speech::markup;
 use crate::{Error, Result, input};
 
-/// The bytes of `text`, of the file at `file` (or standard input, if that is `-`), or of standard input where neither is given and someone writes
+/// The bytes of `text`, which `flag` names, of the file at `file` (or standard input, if that is `-`), or of standard input where neither is given and someone writes
 /// to it; without a byte order mark.
 ///
 /// # Errors
 /// None of them, or both; a file that cannot be read or is no text.
-pub(super) fn bytes_of(text: Option<(&str, &str)>, file: Option<&Path>, example: &str) -> Result<Vec<u8>> {
+pub(super) fn bytes_of(flag: &str, text: Option<&str>, file: Option<&Path>) -> Result<Vec<u8>> {
     const HINT: &str = "give a text file with --file; - is standard input";
     let (name, mut bytes) = match (text, file) {
-        (Some((flag, _)), Some(_)) => {
-            return Err(Error::bad_input(flag, "no --file beside it", "both", "leave one of them out"));
-        }
-        (Some((_, text)), None) => return Ok(text.as_bytes().into()),
+        (Some(_), Some(_)) => return Err(Error::bad_input(flag, "no --file beside it", "both", "leave one of them out")),
+        (Some(text), None) => return Ok(text.as_bytes().into()),
         (None, Some(path)) if path != Path::new(input::STANDARD) => (path.display().to_string(), input::read(path, input::TEXT, HINT)?),
         (None, Some(_)) => ("standard input".into(), input::read_standard(input::TEXT, HINT)?),
         (None, None) => {
             let bytes = if stdin().is_terminal() { Vec::new() } else { input::read_standard(input::TEXT, HINT)? };
             if bytes.is_empty() {
-                return Err(Error::bad_input("the text", "an argument (--text), --file, or text through a pipe", "none of them", example));
+                let expected = format!("{flag} or --file, or text through a pipe");
+                return Err(Error::bad_input("the text", expected, "none of them", "try \"Hello, world.\""));
             }
             ("standard input".into(), bytes)
         }

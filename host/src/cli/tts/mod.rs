@@ -164,8 +164,7 @@ impl Work for Job<'_> {
     fn run_on<D: Device>(&self) -> Result<()> {
         let flags = self.flags;
         // What can be wrong with the input is found before the voice is loaded.
-        let text = flags.text.as_deref().map(|text| ("--text", text));
-        let bytes = bytes_of(text, flags.file.as_deref(), "try --text \"Hello, world.\"")?;
+        let bytes = bytes_of("--text", flags.text.as_deref(), flags.file.as_deref())?;
         let voice = match &flags.voice {
             Some(folder) => Voice::open(folder)?,
             None => Voice::embedded()?,
