@@ -222,6 +222,6 @@ fn clause_21_a_finished_run_is_said_to_be() {
     tiny_run(&place, 1);
     for _ in 0..2 {
         let said = place.succeeds(&["train", "--threads", "1", "--resume", "run"]);
-        assert!(said.contains("finished already") && said.contains("3 steps"), "{said}");
+        assert!(said.contains("the run is finished") && said.contains("3 steps"), "{said}");
     }
 }

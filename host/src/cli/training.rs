@@ -109,7 +109,7 @@ pub(super) fn train<D: Device, M: Learner>(
     if patience.is_over() {
         warn(format!("stopped after step {}: {} validations without a lower loss", trainer.step, t.patience));
     } else if resumed && done >= t.steps {
-        warn(format!("the run was finished already: all of its {} steps are done", t.steps));
+        warn(format!("the run is finished: all of its {} steps are done", t.steps));
     } else if trainer.step < t.steps {
         warn(format!("stopped after step {}; continue with: primal-host {} --resume {}", trainer.step, M::COMMAND, run.display()));
     }

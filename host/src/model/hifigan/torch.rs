@@ -96,10 +96,11 @@ fn require_sane(bytes: &[u8]) -> Result<(), String> {
         return Err("a tar archive, as PyTorch wrote before HiFi-GAN was published".into());
     }
     if !bytes.starts_with(b"PK") {
-        // Up to five pickles lie one after another: the magic number, the version, the system, the objects, the keys of their storages.
-        let mut at = pickle::measure(bytes)?;
-        for _ in 1..5 {
+        // Five pickles lie one after another: the magic number, the version, the system, the objects, the keys of their storages. Or there is one.
+        let (mut at, mut pickles) = (pickle::measure(bytes)?, 1);
+        while at < bytes.len() && pickles < 5 {
             at += pickle::measure(&bytes[at..])?;
+            pickles += 1;
         }
         return Ok(());
     }
