@@ -1,5 +1,6 @@
 //! From a text to phones.
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,13 +9,15 @@ use super::dictionary::Dictionary;
 use super::g2p::G2p;
 use super::normalise::{Spoken, Warning, normalise};
 use super::phone::Phone;
-use super::{breaks, exceptions, homographs, letters, morphology};
-use crate::{Error, Result};
+use super::{breaks, exceptions, homographs, letters, morphology, sentences};
+use crate::{Error, Result, input};
 
 /// The lexicon that comes with the program.
 static ENGLISH: &[u8] = include_bytes!("../../../models/voices/slt/english.lexicon");
 /// The first bytes of a lexicon file; the checksum and the packed lexicon follow.
 const MAGIC: &[u8; 16] = b"PRIMAL lexicon 1";
+/// Bytes that a lexicon has when it is unpacked, at most: six times those of the one in the program.
+const MOST: u64 = 1 << 24;
 /// Longer words are spelled out.
 const LONGEST: usize = 40;
 
@@ -81,7 +84,7 @@ pub struct Phonemes {
 impl Lexicon {
     /// The lexicon that comes with the program.
     pub fn english() -> Self {
-        Self::from_bytes(ENGLISH, "the lexicon in this program").expect("the file in this program is a lexicon")
+        Self::unpack(ENGLISH, "the lexicon in this program").expect("the file in this program is a lexicon")
     }
 
     /// Reads a lexicon file.
@@ -89,7 +92,7 @@ impl Lexicon {
     /// # Errors
     /// A file that cannot be read, is damaged, or no lexicon.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io("reading", path, error, "a voice's folder has a lexicon"))?;
+        let bytes = input::read(path, input::LEXICON, "use the file that came with the voice")?;
         Self::from_bytes(&bytes, path.display())
     }
 
@@ -98,18 +101,36 @@ impl Lexicon {
     /// # Errors
     /// Bytes that are damaged or no lexicon.
     pub fn from_bytes(bytes: &[u8], name: impl ToString) -> Result<Self> {
-        let broken = |found: &str| Error::bad_input(name.to_string(), "a lexicon", found, "use the file that came with the voice");
+        let name = name.to_string();
+        Self::unpack(bytes, &name)?.checked(name)
+    }
+
+    fn unpack(bytes: &[u8], name: &str) -> Result<Self> {
+        let broken = |found: &str| Error::bad_input(name, "a lexicon", found, "use the file that came with the voice");
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| broken("another kind of file"))?;
         let (sum, packed) = rest.split_first_chunk().ok_or_else(|| broken("a truncated file"))?;
         if u32::from_le_bytes(*sum) != crc32c::crc32c(packed) {
             return Err(broken("a damaged or truncated file"));
         }
-        let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| broken("a damaged file"))?;
+        let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| broken("a damaged file"))?;
         let mut content = Vec::new();
-        std::io::Read::read_to_end(&mut decoder, &mut content).map_err(|_| broken("a damaged file"))?;
+        decoder.take(MOST + 1).read_to_end(&mut content).map_err(|_| broken("a damaged file"))?;
+        if content.len() as u64 > MOST {
+            return Err(broken(&format!("one that unpacks to more than {} MiB", MOST >> 20)));
+        }
         let (length, rest) = content.split_first_chunk().ok_or_else(|| broken("a truncated file"))?;
         let (dictionary, model) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(|| broken("a truncated file"))?;
-        Ok(Self { dictionary: Dictionary::unpack(dictionary)?, packed_model: model.into(), model: OnceLock::new() })
+        let dictionary = Dictionary::unpack(dictionary).ok_or_else(|| broken("one whose dictionary makes no sense"))?;
+        Ok(Self { dictionary, packed_model: model.into(), model: OnceLock::new() })
+    }
+
+    /// Reads the model at once, which is otherwise read when it is needed: that of a file may make no sense.
+    fn checked(self, name: impl ToString) -> Result<Self> {
+        let model = G2p::unpack(&self.packed_model).ok_or_else(|| {
+            let found = "one whose model of pronunciation makes no sense";
+            Error::bad_input(name, "a lexicon", found, "use the file that came with the voice")
+        })?;
+        Ok(Self { model: model.into(), ..self })
     }
 
     /// A lexicon file's bytes, of a packed dictionary and a packed model; `compress` makes a zstd frame.
@@ -156,6 +177,26 @@ impl Lexicon {
         all
     }
 
+    /// What a text of any length sounds like, in the pieces in which it is spoken.
+    pub fn pieces(&self, text: &str) -> Phonemes {
+        let mut all = Phonemes { phones: vec![Phone::SIL], ..Phonemes::default() };
+        for piece in sentences(text) {
+            let start = piece.as_ptr() as usize - text.as_ptr() as usize;
+            let Phonemes { phones, words, warnings } = self.phonemes(piece);
+            // The pause at its start is the one that is there.
+            let first = all.phones.len() - 1;
+            let moved = |range: Range<usize>, by: usize| range.start + by..range.end + by;
+            all.words.extend(words.into_iter().map(|word| Word {
+                phones: moved(word.phones, first),
+                source: moved(word.source, start),
+                ..word
+            }));
+            all.warnings.extend(warnings.into_iter().map(|warning| Warning { source: moved(warning.source, start), ..warning }));
+            all.phones.extend_from_slice(&phones[1..]);
+        }
+        all
+    }
+
     /// The phones of a word in small letters, whatever stands around it, and how they were found.
     pub fn word(&self, word: &str) -> (Vec<Phone>, Found) {
         if let Some(phones) = self.known(word) {
@@ -175,11 +216,8 @@ impl Lexicon {
     }
 
     /// The model of words that no dictionary has.
-    ///
-    /// # Panics
-    /// If a file with the right checksum was made wrong.
     pub fn model(&self) -> &G2p {
-        self.model.get_or_init(|| G2p::unpack(&self.packed_model).expect("a checksum vouches for the model"))
+        self.model.get_or_init(|| G2p::unpack(&self.packed_model).expect("the file in this program has a model"))
     }
 
     fn known(&self, word: &str) -> Option<Vec<Phone>> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `phone.rs`      | the 55 symbols that speech is written in |
 //! | `sentences.rs`  | long texts in pieces |
+//! | `markup.rs`     | Markdown and HTML as plain text |
 //! | `normalise/`    | figures, signs and abbreviations in words |
 //! | `lexicon.rs`    | words in phones |
 //! | `breaks.rs`     | pauses without punctuation |
@@ -31,6 +32,7 @@ pub mod g2p;
 mod homographs;
 mod letters;
 pub mod lexicon;
+pub mod markup;
 pub mod mel;
 mod morphology;
 pub mod ngram;
