@@ -3,6 +3,7 @@
 use std::fs;
 
 use primal_host::speech::Lexicon;
+use primal_host::speech::disambiguation::Disambiguator;
 
 use crate::Place;
 use crate::tiny::Tiny;
@@ -33,7 +34,9 @@ const MODEL: &[u8] = &[0, 0, 1, 0, 0, 0, 0, 0];
 #[test]
 fn clause_13_no_lexicon_with_a_right_checksum_ends_the_program() {
     let (place, tiny) = (Place::new(), Tiny::new());
-    let lexicon = |dictionary: &[u8], model: &[u8], zeros: usize| Lexicon::to_file(dictionary, model, |content| frame(content, zeros));
+    let lexicon = |dictionary: &[u8], model: &[u8], zeros: usize| {
+        Lexicon::to_file(dictionary, &Disambiguator::default().pack(), model, |content| frame(content, zeros))
+    };
     let good = lexicon(DICTIONARY, MODEL, 0);
     assert!(Lexicon::from_bytes(&good, "good").is_ok());
 

@@ -10,7 +10,8 @@
 //! | `breaks.rs`     | pauses without punctuation |
 //! | `dictionary.rs` | a pronouncing dictionary in little memory |
 //! | `exceptions.rs` | words that the voice says otherwise |
-//! | `homographs.rs` | words that are written alike |
+//! | `disambiguation.rs` | words that are written alike, by their surroundings |
+//! | `homographs.rs` | the same by rules, where there was nothing to learn from |
 //! | `morphology.rs` | words made of other words |
 //! | `letters.rs`    | the names of the letters |
 //! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
@@ -26,6 +27,7 @@
 
 mod breaks;
 pub mod dictionary;
+pub mod disambiguation;
 pub mod draw;
 mod exceptions;
 pub mod g2p;

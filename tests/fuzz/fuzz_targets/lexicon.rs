@@ -5,11 +5,14 @@ use std::borrow::Cow;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use primal_host::speech::disambiguation::Disambiguator;
 use primal_host::speech::{Lexicon, Phone};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     content: Content<'a>,
+    /// Packed homographs; of an empty list, none.
+    homographs: &'a [u8],
     word: &'a str,
     text: &'a str,
 }
@@ -35,9 +38,11 @@ fn frame(content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn packed(content: &Content) -> Vec<u8> {
+fn packed(content: &Content, homographs: &[u8]) -> Vec<u8> {
+    let none = Disambiguator::default().pack();
+    let homographs = if homographs.is_empty() { &none } else { homographs };
     let (dictionary, model): (Cow<[u8]>, Cow<[u8]>) = match content {
-        Content::Frame(bytes) => return Lexicon::to_file(&[], &[], |_| bytes.to_vec()),
+        Content::Frame(bytes) => return Lexicon::to_file(&[], &[], &[], |_| bytes.to_vec()),
         Content::Parts(dictionary, model) => ((*dictionary).into(), (*model).into()),
         Content::Packed { words, graphones, ngrams } => {
             let mut dictionary = Vec::new();
@@ -58,11 +63,11 @@ fn packed(content: &Content) -> Vec<u8> {
             (dictionary.into(), model.into())
         }
     };
-    Lexicon::to_file(&dictionary, &model, frame)
+    Lexicon::to_file(&dictionary, homographs, &model, frame)
 }
 
 fuzz_target!(|input: Input| {
-    let bytes = packed(&input.content);
+    let bytes = packed(&input.content, input.homographs);
     match Lexicon::from_bytes(&bytes, "fuzz") {
         Ok(lexicon) => {
             let word: String = input.word.chars().filter(|c| c.is_ascii_lowercase()).collect();
