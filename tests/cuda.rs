@@ -58,7 +58,11 @@ fn text<D: Device>(trainer: &mut Trainer<D>) -> String {
     let (layout, mut text) = (&trainer.layout, String::new());
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let (p, sampler) = (&layout.parameters, &layout.sampler);
-    generate(&mut trainer.backend, p, sampler, Tokenizer::Bytes, "Once", GENERATED, greedy, |piece| text.push_str(piece));
+    generate(&mut trainer.backend, p, sampler, Tokenizer::Bytes, "Once", GENERATED, greedy, |piece| {
+        text.push_str(piece);
+        Ok(())
+    })
+    .expect("a text");
     text
 }
 

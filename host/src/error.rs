@@ -40,6 +40,9 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// The program has to end with this exit code, and all there is to say is said: the reader of its output is gone (0), or a signal came.
+    #[error("ended with exit code {0}")]
+    Ended(u8),
 }
 
 impl Error {
@@ -58,12 +61,13 @@ impl Error {
         Self::Failed { message: message.to_string(), hint: hint.to_string() }
     }
 
-    /// The process exit code: 2 for bad input (unreadable input files included), 1 for the rest.
+    /// The process exit code: 2 for bad input (unreadable input files included), 1 for failures.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BadInput { .. } => 2,
             Self::Io { action, .. } if *action == "reading" => 2,
             Self::Io { .. } | Self::Failed { .. } => 1,
+            Self::Ended(code) => *code,
         }
     }
 }

@@ -7,6 +7,8 @@ pub mod config;
 pub mod data;
 pub mod durable;
 pub mod error;
+pub mod interrupt;
+pub mod mapped;
 pub mod model;
 pub mod run;
 pub mod speech;

@@ -1,17 +1,17 @@
 //! `primal-host generate`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::open;
+use super::output::{print, warn, write_all};
 use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::Decoder;
 use crate::run::sample::{Sampling, Timing, generate};
-use crate::{Error, Result};
+use crate::{Error, Result, mapped};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -63,14 +63,13 @@ impl Work for Generate {
     fn run_on<D: Device>(&self) -> Result<()> {
         let mut l = open::<_, D>(&self.checkpoint, Decoder::plan)?;
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
-        let mut out = std::io::stdout().lock();
-        // A reader that closes the pipe early is no failure of ours.
-        let _ = write!(out, "{}", self.prompt);
+        write_all(&self.prompt)?;
         let tokenizer = l.config.model.tokenizer;
         let timing = generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, |piece| {
-            let _ = write!(out, "{piece}").and_then(|()| out.flush());
-        });
-        let _ = writeln!(out);
+            write_all(piece)
+        })?;
+        print("")?;
+        mapped::require_unchanged()?;
         report(&timing);
         Ok(())
     }
@@ -80,10 +79,10 @@ impl Work for Generate {
 fn report(timing: &Timing) {
     let rate = |tokens: usize, seconds: f64| if tokens == 0 { 0.0 } else { tokens as f64 / seconds };
     let (prompt, decoding) = (timing.prompt.as_secs_f64(), timing.decoding.as_secs_f64());
-    eprintln!(
+    warn(format!(
         "prompt: {} tokens in {prompt:.3} s; then {} tokens in {decoding:.3} s, {:.1} tokens/s",
         timing.prompt_tokens,
         timing.decoded_tokens,
         rate(timing.decoded_tokens, decoding)
-    );
+    ));
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{Stream, uniform};
 
+use crate::Result;
 use crate::backend::Backend;
 use crate::data::Tokenizer;
 use crate::model::{Decoder, Parameters};
@@ -60,6 +61,9 @@ pub struct Timing {
 
 /// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text. When the context is full, the model starts over from the
 /// last half of it.
+///
+/// # Errors
+/// Those of `emit`, which end it.
 #[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
 pub fn generate<B: Backend>(
     b: &mut B,
@@ -69,8 +73,8 @@ pub fn generate<B: Backend>(
     prompt: &str,
     max_tokens: usize,
     sampling: Sampling,
-    mut emit: impl FnMut(&str),
-) -> Timing {
+    mut emit: impl FnMut(&str) -> Result<()>,
+) -> Result<Timing> {
     let context = model.context();
     let mut tokens = tokenizer.encode(if prompt.is_empty() { "\n" } else { prompt });
     let mut decoder = tokenizer.stream_decoder();
@@ -96,10 +100,10 @@ pub fn generate<B: Backend>(
         }
         let token = draw(&logits, sampling, uniform(random.words(i as u32)[0]));
         tokens.push(token);
-        emit(&decoder.push(token));
+        emit(&decoder.push(token))?;
         timing.decoded_tokens = i;
     }
     timing.decoding = began.elapsed();
-    emit(&decoder.finish());
-    timing
+    emit(&decoder.finish())?;
+    Ok(timing)
 }
