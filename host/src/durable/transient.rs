@@ -2,7 +2,7 @@
 //! by the next one that writes beside it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -73,15 +73,19 @@ pub fn temporary(folder: &Path) -> io::Result<(File, Transient)> {
     sweep(folder);
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
-    #[cfg(unix)]
-    {
-        // As any other new file, subject to the umask; temporary files are private otherwise.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(Permissions::from_mode(0o666));
-    }
     loop {
-        let (file, path) = builder.tempfile_in(folder)?.keep().map_err(|error| error.error)?;
-        let name = Transient::new(path);
+        // Known before it is there, so that no signal can come between.
+        let made = builder.make_in(folder, |path| {
+            let name = Transient::new(path.to_owned());
+            match File::options().read(true).write(true).create_new(true).open(path) {
+                Ok(file) => Ok((file, name)),
+                Err(error) => {
+                    name.keep();
+                    Err(error)
+                }
+            }
+        })?;
+        let (file, name) = made.keep().map_err(|error| error.error)?.0;
         // Another process may have swept it before it was locked.
         if lock(&file, name.path())? {
             return Ok((file, name));
