@@ -437,7 +437,7 @@ fn bad_input_is_refused_with_code_2() {
         ("train --resume @folder", "config.toml"),
         ("train --resume @missing", "the folder of a run"),
         ("train --resume @short.txt", "the folder of a run"),
-        ("train --resume @folder --lr 0.1 --steps 7", "--steps, --lr"),
+        ("train --resume @folder --lr 0.1 --seed 7", "--lr, --seed"),
         ("info @zip", "a zip archive"),
         ("info @folder", "a folder"),
         ("info @missing", "missing"),

@@ -1,6 +1,7 @@
 //! The one error type of the crate: bad input (exit code 2) or a failure while working (exit code 1).
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::visible::line;
 
@@ -42,6 +43,9 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// The program has to end with this exit code, and all there is to say is said: the reader of its output is gone (0), or a signal came.
+    #[error("ended with exit code {0}")]
+    Ended(u8),
 }
 
 impl Error {
@@ -60,12 +64,21 @@ impl Error {
         Self::Failed { message: message.to_string(), hint: hint.to_string() }
     }
 
-    /// The process exit code: 2 for bad input (unreadable input files included), 1 for the rest.
+    /// Says it on standard error, unless all is said, and gives the exit code of the process.
+    pub fn report(&self) -> ExitCode {
+        if !matches!(self, Self::Ended(_)) {
+            crate::cli::warn(format!("primal-host: {self}"));
+        }
+        ExitCode::from(self.exit_code())
+    }
+
+    /// The process exit code: 2 for bad input (unreadable input files included), 1 for failures.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BadInput { .. } => 2,
             Self::Io { action, .. } if *action == "reading" => 2,
             Self::Io { .. } | Self::Failed { .. } => 1,
+            Self::Ended(code) => *code,
         }
     }
 }

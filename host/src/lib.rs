@@ -8,6 +8,8 @@ pub mod data;
 pub mod durable;
 pub mod error;
 pub mod input;
+pub mod interrupt;
+pub mod mapped;
 pub mod model;
 pub mod run;
 pub mod speech;

@@ -7,11 +7,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    match arguments.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            primal_host::cli::warn(format!("primal-host: {error}"));
-            ExitCode::from(error.exit_code())
-        }
-    }
+    primal_host::mapped::complain_of_bus_errors();
+    let done = primal_host::interrupt::watch().and_then(|()| arguments.run());
+    done.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }

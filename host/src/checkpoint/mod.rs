@@ -24,7 +24,7 @@ mod tests;
 pub use content::{Content, LARGEST};
 pub use header::{FORMAT_VERSION, Header, TensorEntry, VERSION_KEY, parse_header};
 pub use reader::{Checkpoint, Element, View, map_file};
-pub use retention::{Best, Latest, Retention, Saved, best, latest_good, list, step_file};
+pub use retention::{Best, LOCK, Latest, Retention, Saved, best, latest_good, list, step_file};
 pub use safetensors::Dtype;
 pub use writer::{TensorData, TensorRef, TensorSource, encode, save};
 

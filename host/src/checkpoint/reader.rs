@@ -13,7 +13,7 @@ use safetensors::Dtype;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, parse_header};
-use crate::{Error, Result};
+use crate::{Error, Result, mapped};
 
 /// An open checkpoint; clones share the mapping.
 #[derive(Debug, Clone)]
@@ -64,9 +64,7 @@ pub fn map_file(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
         return Ok(None);
     }
     let file = File::open(path).map_err(fail)?;
-    // SAFETY: the mapping is read-only and such files are never changed in place: a save renames a new file over the name, and this mapping keeps the
-    // old one. Another program that truncates the file under us ends the process with SIGBUS, as with every mapped file.
-    unsafe { Mmap::map(&file) }.map(Some).map_err(fail)
+    mapped::map(&file, path).map(Some).map_err(fail)
 }
 
 impl Checkpoint {

@@ -1,7 +1,7 @@
 //! The folder of a run's checkpoints: which there are, which is the last good one, which is the best, and which can go.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::Checkpoint;
 use super::writer::{TensorRef, save};
-use crate::durable::{self, TEMPORARY, sync_folder, write_error};
+use crate::durable::{self, sync_folder, write_error};
+use crate::run::identity::RUN_KEY;
 use crate::{Error, Result};
 
 const BEST: &str = "best.json";
-const LOCK: &str = ".lock";
+/// The file by which a process has the folder.
+pub const LOCK: &str = ".lock";
+/// The metadata key of the validation loss, for checkpoints that were validated.
+const LOSS_KEY: &str = "validation_loss";
+/// How often a lock is tried whose file goes away.
+const LOCK_TRIES: u32 = 3;
 
 /// A checkpoint in the folder; not opened, so not known to be good.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,8 +129,10 @@ pub fn best(folder: &Path) -> Result<Option<Best>> {
 pub struct Retention {
     folder: PathBuf,
     keep_last: usize,
+    keep_steps: Vec<u64>,
+    run: Option<String>,
     best: Option<Best>,
-    _lock: Option<File>,
+    _lock: File,
 }
 
 impl Retention {
@@ -137,14 +145,30 @@ impl Retention {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|error| write_error(&folder, 0, error))?;
         let lock = lock(&folder)?;
-        let (start, end) = TEMPORARY;
-        for name in names(&folder)? {
-            if name.starts_with(start) && name.ends_with(end) {
-                remove(&folder.join(name))?;
+        durable::sweep_all(&folder);
+        let best = best(&folder)?;
+        Ok(Self { folder, keep_last: keep_last.max(1), keep_steps: Vec::new(), run: None, best, _lock: lock })
+    }
+
+    /// Of now on keeps the last `last`, and those of `steps` for good.
+    pub fn keep(&mut self, last: usize, steps: &[u64]) {
+        (self.keep_last, self.keep_steps) = (last.max(1), steps.to_vec());
+    }
+
+    /// Of now on checkpoints say that they are of `run`. Offers those as the best which a killed process had saved, but not yet offered.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn belong_to(&mut self, run: &str) -> Result<()> {
+        self.run = Some(run.to_owned());
+        for Saved { step, path } in list(&self.folder)? {
+            let Ok(checkpoint) = Checkpoint::open(path) else { continue };
+            if let (true, Ok(validation_loss)) = (checkpoint.metadata().get(RUN_KEY) == self.run.as_ref(), checkpoint.parse_meta(LOSS_KEY))
+            {
+                self.offer(Best { step, validation_loss })?;
             }
         }
-        let best = best(&folder)?;
-        Ok(Self { folder, keep_last: keep_last.max(1), best, _lock: lock })
+        Ok(())
     }
 
     /// The folder.
@@ -170,7 +194,10 @@ impl Retention {
         tensors: &[TensorRef],
     ) -> Result<PathBuf> {
         let path = step_file(&self.folder, step);
-        save(&path, metadata, tensors)?;
+        let mut metadata = metadata.clone();
+        metadata.extend(self.run.iter().map(|run| (RUN_KEY.to_owned(), run.clone())));
+        metadata.extend(validation_loss.map(|loss| (LOSS_KEY.to_owned(), format!("{loss:?}"))));
+        save(&path, &metadata, tensors)?;
         if let Some(validation_loss) = validation_loss {
             self.offer(Best { step, validation_loss })?;
         }
@@ -180,7 +207,7 @@ impl Retention {
 
     /// Records `new` if it beats the best so far. A tie keeps the earlier one, and what is no number never wins.
     fn offer(&mut self, new: Best) -> Result<()> {
-        let beats = |old: &Best| new.validation_loss < old.validation_loss || old.step == new.step;
+        let beats = |old: &Best| new.validation_loss < old.validation_loss || (old.step == new.step && *old != new);
         if !new.validation_loss.is_finite() || !self.best.as_ref().is_none_or(beats) {
             return Ok(());
         }
@@ -201,7 +228,7 @@ impl Retention {
         let best = self.best.map(|best| best.step);
         let mut removed = false;
         for saved in &older[..count] {
-            if Some(saved.step) != best && saved.step != step {
+            if Some(saved.step) != best && saved.step != step && !self.keep_steps.contains(&saved.step) {
                 remove(&saved.path)?;
                 removed = true;
             }
@@ -213,23 +240,28 @@ impl Retention {
     }
 }
 
-/// Locks the folder for this process; `None` on file systems without locks.
-fn lock(folder: &Path) -> Result<Option<File>> {
+/// Locks the folder for this process.
+fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
-    // Held open for reading only, so that it does not keep a disk from being made read-only.
-    File::create(&path).map_err(|error| write_error(&path, 0, error))?;
-    let file = File::open(&path).map_err(|error| write_error(&path, 0, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::bad_input(
-            folder.display(),
-            "a run that no other process is training",
-            "a running one",
-            "wait for it or stop it, or give another folder with --out",
-        )),
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(None),
-        Err(TryLockError::Error(error)) => Err(write_error(&path, 0, error)),
+    let fail = |error| write_error(&path, 0, error);
+    for _ in 0..LOCK_TRIES {
+        // Held open for reading only, so that it does not keep a disk from being made read-only.
+        File::create(&path).map_err(fail)?;
+        let file = match File::open(&path) {
+            // A run that did not begin took it away.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened.map_err(fail)?,
+        };
+        if durable::lock(&file, &path).map_err(fail)? {
+            return Ok(file);
+        }
     }
+    Err(Error::bad_input(
+        folder.display(),
+        "a run that no other process is training",
+        "a running one",
+        "wait for it or stop it, or give another folder with --out",
+    ))
 }
 
 /// Names in the folder that are text; none where there is no folder.

@@ -16,7 +16,7 @@ use crate::data::{Corpus, CorpusOptions, Split};
 use crate::model::gpt::Purpose;
 use crate::model::{Gpt, GptIds, Parameters};
 use crate::run::state;
-use crate::{Error, Result};
+use crate::{Error, Result, mapped};
 
 /// Sequences of a batch.
 const BATCH: usize = 8;
@@ -116,6 +116,7 @@ impl Work for Eval {
             l.backend.download(l.model.losses, &mut losses);
             nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
+        mapped::require_unchanged()?;
         if !nats.is_finite() {
             let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());
             return Err(Error::failed(message, "evaluate an earlier checkpoint of the run"));

@@ -12,7 +12,7 @@ use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::Decoder;
 use crate::run::sample::{Sampling, Timing, generate};
-use crate::{Error, Result, visible};
+use crate::{Error, Result, mapped, visible};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -82,6 +82,7 @@ impl Work for Generate {
                 text.push_str(piece);
                 Ok(())
             })?;
+            mapped::require_unchanged()?;
             let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
             return print_json(&serde_json::json!({
                 "text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
@@ -93,6 +94,7 @@ impl Work for Generate {
         say(&self.prompt)?;
         let timing = go(&mut say)?;
         say("\n")?;
+        mapped::require_unchanged()?;
         report(&timing);
         Ok(())
     }

@@ -1,15 +1,15 @@
 //! Lines for the user, without the panics of `println!` and `eprintln!`.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 
 use crate::{Error, Result, visible};
 
-/// Prints `text` and the end of its line to standard output, without what could drive a terminal. A reader that closes the pipe early is no failure.
+/// Prints `text` and the end of its line to standard output, without what could drive a terminal.
 ///
 /// # Errors
-/// Output to a full disk, for example.
+/// Those of [`failed`].
 pub(super) fn print(text: impl Display) -> Result<()> {
     write_all(format!("{}\n", visible::text(&text.to_string())))
 }
@@ -25,14 +25,17 @@ pub(super) fn print_json(value: &serde_json::Value) -> Result<()> {
 /// Prints `text` to standard output as it is, and lets nobody wait for it.
 ///
 /// # Errors
-/// As [`print`].
+/// Those of [`failed`].
 pub(super) fn write_all(text: impl AsRef<[u8]>) -> Result<()> {
     let mut out = stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::io("writing", Path::new("standard output"), error, "see where the output is redirected to"))
-        }
-        _ => Ok(()),
+    out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(failed)
+}
+
+/// What a failure of standard output means: a full disk is an error; a reader that closed the pipe has seen enough, and the program ends.
+pub(super) fn failed(error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::Ended(0),
+        _ => Error::io("writing", Path::new("standard output"), error, "see where the output is redirected to"),
     }
 }
 

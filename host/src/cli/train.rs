@@ -9,14 +9,14 @@ use crate::Result;
 use crate::arena;
 use crate::backend::{Backend, Device};
 use crate::config::{self, Config, votes_of};
-use crate::data::{Corpus, CorpusOptions, Tokenizer};
+use crate::data::{Corpus, CorpusOptions, STORIES, Tokenizer};
 use crate::run::sample::{Sampling, generate};
 use crate::train::trainer::{Layout, Trainer};
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::overrides::Overrides;
-use super::run_folder::{create_run, read_sources, run_folder, unwritable_out};
+use super::run_folder::{Flags, RunFolder, unwritable_out};
 use super::threads::in_pool;
 use super::training::{self, Start};
 
@@ -51,7 +51,7 @@ pub struct Train {
     /// micro-batches a step
     #[argh(option)]
     grad_accum: Option<u32>,
-    /// steps in all
+    /// steps in all; with --resume, more of them for a run
     #[argh(option)]
     steps: Option<u64>,
     /// peak learning rate
@@ -63,15 +63,27 @@ pub struct Train {
     /// seed of start values, data order and flips
     #[argh(option)]
     seed: Option<u64>,
+    /// validate every so many steps
+    #[argh(option)]
+    validate_every: Option<u64>,
+    /// print a sample every so many steps
+    #[argh(option)]
+    sample_every: Option<u64>,
     /// save every so many steps
     #[argh(option)]
     checkpoint_every: Option<u64>,
+    /// checkpoints to keep besides the best
+    #[argh(option)]
+    keep: Option<usize>,
     /// folder of the new run (default: runs/<configuration>)
     #[argh(option)]
     out: Option<PathBuf>,
-    /// folder of a run to continue with its own configuration
+    /// folder of a run to continue with its own configuration; --steps, --validate-every, --sample-every, --checkpoint-every and --keep change it
     #[argh(option)]
     resume: Option<PathBuf>,
+    /// checkpoint whose weights the new run starts with, with its configuration unless --config names another for the same model
+    #[argh(option)]
+    from: Option<PathBuf>,
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
@@ -89,7 +101,7 @@ impl Train {
         in_pool(self.threads, || device::run(self.device, &self))
     }
 
-    /// Applies the flags that a run in progress cannot take, and names those that were given.
+    /// Applies the flags that change the configuration, and names those that were given.
     fn apply(&self, config: &mut Config) -> Result<Vec<&'static str>> {
         let (mut flags, model, t) = (Overrides::default(), &mut config.model, &mut config.train);
         let tokenizer = self.tokenizer.as_ref().map(|name| Tokenizer::from_name(name, "--tokenizer")).transpose()?;
@@ -104,46 +116,45 @@ impl Train {
         flags.set("--lr", self.lr, &mut t.lr);
         flags.set("--warmup", self.warmup, &mut t.warmup);
         flags.set("--seed", self.seed, &mut t.seed);
+        flags.set("--validate-every", self.validate_every, &mut t.validate_every);
+        flags.set("--sample-every", self.sample_every, &mut t.sample_every);
         flags.set("--checkpoint-every", self.checkpoint_every, &mut t.checkpoint_every);
+        flags.set("--keep", self.keep, &mut t.keep);
         Ok(flags.given())
     }
 }
 
 impl Work for Train {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let (out, resume) = (self.out.as_deref(), self.resume.as_deref());
-        let (run, config) = run_folder(out, resume, self.config.as_deref(), config::DEFAULT, |config| self.apply(config))?;
-        let t = config.train.clone();
-        let sources_file = run.join("data.json");
-        let sources = match &self.resume {
-            Some(_) if self.data.is_empty() => read_sources(&sources_file)?,
-            None if self.data.is_empty() => vec!["stories".to_string()],
-            _ => self.data.clone(),
+        let flags = Flags {
+            out: self.out.as_deref(),
+            resume: self.resume.as_deref(),
+            from: self.from.as_deref(),
+            config: self.config.as_deref(),
+            default: config::DEFAULT,
         };
+        let folder = RunFolder::open(&flags, |config| self.apply(config))?;
+        let (config, t) = (&folder.config, &folder.config.train);
+        let sources = folder.sources(&self.data, Some(STORIES))?;
+        let mut plan = arena::Plan::default();
         let mut planned = config.clone();
         limits::choose_recompute::<_, D>(&mut planned)?;
-        let mut plan = arena::Plan::default();
         let layout = Layout::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
-        let options = CorpusOptions { cache: Some(run.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
+        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer, &options);
-        let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
+        let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        if self.resume.is_none() {
-            create_run(&run, &config, &sources_file, &sources).map_err(unwritable_out)?;
-        }
-
-        let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
-        training::train::<D, _>(start, config, &corpus, &corpus.describe(), |trainer, progress| {
-            progress.sample(trainer.step, &sample(trainer, &sources)?);
+        let prompt = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
+            progress.sample(trainer.step, &sample(trainer, prompt)?);
             Ok(())
         })
     }
 }
 
-fn sample(trainer: &mut Trainer<impl Backend>, sources: &[String]) -> Result<String> {
-    let prompt = if sources == ["stories"] { "Once upon a time" } else { "\n" };
+fn sample(trainer: &mut Trainer<impl Backend>, prompt: &str) -> Result<String> {
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
     let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer);

@@ -1,15 +1,14 @@
 //! A training run on disk, whatever is trained: steps with their record, validation, samples, checkpoints, and the report.
 
+use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::output::{print, warn};
+use super::output::{self, print, warn};
+use super::run_folder::{Beginning, RunFolder, with_resume};
 use crate::arena::Plan;
 use crate::backend::{Backend, Device};
-use crate::checkpoint::{Latest, Retention, latest_good};
-use crate::config::ConfigOf;
+use crate::checkpoint::Latest;
 use crate::run::state;
 use crate::train::learner::Learner;
 use crate::train::metrics::{self, MetricsWriter, StepRecord};
@@ -18,17 +17,19 @@ use crate::train::progress::Progress;
 use crate::train::report::write_report;
 use crate::train::tensorboard::TensorBoardWriter;
 use crate::train::trainer::{Layout, Trainer};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt, mapped};
 
 /// Records with levels and scales of every layer, in all.
 const LAYER_RECORDS: u64 = 100;
+/// Records of steps that a run without a checkpoint makes again.
+const OLD_METRICS: &str = "metrics.old.jsonl";
 
 /// Where a run stands before its first step.
-pub(super) struct Start<'a, M: Learner> {
+pub(super) struct Start<M: Learner> {
     /// Its folder, with its configuration.
-    pub run: &'a Path,
-    /// Whether it goes on from its last checkpoint.
-    pub resumed: bool,
+    pub folder: RunFolder<M>,
+    /// Where its data are.
+    pub sources: Vec<String>,
     /// All its memory.
     pub plan: Plan,
     /// That of model and optimizer.
@@ -38,93 +39,39 @@ pub(super) struct Start<'a, M: Learner> {
 /// Trains until the last step, a signal, or the end of patience. `sample` shows what the model can do by now.
 ///
 /// # Errors
-/// A run folder that cannot be read or written; a checkpoint of other data; a loss or gradient that is not finite; those of `sample`.
+/// A run folder that cannot be read or written; a checkpoint of other data; a loss or gradient that is not finite; those of `sample`; a signal.
 pub(super) fn train<D: Device, M: Learner>(
     start: Start<M>,
-    config: ConfigOf<M>,
     corpus: &M::Corpus,
     description: &str,
-    mut sample: impl FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>,
+    sample: impl FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>,
 ) -> Result<()> {
-    let Start { run, resumed, mut plan, layout } = start;
-    let t = config.train.clone();
-    let mut retention = Retention::open(run.join("checkpoints"), t.keep)?;
+    let Start { mut folder, sources, mut plan, layout } = start;
     let backend = D::open(&mut plan)?;
-    let mut trainer = Trainer::new(config, layout, backend);
-    match if resumed { latest_good(retention.folder())? } else { None } {
-        Some(latest) => resume(&mut trainer, &latest, corpus)?,
-        None => trainer.initialise(),
-    }
-    let done = trainer.step;
-    let mut metrics = if resumed { MetricsWriter::resume(run, done)? } else { MetricsWriter::create(run)? };
-    let mut patience = Patience::new(t.patience);
-    metrics::read(metrics.path())?.iter().filter_map(|record| record.validation_loss).for_each(|loss| patience.add(loss));
-    let mut events = TensorBoardWriter::create(run, done)?;
-    let mut progress = Progress::new(t.steps, done);
-    let weights = trainer.layout.parameters.specs.matrix_weights();
-    progress.print(description);
-    progress.print(&format!(
-        "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; run folder {}",
-        trainer.grid_state_bytes() as f64 / weights as f64,
-        plan.total_bytes() as f64 / f64::from(1 << 20),
-        run.display()
-    ));
-    let stop = stop_on_signals()?;
-    let start = Instant::now();
-    while trainer.step < t.steps && !stop.load(Ordering::Relaxed) && !patience.is_over() {
-        let began = Instant::now();
-        let stats = trainer.step(corpus)?;
-        let (step, seconds) = (trainer.step, began.elapsed().as_secs_f64());
-        let due = |every: u64| step == t.steps || (every > 0 && step.is_multiple_of(every));
-        let validation = if due(t.validate_every) { Some(M::validate(&mut trainer, corpus)?) } else { None };
-        let validation_loss = validation.as_ref().map(|validation| validation.loss);
-        validation_loss.iter().for_each(|&loss| patience.add(loss));
-        let mut record = StepRecord {
-            step,
-            loss: stats.loss,
-            flip_rate: Some(stats.flip_rate),
-            learning_rate: Some(stats.learning_rate),
-            grad_norm: Some(stats.grad_norm),
-            saturation: Some(stats.saturation),
-            seconds: Some(start.elapsed().as_secs_f64()),
-            validation_loss,
-            layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| trainer.layers()),
-            ..StepRecord::default()
-        };
-        M::record(&mut record, &stats, validation.as_ref(), seconds);
-        metrics.write(&record)?;
-        events.write(&record)?;
-        progress.step(&record);
-        if let Some(validation) = &validation {
-            M::show(&progress, step, validation);
+    let mut trainer = Trainer::new(folder.config.clone(), layout, backend);
+    match &folder.beginning {
+        Beginning::Anew => trainer.initialise(),
+        Beginning::Weights(weights) => {
+            trainer.initialise();
+            state::load(&mut trainer.backend, &state::weights(&trainer.layout), weights)?;
         }
-        if due(t.sample_every) {
-            sample(&mut trainer, &progress)?;
-        }
-        if due(t.checkpoint_every) || stop.load(Ordering::Relaxed) || patience.is_over() {
-            state::checkpoint(&mut trainer, corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
-        }
+        Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
     }
-    progress.finish();
-    if patience.is_over() {
-        warn(format!("stopped after step {}: {} validations without a lower loss", trainer.step, t.patience));
-    } else if resumed && done >= t.steps {
-        warn(format!("the run is finished: all of its {} steps are done", t.steps));
-    } else if trainer.step < t.steps {
-        warn(format!("stopped after step {}; continue with: primal-host {} --resume {}", trainer.step, M::COMMAND, run.display()));
-    }
-    print(format!("report: {}", write_report(run)?.display()))
+    folder.begin(trainer.step, M::fingerprint(corpus), &sources)?;
+    let run = folder.path.clone();
+    let words = [description.to_owned(), describe(&trainer, &plan, &run)];
+    Run { trainer, folder, corpus, sample }.train(&words).map_err(|error| with_resume(&run, error))
 }
 
-/// Set by SIGINT or SIGTERM; a second signal ends the process.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .map_err(|e| Error::failed(format!("catching signals: {e}"), "run it where signals can be caught"))?;
-    }
-    Ok(stop)
+fn describe<M: Learner>(trainer: &Trainer<impl Backend, M>, plan: &Plan, run: &Path) -> String {
+    let weights = trainer.layout.parameters.specs.matrix_weights();
+    format!(
+        "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; {} threads; run folder {}",
+        trainer.grid_state_bytes() as f64 / weights as f64,
+        plan.total_bytes() as f64 / f64::from(1 << 20),
+        rayon::current_num_threads(),
+        run.display()
+    )
 }
 
 /// Goes back to a checkpoint of the same run.
@@ -137,4 +84,127 @@ fn resume<M: Learner>(trainer: &mut Trainer<impl Backend, M>, latest: &Latest, c
     state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
     trainer.step = state::step_of(&latest.checkpoint, &trainer.config)?;
     Ok(())
+}
+
+/// A run in memory and on disk.
+struct Run<'a, D, M: Learner, S>
+where
+    D: Backend,
+{
+    trainer: Trainer<D, M>,
+    folder: RunFolder<M>,
+    corpus: &'a M::Corpus,
+    sample: S,
+}
+
+impl<D: Device, M: Learner, S: FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>> Run<'_, D, M, S> {
+    fn train(mut self, words: &[String]) -> Result<()> {
+        let (t, run, done) = (self.folder.config.train.clone(), self.folder.path.clone(), self.trainer.step);
+        let mut metrics = self.open_metrics(done)?;
+        let mut patience = Patience::new(t.patience);
+        metrics::read(metrics.path())?.iter().filter_map(|record| record.validation_loss).for_each(|loss| patience.add(loss));
+        let mut events = TensorBoardWriter::create(&run, done)?;
+        let mut progress = Progress::new(t.steps, done);
+        words.iter().for_each(|line| progress.print(line));
+        if done >= t.steps {
+            let hint = format!("primal-host {} --resume {} --steps N trains on", M::COMMAND, run.display());
+            progress.print(&format!("the run is finished: {done} of {} steps are done; {hint}", t.steps));
+        }
+        // The validation loss of the last step, until it is saved.
+        let (mut saved, mut validated) = (done, None);
+        let start = Instant::now();
+        interrupt::begin_training(done);
+        while self.trainer.step < t.steps && !patience.is_over() && !progress.has_failed() {
+            let began = Instant::now();
+            let Some(stats) = interrupt::step(|| self.trainer.step(self.corpus)) else { break };
+            let (stats, step, seconds) = (stats?, self.trainer.step, began.elapsed().as_secs_f64());
+            let due = |every: u64| step == t.steps || (every > 0 && step.is_multiple_of(every));
+            interrupt::doing(" after its validation");
+            let validation = if due(t.validate_every) { Some(M::validate(&mut self.trainer, self.corpus)?) } else { None };
+            validated = validation.as_ref().map(|validation| validation.loss);
+            validated.iter().for_each(|&loss| patience.add(loss));
+            let mut record = StepRecord {
+                step,
+                loss: stats.loss,
+                flip_rate: Some(stats.flip_rate),
+                learning_rate: Some(stats.learning_rate),
+                grad_norm: Some(stats.grad_norm),
+                saturation: Some(stats.saturation),
+                seconds: Some(start.elapsed().as_secs_f64()),
+                validation_loss: validated,
+                layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()),
+                ..StepRecord::default()
+            };
+            M::record(&mut record, &stats, validation.as_ref(), seconds);
+            metrics.write(&record)?;
+            events.write(&record)?;
+            progress.step(&record);
+            if let Some(validation) = &validation {
+                M::show(&progress, step, validation);
+            }
+            if due(t.sample_every) {
+                interrupt::doing(" after its sample");
+                (self.sample)(&mut self.trainer, &progress)?;
+            }
+            interrupt::doing("");
+            if due(t.checkpoint_every) || patience.is_over() {
+                self.save(validated)?;
+                saved = step;
+            }
+        }
+        if self.trainer.step > saved {
+            self.save(validated)?;
+        }
+        progress.finish();
+        self.conclude(progress, patience.is_over())
+    }
+
+    /// Saves the state, unless some of the steps since the last time may have seen other data than the run's.
+    fn save(&mut self, validation_loss: Option<f64>) -> Result<()> {
+        mapped::require_unchanged()?;
+        let (step, retention) = (self.trainer.step, &mut self.folder.retention);
+        state::checkpoint(&mut self.trainer, self.corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
+        Ok(())
+    }
+
+    /// The records of the steps so far. Those that will be made again go; of a run without any checkpoint they are set aside.
+    fn open_metrics(&self, done: u64) -> Result<MetricsWriter> {
+        let run = &self.folder.path;
+        if !self.folder.is_resumed {
+            return MetricsWriter::create(run);
+        }
+        if done == 0 {
+            let path = run.join(metrics::FILE_NAME);
+            let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+            let old = run.join(OLD_METRICS);
+            let mut text = format!("{}: no checkpoint in it yet, so it begins again with step 1", run.display());
+            if length(&path) > length(&old) {
+                fs::rename(&path, &old).map_err(|error| crate::durable::write_error(&old, 0, error))?;
+                text += &format!("; the records of its steps so far are in {OLD_METRICS}");
+            }
+            warn(text);
+        }
+        MetricsWriter::resume(run, done)
+    }
+
+    /// Says why the run ended, and writes its report.
+    fn conclude(self, progress: Progress, out_of_patience: bool) -> Result<()> {
+        let (run, step, t) = (&self.folder.path, self.trainer.step, &self.folder.config.train);
+        if let Some(error) = progress.failure() {
+            write_report(run)?;
+            return Err(output::failed(error));
+        }
+        if out_of_patience {
+            warn(format!("stopped after step {step}: {} validations without a lower loss", t.patience));
+        } else if step < t.steps {
+            warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", M::COMMAND, run.display()));
+        }
+        let report = write_report(run)?;
+        let printed = print(format!("report: {}", report.display()));
+        match interrupt::requested() {
+            // Its terminal may be gone.
+            Some(signal) => Err(Error::Ended(interrupt::exit_code(signal))),
+            None => printed,
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::overrides::Overrides;
-use super::run_folder::{create_run, read_sources, run_folder, unwritable_out};
+use super::run_folder::{Flags, RunFolder, unwritable_out};
 use super::threads::in_pool;
 use super::training::{self, Start};
 use super::tts_sample::Samples;
@@ -46,7 +46,7 @@ pub struct TtsTrain {
     /// micro-batches a step
     #[argh(option)]
     grad_accum: Option<u32>,
-    /// steps in all
+    /// steps in all; with --resume, more of them for a run
     #[argh(option)]
     steps: Option<u64>,
     /// peak learning rate
@@ -70,12 +70,18 @@ pub struct TtsTrain {
     /// save every so many steps
     #[argh(option)]
     checkpoint_every: Option<u64>,
+    /// checkpoints to keep besides the best
+    #[argh(option)]
+    keep: Option<usize>,
     /// folder where the corpus' features are kept (default: that of the run)
     #[argh(option)]
     cache: Option<PathBuf>,
-    /// folder of a run to continue with its own configuration
+    /// folder of a run to continue with its own configuration; --steps, --validate-every, --sample-every, --checkpoint-every and --keep change it
     #[argh(option)]
     resume: Option<PathBuf>,
+    /// checkpoint whose weights the new run starts with, with its configuration unless --config names another for the same model
+    #[argh(option)]
+    from: Option<PathBuf>,
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
@@ -93,7 +99,7 @@ impl TtsTrain {
         in_pool(self.threads, || device::run(self.device, &self))
     }
 
-    /// Applies the flags that a run in progress cannot take, and names those that were given.
+    /// Applies the flags that change the configuration, and names those that were given.
     fn apply(&self, config: &mut SpeechConfig) -> Result<Vec<&'static str>> {
         let (mut flags, t) = (Overrides::default(), &mut config.train);
         flags.set_named("--optimizer", self.optimizer.as_deref(), config::RULES, config::rule, &mut t.optimizer)?;
@@ -107,37 +113,38 @@ impl TtsTrain {
         flags.set("--validate-every", self.validate_every, &mut t.validate_every);
         flags.set("--sample-every", self.sample_every, &mut t.sample_every);
         flags.set("--checkpoint-every", self.checkpoint_every, &mut t.checkpoint_every);
+        flags.set("--keep", self.keep, &mut t.keep);
         Ok(flags.given())
     }
 }
 
 impl Work for TtsTrain {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let (out, resume) = (self.out.as_deref(), self.resume.as_deref());
-        let (run, config) = run_folder(out, resume, self.config.as_deref(), config::DEFAULT_SPEECH, |config| self.apply(config))?;
-        let sources_file = run.join("data.json");
-        let folder = match (&self.data, &self.resume) {
-            (Some(folder), _) => folder.clone(),
-            (None, Some(_)) => read_sources(&sources_file)?.swap_remove(0),
-            (None, None) => {
-                let hint = "make one with models/voices/slt/make_corpus.py";
-                return Err(Error::bad_input("--data", "the folder of a speech corpus", "nothing", hint));
-            }
+        let flags = Flags {
+            out: self.out.as_deref(),
+            resume: self.resume.as_deref(),
+            from: self.from.as_deref(),
+            config: self.config.as_deref(),
+            default: config::DEFAULT_SPEECH,
         };
+        if self.data.is_none() && self.resume.is_none() {
+            let hint = "make one with models/voices/slt/make_corpus.py";
+            return Err(Error::bad_input("--data", "the folder of a speech corpus", "nothing", hint));
+        }
+        let folder = RunFolder::open(&flags, |config| self.apply(config))?;
+        let config = &folder.config;
+        let sources = folder.sources(self.data.as_slice(), None)?;
         let mut plan = arena::Plan::default();
-        let layout = Layout::plan(&config, &mut plan);
-        let cache = self.cache.as_deref().unwrap_or(&run);
-        let opened = SpeechCorpus::open(folder.as_ref(), &MelSettings::default(), Some(cache));
-        let corpus = if self.resume.is_none() { opened.map_err(unwritable_out) } else { opened }?;
+        let layout = Layout::plan(config, &mut plan);
+        let cache = self.cache.as_deref().unwrap_or(&folder.path);
+        let opened = SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache));
+        let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         let description = corpus.describe();
-        let data = SpeechData::new(corpus, &config)?;
-        let mut samples = Samples::plan(run.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;
+        let data = SpeechData::new(corpus, config)?;
+        let mut samples = Samples::plan(folder.path.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;
         D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
-        if self.resume.is_none() {
-            create_run(&run, &config, &sources_file, &[folder]).map_err(unwritable_out)?;
-        }
-        let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
-        training::train::<D, _>(start, config, &data, &description, |trainer, progress| samples.write(trainer, progress, &data))
+        let start = Start { folder, sources, plan, layout };
+        training::train::<D, _>(start, &data, &description, |trainer, progress| samples.write(trainer, progress, &data))
     }
 }

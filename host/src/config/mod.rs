@@ -1,6 +1,7 @@
 //! Configurations: what a model is and how it is trained, as TOML. The named ones are embedded from `models/`.
 
 mod by_name;
+pub mod difference;
 mod speech;
 mod text;
 

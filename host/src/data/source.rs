@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Error, Result, input};
+use crate::{Error, Result, input, mapped};
 
 /// The name of the embedded source where a path could stand. A file of that name is reached as `./stories`.
 pub const STORIES: &str = "stories";
@@ -75,13 +75,6 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-/// Maps a file that exists and is not empty.
-pub(super) fn map_file(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the map is only read, as bytes. Another process that truncates the file under it could still raise SIGBUS; no reader of
-    // mapped files can rule that out, and copying data sets of any size into memory is not an option.
-    unsafe { Mmap::map(file) }
-}
-
 /// One text: valid UTF-8, not empty, with its content hash and the places where it is cut.
 pub struct Source {
     /// The path, or `stories`.
@@ -120,7 +113,7 @@ impl Source {
             return Err(empty(&name));
         }
         let file = File::open(path).map_err(|error| unreadable(path, error))?;
-        let map = map_file(&file).map_err(|error| unreadable(path, error))?;
+        let map = mapped::map(&file, path).map_err(|error| unreadable(path, error))?;
         Self::checked(name, Bytes::Mapped(map))
     }
 

@@ -11,12 +11,11 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::source::map_file;
 use super::speech_corpus::Utterance;
 use crate::speech::mel::{Analyser, MelSettings};
 use crate::speech::pitch::PitchTracker;
 use crate::speech::{prosody, wav};
-use crate::{Error, Result, durable};
+use crate::{Error, Result, durable, mapped};
 
 /// Read in another byte order it is another number, so that no file of another machine is taken for one of this.
 const MAGIC: u64 = u64::from_le_bytes(*b"PRIMSPK1");
@@ -79,7 +78,7 @@ impl Features {
 
 /// Only a complete, undamaged file of exactly this corpus.
 fn load(path: &Path, fingerprint: u64, count: usize) -> Option<Mmap> {
-    let map = map_file(&File::open(path).ok()?).ok()?;
+    let map = mapped::map(&File::open(path).ok()?, path).ok()?;
     let header: &[u64] = bytemuck::cast_slice(map.get(..HEADER)?);
     let sound =
         map.len() == HEADER + 4 * count && header[..3] == [MAGIC, fingerprint, count as u64] && header[3] == xxh3_64(&map[HEADER..]);

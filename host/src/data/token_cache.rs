@@ -10,9 +10,9 @@ use std::path::Path;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::source::{Bytes, Source, map_file};
+use super::source::{Bytes, Source};
 use super::tokenizer::{encode_piece, pieces};
-use crate::{Error, Result};
+use crate::{Error, Result, durable, mapped};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"PRIMALTK");
 const VERSION: u64 = 1;
@@ -51,11 +51,8 @@ impl TokenFile {
             Error::io("writing", &path, error, hint)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        write(source, file.as_file_mut()).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        // A token is two bytes, and stands for three or more.
+        durable::atomically(&path, source.byte_len() as usize, |file| write(source, file).map_err(failed))?;
         Self::load(source, &path).ok_or_else(|| {
             Error::failed(
                 format!("{}: what was just written reads back damaged", path.display()),
@@ -71,7 +68,7 @@ impl TokenFile {
     }
 
     fn load(source: &Source, path: &Path) -> Option<Self> {
-        let map = map_file(&File::open(path).ok()?).ok()?;
+        let map = mapped::map(&File::open(path).ok()?, path).ok()?;
         Self::from_bytes(source, Bytes::Mapped(map))
     }
 

@@ -8,6 +8,7 @@ use super::parameters::{Init, Specs};
 use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AttentionShape, Backend, ConvolutionShape, Sequences};
+use crate::interrupt;
 
 /// Widths of a block.
 #[derive(Clone, Copy, Debug)]
@@ -239,6 +240,7 @@ pub struct Block {
 impl Block {
     /// `y = block(x)`; both `[tokens, dim]`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>) {
+        interrupt::check();
         self.activate(b, p, x);
         let (ids, a, rows) = (&self.ids, &self.kept, self.shape.tokens());
         b.linear(y, a.activated, p.weight(ids.fc2), rows);
@@ -310,6 +312,7 @@ impl Block {
         x: Span<f32>,
         g: &BlockGradients,
     ) {
+        interrupt::check();
         let (ids, a, rows, dim) = (&self.ids, &self.kept, self.shape.tokens(), self.shape.dim());
         let (narrow, wide) = (g.narrow.slice(0, rows * dim), g.wide.slice(0, a.hidden.len()));
         sink.matrix(b, ids.fc2, d, a.activated, rows, Part::WHOLE);

@@ -8,6 +8,7 @@ use super::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::ModelConfig;
+use crate::interrupt;
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
 const EMBEDDING_SIGMA: f32 = 0.1;
@@ -200,6 +201,7 @@ impl Gpt {
 
     /// The loss of a chunk of rows; its logits become their gradient.
     fn chunk_loss<B: Backend>(&self, b: &mut B, p: &Parameters, start: usize, rows: usize, gradient_scale: f32) -> (Span<f32>, Span<f32>) {
+        interrupt::check();
         let dim = self.shape.dim();
         let x = self.normed.y.slice(start * dim, rows * dim);
         let logits = self.logits.slice(0, rows * self.logit_stride);

@@ -11,7 +11,7 @@ use crate::model::Parameters;
 use crate::model::ghost_tts::FACTS_KEY;
 use crate::model::parameters::Specs;
 use crate::train::learner::Learner;
-use crate::train::optimizer::MatrixState;
+use crate::train::optimizer::{FloatState, MatrixState};
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
 
@@ -63,6 +63,20 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
     tensors
 }
 
+/// The tensors that a run starts with: [`parameters`], and the shadow weights of those that have them.
+pub fn weights<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
+    let mut tensors = parameters(&layout.parameters);
+    tensors.extend(layout.optimizer.matrices.iter().filter_map(|state| match state {
+        MatrixState::Qat(index) => Some(shadow(&layout.optimizer.floats[*index])),
+        _ => None,
+    }));
+    tensors
+}
+
+fn shadow(float: &FloatState) -> Tensor {
+    tensor(&float.name, Content::Values, &[float.value.len()], float.value)
+}
+
 /// All tensors of a run in training.
 pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
@@ -84,10 +98,7 @@ pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
                 tensors.push(tensor(format!("{}.vote_row", spec.name), Content::Squares, &[rows], state.row));
                 tensors.push(tensor(format!("{}.vote_column", spec.name), Content::Squares, &[spec.in_features], state.column));
             }
-            MatrixState::Qat(index) => {
-                let shadow = &layout.optimizer.floats[*index];
-                tensors.push(tensor(&shadow.name, Content::Values, &[shadow.value.len()], shadow.value));
-            }
+            MatrixState::Qat(index) => tensors.push(shadow(&layout.optimizer.floats[*index])),
             // Votes are cleared at each step; a float weight is a parameter.
             MatrixState::Poltergeist(_) | MatrixState::Float(_) => {}
         }

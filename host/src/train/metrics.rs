@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::append::AppendFile;
-use crate::durable::{self, write_error};
+use crate::durable::{self, AppendFile, write_error};
 use crate::{Error, Result};
 
 /// The file's name inside a run folder.

@@ -1,5 +1,4 @@
 //! Training: optimizers, schedule, the step, and what is told of it: its record, its progress line, its report.
-mod append;
 pub mod learner;
 pub mod metrics;
 pub mod optimizer;

@@ -6,6 +6,7 @@ use primal_device::vote::VoteRule;
 use crate::arena::{Kind, Plan, Span};
 use crate::backend::{AdamWStep, Backend, ConvolutionShape, RandomKey, Storage, VoteCast, VoteState};
 use crate::config::{Flips, Rule, TrainConfig};
+use crate::interrupt;
 use crate::model::parameters::{Init, MatrixSpec};
 use crate::model::{GradientSink, MatrixId, Parameters, Part, VectorId};
 
@@ -20,6 +21,8 @@ const RESCALE_SHARE: f32 = 0.25;
 const RESCALE_FACTOR: f32 = 1.5;
 /// … during this share of the run.
 const RESCALE_UNTIL: f64 = 0.8;
+/// A micro-batch takes so many times as long as its forward pass, about: the backward pass has two products for each one.
+const WHOLE_STEP: u32 = 3;
 /// AdamW's ε.
 const EPS: f32 = 1e-8;
 
@@ -189,7 +192,7 @@ impl Optimizer {
             bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
             key: RandomKey { seed: config.seed, tensor: 0, step: step * u64::from(config.grad_accum) + u64::from(micro_batch) },
         };
-        Sink { optimizer: self, p, cast, micro_batch, z: config.poltergeist_z, fault: None }
+        Sink { optimizer: self, p, cast, micro_batch, micro_batches: config.grad_accum, z: config.poltergeist_z, fault: None }
     }
 
     /// Flips; for [`Flips::MicroBatch`] also between micro-batches.
@@ -211,6 +214,7 @@ impl Optimizer {
 
     /// Ends a step: float tensors by AdamW with the norm clipped, then flips, then rows too near the rails get a wider scale.
     pub fn step<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig, step: u64) {
+        interrupt::commit(1);
         for (i, float) in self.floats.iter().enumerate() {
             b.sum_squares(self.readings.norms.slice(1 + i, 1), float.gradient);
         }
@@ -274,6 +278,7 @@ pub struct Sink<'a> {
     p: &'a Parameters,
     cast: VoteCast,
     micro_batch: u32,
+    micro_batches: u32,
     z: f32,
     /// The matrix whose gradient is made not a number.
     pub(super) fault: Option<MatrixId>,
@@ -316,6 +321,7 @@ impl Sink<'_> {
             MatrixState::Votes(state) => {
                 b.scale_gradient(d_scale, dw, weight);
                 let key = RandomKey { tensor: id.0 as u32, ..self.cast.key };
+                interrupt::commit(WHOLE_STEP * self.micro_batches);
                 b.vote(weight, state, dw, &VoteCast { key, ..self.cast });
             }
             MatrixState::Poltergeist(votes) => {

@@ -3,7 +3,8 @@
 //! The progress line goes to standard error: redrawn in place on a terminal, a plain line every
 //! [`PLAIN_INTERVAL`] elsewhere. Validation results and samples go to standard output, above the line.
 
-use std::io::Write;
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -26,6 +27,7 @@ pub struct Progress {
     bar: ProgressBar,
     state: ProgressState,
     last_plain: Option<Instant>,
+    failure: RefCell<Option<io::Error>>,
 }
 
 impl Progress {
@@ -37,7 +39,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, state: ProgressState::new(total, done, Instant::now()), last_plain: None }
+        Self { bar, state: ProgressState::new(total, done, Instant::now()), last_plain: None, failure: RefCell::default() }
     }
 
     /// Shows a step.
@@ -49,7 +51,7 @@ impl Progress {
         } else if self.last_plain.is_none_or(|last| now - last >= PLAIN_INTERVAL) || record.step >= self.state.total {
             self.last_plain = Some(now);
             // A closed standard error is no reason to stop training.
-            let _ = writeln!(std::io::stderr(), "{}", self.state.line());
+            let _ = writeln!(io::stderr(), "{}", self.state.line());
         }
     }
 
@@ -63,12 +65,25 @@ impl Progress {
         self.print(&format!("step {step}: sample\n{}", indented(text)));
     }
 
-    /// Prints `text` above the progress line, without what could drive a terminal.
+    /// Prints `text` above the progress line, without what could drive a terminal. After a failure nothing more is printed: see [`Self::failure`].
     pub fn print(&self, text: &str) {
-        self.bar.suspend(|| {
-            let mut out = std::io::stdout().lock();
-            let _ = writeln!(out, "{}", visible::text(text)).and_then(|()| out.flush());
-        });
+        let mut failure = self.failure.borrow_mut();
+        if failure.is_none() {
+            *failure = self.bar.suspend(|| {
+                let mut out = io::stdout().lock();
+                writeln!(out, "{}", visible::text(text)).and_then(|()| out.flush()).err()
+            });
+        }
+    }
+
+    /// Whether standard output failed.
+    pub fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    /// What standard output failed with.
+    pub fn failure(self) -> Option<io::Error> {
+        self.failure.into_inner()
     }
 
     /// Leaves the last line standing and gives the terminal back.
@@ -76,7 +91,7 @@ impl Progress {
         if !self.bar.is_hidden() && !self.bar.is_finished() {
             self.bar.abandon();
             // The cursor stands behind the line.
-            let _ = writeln!(std::io::stderr());
+            let _ = writeln!(io::stderr());
         }
     }
 }

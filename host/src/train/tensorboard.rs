@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::append::AppendFile;
 use super::metrics::{LayerRecord, StepRecord};
 use crate::Result;
+use crate::durable::AppendFile;
 
 /// Writes the scalars and level histograms of [`StepRecord`]s for TensorBoard.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::{Job, MANIFEST, show_warnings};
 use crate::backend::Device;
 use crate::cli::output::{print, print_json, warn};
 use crate::cli::text::decode;
+use crate::durable::AppendFile;
 use crate::speech::synthesis::Synthesizer;
 use crate::{Error, Result};
 
@@ -33,24 +34,26 @@ impl Job<'_> {
         let folder = self.flags.folder();
         fs::create_dir_all(folder).map_err(|error| output_error(folder, error))?;
         let manifest = folder.join(MANIFEST);
-        check_writable(&manifest)?;
+        // It grows line by line: who interrupts the command still learns what is there.
+        write_bytes(&manifest, b"")?;
+        let mut lines_done = AppendFile::open(manifest.clone())?;
         let mut batch = Batch::default();
         // Lines at the end that are blank are none.
         let lines = bytes.trim_ascii_end().split(|&byte| byte == b'\n');
         for (line, number) in lines.zip(1..) {
             if let Err(error) = self.speak_line(synthesizer, folder, number, line.trim_ascii(), &mut batch) {
                 // What no other line would be spared.
-                if matches!(error, Error::Io { .. }) {
+                if matches!(error, Error::Io { .. } | Error::Ended(_)) {
                     return Err(error);
                 }
                 let text = String::from_utf8_lossy(line.trim_ascii());
                 batch.entries.push(json!({ "line": number, "text": text, "error": error.to_string() }));
                 batch.failed.push(format!("line {number}: {error}"));
             }
+            if let Some(entry) = batch.entries.last() {
+                lines_done.append(format!("{entry}\n").as_bytes())?;
+            }
         }
-        let mut text = String::new();
-        batch.entries.iter().for_each(|entry| text.extend([&entry.to_string(), "\n"]));
-        write_bytes(&manifest, text.as_bytes())?;
         self.conclude(&manifest, synthesizer.mel().sampling_rate, batch)
     }
 

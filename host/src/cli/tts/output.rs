@@ -1,11 +1,12 @@
 //! Where the sound goes: a file that is there whole or not at all, a growing one, or a pipe.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use crate::durable::{self, Place, Transient};
 use crate::speech::wav_stream::WavStream;
-use crate::{Error, Result, durable};
+use crate::{Error, Result};
 
 /// Where the sound goes.
 #[derive(Debug)]
@@ -13,18 +14,31 @@ pub(super) enum Target {
     /// Standard output.
     Standard,
     /// Something that is written to but never replaced, such as a named pipe.
-    Special(PathBuf),
+    Special(PathBuf, Place),
     /// A file that appears when it is whole.
     Whole(PathBuf),
-    /// A file that grows under the name of [`part_of`], and gets its own when it is whole.
-    Growing(PathBuf),
+    /// A file that grows under the name of [`claim_part`], and gets its own when it is whole; and what its links lead to.
+    Growing(PathBuf, PathBuf),
 }
 
-/// The name of a file that is not whole yet.
-fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+/// A file that is not whole yet: `path.part`, or `path.part.2` and so on, where other processes write to it, too. Those of dead ones are taken.
+fn claim_part(path: &Path) -> io::Result<(File, Transient)> {
+    const MOST: u32 = 1000;
+    let open = |number: u32, create: bool| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if number == 1 { ".part".into() } else { format!(".part.{number}") });
+        let name = PathBuf::from(name);
+        let file = File::options().write(true).create(create).truncate(false).open(&name)?;
+        Ok::<_, io::Error>(durable::lock(&file, &name)?.then(|| (file, Transient::new(name))))
+    };
+    for number in 1..MOST {
+        let Some((file, part)) = open(number, true)? else { continue };
+        file.set_len(0)?;
+        // The rest is swept by being dropped.
+        (number + 1..MOST).map_while(|number| open(number, false).ok()).for_each(drop);
+        return Ok((file, part));
+    }
+    Err(io::Error::other("too many processes write to it"))
 }
 
 /// Takes samples; the first of them starts the WAV.
@@ -82,18 +96,20 @@ impl Target {
             }
             _ => return Ok(Self::Standard),
         };
-        if check_writable(path)? {
-            return Ok(Self::Special(path.into()));
-        }
-        let path = path.to_owned();
-        Ok(if stream { Self::Growing(path) } else { Self::Whole(path) })
+        let name = path.to_owned();
+        Ok(match Place::of(path).map_err(|error| output_error(path, error))? {
+            place if place.is_standard_output() => return Self::new(Some(Path::new("-")), stream),
+            Place::File(target) if stream => Self::Growing(name, target),
+            Place::File(_) => Self::Whole(name),
+            place => Self::Special(name, place),
+        })
     }
 
     /// Its name for the user.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Standard => "standard output".into(),
-            Self::Special(path) | Self::Whole(path) | Self::Growing(path) => path.display().to_string(),
+            Self::Special(path, _) | Self::Whole(path) | Self::Growing(path, _) => path.display().to_string(),
         }
     }
 
@@ -104,47 +120,22 @@ impl Target {
     pub(super) fn write<T>(&self, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<Option<T>> {
         match self {
             Self::Standard => write_pipe(Path::new("standard output"), io::stdout().lock(), sampling_rate, speak),
-            Self::Special(path) => {
-                let file = File::options().write(true).open(path).map_err(|error| output_error(path, error))?;
+            Self::Special(path, place) => {
+                let file = place.open().map_err(|error| output_error(path, error))?;
                 write_pipe(path, file, sampling_rate, speak)
             }
             Self::Whole(path) => write_whole(path, sampling_rate, speak).map(Some),
-            Self::Growing(path) => {
-                let part = part_of(path);
-                let answer = grow(path, &part, sampling_rate, speak);
-                if answer.is_err() {
-                    let _ = fs::remove_file(&part);
-                }
-                answer.map(Some)
-            }
+            Self::Growing(path, target) => grow(path, target, sampling_rate, speak).map(Some),
         }
     }
 }
 
-/// Checks before the work that there is a place for a file of this path; whether what is there already is something other than a file.
+/// Checks before the work that there is a place for what `path` names.
 ///
 /// # Errors
 /// Bad input where there is none.
-pub(super) fn check_writable(path: &Path) -> Result<bool> {
-    let fail = |error| Err(output_error(path, error));
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => fail(ErrorKind::IsADirectory.into()),
-        Ok(found) => Ok(!found.is_file()),
-        Err(error) if error.kind() != ErrorKind::NotFound => fail(error),
-        Err(_) => match fs::metadata(folder_of(path)) {
-            Ok(found) if !found.is_dir() => fail(ErrorKind::NotADirectory.into()),
-            // `folder/` names no file.
-            Ok(_) if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
-                fail(ErrorKind::InvalidFilename.into())
-            }
-            Ok(_) => Ok(false),
-            Err(error) => fail(error),
-        },
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+pub(super) fn check_writable(path: &Path) -> Result<()> {
+    Place::of(path).map(drop).map_err(|error| output_error(path, error))
 }
 
 fn write_pipe<T>(
@@ -172,25 +163,16 @@ pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Replaces `path` by a WAV of what `speak` says, or leaves everything as it was.
 pub(super) fn write_whole<T>(path: &Path, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<T> {
-    let mut answer = None;
-    let written = durable::atomically(path, 0, |file| {
-        answer = Some(fill(path, file, sampling_rate, speak)?);
-        Ok(())
-    });
-    match (written, answer) {
-        (Ok(()), Some(answer)) => Ok(answer),
-        (Err(error), _) => Err(in_terms_of_output(path, error)),
-        (Ok(()), None) => Err(Error::failed(format!("{}: nothing was written", path.display()), "report this")),
-    }
+    durable::atomically(path, 0, |file| fill(path, file, sampling_rate, speak)).map_err(|error| in_terms_of_output(path, error))
 }
 
-fn grow<T>(path: &Path, part: &Path, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<T> {
+fn grow<T>(path: &Path, target: &Path, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<T> {
     let fail = |error| output_error(path, error);
-    let mut file = File::create(part).map_err(fail)?;
+    let (mut file, part) = claim_part(target).map_err(fail)?;
     let answer = fill(path, &mut file, sampling_rate, speak)?;
     file.sync_all().map_err(fail)?;
-    fs::rename(part, path).map_err(fail)?;
-    durable::sync_folder(folder_of(path)).map_err(fail)?;
+    part.rename(target).map_err(fail)?;
+    durable::sync_folder(durable::folder_of(target)).map_err(fail)?;
     Ok(answer)
 }
 
@@ -218,6 +200,7 @@ fn in_terms_of_output(path: &Path, error: Error) -> Error {
 /// What a failed write means to the user: bad input where another path would do.
 pub(super) fn output_error(path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
+        ErrorKind::BrokenPipe => return Error::Ended(0),
         ErrorKind::NotFound => "its folder does not exist: create it, or give another path",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a file is where its folder should be: give another path",
         ErrorKind::IsADirectory => "a folder is in the way: give the name of a file",

@@ -4,12 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::write_error;
 use crate::Result;
-use crate::durable::write_error;
 
 /// Appends whole records; one that could not be written is taken back.
 #[derive(Debug)]
-pub(super) struct AppendFile {
+pub struct AppendFile {
     path: PathBuf,
     file: File,
     length: u64,
@@ -17,7 +17,10 @@ pub(super) struct AppendFile {
 
 impl AppendFile {
     /// Opens `path` at its end, making it if it does not exist.
-    pub(super) fn open(path: PathBuf) -> Result<Self> {
+    ///
+    /// # Errors
+    /// I/O errors with a hint.
+    pub fn open(path: PathBuf) -> Result<Self> {
         let opened = OpenOptions::new().append(true).create(true).open(&path);
         let (file, length) = opened
             .and_then(|file| {
@@ -30,7 +33,10 @@ impl AppendFile {
 
     /// Hands `record` to the operating system. After an error (a full disk) the file ends where it did
     /// before, so that a later record does not continue a torn one.
-    pub(super) fn append(&mut self, record: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// I/O errors with a hint.
+    pub fn append(&mut self, record: &[u8]) -> Result<()> {
         if let Err(e) = self.file.write_all(record) {
             let _ = self.file.set_len(self.length);
             return Err(write_error(&self.path, record.len(), e));
@@ -39,7 +45,8 @@ impl AppendFile {
         Ok(())
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The file.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
