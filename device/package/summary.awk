@@ -5,6 +5,7 @@ BEGIN { FS = "\t" }
 /^#/ || $0 == "" { next }
 
 file == "predictions.tsv" && $1 == "flop" { flop_per_token = $2 }
+file == "predictions.tsv" && $1 == "column" { reviewed[$3, $4] }
 file == "predictions.tsv" && $1 == "card" { cards++; for (i = 2; i <= 5; i++) card[cards, i] = $i }
 # Predicted milliseconds of each kernel, on the card that the review has times for of that architecture.
 file ~ /^step-/ && $1 == "arch" { arch = $2 }
@@ -69,7 +70,8 @@ function shown(x) { return x == "" ? "-" : x }
 END {
     mine = 0
     for (i = cards; i >= 1; i--) if (figure["device"] ~ card[i, 2]) mine = i
-    own = figure["architecture"]
+    # Smaller and larger cards of an architecture are not the one that the review has times for.
+    own = (figure["architecture"], figure["multiprocessors"]) in reviewed ? figure["architecture"] : "-"
     full = figure["model"] == "gpt-0.1b"
     ours = figure["speed.recompute_off.tokens_per_second"]
     if (ours == "") ours = figure["speed.recompute_on.tokens_per_second"]

@@ -149,6 +149,9 @@ impl CountStep {
 mod tests {
     use super::*;
 
+    /// The count of this version, which the package has for its summary.
+    const NOW: &str = "device/package/step-now.tsv";
+
     fn committed() -> (Predictions, Count) {
         (read(&root().join(PREDICTIONS), Predictions::parse).unwrap(), read(&root().join(REVIEWED), Count::parse).unwrap())
     }
@@ -174,20 +177,27 @@ mod tests {
     #[test]
     fn every_kernel_of_a_step_has_a_time() {
         let (table, reviewed) = committed();
+        let now = read(&root().join(NOW), Count::parse).unwrap();
         for ((at, card), review) in table.cards.iter().enumerate().zip([813.0, 5200.0, 4360.0]) {
             let work = table.work(at, &reviewed.steps[&card.arch]).unwrap_or_else(|error| panic!("{}: {error}", card.name));
-            let times = table.milliseconds(at, &work, &work);
-            let total: f64 = times.iter().map(|time| time.expect("a time")).sum();
+            let total: f64 = table.milliseconds(at, &work, &work).iter().flatten().sum();
             assert!((total / review - 1.0).abs() < 0.01, "{}: {total} ms, the review has {review}", card.name);
+            for (file, count) in [(REVIEWED, &reviewed), (NOW, &now)] {
+                let kernels = table.by_kernel(at, &count.steps[&card.arch], &work).unwrap_or_else(|error| panic!("{file}: {error}"));
+                assert_eq!(kernels.iter().find(|(_, (_, time))| time.is_none()), None, "{file}: a kernel without a time on {}", card.name);
+            }
         }
     }
 
     #[test]
     fn a_count_is_read_as_it_was_written() {
         let (table, reviewed) = committed();
-        let text = reviewed.to_text(&table, &reviewed).unwrap();
-        assert_eq!(fs::read_to_string(root().join(REVIEWED)).unwrap(), text, "{REVIEWED} is another: write it anew with --count and --out");
-        assert_eq!(Count::parse(&text), Ok(reviewed));
+        for file in [REVIEWED, NOW] {
+            let text = fs::read_to_string(root().join(file)).unwrap();
+            let count = Count::parse(&text).unwrap();
+            let written = count.to_text(&table, &reviewed).unwrap();
+            assert_eq!(text, written, "the times of {file} are not those of the table: write it anew, with --count and --out");
+        }
         assert_eq!(
             Count::parse("step\ttiny\t1\t8\n1\tadd\t1,1\tn=5\n"),
             Err("line 2: expected an architecture before what it is asked for".into())
