@@ -138,7 +138,11 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let mut text = "The cat".to_string();
     let prompt = text.len();
-    let timing = generate(b, p, decoder, Tokenizer::Bytes, &text.clone(), 100, greedy, |piece| text.push_str(piece));
+    let timing = generate(b, p, decoder, Tokenizer::Bytes, &text.clone(), 100, greedy, |piece| {
+        text.push_str(piece);
+        Ok(())
+    });
+    let timing = timing.expect("a text");
     assert_eq!((timing.prompt_tokens, timing.decoded_tokens), (7, 99));
     assert_eq!(text.len(), prompt + 100, "the model was trained on ASCII: {text:?}");
     let (tokens, context) = (Tokenizer::Bytes.encode(&text), config.model.context);

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use crate::visible::line;
+
 /// Result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, in words for the user.
+/// What went wrong, in words for the user. Names and values in it may come from a file: none of them can drive a terminal or begin a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file, flag or configuration is not what it has to be. Exit code 2.
-    #[error("{subject}: expected {expected}, found {found}\n  hint: {hint}")]
+    #[error("{}: expected {}, found {}\n  hint: {}", line(subject), line(expected), line(found), line(hint))]
     BadInput {
         /// The file or flag.
         subject: String,
@@ -21,7 +23,7 @@ pub enum Error {
         hint: String,
     },
     /// The operating system refused something. Exit code 1, or 2 where the path came from the user and could not be read.
-    #[error("{action} {path}: {source}\n  hint: {hint}")]
+    #[error("{action} {}: {}\n  hint: {}", line(path), line(&source.to_string()), line(hint))]
     Io {
         /// The verb: "reading", "writing" …
         action: &'static str,
@@ -33,7 +35,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Work that started and could not be finished. Exit code 1.
-    #[error("{message}\n  hint: {hint}")]
+    #[error("{}\n  hint: {}", line(message), line(hint))]
     Failed {
         /// What happened.
         message: String,

@@ -7,10 +7,12 @@ pub mod config;
 pub mod data;
 pub mod durable;
 pub mod error;
+pub mod input;
 pub mod model;
 pub mod run;
 pub mod speech;
 pub mod train;
 pub mod verify;
+pub mod visible;
 
 pub use error::{Error, Result};

@@ -110,7 +110,8 @@ fn model(name: &str) {
     let (prompt, sampling) = ("a ".repeat(context / 4), Sampling { temperature: 0.0, top_p: 1.0, seed: 1 });
     let mut rates: Vec<[f64; 2]> = (0..5)
         .map(|_| {
-            let timing = generate(&mut backend, &parameters, &decoder, tokenizer, &prompt, context * 3 / 8, sampling, |_| ());
+            let timing =
+                generate(&mut backend, &parameters, &decoder, tokenizer, &prompt, context * 3 / 8, sampling, |_| Ok(())).expect("a text");
             let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
             [rate(timing.prompt_tokens, timing.prompt), rate(timing.decoded_tokens, timing.decoding)]
         })

@@ -5,8 +5,11 @@
 
 mod align;
 mod cmudict;
+mod homographs;
+mod ipa;
 mod kneser_ney;
 mod score;
+mod suite;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +17,7 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use primal_host::speech::dictionary::Dictionary;
+use primal_host::speech::disambiguation::Disambiguator;
 use primal_host::speech::g2p::{FIRST, G2p};
 use primal_host::speech::{Lexicon, Phone};
 
@@ -28,6 +32,16 @@ struct Arguments {
     /// least loss, in nats over all words, for which the model keeps an n-gram (default 0.7)
     #[argh(option, default = "0.7")]
     prune: f64,
+    /// a folder of a published suite of text normalisation: print how much of it is read alike, and nothing else
+    #[argh(option)]
+    suite: Option<PathBuf>,
+    /// with --suite: list what is read otherwise
+    #[argh(switch)]
+    misses: bool,
+    /// a checkout of WikipediaHomographData: train and measure what tells words apart that are written alike, and nothing else; with --write, the
+    /// lexicon of the program with it
+    #[argh(option)]
+    homographs: Option<PathBuf>,
     /// do not measure
     #[argh(switch)]
     quick: bool,
@@ -42,20 +56,34 @@ const HELD_OUT: u32 = 20;
 
 fn main() {
     let arguments: Arguments = argh::from_env();
+    if let Some(folder) = arguments.suite {
+        return suite::measure(&folder, arguments.misses);
+    }
     let words = cmudict::read();
+    let write = |file: &[u8]| {
+        let Some(path) = &arguments.write else { return };
+        std::fs::write(path, file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        println!("{}: {} bytes", path.display(), file.len());
+    };
+    if let Some(folder) = &arguments.homographs {
+        let homographs = homographs::train(folder, &words);
+        return write(&Lexicon::english().with_homographs(&homographs, compress));
+    }
     if !arguments.quick {
         measure(&words, arguments.prune);
     }
-    if let Some(path) = arguments.write {
+    if arguments.write.is_some() {
         let all: Vec<_> = words.iter().map(|(word, phones)| (&word[..], &phones[0][..])).collect();
-        let file = lexicon(&all, arguments.prune);
-        std::fs::write(&path, &file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        println!("{}: {} words, {} bytes", path.display(), all.len(), file.len());
+        write(&lexicon(&all, Lexicon::english().homographs(), arguments.prune));
     }
 }
 
+fn compress(content: &[u8]) -> Vec<u8> {
+    zstd::encode_all(content, 22).expect("compression in memory")
+}
+
 /// A lexicon file of words.
-fn lexicon(words: &[(&str, &[Phone])], prune: f64) -> Vec<u8> {
+fn lexicon(words: &[(&str, &[Phone])], homographs: &Disambiguator, prune: f64) -> Vec<u8> {
     let started = Instant::now();
     let spelled: Vec<_> = words.iter().copied().filter(|(word, _)| word.len() > 1 && !word.contains('\'')).collect();
     let (graphones, sequences) = align::align(&spelled);
@@ -72,7 +100,7 @@ fn lexicon(words: &[(&str, &[Phone])], prune: f64) -> Vec<u8> {
     println!("{} n-grams of up to {} graphones; {:.1} s", ngrams.len(), kneser_ney::LONGEST, started.elapsed().as_secs_f64());
     let model = G2p::new(graphones, ngrams).pack();
     let dictionary = Dictionary::pack(words.iter().copied());
-    Lexicon::to_file(&dictionary, &model, |content| zstd::encode_all(content, 22).expect("compression in memory"))
+    Lexicon::to_file(&dictionary, &homographs.pack(), &model, compress)
 }
 
 fn measure(words: &cmudict::Words, prune: f64) {
@@ -80,7 +108,7 @@ fn measure(words: &cmudict::Words, prune: f64) {
     let is_held_out = |word: &str| plain(word) && crc32c::crc32c(word.as_bytes()).is_multiple_of(HELD_OUT);
     let known: Vec<_> = words.iter().filter(|(word, _)| !is_held_out(word)).map(|(word, phones)| (&word[..], &phones[0][..])).collect();
     let held_out: Vec<_> = words.iter().filter(|(word, _)| is_held_out(word)).collect();
-    let file = lexicon(&known, prune);
+    let file = lexicon(&known, &Disambiguator::default(), prune);
     let lexicon = Lexicon::from_bytes(&file, "the lexicon of this run").expect("a lexicon");
     println!("{} bytes of dictionary and model", file.len());
     println!("\n{} held-out words of CMUdict; the nearest of each word's pronunciations counts", held_out.len());

@@ -12,6 +12,7 @@
 //!
 //! [`save`] writes, [`Checkpoint`] reads, [`Retention`] looks after the folder of a run.
 
+mod content;
 mod header;
 mod reader;
 mod retention;
@@ -20,6 +21,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use content::{Content, LARGEST};
 pub use header::{FORMAT_VERSION, Header, TensorEntry, VERSION_KEY, parse_header};
 pub use reader::{Checkpoint, Element, View, map_file};
 pub use retention::{Best, Latest, Retention, Saved, best, latest_good, list, step_file};

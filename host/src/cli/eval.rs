@@ -6,7 +6,7 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::output::print;
+use super::output::{print, print_json, warn};
 use super::threads::in_pool;
 use crate::arena::Plan;
 use crate::backend::{AttentionShape, Device, Sequences};
@@ -37,6 +37,9 @@ pub struct Eval {
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
+    /// threads (default: all cores)
+    #[argh(option)]
+    threads: Option<usize>,
     /// print one JSON object
     #[argh(switch)]
     json: bool,
@@ -72,7 +75,7 @@ impl Eval {
     /// # Errors
     /// A checkpoint or data that cannot be used.
     pub fn run(self) -> Result<()> {
-        in_pool(None, || device::run(self.device, &self))
+        in_pool(self.threads, || device::run(self.device, &self))
     }
 }
 
@@ -83,6 +86,9 @@ impl Work for Eval {
             let rows = config.logit_rows(&TrainConfig::default());
             Gpt::plan(ids, config, [BATCH, config.context], rows, Purpose::Evaluate, plan)
         })?;
+        if self.data.is_empty() {
+            warn(format!("no --data: the {} split of the generated stories is measured", split.name()));
+        }
         let seq = l.config.model.context;
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
@@ -119,10 +125,15 @@ impl Work for Eval {
         let perplexity = nats_per_token.exp();
         if self.json {
             let object = serde_json::json!({
+                "data": sources, "split": split.name(),
                 "nats_per_token": nats_per_token, "perplexity": perplexity, "bits_per_byte": bits_per_byte, "tokens": tokens
             });
-            return print(object);
+            return print_json(&object);
         }
-        print(format!("{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens"))
+        print(format!(
+            "{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens of {}, {}",
+            sources.join(", "),
+            split.name()
+        ))
     }
 }

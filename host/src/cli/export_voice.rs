@@ -7,6 +7,7 @@ use argh::FromArgs;
 use half::f16;
 
 use super::output::print;
+use super::paths::{Named, require_distinct};
 use crate::arena::Plan;
 use crate::checkpoint::{Checkpoint, Dtype, TensorRef, save};
 use crate::model::Parameters;
@@ -14,7 +15,7 @@ use crate::model::hifigan::{Vocoder, weights};
 use crate::run::state;
 use crate::speech::Lexicon;
 use crate::speech::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
-use crate::{Error, Result, durable};
+use crate::{Error, Result, durable, input};
 
 /// Weights of the vocoder with at least so many values are stored in 8 bits: the upsampling layers of V3 and the blocks of its first stage.
 const LARGE: usize = 40_000;
@@ -49,16 +50,20 @@ impl ExportVoice {
     /// # Errors
     /// Parts that cannot be used, or do not fit; a folder that cannot be written.
     pub fn run(self) -> Result<()> {
+        let inputs = [("--checkpoint", Some(&self.checkpoint)), ("--vocoder", Some(&self.vocoder)), ("--lexicon", self.lexicon.as_ref())];
+        let inputs: Vec<Named> = inputs.into_iter().filter_map(|(flag, path)| Some((flag, path?.as_path()))).collect();
+        [ACOUSTIC, VOCODER, LEXICON].iter().try_for_each(|name| require_distinct(("--out", &self.out.join(name)), &inputs))?;
         let acoustic = Acoustic::new(Checkpoint::open_verified(&self.checkpoint)?)?;
         let vocoder = Vocoder::open(&self.vocoder)?;
         acoustic.require_fit(&vocoder, self.vocoder.display())?;
+        let (_, specs) = acoustic.parameters();
+        state::validate(&state::parameters(&Parameters::plan(specs, &mut Plan::default())), &acoustic.checkpoint)?;
 
         fs::create_dir_all(&self.out).map_err(|error| durable::write_error(&self.out, 0, error))?;
         save_acoustic(&acoustic, &self.out.join(ACOUSTIC))?;
         let rounding = save_vocoder(&vocoder, &self.vocoder, &self.out.join(VOCODER))?;
         if let Some(path) = &self.lexicon {
-            let bytes =
-                fs::read(path).map_err(|error| Error::io("reading", path, error, "give a lexicon's file, or leave --lexicon out"))?;
+            let bytes = input::read(path, input::LEXICON, "give a lexicon's file, or leave --lexicon out")?;
             Lexicon::from_bytes(&bytes, path.display())?;
             durable::write(&self.out.join(LEXICON), &bytes)?;
         }

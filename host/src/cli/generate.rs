@@ -1,18 +1,18 @@
 //! `primal-host generate`.
 
-use std::io::Write;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::open;
-use super::output::print;
+use super::output::{print_json, warn, write_all};
 use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::Decoder;
 use crate::run::sample::{Sampling, Timing, generate};
-use crate::{Error, Result};
+use crate::{Error, Result, visible};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -68,23 +68,31 @@ impl Work for Generate {
         let mut l = open::<_, D>(&self.checkpoint, Decoder::plan)?;
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
         let tokenizer = l.config.model.tokenizer;
-        let mut go = |emit: &mut dyn FnMut(&str)| {
+        let (tokens, context) = (tokenizer.encode(&self.prompt).len(), l.model.context());
+        if tokens > context {
+            let cut = tokens - context;
+            warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
+        }
+        let mut go = |emit: &mut dyn FnMut(&str) -> Result<()>| {
             generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, emit)
         };
         if self.json {
             let mut text = self.prompt.clone();
-            let timing = go(&mut |piece| text.push_str(piece));
+            let timing = go(&mut |piece| {
+                text.push_str(piece);
+                Ok(())
+            })?;
             let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
-            return print(
-                serde_json::json!({"text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
-                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds)}),
-            );
+            return print_json(&serde_json::json!({
+                "text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
+                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds)
+            }));
         }
-        let mut out = std::io::stdout().lock();
-        // A reader that closes the pipe early is no failure of ours.
-        let _ = write!(out, "{}", self.prompt);
-        let timing = go(&mut |piece| _ = write!(out, "{piece}").and_then(|()| out.flush()));
-        let _ = writeln!(out);
+        let on_terminal = stdout().is_terminal();
+        let mut say = |piece: &str| write_all(if on_terminal { visible::text(piece) } else { piece.into() }.as_bytes());
+        say(&self.prompt)?;
+        let timing = go(&mut say)?;
+        say("\n")?;
         report(&timing);
         Ok(())
     }
@@ -97,10 +105,10 @@ fn rate(tokens: usize, seconds: f64) -> f64 {
 /// Says on stderr how fast it was.
 fn report(timing: &Timing) {
     let (prompt, decoding) = (timing.prompt.as_secs_f64(), timing.decoding.as_secs_f64());
-    eprintln!(
+    warn(format!(
         "prompt: {} tokens in {prompt:.3} s; then {} tokens in {decoding:.3} s, {:.1} tokens/s",
         timing.prompt_tokens,
         timing.decoded_tokens,
         rate(timing.decoded_tokens, decoding)
-    );
+    ));
 }

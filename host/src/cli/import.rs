@@ -1,18 +1,18 @@
 //! `primal-host import`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
 use half::f16;
 
 use super::output::print;
+use super::paths::{Named, require_distinct, require_extension, require_writable};
 use crate::checkpoint::{Dtype, TensorRef, save};
-use crate::model::hifigan::torch::{self, TorchGenerator};
+use crate::model::hifigan::torch::{self, Tensors, TorchGenerator};
 use crate::model::hifigan::{HifiganConfig, weights};
 use crate::speech::mel::MelSettings;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// make a file of this program of another one's
 #[derive(FromArgs)]
@@ -39,6 +39,9 @@ struct Hifigan {
     /// safetensors file to write
     #[argh(option)]
     out: PathBuf,
+    /// the key of the checkpoint's dictionary that has the generator, such as model_g (default: generator, or the dictionary itself)
+    #[argh(option)]
+    key: Option<String>,
     /// the config.json that it was trained with (default: that of the published V1, V2 or V3, where the shapes are theirs)
     #[argh(option)]
     config: Option<PathBuf>,
@@ -63,7 +66,13 @@ impl Import {
 
 impl Hifigan {
     fn run(self) -> Result<()> {
-        let generator = torch::read(&self.file)?;
+        let out = ("--out", self.out.as_path());
+        require_extension(out, "safetensors")?;
+        let inputs = [("FILE", Some(&self.file)), ("--config", self.config.as_ref())];
+        let inputs: Vec<Named> = inputs.into_iter().filter_map(|(flag, path)| Some((flag, path?.as_path()))).collect();
+        require_distinct(out, &inputs)?;
+        require_writable(out)?;
+        let generator = torch::open(&self.file, self.key.as_deref())?;
         let subject = self.file.display().to_string();
         let (config, mel, origin) = match &self.config {
             Some(path) => {
@@ -79,10 +88,10 @@ impl Hifigan {
         mel.validate(&blame)?;
         config.validate(&mel, &blame)?;
         let hint = "give the configuration that it was trained with (--config config.json)";
-        let shapes = generator.tensors.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice()));
-        weights::compare(&subject, &config.layers(mel.num_mels), shapes, hint)?;
-        self.write(&subject, &generator, &config, &mel)?;
-        let values: usize = generator.tensors.values().map(|(_, values)| values.len()).sum();
+        weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
+        let tensors = generator.values()?;
+        self.write(&subject, &tensors, &config, &mel)?;
+        let values: usize = tensors.values().map(|(_, values)| values.len()).sum();
         let (stages, rate) = (&config.upsample_rates, mel.sampling_rate);
         let padding = serde_json::to_string(&config.padding).unwrap_or_default();
         print(format!(
@@ -93,7 +102,7 @@ impl Hifigan {
         ))
     }
 
-    fn write(&self, subject: &str, generator: &TorchGenerator, config: &HifiganConfig, mel: &MelSettings) -> Result<()> {
+    fn write(&self, subject: &str, generator: &Tensors, config: &HifiganConfig, mel: &MelSettings) -> Result<()> {
         let json = |value: serde_json::Result<String>| value.map_err(|error| Error::failed(format!("{subject}: {error}"), "report this"));
         let mut metadata = BTreeMap::from([
             ("architecture".into(), weights::ARCHITECTURE.into()),
@@ -103,8 +112,8 @@ impl Hifigan {
         metadata.extend(self.license.iter().map(|license| ("license".into(), license.clone())));
         metadata.extend(self.file.file_name().map(|name| ("imported_from".into(), name.to_string_lossy().into_owned())));
         let dtype = if self.half { Dtype::F16 } else { Dtype::F32 };
-        let mut stored = Vec::with_capacity(generator.tensors.len());
-        for (name, (shape, values)) in &generator.tensors {
+        let mut stored = Vec::with_capacity(generator.len());
+        for (name, (shape, values)) in generator {
             let bytes: Vec<u8> = match self.half {
                 true => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
                 false => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
@@ -124,7 +133,7 @@ impl Hifigan {
 /// A configuration file, whose missing mel settings are those of the published models.
 fn read_config(path: &Path, generator: &TorchGenerator) -> Result<(HifiganConfig, MelSettings)> {
     const HINT: &str = "give the config.json of the model, as in jik876/hifi-gan";
-    let text = fs::read_to_string(path).map_err(|error| Error::io("reading", path, error, HINT))?;
+    let text = input::read_text(path, input::CONFIGURATION, HINT)?;
     let bad = |error: serde_json::Error| Error::bad_input(path.display(), "the configuration of a HiFi-GAN in JSON", error, HINT);
     let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(bad)?;
     let mut mel = serde_json::to_value(MelSettings::default()).map_err(bad)?;
@@ -146,6 +155,6 @@ fn published(subject: &str, generator: &TorchGenerator) -> Result<(HifiganConfig
         let found = "others, which do not tell rates and dilations";
         Error::bad_input(subject, "the shapes of HiFi-GAN V1, V2 or V3", found, "give its configuration with --config config.json")
     })?;
-    let num_mels = generator.tensors["conv_pre.weight"].0[1];
-    Ok((HifiganConfig { padding: generator.padding, ..config }, MelSettings { num_mels, ..MelSettings::default() }))
+    let mel = MelSettings { num_mels: generator.num_mels(), ..MelSettings::default() };
+    Ok((HifiganConfig { padding: generator.padding, ..config }, mel))
 }

@@ -6,13 +6,15 @@ use argh::FromArgs;
 use primal_device::grid;
 
 use super::output::print;
-use crate::Result;
+use crate::arena::Plan;
 use crate::checkpoint::Checkpoint;
 use crate::config::{GhostTtsConfig, ModelConfig};
 use crate::run::state;
 use crate::train::learner::Learner;
+use crate::train::trainer::Layout;
+use crate::{Result, visible};
 
-/// print what a checkpoint holds; all checksums are verified
+/// print what a checkpoint holds; all checksums and all values are verified
 #[derive(FromArgs)]
 #[argh(subcommand, name = "info")]
 pub struct Info {
@@ -25,7 +27,7 @@ impl Info {
     /// Verifies and prints.
     ///
     /// # Errors
-    /// A file that is no undamaged checkpoint.
+    /// A file that is no undamaged checkpoint, or has values that no run saves.
     pub fn run(self) -> Result<()> {
         let checkpoint = Checkpoint::open_verified(&self.file)?;
         if state::is_voice(&checkpoint) { describe::<GhostTtsConfig>(&checkpoint) } else { describe::<ModelConfig>(&checkpoint) }
@@ -34,13 +36,19 @@ impl Info {
 
 fn describe<M: Learner>(checkpoint: &Checkpoint) -> Result<()> {
     let config = state::config_of::<M>(checkpoint)?;
-    print(format!("step {}; every checksum is right\n\n{}", checkpoint.meta("step")?, config.to_toml()))?;
+    let step = state::step_of(checkpoint, &config)?;
+    let layout = Layout::<M>::plan(&config, &mut Plan::default());
+    // Parameters come first; what training keeps besides need not be there.
+    let (mut tensors, needed) = (state::tensors(&layout), state::parameters(&layout.parameters).len());
+    let besides = tensors.split_off(needed).into_iter().filter(|tensor| checkpoint.header().tensors.contains_key(&tensor.name));
+    tensors.extend(besides);
+    state::validate(&tensors, checkpoint)?;
+    print(format!("step {step}; every checksum is right\n\n{}", config.to_toml()))?;
     for name in checkpoint.names() {
         let view = checkpoint.tensor(name)?;
-        print(format!("{:>12}  {:?} {:?}  {name}", view.bytes.len(), view.dtype, view.shape))?;
+        print(format!("{:>12}  {:?} {:?}  {}", view.bytes.len(), view.dtype, view.shape, visible::line(name)))?;
     }
-    let (_, specs) = M::name_parameters(&config);
-    for spec in specs.matrices {
+    for spec in &layout.parameters.specs.matrices {
         let Some(id) = spec.grid else { continue };
         let row = grid::row_bytes(spec.in_features);
         let codes = checkpoint.u8(&format!("{}.codes", spec.name), &[spec.out_features, row])?;

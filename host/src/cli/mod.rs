@@ -9,10 +9,12 @@ mod info;
 mod limits;
 mod output;
 mod overrides;
+mod paths;
 mod phonemes;
 mod plan;
 mod report;
 mod run_folder;
+mod text;
 mod threads;
 mod train;
 mod training;
@@ -56,6 +58,33 @@ enum Command {
     Verify(verify::Verify),
 }
 
+/// What is wrong with the arguments, with the range of a number that is none and the way to pass a text that looks like a flag; and a hint.
+fn explained(message: &str) -> (String, String) {
+    let plain = "`primal-host --help` lists the commands, `primal-host COMMAND --help` their flags".to_string();
+    if let Some(text) = message.strip_prefix("Unrecognized argument: ").filter(|text| text.starts_with('-')) {
+        let hint =
+            format!("a text or file whose name begins with a dash comes after --, such as: primal-host phonemes -- {text:?}; {plain}");
+        return (message.into(), hint);
+    }
+    // argh: "Error parsing option '--seed' with value '-1': invalid digit found in string".
+    let parts = message.strip_prefix("Error parsing option '").and_then(|rest| {
+        let (flag, rest) = rest.split_once("' with value '")?;
+        rest.rsplit_once("': ").map(|(value, error)| (flag, value, error))
+    });
+    let Some((flag, value, error)) = parts else { return (message.into(), plain) };
+    let range = match flag {
+        "--votes" => "4 or 8".into(),
+        "--threads" => format!("a whole number from 1 to {}", threads::MOST),
+        "--grad-accum" => "a whole number from 1 to 65536".into(),
+        _ if error.contains("float") => "a number, such as 0.5".into(),
+        _ if error.contains("digit") || error.contains("integer") || error.contains("number too") => {
+            format!("a whole number from 0 to {}", u64::MAX)
+        }
+        _ => return (message.into(), plain),
+    };
+    (format!("{flag}: expected {range}, found '{value}'"), plain)
+}
+
 impl Arguments {
     /// The program's arguments; prints help, or what is wrong with them, and gives the exit code where there is nothing to run.
     ///
@@ -63,10 +92,8 @@ impl Arguments {
     /// The exit code: 0 after help, 2 for bad input.
     pub fn from_env() -> Result<Self, ExitCode> {
         let bad = |message: &str| {
-            let message = message.trim_end();
-            warn(format!(
-                "primal-host: {message}\n  hint: `primal-host --help` lists the commands, `primal-host COMMAND --help` their flags"
-            ));
+            let (message, hint) = explained(message.trim_end());
+            warn(format!("primal-host: {message}\n  hint: {hint}"));
             ExitCode::from(2)
         };
         let texts: Result<Vec<String>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();

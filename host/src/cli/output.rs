@@ -4,15 +4,31 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, visible};
 
-/// Prints `text` and the end of its line to standard output. A reader that closes the pipe early is no failure.
+/// Prints `text` and the end of its line to standard output, without what could drive a terminal. A reader that closes the pipe early is no failure.
 ///
 /// # Errors
 /// Output to a full disk, for example.
 pub(super) fn print(text: impl Display) -> Result<()> {
+    write_all(format!("{}\n", visible::text(&text.to_string())))
+}
+
+/// Prints an object as one line of JSON; as [`print`], but nothing of its strings is lost.
+///
+/// # Errors
+/// As there.
+pub(super) fn print_json(value: &serde_json::Value) -> Result<()> {
+    write_all(format!("{}\n", visible::json(value)))
+}
+
+/// Prints `text` to standard output as it is, and lets nobody wait for it.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn write_all(text: impl AsRef<[u8]>) -> Result<()> {
     let mut out = stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::io("writing", Path::new("standard output"), error, "see where the output is redirected to"))
         }
@@ -20,7 +36,7 @@ pub(super) fn print(text: impl Display) -> Result<()> {
     }
 }
 
-/// Prints `text` and the end of its line to standard error; it is lost where that cannot be written.
+/// Prints `text` and the end of its line to standard error, without what could drive a terminal; it is lost where that cannot be written.
 pub fn warn(text: impl Display) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", visible::text(&text.to_string()));
 }

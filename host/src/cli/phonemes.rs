@@ -1,9 +1,12 @@
 //! `primal-host phonemes`.
 
+use std::path::{Path, PathBuf};
+
 use argh::FromArgs;
 use serde_json::json;
 
-use super::output::{print, warn};
+use super::output::{print, print_json, warn};
+use super::text::{bytes_of, decode};
 use crate::speech::{Lexicon, phone};
 use crate::{Error, Result};
 
@@ -11,9 +14,15 @@ use crate::{Error, Result};
 #[derive(FromArgs)]
 #[argh(subcommand, name = "phonemes")]
 pub struct Phonemes {
-    /// what to say, in English
+    /// what to say, in English; after -- where it begins with a dash. Without it and --file, what comes through a pipe
     #[argh(positional)]
-    text: String,
+    text: Option<String>,
+    /// a text file; - is standard input
+    #[argh(option)]
+    file: Option<PathBuf>,
+    /// the text is Markdown or HTML, whose marks are not read
+    #[argh(switch)]
+    markup: bool,
     /// print one JSON object
     #[argh(switch)]
     json: bool,
@@ -23,12 +32,14 @@ impl Phonemes {
     /// Prints them. What is not read is reported on stderr, or within the object.
     ///
     /// # Errors
-    /// A text without anything to say.
+    /// A text that cannot be read, or without anything to say.
     pub fn run(self) -> Result<()> {
-        let all = Lexicon::english().phonemes(&self.text);
+        let bytes = bytes_of("TEXT", self.text.as_deref(), self.file.as_deref())?;
+        let text = decode(&bytes, self.file.as_deref().unwrap_or(Path::new("the text")).display(), self.markup)?;
+        let all = Lexicon::english().pieces(&text);
         let warnings: Vec<String> = all.warnings.iter().map(ToString::to_string).collect();
         if all.is_empty() {
-            let found = if warnings.is_empty() { format!("{:?}", self.text) } else { warnings.join("; ") };
+            let found = if warnings.is_empty() { format!("{text:?}") } else { warnings.join("; ") };
             return Err(Error::bad_input("TEXT", "words to say", found, "give English text, such as \"Hello, world.\""));
         }
         if self.json {
@@ -41,7 +52,7 @@ impl Phonemes {
                 })
                 .collect();
             let phones: Vec<_> = all.phones.iter().map(|phone| phone.name()).collect();
-            return print(json!({ "phones": phones, "words": words, "warnings": warnings }));
+            return print_json(&json!({ "phones": phones, "words": words, "warnings": warnings }));
         }
         for word in &all.words {
             print(format!("{:20} {:11} {}", word.text, word.found.name(), phone::names(&all.phones[word.phones.clone()])))?;

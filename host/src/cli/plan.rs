@@ -4,7 +4,7 @@ use argh::FromArgs;
 
 use super::device::DeviceName;
 use super::limits::{self, Bytes};
-use super::output::print;
+use super::output::{print, print_json};
 use crate::arena::{self, Kind};
 use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, Recompute};
 use crate::train::learner::Learner;
@@ -94,8 +94,9 @@ impl Plan {
         if self.json {
             let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
             let spans: Vec<_> = plan.entries().iter().map(span).collect();
-            let object = serde_json::json!({"total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans});
-            return print(object);
+            return print_json(&serde_json::json!({
+                "total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans
+            }));
         }
         for entry in plan.entries() {
             print(format!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name))?;

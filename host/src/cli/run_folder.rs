@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigOf, ModelTable};
 use crate::durable;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// The folder of a run and its configuration: of a new one, not made yet, with the flags of `apply`, which names those that were given; or of the
 /// one in `resume`, which takes no flags. `default` is the configuration of who names none.
@@ -91,7 +91,11 @@ pub(super) fn unwritable_out(error: Error) -> Error {
 /// # Errors
 /// The file is missing or damaged.
 pub(super) fn read_sources(path: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(path).map_err(|e| Error::io("reading", path, e, "give the data of the run with --data"))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::bad_input(path.display(), "a JSON list of paths", e, "give the data of the run with --data"))
+    const HINT: &str = "give the data of the run with --data";
+    let text = input::read_text(path, input::CONFIGURATION, HINT)?;
+    match serde_json::from_str::<Vec<String>>(&text) {
+        Ok(sources) if !sources.is_empty() => Ok(sources),
+        Ok(_) => Err(Error::bad_input(path.display(), "a JSON list of paths", "an empty one", HINT)),
+        Err(error) => Err(Error::bad_input(path.display(), "a JSON list of paths", error, HINT)),
+    }
 }

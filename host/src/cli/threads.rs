@@ -3,15 +3,15 @@
 use crate::{Error, Result};
 
 /// Threads of a pool, at most: each has its stack and a share of the plan.
-const MAX_THREADS: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 /// Runs on a pool of so many threads, so that every op finds itself inside of it.
 ///
 /// # Errors
 /// No threads.
 pub(super) fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    if let Some(count) = threads.filter(|count| !(1..=MAX_THREADS).contains(count)) {
-        return Err(Error::bad_input("--threads", format!("1 to {MAX_THREADS}"), count, "leave it out to use all cores"));
+    if let Some(count) = threads.filter(|count| !(1..=MOST).contains(count)) {
+        return Err(Error::bad_input("--threads", format!("1 to {MOST}"), count, "leave it out to use all cores"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
     pool.map_err(|e| Error::failed(format!("starting threads: {e}"), "give fewer with --threads"))?.install(work)

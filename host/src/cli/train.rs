@@ -136,17 +136,20 @@ impl Work for Train {
 
         let start = Start { run: &run, resumed: self.resume.is_some(), plan, layout };
         training::train::<D, _>(start, config, &corpus, &corpus.describe(), |trainer, progress| {
-            progress.sample(trainer.step, &sample(trainer, &sources));
+            progress.sample(trainer.step, &sample(trainer, &sources)?);
             Ok(())
         })
     }
 }
 
-fn sample(trainer: &mut Trainer<impl Backend>, sources: &[String]) -> String {
+fn sample(trainer: &mut Trainer<impl Backend>, sources: &[String]) -> Result<String> {
     let prompt = if sources == ["stories"] { "Once upon a time" } else { "\n" };
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
     let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer);
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 300, sampling, |piece| text.push_str(piece));
-    text
+    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 300, sampling, |piece| {
+        text.push_str(piece);
+        Ok(())
+    })?;
+    Ok(text)
 }

@@ -108,6 +108,8 @@ pub(super) fn train<D: Device, M: Learner>(
     progress.finish();
     if patience.is_over() {
         warn(format!("stopped after step {}: {} validations without a lower loss", trainer.step, t.patience));
+    } else if resumed && done >= t.steps {
+        warn(format!("the run is finished: all of its {} steps are done", t.steps));
     } else if trainer.step < t.steps {
         warn(format!("stopped after step {}; continue with: primal-host {} --resume {}", trainer.step, M::COMMAND, run.display()));
     }
@@ -133,6 +135,6 @@ fn resume<M: Learner>(trainer: &mut Trainer<impl Backend, M>, latest: &Latest, c
         return Err(Error::bad_input("--data", format!("the data of the run ({found})"), now, "give the same data as at the start"));
     }
     state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
-    trainer.step = latest.checkpoint.parse_meta("step")?;
+    trainer.step = state::step_of(&latest.checkpoint, &trainer.config)?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::output::print;
+use super::output::{print, print_json};
+use super::paths::{require_distinct, require_extension, require_writable};
 use super::threads::in_pool;
 use crate::arena::Plan;
 use crate::backend::Device;
@@ -47,6 +48,10 @@ impl Vocode {
     /// # Errors
     /// A WAV or a vocoder that cannot be used; output that cannot be written.
     pub fn run(self) -> Result<()> {
+        let output = ("--output", self.output.as_path());
+        require_extension(output, "wav")?;
+        require_distinct(output, &[("--input", &self.input), ("--vocoder", &self.vocoder)])?;
+        require_writable(output)?;
         in_pool(self.threads, || device::run(self.device, &self))
     }
 }
@@ -78,7 +83,7 @@ impl Work for Vocode {
         let factor = elapsed.as_secs_f64() / seconds;
         let first = first.unwrap_or(Duration::ZERO).as_secs_f64();
         if self.json {
-            return print(serde_json::json!({ "seconds": seconds, "real_time_factor": factor, "first_audio": first }));
+            return print_json(&serde_json::json!({ "seconds": seconds, "real_time_factor": factor, "first_audio": first }));
         }
         let (name, elapsed) = (self.output.display(), elapsed.as_secs_f64());
         print(format!("{name}: {seconds:.2} s in {elapsed:.3} s, real-time factor {factor:.4}, first audio after {first:.3} s"))

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 pub use speech::{DEFAULT_SPEECH, GhostTtsConfig, NAMED_SPEECH};
 pub use text::{DEFAULT, MAX_CONTEXT, ModelConfig, NAMED};
 
-use crate::{Error, Result};
+use crate::{Error, Result, input};
+
+/// Steps of a run, at most: what is counted by them never overflows.
+const MAX_STEPS: u64 = 1 << 40;
 
 /// A model and its training; `M` says what kind of model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -246,7 +249,7 @@ impl<M: ModelTable> ConfigOf<M> {
     pub fn check(&self, origin: &str) -> Result<()> {
         let (t, check) = (&self.train, Check { origin });
         self.model.check(t, &check)?;
-        check.that(t.steps > 0, "train.steps", "at least 1", &t.steps)?;
+        check.that((1..=MAX_STEPS).contains(&t.steps), "train.steps", &format!("1 to {MAX_STEPS}"), &t.steps)?;
         check.that((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
         check.that(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
         check.that((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
@@ -297,8 +300,8 @@ fn text_of(name: &str, named: &[(&'static str, &'static str)]) -> Result<Cow<'st
         };
         return Err(Error::bad_input("--config", format!("one of {} or a file", names.join(", ")), format!("{name:?}"), hint));
     }
-    let text = std::fs::read_to_string(path);
-    text.map(Cow::from).map_err(|e| Error::io("reading", path, e, "give the path of a configuration, or one of the names"))
+    let hint = "give the path of a configuration, or one of the names";
+    input::read_text(path, input::CONFIGURATION, hint).map(Cow::from)
 }
 
 /// The candidate most like `name`, if one is near.
@@ -315,9 +318,9 @@ fn toml_error(error: &toml::de::Error, text: &str, origin: &str) -> Error {
     let hint = match quoted.next() {
         Some(unknown) if message.starts_with("unknown") => match nearest(unknown, quoted) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => "remove it; the README lists all keys".into(),
+            None => "remove it, or take one of those expected".into(),
         },
-        _ => "correct the line; the README lists all keys".into(),
+        _ => "correct the line; the config.toml of any run shows how keys are written".into(),
     };
     let (found, expected) = message.split_once(", expected ").unwrap_or((message, "a configuration in TOML"));
     Error::bad_input(format!("{origin}, line {line}"), expected.trim_end(), found.trim_end(), hint)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// The name of the embedded source where a path could stand. A file of that name is reached as `./stories`.
 pub const STORIES: &str = "stories";
@@ -128,14 +128,8 @@ impl Source {
         if bytes.is_empty() {
             return Err(empty(&name));
         }
-        if let Err(error) = std::str::from_utf8(&bytes) {
-            let offset = error.valid_up_to();
-            return Err(Error::bad_input(
-                &name,
-                "UTF-8 text",
-                format!("byte 0x{:02x} at offset {offset}, which is not UTF-8", bytes[offset]),
-                format!("convert it first, for example with: iconv -f latin1 -t utf-8 {name:?}, or leave the file out"),
-            ));
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(input::not_utf8(&name, &bytes));
         }
         let hash = xxh3_64(&bytes);
         let first = line_cut(&bytes, 0, bytes.len() / 20 * 19 + bytes.len() % 20 * 19 / 20);
@@ -167,7 +161,7 @@ fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
 
 /// The texts that the arguments of `--data` name, in order; a folder stands for its files, recursively, sorted by path.
 ///
-/// Hidden entries and empty files inside a folder are passed over; links to folders are not followed.
+/// Hidden entries and empty files inside a folder are passed over; links are followed, but not into a folder that they lie in.
 ///
 /// # Errors
 /// Bad input for a missing path, an empty file or folder, or text that is not UTF-8.
@@ -187,7 +181,7 @@ pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<V
             texts.push(Source::from_text(STORIES, stories())?);
         } else if path.is_dir() {
             let mut files = Vec::new();
-            collect(path, &mut files)?;
+            collect(path, &mut Vec::new(), &mut files)?;
             if files.is_empty() {
                 return Err(Error::bad_input(
                     source,
@@ -206,7 +200,14 @@ pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<V
     Ok(texts)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// Appends the files in a folder, which lies within those of `above`.
+fn collect(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
+    let resolved = folder.canonicalize().map_err(|error| unreadable(folder, error))?;
+    // A link to where we come from goes round in circles.
+    if above.contains(&resolved) {
+        return Ok(());
+    }
+    above.push(resolved);
     let mut entries =
         fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|error| unreadable(folder, error))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -215,16 +216,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
-        if kind.is_dir() {
-            collect(&path, files)?;
-            continue;
-        }
         let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-        if metadata.is_file() && metadata.len() > 0 {
+        if metadata.is_dir() {
+            collect(&path, above, files)?;
+        } else if metadata.is_file() && metadata.len() > 0 {
             files.push(path);
         }
     }
+    above.pop();
     Ok(())
 }
 

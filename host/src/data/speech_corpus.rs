@@ -3,7 +3,6 @@
 //! `train.jsonl` and `heldout.jsonl` have one object a line: `id`, `text`, `phones` (names), `durations_frames`, `n_frames` (their sum) and
 //! `wav` (relative to the folder). `models/voices/slt/make_corpus.py` writes such a folder.
 
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,11 +10,11 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::speech_features::Features;
+use super::speech_features::{Features, too_short};
 use crate::speech::Phone;
 use crate::speech::mel::MelSettings;
 use crate::speech::prosody::{Normal, Statistics, fill_gaps};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 const MAKE: &str = "make the corpus with models/voices/slt/make_corpus.py";
 
@@ -110,8 +109,12 @@ impl SpeechCorpus {
             .par_iter()
             .map(|utterance| {
                 let path = folder.join(&utterance.wav);
-                let bytes = fs::read(&path)
-                    .map_err(|error| Error::io("reading", &path, error, format!("it is the sound of {}; {MAKE}", utterance.id)))?;
+                let hint = format!("it is the sound of {}; {MAKE}", utterance.id);
+                let bytes = input::read(&path, input::SOUND, &hint)?;
+                // Before anything is as large as the durations say: a sample has two bytes.
+                if utterance.frames.saturating_mul(2 * settings.hop_size) > bytes.len() {
+                    return Err(too_short(&path, utterance, settings, format!("{} samples", bytes.len().saturating_sub(44) / 2)));
+                }
                 Ok(xxh3_64(&bytes))
             })
             .collect::<Result<_>>()?;
@@ -174,10 +177,8 @@ impl SpeechCorpus {
 
 /// Appends the utterances of a file.
 fn read_split(path: &Path, utterances: &mut Vec<Utterance>, hash: &mut Xxh3) -> Result<()> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Error::bad_input(path.display(), "UTF-8 text", "other bytes", MAKE),
-        _ => Error::io("reading", path, error, format!("a speech corpus has train.jsonl and heldout.jsonl; {MAKE}")),
-    })?;
+    let hint = format!("a speech corpus has train.jsonl and heldout.jsonl; {MAKE}");
+    let text = input::read_text(path, input::CORPUS, &hint)?;
     hash.update(&(text.len() as u64).to_le_bytes());
     hash.update(text.as_bytes());
     let before = utterances.len();

@@ -97,6 +97,13 @@ fn save(path: &Path, values: &[f32], fingerprint: u64) -> Result<()> {
     })
 }
 
+/// What to say of a WAV with fewer samples than its utterance has frames for.
+pub(super) fn too_short(path: &Path, utterance: &Utterance, settings: &MelSettings, found: String) -> Error {
+    let (frames, id) = (utterance.frames, &utterance.id);
+    let expected = format!("{} samples, {frames} frames as the durations of {id} say", frames.saturating_mul(settings.hop_size));
+    Error::bad_input(path.display(), expected, found, "the sound and its durations do not belong together: make the corpus again")
+}
+
 /// Cuts the first `len` values off.
 fn cut<'a>(values: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
     let (first, rest) = std::mem::take(values).split_at_mut(len);
@@ -122,12 +129,7 @@ fn compute(folder: &Path, utterances: &[Utterance], settings: &MelSettings, phon
         let samples = wav::read(&path, settings.sampling_rate)?;
         let needed = utterance.frames * settings.hop_size;
         let Some(samples) = samples.get(..needed) else {
-            return Err(Error::bad_input(
-                path.display(),
-                format!("{needed} samples, {} frames as the durations of {} say", utterance.frames, utterance.id),
-                format!("{} samples", samples.len()),
-                "the sound and its durations do not belong together: make the corpus again",
-            ));
+            return Err(too_short(&path, utterance, settings, format!("{} samples", samples.len())));
         };
         let analysis = analyser.analyse(samples);
         let (f0, energy) = prosody::measure(&tracker.track(samples), &analysis.energy, &utterance.durations);

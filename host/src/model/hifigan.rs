@@ -6,11 +6,13 @@
 //! | `window.rs` | the rows of every layer that a chunk of frames is made of |
 //! | `weights.rs` | safetensors files: checked, mapped, brought into the layout of the ops |
 //! | `torch.rs` | published PyTorch checkpoints |
+//! | `pickle.rs` | what the objects of a pickle would take |
 //!
 //! An utterance is synthesised in chunks of frames. Each chunk computes its layers on so many rows more as its samples depend on, and no more: the
 //! samples are those of the whole, and memory depends on the chunk alone.
 
 pub mod config;
+pub mod pickle;
 pub mod torch;
 pub mod weights;
 pub mod window;

@@ -7,6 +7,7 @@ use primal_device::philox::{Stream, uniform};
 use crate::backend::Backend;
 use crate::data::Tokenizer;
 use crate::model::{Decoder, Parameters};
+use crate::{Error, Result};
 
 /// How the next token is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,9 @@ pub struct Timing {
 
 /// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text. When the context is full, the model starts over from the
 /// last half of it.
+///
+/// # Errors
+/// Those of `emit`, which end it; a model that gives numbers that are not finite.
 #[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
 pub fn generate<B: Backend>(
     b: &mut B,
@@ -69,8 +73,8 @@ pub fn generate<B: Backend>(
     prompt: &str,
     max_tokens: usize,
     sampling: Sampling,
-    mut emit: impl FnMut(&str),
-) -> Timing {
+    mut emit: impl FnMut(&str) -> Result<()>,
+) -> Result<Timing> {
     let context = model.context();
     let mut tokens = tokenizer.encode(if prompt.is_empty() { "\n" } else { prompt });
     let mut decoder = tokenizer.stream_decoder();
@@ -90,16 +94,20 @@ pub fn generate<B: Backend>(
             model.decode(b, p, tokens[tokens.len() - 1], cached - 1)
         };
         b.download(span, &mut logits);
+        if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
+            let message = format!("the model gives {logit} where the logarithm of a probability should be");
+            return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run"));
+        }
         if i == 0 {
             timing.prompt = began.elapsed();
             began = Instant::now();
         }
         let token = draw(&logits, sampling, uniform(random.words(i as u32)[0]));
         tokens.push(token);
-        emit(&decoder.push(token));
+        emit(&decoder.push(token))?;
         timing.decoded_tokens = i;
     }
     timing.decoding = began.elapsed();
-    emit(&decoder.finish());
-    timing
+    emit(&decoder.finish())?;
+    Ok(timing)
 }

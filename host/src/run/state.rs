@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::Span;
 use crate::backend::{Backend, Storage};
-use crate::checkpoint::{Checkpoint, Dtype, TensorRef, TensorSource, View};
+use crate::checkpoint::{Checkpoint, Content, Dtype, TensorRef, TensorSource, View};
 use crate::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
 use crate::model::Parameters;
 use crate::model::ghost_tts::FACTS_KEY;
@@ -23,12 +23,25 @@ pub struct Tensor {
     pub dtype: Dtype,
     /// Shape, row-major.
     pub shape: Vec<usize>,
+    /// What its values may be.
+    pub content: Content,
     /// Its bytes.
     pub bytes: Span<u8>,
 }
 
-fn tensor<T>(name: impl Into<String>, dtype: Dtype, shape: &[usize], span: Span<T>) -> Tensor {
-    Tensor { name: name.into(), dtype, shape: shape.to_vec(), bytes: Span::new(span.segment, span.offset, span.bytes()) }
+fn tensor<T>(name: impl Into<String>, content: Content, shape: &[usize], span: Span<T>) -> Tensor {
+    let dtype = if matches!(content, Content::Codes(..) | Content::Votes(_)) { Dtype::U8 } else { Dtype::F32 };
+    Tensor { name: name.into(), dtype, shape: shape.to_vec(), content, bytes: Span::new(span.segment, span.offset, span.bytes()) }
+}
+
+impl Tensor {
+    /// Checks its values in a checkpoint, which has it.
+    fn validate(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let view = view(checkpoint, &self.name, self.dtype, &self.shape)?;
+        let result = self.content.validate(checkpoint.path().display(), &self.name, view.bytes);
+        checkpoint.release(&view.range);
+        result
+    }
 }
 
 /// The tensors that inference needs.
@@ -37,15 +50,16 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
     for (spec, weight) in p.specs.matrices.iter().zip(&p.matrices) {
         match &weight.storage {
             Storage::Grid(grid) => {
-                tensors.push(tensor(format!("{}.codes", spec.name), Dtype::U8, &[spec.out_features, weight.row_bytes()], grid.codes));
-                tensors.push(tensor(format!("{}.scale", spec.name), Dtype::F32, &[spec.out_features], grid.scale));
+                let codes = Content::Codes(grid.grid, spec.in_features);
+                tensors.push(tensor(format!("{}.codes", spec.name), codes, &[spec.out_features, weight.row_bytes()], grid.codes));
+                tensors.push(tensor(format!("{}.scale", spec.name), Content::Scales, &[spec.out_features], grid.scale));
             }
             Storage::Float(value) => {
-                tensors.push(tensor(format!("{}.weight", spec.name), Dtype::F32, &[spec.out_features, spec.in_features], *value))
+                tensors.push(tensor(format!("{}.weight", spec.name), Content::Values, &[spec.out_features, spec.in_features], *value))
             }
         }
     }
-    tensors.extend(p.specs.vectors.iter().zip(&p.vectors).map(|(spec, &value)| tensor(&spec.name, Dtype::F32, &spec.shape, value)));
+    tensors.extend(p.specs.vectors.iter().zip(&p.vectors).map(|(spec, &value)| tensor(&spec.name, Content::Values, &spec.shape, value)));
     tensors
 }
 
@@ -53,21 +67,26 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
 pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
     for float in &layout.optimizer.floats {
-        for (moment, name) in float.moments.iter().zip(["m", "v"]) {
-            tensors.push(tensor(format!("{}.{name}", float.name), Dtype::F32, &[moment.len()], *moment));
+        for (moment, (name, content)) in float.moments.iter().zip([("m", Content::Means), ("v", Content::Squares)]) {
+            tensors.push(tensor(format!("{}.{name}", float.name), content, &[moment.len()], *moment));
         }
     }
     for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
         let rows = spec.out_features;
         match state {
             MatrixState::Votes(state) => {
-                tensors.push(tensor(format!("{}.votes", spec.name), Dtype::U8, &[rows, state.votes.len() / rows], state.votes));
-                tensors.push(tensor(format!("{}.vote_row", spec.name), Dtype::F32, &[rows], state.row));
-                tensors.push(tensor(format!("{}.vote_column", spec.name), Dtype::F32, &[spec.in_features], state.column));
+                tensors.push(tensor(
+                    format!("{}.votes", spec.name),
+                    Content::Votes(state.bits),
+                    &[rows, state.votes.len() / rows],
+                    state.votes,
+                ));
+                tensors.push(tensor(format!("{}.vote_row", spec.name), Content::Squares, &[rows], state.row));
+                tensors.push(tensor(format!("{}.vote_column", spec.name), Content::Squares, &[spec.in_features], state.column));
             }
             MatrixState::Qat(index) => {
                 let shadow = &layout.optimizer.floats[*index];
-                tensors.push(tensor(&shadow.name, Dtype::F32, &[shadow.value.len()], shadow.value));
+                tensors.push(tensor(&shadow.name, Content::Values, &[shadow.value.len()], shadow.value));
             }
             // Votes are cleared at each step; a float weight is a parameter.
             MatrixState::Poltergeist(_) | MatrixState::Float(_) => {}
@@ -132,40 +151,54 @@ pub fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[u
     Ok(view)
 }
 
-/// Parameters that lie in the checkpoint itself, their checksums compared; on the CPU nothing is copied.
+/// Parameters that lie in the checkpoint itself, their checksums and values checked; on the CPU nothing is copied.
 ///
 /// # Errors
-/// A tensor that is missing, damaged, or of another type or shape.
+/// A tensor that is missing, damaged, of another type or shape, or with a value that no run saves.
 pub fn map<B: Backend>(backend: &mut B, specs: Specs, checkpoint: &Checkpoint) -> Result<Parameters> {
     let mapped = Parameters::place(specs, |name, dtype, shape| {
         let view = view(checkpoint, name, dtype, shape)?;
         Ok(backend.map(checkpoint.mapping(), view.range))
     })?;
-    let used: BTreeSet<String> = parameters(&mapped).into_iter().map(|tensor| tensor.name).collect();
-    checkpoint.verify_those(|name| used.contains(name))?;
+    validate(&parameters(&mapped), checkpoint)?;
     Ok(mapped)
 }
 
-/// Fills tensors from a checkpoint.
+/// Verifies the checksums of tensors, and that their values can have been saved by a run.
 ///
 /// # Errors
-/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint. One with a value that is not finite,
-/// which no run saves.
+/// A tensor that is missing, damaged, of another type or shape, or with a value that no run saves.
+pub fn validate(tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
+    let used: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    checkpoint.verify_those(|name| used.contains(name))?;
+    tensors.iter().try_for_each(|tensor| tensor.validate(checkpoint))
+}
+
+/// Fills tensors from a checkpoint whose checksums were verified.
+///
+/// # Errors
+/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint. One with a value that no run saves.
 pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
     for tensor in tensors {
+        tensor.validate(checkpoint)?;
         let view = view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
-        if tensor.dtype == Dtype::F32 && checkpoint.f32(&tensor.name, &tensor.shape)?.iter().any(|value| !value.is_finite()) {
-            return Err(Error::bad_input(
-                format!("{}: tensor {}", checkpoint.path().display(), tensor.name),
-                "finite values",
-                "NaN or infinity",
-                "use an earlier checkpoint",
-            ));
-        }
         backend.upload(tensor.bytes, view.bytes);
         checkpoint.release(&view.range);
     }
     Ok(())
+}
+
+/// The step of a checkpoint: at most the last one of its own configuration.
+///
+/// # Errors
+/// None there, or one that no such run reaches.
+pub fn step_of<M: ModelTable>(checkpoint: &Checkpoint, config: &ConfigOf<M>) -> Result<u64> {
+    let (step, steps) = (checkpoint.parse_meta("step")?, config.train.steps);
+    if step > steps {
+        let expected = format!("metadata `step` of at most {steps}, the steps of its configuration");
+        return Err(Error::bad_input(checkpoint.path().display(), expected, step, "use an earlier checkpoint"));
+    }
+    Ok(step)
 }
 
 /// The configuration inside a checkpoint of that kind of model.

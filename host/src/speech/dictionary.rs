@@ -1,7 +1,6 @@
 //! A pronouncing dictionary in little memory.
 
 use super::phone::Phone;
-use crate::{Error, Result};
 
 /// Words in alphabetical order, each with one pronunciation.
 ///
@@ -17,6 +16,8 @@ pub struct Dictionary {
     phones_end: Vec<u32>,
 }
 
+/// Letters and phones of all words, at most: ten times those of CMUdict.
+const MOST: usize = 1 << 25;
 /// The bytes that a word may share with the one before.
 const SHARED_LETTERS: u8 = 32;
 const PHONE: u8 = 128;
@@ -70,41 +71,37 @@ impl Dictionary {
         bytes
     }
 
-    /// Reads what [`Self::pack`] gave.
-    ///
-    /// # Errors
-    /// Bytes that are something else.
-    pub fn unpack(bytes: &[u8]) -> Result<Self> {
-        let broken = || Error::bad_input("lexicon", "a packed dictionary", "something else", "use the file that came with the voice");
+    /// Reads what [`Self::pack`] gave; none for other bytes, or words of more than [`MOST`] letters and phones in all.
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let mut all = Self::default();
         let (mut word, mut phones) = (Vec::new(), Vec::new());
         let mut rest = bytes;
         while let Some((&shared, tail)) = rest.split_first() {
             let letters = tail.iter().take_while(|&&byte| is_letter(byte)).count();
             if shared >= SHARED_LETTERS || usize::from(shared) > word.len() {
-                return Err(broken());
+                return None;
             }
             let before = word.clone();
             word.truncate(shared.into());
             word.extend_from_slice(&tail[..letters]);
-            let (&shared, tail) = tail[letters..].split_first().ok_or_else(broken)?;
+            let (&shared, tail) = tail[letters..].split_first()?;
             let new = tail.iter().take_while(|&&byte| (PHONE..SHARED_PHONES).contains(&byte)).count();
-            let shared =
-                usize::from(shared).checked_sub(SHARED_PHONES.into()).filter(|&shared| shared <= phones.len()).ok_or_else(broken)?;
+            let shared = usize::from(shared).checked_sub(SHARED_PHONES.into()).filter(|&shared| shared <= phones.len())?;
             phones.truncate(shared);
             for &byte in &tail[..new] {
-                phones.push(Phone::new(byte - PHONE).ok_or_else(broken)?);
+                phones.push(Phone::new(byte - PHONE).filter(|&phone| phone != Phone::SIL)?);
             }
             rest = &tail[new..];
-            if word <= before || phones.is_empty() {
-                return Err(broken());
+            // What words share makes of few bytes many.
+            if word <= before || phones.is_empty() || all.letters.len() + all.phones.len() > MOST {
+                return None;
             }
             all.letters.extend_from_slice(&word);
             all.letters_end.push(all.letters.len() as u32);
             all.phones.extend_from_slice(&phones);
             all.phones_end.push(all.phones.len() as u32);
         }
-        Ok(all)
+        Some(all)
     }
 
     fn word(&self, at: usize) -> &[u8] {
@@ -166,7 +163,7 @@ mod tests {
         }
         assert!(dictionary.iter().map(|(word, _)| word).eq(entries.iter().map(|(word, _)| *word)));
         for end in 1..bytes.len() {
-            if let Ok(part) = Dictionary::unpack(&bytes[..end]) {
+            if let Some(part) = Dictionary::unpack(&bytes[..end]) {
                 assert!(part.len() <= entries.len());
             }
         }

@@ -1,4 +1,4 @@
-//! Frequent words that the voice learnt to say otherwise than CMUdict has them.
+//! Words that CMUdict does not have as the voice says them: frequent ones that it learnt otherwise, and words that a text is read with which are missing.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use super::phone::{Phone, parse};
 
 static EXCEPTIONS: LazyLock<HashMap<&str, Vec<Phone>>> = LazyLock::new(|| {
-    let lines = include_str!("exceptions.txt").lines().filter(|line| !line.starts_with('#'));
+    let files = [include_str!("exceptions.txt"), include_str!("words.txt")];
+    let lines = files.iter().flat_map(|file| file.lines()).filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(' ')).map(|(word, names)| (word, parse(names).unwrap_or_default())).collect()
 });
 

@@ -7,12 +7,14 @@
 
 use super::ngram::{Ngrams, ROOT, START, STOP};
 use super::phone::Phone;
-use crate::{Error, Result};
 
 /// Sequences that are followed at each letter.
 const BEAM: usize = 40;
 /// The first graphone's number in the n-grams; those below are [`START`] and [`STOP`].
 pub const FIRST: u16 = 2;
+
+/// Graphones, at most; that of CMUdict has a fifth of it. Each letter of a word tries all that begin with it.
+const MOST: u16 = 1 << 12;
 
 /// Letters and the phones that they stand for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,27 +114,21 @@ impl G2p {
         bytes
     }
 
-    /// Reads what [`Self::pack`] gave.
-    ///
-    /// # Errors
-    /// Bytes that are something else.
-    pub fn unpack(bytes: &[u8]) -> Result<Self> {
-        let read = || -> Option<Self> {
-            let (count, mut rest) = bytes.split_first_chunk()?;
-            let mut graphones = Vec::new();
-            for _ in 0..u16::from_le_bytes(*count) {
-                let (&lengths, tail) = rest.split_first()?;
-                let (letters, tail) = tail.split_at_checked(usize::from(lengths / 4))?;
-                let (phones, tail) = tail.split_at_checked(usize::from(lengths % 4))?;
-                let phones = phones.iter().map(|&phone| Phone::new(phone)).collect::<Option<_>>()?;
-                graphones.push(Graphone { letters: letters.into(), phones });
-                rest = tail;
-            }
-            let ngrams = Ngrams::unpack(rest, FIRST + graphones.len() as u16)?;
-            graphones.iter().all(|graphone| !graphone.letters.is_empty()).then(|| Self::new(graphones, ngrams))
-        };
-        read().ok_or_else(|| {
-            Error::bad_input("lexicon", "a packed joint-sequence model", "something else", "use the file that came with the voice")
-        })
+    /// Reads what [`Self::pack`] gave; none for other bytes.
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+        let (count, mut rest) = bytes.split_first_chunk()?;
+        let count = u16::from_le_bytes(*count);
+        let mut graphones = Vec::new();
+        for _ in 0..count {
+            let (&lengths, tail) = rest.split_first()?;
+            let (letters, tail) = tail.split_at_checked(usize::from(lengths / 4))?;
+            let (phones, tail) = tail.split_at_checked(usize::from(lengths % 4))?;
+            let phones = phones.iter().map(|&phone| Phone::new(phone).filter(|&phone| phone != Phone::SIL)).collect::<Option<_>>()?;
+            graphones.push(Graphone { letters: letters.into(), phones });
+            rest = tail;
+        }
+        let ngrams = Ngrams::unpack(rest, count.checked_add(FIRST).filter(|_| count <= MOST)?)?;
+        let is_graphone = |graphone: &Graphone| (1..=2).contains(&graphone.letters.len()) && graphone.phones.len() <= 2;
+        graphones.iter().all(is_graphone).then(|| Self::new(graphones, ngrams))
     }
 }

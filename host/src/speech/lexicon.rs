@@ -1,20 +1,26 @@
 //! From a text to phones.
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use super::dictionary::Dictionary;
+use super::disambiguation::{self, Disambiguator};
 use super::g2p::G2p;
 use super::normalise::{Spoken, Warning, normalise};
 use super::phone::Phone;
-use super::{breaks, exceptions, homographs, letters, morphology};
-use crate::{Error, Result};
+use super::{breaks, exceptions, homographs, letters, morphology, sentences};
+use crate::{Error, Result, input};
 
 /// The lexicon that comes with the program.
 static ENGLISH: &[u8] = include_bytes!("../../../models/voices/slt/english.lexicon");
 /// The first bytes of a lexicon file; the checksum and the packed lexicon follow.
-const MAGIC: &[u8; 16] = b"PRIMAL lexicon 1";
+const MAGIC: &[u8; 16] = b"PRIMAL lexicon 2";
+/// The same of a file that knows no homographs.
+const MAGIC_WITHOUT: &[u8; 16] = b"PRIMAL lexicon 1";
+/// Bytes that a lexicon has when it is unpacked, at most: six times those of the one in the program.
+const MOST: u64 = 1 << 24;
 /// Longer words are spelled out.
 const LONGEST: usize = 40;
 
@@ -24,6 +30,7 @@ pub struct Lexicon {
     /// The packed model, and the model once it was needed.
     packed_model: Vec<u8>,
     model: OnceLock<G2p>,
+    homographs: Disambiguator,
 }
 
 /// How a word's phones were found.
@@ -81,7 +88,7 @@ pub struct Phonemes {
 impl Lexicon {
     /// The lexicon that comes with the program.
     pub fn english() -> Self {
-        Self::from_bytes(ENGLISH, "the lexicon in this program").expect("the file in this program is a lexicon")
+        Self::unpack(ENGLISH, "the lexicon in this program").expect("the file in this program is a lexicon")
     }
 
     /// Reads a lexicon file.
@@ -89,7 +96,7 @@ impl Lexicon {
     /// # Errors
     /// A file that cannot be read, is damaged, or no lexicon.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io("reading", path, error, "a voice's folder has a lexicon"))?;
+        let bytes = input::read(path, input::LEXICON, "use the file that came with the voice")?;
         Self::from_bytes(&bytes, path.display())
     }
 
@@ -98,24 +105,61 @@ impl Lexicon {
     /// # Errors
     /// Bytes that are damaged or no lexicon.
     pub fn from_bytes(bytes: &[u8], name: impl ToString) -> Result<Self> {
-        let broken = |found: &str| Error::bad_input(name.to_string(), "a lexicon", found, "use the file that came with the voice");
-        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| broken("another kind of file"))?;
+        let name = name.to_string();
+        Self::unpack(bytes, &name)?.checked(name)
+    }
+
+    fn unpack(bytes: &[u8], name: &str) -> Result<Self> {
+        let broken = |found: &str| Error::bad_input(name, "a lexicon", found, "use the file that came with the voice");
+        let (rest, has_homographs) = match (bytes.strip_prefix(MAGIC), bytes.strip_prefix(MAGIC_WITHOUT)) {
+            (Some(rest), _) => (rest, true),
+            (_, Some(rest)) => (rest, false),
+            _ => return Err(broken("another kind of file")),
+        };
         let (sum, packed) = rest.split_first_chunk().ok_or_else(|| broken("a truncated file"))?;
         if u32::from_le_bytes(*sum) != crc32c::crc32c(packed) {
             return Err(broken("a damaged or truncated file"));
         }
-        let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| broken("a damaged file"))?;
+        let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|_| broken("a damaged file"))?;
         let mut content = Vec::new();
-        std::io::Read::read_to_end(&mut decoder, &mut content).map_err(|_| broken("a damaged file"))?;
-        let (length, rest) = content.split_first_chunk().ok_or_else(|| broken("a truncated file"))?;
-        let (dictionary, model) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(|| broken("a truncated file"))?;
-        Ok(Self { dictionary: Dictionary::unpack(dictionary)?, packed_model: model.into(), model: OnceLock::new() })
+        decoder.take(MOST + 1).read_to_end(&mut content).map_err(|_| broken("a damaged file"))?;
+        if content.len() as u64 > MOST {
+            return Err(broken(&format!("one that unpacks to more than {} MiB", MOST >> 20)));
+        }
+        let mut rest = &content[..];
+        let mut part = || {
+            let (length, tail) = rest.split_first_chunk()?;
+            let (part, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = tail;
+            Some(part)
+        };
+        let dictionary = part().ok_or_else(|| broken("a truncated file"))?;
+        let dictionary = Dictionary::unpack(dictionary).ok_or_else(|| broken("one whose dictionary makes no sense"))?;
+        let homographs = if has_homographs {
+            let packed = part().ok_or_else(|| broken("a truncated file"))?;
+            Disambiguator::unpack(packed).ok_or_else(|| broken("one whose homographs make no sense"))?
+        } else {
+            Disambiguator::default()
+        };
+        Ok(Self { dictionary, packed_model: rest.into(), model: OnceLock::new(), homographs })
     }
 
-    /// A lexicon file's bytes, of a packed dictionary and a packed model; `compress` makes a zstd frame.
-    pub fn to_file(dictionary: &[u8], model: &[u8], compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
-        let mut content = (dictionary.len() as u32).to_le_bytes().to_vec();
-        content.extend_from_slice(dictionary);
+    /// Reads the model at once, which is otherwise read when it is needed: that of a file may make no sense.
+    fn checked(self, name: impl ToString) -> Result<Self> {
+        let model = G2p::unpack(&self.packed_model).ok_or_else(|| {
+            let found = "one whose model of pronunciation makes no sense";
+            Error::bad_input(name, "a lexicon", found, "use the file that came with the voice")
+        })?;
+        Ok(Self { model: model.into(), ..self })
+    }
+
+    /// A lexicon file's bytes, of a packed dictionary, packed homographs and a packed model; `compress` makes a zstd frame.
+    pub fn to_file(dictionary: &[u8], homographs: &[u8], model: &[u8], compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        let mut content = Vec::new();
+        for part in [dictionary, homographs] {
+            content.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            content.extend_from_slice(part);
+        }
         content.extend_from_slice(model);
         let packed = compress(&content);
         let mut bytes = MAGIC.to_vec();
@@ -124,11 +168,24 @@ impl Lexicon {
         bytes
     }
 
+    /// The bytes of this lexicon with other homographs.
+    pub fn with_homographs(&self, homographs: &Disambiguator, compress: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+        Self::to_file(&Dictionary::pack(self.dictionary.iter()), &homographs.pack(), &self.packed_model, compress)
+    }
+
+    /// What tells its homographs apart.
+    pub fn homographs(&self) -> &Disambiguator {
+        &self.homographs
+    }
+
     /// What a text sounds like.
     pub fn phonemes(&self, text: &str) -> Phonemes {
         let normalised = normalise(text, &|word| self.knows(word));
         let mut all = Phonemes { phones: vec![Phone::SIL], warnings: normalised.warnings, ..Phonemes::default() };
-        let items = breaks::add(normalised.items);
+        let tokens = disambiguation::tokens(text, &normalised.items);
+        let said = (0..tokens.len()).filter(|&at| !matches!(tokens[at].text, disambiguation::PAUSE | disambiguation::LETTER));
+        let mut chosen = said.map(|at| self.homographs.phones(&tokens, at)).collect::<Vec<_>>().into_iter();
+        let items = breaks::add(normalised.items.clone());
         let words: Vec<&str> = items.iter().filter_map(|item| item.spoken.word()).collect();
         let mut at = 0;
         for item in &items {
@@ -141,7 +198,8 @@ impl Lexicon {
                 }
                 Spoken::Letter(letter) => (letter.to_ascii_uppercase().to_string(), letters::name(*letter), Found::Letters),
                 Spoken::Word(word) => {
-                    let (phones, found) = match homographs::phones(&words, at) {
+                    let by_rule = || homographs::phones(&words, at);
+                    let (phones, found) = match chosen.next().flatten().map(<[Phone]>::to_vec).or_else(by_rule) {
                         Some(phones) => (phones, Found::Homograph),
                         None => self.word(word),
                     };
@@ -149,10 +207,35 @@ impl Lexicon {
                 }
             };
             at += usize::from(item.spoken.word().is_some());
+            if found == Found::Letters && text.len() > LONGEST {
+                let kind = "a word of more than 40 letters, spelled out";
+                all.warnings.push(Warning { text: text.clone(), source: item.source.clone(), kind });
+            }
             all.phones.extend(phones);
             all.words.push(Word { text, phones: first..all.phones.len(), source: item.source.clone(), found });
         }
         all.pause();
+        all.warnings.sort_by_key(|warning| warning.source.start);
+        all
+    }
+
+    /// What a text of any length sounds like, in the pieces in which it is spoken.
+    pub fn pieces(&self, text: &str) -> Phonemes {
+        let mut all = Phonemes { phones: vec![Phone::SIL], ..Phonemes::default() };
+        for piece in sentences(text) {
+            let start = piece.as_ptr() as usize - text.as_ptr() as usize;
+            let Phonemes { phones, words, warnings } = self.phonemes(piece);
+            // The pause at its start is the one that is there.
+            let first = all.phones.len() - 1;
+            let moved = |range: Range<usize>, by: usize| range.start + by..range.end + by;
+            all.words.extend(words.into_iter().map(|word| Word {
+                phones: moved(word.phones, first),
+                source: moved(word.source, start),
+                ..word
+            }));
+            all.warnings.extend(warnings.into_iter().map(|warning| Warning { source: moved(warning.source, start), ..warning }));
+            all.phones.extend_from_slice(&phones[1..]);
+        }
         all
     }
 
@@ -171,15 +254,12 @@ impl Lexicon {
 
     /// Is the word in the dictionary?
     pub fn knows(&self, word: &str) -> bool {
-        self.dictionary.contains(word)
+        exceptions::phones(word).is_some() || self.dictionary.contains(word)
     }
 
     /// The model of words that no dictionary has.
-    ///
-    /// # Panics
-    /// If a file with the right checksum was made wrong.
     pub fn model(&self) -> &G2p {
-        self.model.get_or_init(|| G2p::unpack(&self.packed_model).expect("a checksum vouches for the model"))
+        self.model.get_or_init(|| G2p::unpack(&self.packed_model).expect("the file in this program has a model"))
     }
 
     fn known(&self, word: &str) -> Option<Vec<Phone>> {

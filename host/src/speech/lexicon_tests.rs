@@ -41,6 +41,28 @@ fn a_text_has_pauses_around_and_between() {
 }
 
 #[test]
+fn all_words_that_texts_are_read_with_are_known() {
+    let said = "to the of dot dash colon ampersand question mark port slash version extension hundred squared cubed by per feet foot inch inches times \
+        quarter hour hours minute minutes second seconds minus plus number north south east west thousand million billion trillion first";
+    let all =
+        super::super::normalise::number_words().into_iter().chain(super::super::normalise::table_words().into_iter().map(String::from));
+    let mut unknown: Vec<String> = all.chain(said.split_whitespace().map(String::from)).filter(|word| !LEXICON.knows(word)).collect();
+    unknown.sort();
+    unknown.dedup();
+    assert!(unknown.is_empty(), "{} unknown: {}", unknown.len(), unknown.join(" "));
+}
+
+#[test]
+fn a_very_long_word_is_spelled_with_a_warning() {
+    for (letters, warnings) in [(40, 0), (41, 1), (400, 1)] {
+        let text = format!("say {} now", "ab".repeat(letters)[..letters].to_string());
+        let all = LEXICON.phonemes(&text);
+        assert_eq!(all.warnings.len(), warnings, "{letters}: {:?}", all.warnings);
+        assert!(all.warnings.iter().all(|warning| warning.to_string().starts_with("spelled out at byte 4: ")), "{:?}", all.warnings);
+    }
+}
+
+#[test]
 fn other_bytes_are_bad_input() {
     assert!(Lexicon::from_bytes(b"", "nothing").is_err());
     assert!(Lexicon::from_bytes(MAGIC, "only the beginning").is_err());

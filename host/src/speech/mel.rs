@@ -77,8 +77,8 @@ impl MelSettings {
     /// Bad input that names the field.
     pub fn validate(&self, subject: impl ToString) -> Result<()> {
         let nyquist = f64::from(self.sampling_rate) / 2.0;
-        let wrong = if self.sampling_rate == 0 {
-            Some(("a sampling_rate above 0", self.sampling_rate.to_string()))
+        let wrong = if !(1_000..=768_000).contains(&self.sampling_rate) {
+            Some(("a sampling_rate of 1000 to 768000", self.sampling_rate.to_string()))
         } else if !(2..=1 << 16).contains(&self.n_fft) || !self.n_fft.is_multiple_of(2) {
             Some(("an even n_fft of 2 to 65536", self.n_fft.to_string()))
         } else if !(1..=self.n_fft).contains(&self.win_size) {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `phone.rs`      | the 55 symbols that speech is written in |
 //! | `sentences.rs`  | long texts in pieces |
+//! | `markup.rs`     | Markdown and HTML as plain text |
 //! | `normalise/`    | figures, signs and abbreviations in words |
 //! | `lexicon.rs`    | words in phones |
 //! | `breaks.rs`     | pauses without punctuation |
 //! | `dictionary.rs` | a pronouncing dictionary in little memory |
 //! | `exceptions.rs` | words that the voice says otherwise |
-//! | `homographs.rs` | words that are written alike |
+//! | `disambiguation.rs` | words that are written alike, by their surroundings |
+//! | `homographs.rs` | the same by rules, where there was nothing to learn from |
 //! | `morphology.rs` | words made of other words |
 //! | `letters.rs`    | the names of the letters |
 //! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
@@ -25,12 +27,14 @@
 
 mod breaks;
 pub mod dictionary;
+pub mod disambiguation;
 pub mod draw;
 mod exceptions;
 pub mod g2p;
 mod homographs;
 mod letters;
 pub mod lexicon;
+pub mod markup;
 pub mod mel;
 mod morphology;
 pub mod ngram;

@@ -1,5 +1,8 @@
 //! Long texts in pieces that can be spoken one after the other.
 
+use std::ops::Range;
+
+use super::markup::LINE_END;
 use super::normalise::{abbreviation, is_title};
 
 /// Most words of a piece, if there is a place to split at.
@@ -7,19 +10,23 @@ const LONGEST: usize = 24;
 /// A clause is only split off with so many words.
 const SHORTEST: usize = 5;
 
-/// The text in pieces of at most about 24 words: split after sentences, and longer sentences after clauses or, failing that, between words.
-/// Joined, the pieces are the text.
+/// Lines are at least so many characters wide, if their ends mean nothing.
+const NARROWEST: usize = 36;
+
+/// The text in pieces of at most about 24 words: split after sentences and after lines that end by themselves, and longer sentences after clauses
+/// or, failing that, between words. Joined, the pieces are the text.
 pub fn sentences(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut words) = (0, 0);
     // Where the piece was last split between clauses, and the words up to there.
     let mut clause = None;
+    let mut lines = Lines::new(text);
     let mut word_starts = word_starts(text).peekable();
     while let Some(word_start) = word_starts.next() {
         let word_end = word_starts.peek().copied().unwrap_or(text.len());
         let word = &text[word_start..word_end];
         words += 1;
-        let end = if ends_sentence(word, &text[word_end..]) {
+        let end = if ends_sentence(word, &text[word_end..]) || lines.end(word_start..word_end) {
             Some(word_end)
         } else {
             if words >= SHORTEST && ends_clause(word) {
@@ -38,6 +45,57 @@ pub fn sentences(text: &str) -> Vec<&str> {
         pieces.push(&text[start..]);
     }
     pieces
+}
+
+/// Whether blank lines or more end this piece.
+pub fn ends_paragraph(piece: &str) -> bool {
+    piece[piece.trim_end().len()..].matches('\n').count() > 1
+}
+
+/// Tells ends of lines that mean something from those where the text was only broken to fit a width.
+struct Lines<'a> {
+    text: &'a str,
+    /// A paragraph, and the characters of its longest line.
+    paragraph: Range<usize>,
+    width: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, paragraph: 0..0, width: 0 }
+    }
+
+    /// Whether a word, with the white space behind it, ends a line by itself: a heading, an item of a list, a verse.
+    fn end(&mut self, word: Range<usize>) -> bool {
+        let text = self.text;
+        let end = word.start + text[word.clone()].trim_end().len();
+        let (space, rest) = (&text[end..word.end], &text[word.end..]);
+        if space.contains(LINE_END) {
+            return true;
+        }
+        let Some(next) = rest.split_whitespace().next().filter(|_| space.contains('\n')) else { return false };
+        if is_bullet(next) {
+            return true;
+        }
+        if word.start >= self.paragraph.end {
+            let len = text[word.start..].find("\n\n").unwrap_or(text.len() - word.start);
+            let start = text[..word.start].rfind('\n').map_or(0, |at| at + 1);
+            self.paragraph = start..word.start + len;
+            let widths = text[self.paragraph.clone()].lines().map(|line| line.trim_end().chars().count());
+            self.width = widths.max().unwrap_or(0).max(NARROWEST);
+        }
+        // Whoever breaks lines to fit a width would have put the next word here.
+        let line = text[..end].rsplit('\n').next().unwrap_or_default();
+        line.chars().count() + 1 + next.chars().count() <= self.width
+    }
+}
+
+/// Whether a word is what stands before an item of a list: `-`, `•`, `2.`, `(c)`.
+fn is_bullet(word: &str) -> bool {
+    let number = word.trim_start_matches('(').strip_suffix(['.', ')']);
+    matches!(word, "-" | "*" | "+" | "–" | "—" | "•" | "◦" | "▪" | "·")
+        || number.is_some_and(|number| !number.is_empty() && number.len() <= 3 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        || number.is_some_and(|letter| word.ends_with(')') && letter.len() == 1 && letter.as_bytes()[0].is_ascii_lowercase())
 }
 
 /// Where words begin: the first one with the white space before it.
@@ -87,6 +145,29 @@ mod tests {
         ] {
             assert_eq!(sentences(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn lines_that_end_by_themselves_are_pieces() {
+        for (text, expected) in [
+            ("Shopping list\nmilk\neggs", &["Shopping list\n", "milk\n", "eggs"][..]),
+            (
+                "To buy\n- milk that is fresh and not too expensive for us\n- eggs",
+                &["To buy\n", "- milk that is fresh and not too expensive for us\n", "- eggs"],
+            ),
+            ("a\u{2028}b\r\n2) c", &["a\u{2028}", "b\r\n", "2) c"]),
+            (
+                "The Ghost in the Machine\nIt was a dark night, and the rain fell on the roofs\nof the old town without an end",
+                &["The Ghost in the Machine\n", "It was a dark night, and the rain fell on the roofs\nof the old town without an end"],
+            ),
+            (
+                "It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\nLondon)",
+                &["It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\n", "London)"],
+            ),
+        ] {
+            assert_eq!(sentences(text), expected, "{text:?}");
+        }
+        assert!(ends_paragraph("a \n \n") && !ends_paragraph("a\n\nb\n"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! From a text to sound: sentence by sentence, and within a sentence chunk by chunk, so that memory does not grow with the text.
 
 use super::lexicon::Phonemes;
-use super::mel::MelSettings;
+use super::mel::{FLOOR, MelSettings};
 use super::normalise::Warning;
+use super::sentences::{ends_paragraph, sentences};
 use super::voice::Voice;
-use super::{Lexicon, Phone, sentences};
+use super::{Lexicon, Phone};
 use crate::arena::Plan;
 use crate::backend::Device;
 use crate::model::ghost_tts::{Capacity, Controls, GhostTts, SpeechBatch, Spoken, VoiceFacts};
@@ -18,6 +19,8 @@ use crate::{Error, Result};
 const MOST_PHONES: usize = 256;
 /// Frames of a breath, at most: 23 s at 22,050 Hz.
 const MOST_FRAMES: usize = 2000;
+/// Silence after a paragraph, and for a line without words, in seconds.
+const PAUSE: f64 = 0.4;
 /// Warnings that are told in words.
 const WARNINGS: usize = 20;
 
@@ -106,6 +109,8 @@ impl<'a, D: Device> Synthesizer<'a, D> {
     /// A text without anything to say; those of the listener.
     pub fn speak(&mut self, text: &str, controls: &Controls, listener: &mut impl Listener) -> Result<Speech> {
         let mut speech = Speech::default();
+        // Whether silence is owed before what comes next.
+        let mut pause = false;
         for sentence in sentences(text) {
             let phonemes = self.lexicon.phonemes(sentence);
             let place = sentence.as_ptr() as usize - text.as_ptr() as usize;
@@ -114,9 +119,15 @@ impl<'a, D: Device> Synthesizer<'a, D> {
                 Warning { source, ..warning.clone() }.to_string()
             });
             speech.warn(warnings);
+            // A blank line, or one of dots.
             if phonemes.is_empty() {
+                pause |= phonemes.warnings.is_empty();
                 continue;
             }
+            if std::mem::take(&mut pause) {
+                self.pause(listener, &mut speech)?;
+            }
+            pause = ends_paragraph(sentence);
             let mut start = 0;
             while start < phonemes.phones.len() {
                 let end = start + breath_of(&phonemes, start);
@@ -134,9 +145,25 @@ impl<'a, D: Device> Synthesizer<'a, D> {
         }
         Ok(speech)
     }
+
+    /// Whether a text has nothing to say, and nothing that ought to be said: it is blank, or punctuation.
+    pub fn is_silent(&self, text: &str) -> bool {
+        let phonemes = self.lexicon.pieces(text);
+        phonemes.is_empty() && phonemes.warnings.is_empty()
+    }
 }
 
 impl<D: Device> Synthesizer<'_, D> {
+    /// Says nothing for a while.
+    fn pause(&self, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
+        let frames = (PAUSE / self.mel.seconds(1)).ceil() as usize;
+        let mel = vec![FLOOR.ln(); frames * self.mel.num_mels];
+        listener.said(&Said { phones: &[Phone::SIL], durations: &[frames as u32], unrounded: &[frames as f32], mel: &mel })?;
+        let samples = vec![0.0; frames * self.mel.hop_size];
+        speech.samples += samples.len() as u64;
+        listener.samples(&samples)
+    }
+
     /// Speaks phones without taking breath, or in two breaths where they last too long for one.
     fn say(&mut self, phones: &[Phone], controls: &Controls, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
         let (b, p) = (&mut self.backend, &self.parameters);

@@ -1,6 +1,5 @@
 //! A voice: an acoustic model, a vocoder and a lexicon in a folder, or in the program itself.
 
-use std::fs;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use crate::model::ghost_tts::{FACTS_KEY, GhostTtsIds, VoiceFacts};
 use crate::model::hifigan::Vocoder;
 use crate::model::parameters::Specs;
 use crate::run::state;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// The description in a voice's folder.
 pub const DESCRIPTION: &str = "voice.toml";
@@ -103,7 +102,7 @@ impl Voice {
     /// Files that are missing or damaged; a vocoder with other mel settings than the acoustic model, of which the first that differs is named.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(DESCRIPTION);
-        let text = fs::read_to_string(&path).map_err(|error| Error::io("reading", &path, error, HINT))?;
+        let text = input::read_text(&path, input::CONFIGURATION, HINT)?;
         let description = Description::parse(&text, &path)?;
         let lexicon = match &description.lexicon {
             Some(name) => Lexicon::open(&folder.join(name))?,

@@ -1,21 +1,25 @@
 //! Sound in files: WAV, mono, 16-bit PCM.
 
-use std::fs;
 use std::io::BufWriter;
 use std::path::Path;
 
-use crate::{Error, Result, durable};
+use crate::{Error, Result, durable, input};
 
 /// What a sample of 1.0 would be in a file; the largest that there is, is one less.
 const FULL_SCALE: f32 = 32_768.0;
 
-/// Reads a mono 16-bit WAV of `sampling_rate` Hz: samples in -1..1.
+/// Lengths in a header from here on stand for one that was open when it was written: what a program writes into a pipe. They are 2³² − 1,
+/// 2³¹ − 1, or that less the header.
+const OPEN: u32 = i32::MAX as u32 - 4096;
+
+/// Reads a mono 16-bit WAV of `sampling_rate` Hz: samples in -1..1. One that was streamed, its length left open, goes to the end of the file.
 ///
 /// # Errors
 /// Bad input for a file that is missing, damaged, or of another kind or rate.
 pub fn read(path: &Path, sampling_rate: u32) -> Result<Vec<f32>> {
     let wanted = format!("a mono 16-bit PCM WAV of {sampling_rate} Hz");
-    let bytes = fs::read(path).map_err(|error| Error::io("reading", path, error, "check the path and its permissions"))?;
+    let mut bytes = input::read(path, input::SOUND, "check the path and its permissions; of a longer sound give parts")?;
+    close(&mut bytes);
     let fail = |error: hound::Error| Error::bad_input(path.display(), &wanted, error, "the file is damaged or not a WAV: write it again");
     let reader = hound::WavReader::new(&bytes[..]).map_err(fail)?;
     let spec = reader.spec();
@@ -27,6 +31,26 @@ pub fn read(path: &Path, sampling_rate: u32) -> Result<Vec<f32>> {
         return Err(Error::bad_input(path.display(), wanted, found, hint));
     }
     reader.into_samples::<i16>().map(|sample| sample.map(|value| f32::from(value) / FULL_SCALE)).collect::<Result<_, _>>().map_err(fail)
+}
+
+/// Writes the length that the samples have into a header that left it open.
+fn close(bytes: &mut Vec<u8>) {
+    let word = |bytes: &[u8], at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let mut at = 12;
+    while let Some(len) = word(bytes, at + 4) {
+        let (start, is_data) = (at + 8, bytes.get(at..at + 4) == Some(b"data"));
+        // Some leave zeros; then the whole file has no length either.
+        let is_open = len >= OPEN || len == 0 && word(bytes, 4).is_none_or(|all| all == 0 || all >= OPEN);
+        if is_data && is_open && bytes.len() - start < len.wrapping_sub(1) as usize {
+            // A writer that was stopped may leave half a sample.
+            bytes.truncate(bytes.len() - (bytes.len() - start) % 2);
+            let len = (bytes.len() - start) as u32;
+            bytes[at + 4..start].copy_from_slice(&len.to_le_bytes());
+            return;
+        }
+        // Chunks are padded to an even length.
+        at = start + len as usize + (len % 2) as usize;
+    }
 }
 
 /// Replaces `path` by a mono 16-bit WAV of `samples`, or leaves everything as it was. Samples beyond -1..1 are clipped.
@@ -66,6 +90,8 @@ pub fn quantise(sample: f32) -> i16 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const RATE: u32 = 22_050;
@@ -97,6 +123,29 @@ mod tests {
         assert_eq!(read(&path, RATE).unwrap(), [0.5], "the file before was touched");
         let error = write(&folder.path().join("none/a.wav"), RATE, &[0.0]).unwrap_err();
         assert!(error.to_string().contains("folder"), "{error}");
+    }
+
+    #[test]
+    fn a_length_that_was_left_open_is_that_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        write(&path, RATE, &[0.25; 100]).unwrap();
+        let good = fs::read(&path).unwrap();
+        for (riff, data) in [(u32::MAX, u32::MAX), (u32::MAX, u32::MAX - 36), (i32::MAX as u32, i32::MAX as u32 - 36), (0, 0)] {
+            let mut bytes = good.clone();
+            bytes[4..8].copy_from_slice(&riff.to_le_bytes());
+            bytes[40..44].copy_from_slice(&data.to_le_bytes());
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(read(&path, RATE).unwrap(), [0.25; 100], "{riff} {data}");
+            bytes.pop();
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(read(&path, RATE).unwrap(), [0.25; 99], "{riff} {data}, half a sample at its end");
+            // Chunks may come between.
+            let mut bytes = [&good[..36], b"LIST\x04\0\0\0abcd", &good[36..]].concat();
+            bytes[48 + 4..48 + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(read(&path, RATE).unwrap(), [0.25; 100]);
+        }
     }
 
     #[test]

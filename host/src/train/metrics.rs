@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -220,6 +220,9 @@ struct StepOnly {
     step: u64,
 }
 
+/// Bytes of a line, at most: a record of the largest models with all their layers has a tenth of it.
+const LONGEST: u64 = 1 << 24;
+
 /// Calls `visit` with every line (newline removed) and its parsed form.
 ///
 /// A line that does not parse is an error only once another line follows it.
@@ -231,8 +234,12 @@ fn for_each_line<T: for<'de> Deserialize<'de>>(path: &Path, mut visit: impl FnMu
     let mut broken: Option<(u64, serde_json::Error)> = None;
     loop {
         bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
+        if reader.by_ref().take(LONGEST).read_until(b'\n', &mut bytes).map_err(io)? == 0 {
             return Ok(());
+        }
+        if bytes.len() as u64 == LONGEST {
+            let expected = format!("lines of less than {} MiB", LONGEST >> 20);
+            return Err(Error::bad_input(path.display(), expected, "a longer one", "give the folder of a run that `train` made"));
         }
         number += 1;
         let line = bytes.trim_ascii();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::metrics::{self, StepRecord};
 use crate::Result;
-use crate::durable;
+use crate::{durable, input};
 
 mod axis;
 pub mod chart;
@@ -43,7 +43,7 @@ impl RunData {
     /// When the metrics are missing or broken before their last line.
     pub fn load(run_dir: &Path) -> Result<Self> {
         let records = metrics::read(&run_dir.join(metrics::FILE_NAME))?;
-        let config = std::fs::read(run_dir.join("config.toml")).unwrap_or_default();
+        let config = input::read(&run_dir.join("config.toml"), input::CONFIGURATION, "").unwrap_or_default();
         // A folder given as `.` or `runs/..` has no name until it is resolved.
         let resolved = run_dir.canonicalize().unwrap_or_else(|_| run_dir.to_path_buf());
         let name = resolved.file_name().unwrap_or(resolved.as_os_str()).to_string_lossy().into_owned();

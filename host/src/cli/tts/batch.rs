@@ -8,21 +8,19 @@ use serde_json::{Value, json};
 
 use super::ear::Ear;
 use super::output::{check_writable, output_error, write_bytes, write_whole};
-use super::{Job, show_warnings};
+use super::{Job, MANIFEST, show_warnings};
 use crate::backend::Device;
-use crate::cli::output::{print, warn};
+use crate::cli::output::{print, print_json, warn};
+use crate::cli::text::decode;
 use crate::speech::synthesis::Synthesizer;
 use crate::{Error, Result};
-
-/// The folder where none is named.
-const FOLDER: &str = "spoken";
-/// One object a line of the text.
-const MANIFEST: &str = "manifest.jsonl";
 
 /// What became of the lines.
 #[derive(Default)]
 struct Batch {
     entries: Vec<Value>,
+    /// Lines without words.
+    skipped: usize,
     failed: Vec<String>,
     samples: u64,
     took: f64,
@@ -32,7 +30,7 @@ struct Batch {
 impl Job<'_> {
     /// Speaks line after line; those that cannot be spoken stop no others.
     pub(super) fn speak_lines<D: Device>(&self, synthesizer: &mut Synthesizer<D>, bytes: &[u8]) -> Result<()> {
-        let folder = self.flags.out_dir.as_deref().unwrap_or(Path::new(FOLDER));
+        let folder = self.flags.folder();
         fs::create_dir_all(folder).map_err(|error| output_error(folder, error))?;
         let manifest = folder.join(MANIFEST);
         check_writable(&manifest)?;
@@ -64,10 +62,12 @@ impl Job<'_> {
         line: &[u8],
         batch: &mut Batch,
     ) -> Result<()> {
-        let text = str::from_utf8(line).map_err(|error| {
-            let found = format!("other bytes after {} of them", error.valid_up_to());
-            Error::bad_input("the line", "text in UTF-8", found, "convert it, for example with iconv")
-        })?;
+        let text = &decode(line, "the line", self.flags.markup)?;
+        if synthesizer.is_silent(text) {
+            batch.entries.push(json!({ "line": number, "text": text, "skipped": "no words to say" }));
+            batch.skipped += 1;
+            return Ok(());
+        }
         let name = format!("{number:04}.wav");
         let path = folder.join(&name);
         check_writable(&path)?;
@@ -98,14 +98,15 @@ impl Job<'_> {
     /// Says what was done, and ends with an error where lines are missing.
     fn conclude(&self, manifest: &Path, sampling_rate: u32, batch: Batch) -> Result<()> {
         let seconds = batch.samples as f64 / f64::from(sampling_rate);
-        let (lines, failed) = (batch.entries.len(), batch.failed.len());
+        let (lines, failed, skipped) = (batch.entries.len(), batch.failed.len(), batch.skipped);
         let factor = if batch.samples > 0 { batch.took / seconds } else { 0.0 };
         if self.flags.json {
             let phonemes: Vec<&Value> = batch.entries.iter().filter_map(|entry| entry["phones"].as_array()).flatten().collect();
-            print(json!({
+            print_json(&json!({
                 "manifest": manifest.display().to_string(),
                 "lines": lines,
                 "failed": failed,
+                "skipped": skipped,
                 "seconds": seconds,
                 "real_time_factor": factor,
                 "first_audio_seconds": batch.first_audio,
@@ -114,7 +115,7 @@ impl Job<'_> {
                 "files": batch.entries,
             }))?;
         } else {
-            let spoken = lines - failed;
+            let spoken = lines - failed - skipped;
             print(format!("{}: {spoken} of {lines} lines, {seconds:.2} s of speech (real-time factor {factor:.3})", manifest.display()))?;
         }
         if failed == 0 {

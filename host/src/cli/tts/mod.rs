@@ -12,12 +12,14 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::output::warn;
+use super::paths::{Named, require_distinct, require_extension, require_writable};
+use super::text::{bytes_of, decode};
 use super::threads::in_pool;
 use crate::backend::Device;
 use crate::model::ghost_tts::Controls;
 use crate::speech::synthesis::Synthesizer;
 use crate::speech::voice::Voice;
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 
 /// speak a text: a WAV of 22,050 Hz, mono, 16 bits
 #[derive(FromArgs)]
@@ -27,15 +29,20 @@ use crate::{Error, Result};
     example = "{command_name} --text \"The ghost in the machine is singing.\"",
     example = "{command_name} --file lines.txt --out-dir spoken      # one WAV a line, and manifest.jsonl",
     example = "{command_name} --file book.txt --output book.wav      # the whole file in one WAV",
-    example = "{command_name} --text \"Hello, world.\" --stream | aplay  # heard while it is made"
+    example = "{command_name} --text \"Hello, world.\" --stream | aplay  # heard while it is made",
+    example = "{command_name} --markup --file README.md --output readme.wav  # without asterisks and tags"
 )]
 pub struct Tts {
     /// what to say, in English
     #[argh(option)]
     text: Option<String>,
-    /// a file of sentences, one a line, each into a WAV of its own; with --output, a text that is spoken into one WAV
+    /// a file of sentences, one a line, each into a WAV of its own; with --output, a text that is spoken into one WAV; - is standard input. Without
+    /// --text and --file, what comes through a pipe is the text
     #[argh(option)]
     file: Option<PathBuf>,
+    /// the text is Markdown or HTML, whose marks are not read
+    #[argh(switch)]
+    markup: bool,
     /// folder of a voice (default: the voice inside this program)
     #[argh(option)]
     voice: Option<PathBuf>,
@@ -71,6 +78,10 @@ pub struct Tts {
     json: bool,
 }
 
+/// The folder where none is named.
+const FOLDER: &str = "spoken";
+/// One object a line of the text.
+const MANIFEST: &str = "manifest.jsonl";
 /// Lines that are bad by themselves show at most so many warnings.
 const WARNINGS: usize = 5;
 
@@ -96,7 +107,6 @@ impl Tts {
         }
         let both = |flag: &str, other: &str| Err(Error::bad_input(flag, format!("no {other} beside it"), "both", "leave one of them out"));
         match (&self.text, &self.file) {
-            (None, None) => return Err(Error::bad_input("tts", "--text or --file", "neither", "try --text \"Hello, world.\"")),
             (Some(_), Some(_)) => return both("--text", "--file"),
             (Some(_), None) if self.out_dir.is_some() => {
                 return Err(Error::bad_input("--out-dir", "--file beside it", "--text", "name the WAV with --output"));
@@ -110,12 +120,36 @@ impl Tts {
             let flag = if self.stream { "--stream" } else { "--mel" };
             return Err(Error::bad_input(flag, "one WAV", "a WAV for each line of --file", "give --output WAV for all lines in one"));
         }
+        self.check_paths()
+    }
+
+    /// Whether what is written is what it is called, can be written, and replaces nothing that is read or written besides.
+    fn check_paths(&self) -> Result<()> {
+        let sound = self.output.as_deref().filter(|path| *path != Path::new(input::STANDARD));
+        let manifest = self.is_batch().then(|| self.folder().join(MANIFEST));
+        let file = self.file.as_deref().map(|path| ("--file", path));
+        let outputs = [("--output", sound), ("--mel", self.mel.as_deref()), ("--out-dir", manifest.as_deref())];
+        let outputs: Vec<Named> = outputs.into_iter().filter_map(|(flag, path)| Some((flag, path?))).collect();
+        for (i, &(flag, path)) in outputs.iter().enumerate() {
+            let others: Vec<Named> = outputs[..i].iter().copied().chain(file).collect();
+            match flag {
+                "--output" => require_extension((flag, path), "wav")?,
+                "--mel" => require_extension((flag, path), "png").and_then(|()| require_writable((flag, path)))?,
+                _ => {}
+            }
+            require_distinct((flag, path), &others)?;
+        }
         Ok(())
+    }
+
+    /// The folder for WAVs of lines.
+    fn folder(&self) -> &Path {
+        self.out_dir.as_deref().unwrap_or(Path::new(FOLDER))
     }
 
     /// A WAV for each line.
     fn is_batch(&self) -> bool {
-        self.file.is_some() && self.output.is_none() && !(self.stream && self.out_dir.is_none())
+        (self.file.is_some() && self.output.is_none() && !self.stream) || self.out_dir.is_some()
     }
 }
 
@@ -130,10 +164,7 @@ impl Work for Job<'_> {
     fn run_on<D: Device>(&self) -> Result<()> {
         let flags = self.flags;
         // What can be wrong with the input is found before the voice is loaded.
-        let bytes = match &flags.file {
-            Some(path) => read_text(path)?,
-            None => flags.text.clone().unwrap_or_default().into_bytes(),
-        };
+        let bytes = bytes_of("--text", flags.text.as_deref(), flags.file.as_deref())?;
         let voice = match &flags.voice {
             Some(folder) => Voice::open(folder)?,
             None => Voice::embedded()?,
@@ -141,12 +172,7 @@ impl Work for Job<'_> {
         if flags.is_batch() {
             return self.speak_lines(&mut Synthesizer::<D>::new(&voice)?, &bytes);
         }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            let path = flags.file.as_deref().unwrap_or(Path::new("--text")).display();
-            Error::bad_input(path, "text in UTF-8", format!("other bytes in line {line}"), "convert it, for example with iconv")
-        })?;
+        let text = decode(&bytes, flags.file.as_deref().unwrap_or(Path::new("the text")).display(), flags.markup)?;
         self.speak_text::<D>(&voice, &text)
     }
 }
@@ -155,21 +181,6 @@ impl Job<'_> {
     fn controls(&self) -> Controls {
         Controls { speed: self.flags.speed, pitch: self.flags.pitch, energy: self.flags.energy }
     }
-}
-
-/// The bytes of a text file, without a byte order mark.
-fn read_text(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = std::fs::read(path).map_err(|error| Error::io("reading", path, error, "give a text file with --file"))?;
-    if bytes.contains(&0) {
-        return Err(Error::bad_input(path.display(), "text in UTF-8", "a zero byte", "convert it to UTF-8, for example with iconv"));
-    }
-    if bytes.starts_with(b"\xEF\xBB\xBF") {
-        bytes.drain(..3);
-    }
-    if bytes.trim_ascii().is_empty() {
-        return Err(Error::bad_input(path.display(), "words to say", "an empty file", "write one sentence a line"));
-    }
-    Ok(bytes)
 }
 
 /// Shows the first warnings, and how many there are besides.

@@ -8,7 +8,7 @@ use super::ear::Ear;
 use super::output::{Target, check_writable, write_bytes};
 use super::{Job, show_warnings};
 use crate::backend::Device;
-use crate::cli::output::{print, warn};
+use crate::cli::output::{print, print_json, warn};
 use crate::speech::draw;
 use crate::speech::synthesis::Synthesizer;
 use crate::speech::voice::Voice;
@@ -47,7 +47,7 @@ impl Job<'_> {
         let seconds = speech.samples as f64 / f64::from(mel.sampling_rate);
         let (factor, first) = (took / seconds, first_audio.unwrap_or_default().as_secs_f64());
         if flags.json {
-            return print(json!({
+            return print_json(&json!({
                 "output": target.name(),
                 "seconds": seconds,
                 "real_time_factor": factor,

@@ -10,6 +10,11 @@ use crate::{Error, Result};
 /// The key of the metadata that holds it, as JSON.
 pub const KEY: &str = "voice";
 
+/// No mean or deviation of a logarithm of sound is larger.
+const MOST: f32 = 1e3;
+/// Constant values have a deviation of 1 (see [`Normal::of`](crate::speech::prosody::Normal::of)), all others one far above it.
+const LEAST: f32 = 1e-6;
+
 /// What the numbers of a voice mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VoiceFacts {
@@ -60,8 +65,11 @@ impl VoiceFacts {
             return Err(bad("the phones of this version".into(), facts.phones.join(" ")));
         }
         let prosody = [facts.statistics.log_f0, facts.statistics.log_energy];
-        match facts.statistics.mel.iter().chain(&prosody).find(|n| !(n.mean.is_finite() && n.std > 0.0 && n.std.is_finite())) {
-            Some(normal) => Err(bad("finite means, and standard deviations above 0".into(), format!("{normal:?}"))),
+        match facts.statistics.mel.iter().chain(&prosody).find(|n| !(n.mean.abs() <= MOST && (LEAST..=MOST).contains(&n.std))) {
+            Some(normal) => {
+                let expected = format!("means within ±{MOST}, and standard deviations from {LEAST} to {MOST}, of logarithms");
+                Err(bad(expected, format!("{normal:?}")))
+            }
             None => Ok(facts),
         }
     }

@@ -41,7 +41,7 @@ impl GhostTts {
     /// Speaks phones in one breath. Between [`GhostTts::load`] and the end of a pass nothing else may be loaded.
     ///
     /// # Errors
-    /// Bad input for no phones, more than the plan's capacity, or more frames than that.
+    /// Bad input for no phones, more than the plan's capacity, or more frames than that; a failure where what the network says is not finite.
     pub fn synthesise<B: Backend>(
         &self,
         b: &mut B,
@@ -64,6 +64,9 @@ impl GhostTts {
         for (span, values) in self.predictions(&lengths).into_iter().zip([&mut log_durations, &mut pitch, &mut energy]) {
             b.download(span, values);
         }
+        [("durations", &log_durations), ("pitch", &pitch), ("energy", &energy)]
+            .into_iter()
+            .try_for_each(|(what, v)| require_finite(what, v))?;
         let unrounded: Vec<f32> = log_durations.iter().map(|log| (log.exp() - 1.0) / controls.speed).collect();
         let durations: Vec<u32> = unrounded.iter().map(|frames| frames.round().clamp(1.0, LONGEST) as u32).collect();
         let total: usize = durations.iter().map(|&d| d as usize).sum();
@@ -82,6 +85,14 @@ impl GhostTts {
         let mut mel = vec![0.0; total * self.mels];
         b.download(self.postnet.output(total), &mut mel);
         scale.restore(&mut mel);
+        require_finite("spectrogram", &mel)?;
         Ok(Spoken { durations, unrounded, mel })
     }
+}
+
+fn require_finite(what: &str, values: &[f32]) -> Result<()> {
+    values.iter().find(|value| !value.is_finite()).map_or(Ok(()), |value| {
+        let message = format!("the voice's {what} of this text are not finite ({value})");
+        Err(Error::failed(message, "its weights are damaged or never learnt: export it from an earlier checkpoint"))
+    })
 }

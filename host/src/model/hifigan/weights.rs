@@ -12,7 +12,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::{HifiganConfig, Layer, Layers, Step};
-use crate::checkpoint::map_file;
+use crate::checkpoint::{LARGEST, map_file};
 use crate::speech::mel::MelSettings;
 use crate::{Error, Result, checkpoint};
 
@@ -43,10 +43,10 @@ impl std::fmt::Debug for Vocoder {
 }
 
 impl Vocoder {
-    /// Maps a file and checks everything but the values.
+    /// Maps a file and checks everything.
     ///
     /// # Errors
-    /// I/O errors; bad input that names what is missing, extra or of another shape.
+    /// I/O errors; bad input that names what is missing, extra, of another shape, or has a value that no vocoder has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -84,7 +84,12 @@ impl Vocoder {
             (tensor, (view.dtype(), first..first + view.data().len()))
         };
         let tensors = file.tensors().into_iter().map(place).collect();
-        Ok(Self { name: name.into(), bytes: Box::new(bytes), tensors, config, mel, metadata })
+        let vocoder = Self { name: name.into(), bytes: Box::new(bytes), tensors, config, mel, metadata };
+        for layer in vocoder.config.layers(mel.num_mels).all {
+            vocoder.values(&format!("{}.weight", layer.name))?;
+            vocoder.values(&format!("{}.bias", layer.name))?;
+        }
+        Ok(vocoder)
     }
 
     /// The weight and bias of a layer in the layout of the ops; see [`crate::backend::ConvolutionShape`] and
@@ -122,15 +127,18 @@ impl Vocoder {
         let mut values = to_f32(dtype, bytes);
         if let Some((dtype, bytes)) = part(&scale_of(name)) {
             let scale = to_f32(dtype, bytes);
+            self.require(&scale_of(name), "finite factors above 0", &scale, |factor| factor > 0.0 && factor <= LARGEST)?;
             let row = values.len() / scale.len();
             values.chunks_exact_mut(row).zip(scale).for_each(|(row, scale)| row.iter_mut().for_each(|value| *value *= scale));
         }
-        match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => {
-                Err(Error::bad_input(&self.name, format!("finite values in `{name}`"), value, "the file is damaged: make it anew"))
-            }
-            None => Ok(values),
-        }
+        self.require(name, &format!("finite values up to {LARGEST}"), &values, |value| value.abs() <= LARGEST)?;
+        Ok(values)
+    }
+
+    fn require(&self, name: &str, expected: &str, values: &[f32], is_right: impl Fn(f32) -> bool) -> Result<()> {
+        values.iter().find(|&&value| !is_right(value)).map_or(Ok(()), |value| {
+            Err(Error::bad_input(&self.name, format!("{expected} in `{name}`"), value, "the file is damaged: make it anew"))
+        })
     }
 }
 

@@ -1,119 +1,206 @@
-//! Amounts, dates and times.
+//! Amounts: numbers and what they count.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::reader::Reader;
-use super::{Spoken, number, tables};
+use super::{number, tables, token};
 
-/// A whole number: a day after the name of a month, a year, or just a number.
+/// An expression whose groups take a token apart.
+pub(super) fn expression(pattern: &str) -> Regex {
+    Regex::new(&format!("^(?:{})$", token::expand(pattern))).expect("a valid expression")
+}
+
+/// A whole number: a year, a postal code, or just a number.
 pub fn number(reader: &mut Reader, text: &str) {
-    let day = text.len() <= 2 && text.parse().is_ok_and(|day: u32| (1..=31).contains(&day));
-    let next = reader.after().trim_start_matches(' ');
-    let next_word = next.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
-    let month_before = reader.last_word().is_some_and(tables::is_month);
-    // "may" is rarely a month without a capital.
-    let month_after = next.starts_with(|c: char| c.is_ascii_uppercase()) && tables::is_month(&next_word);
-    if day && month_after {
-        reader.words(number::ordinal(text));
-        reader.words(["of"]);
-    } else if day && month_before {
-        reader.words(number::ordinal(text));
+    let before = reader.before().trim_end();
+    let after_state = before.get(before.len().saturating_sub(2)..).is_some_and(|state| tables::place(state).is_some());
+    let after_state = after_state
+        || before.strip_suffix(',').and_then(|b| b.get(b.len().saturating_sub(2)..)).is_some_and(|state| tables::place(state).is_some());
+    let ending = ["ending in", "ends in", "ending with", "last four digits", "last four digits are"];
+    if (text.len() == 5 && after_state) || (text.len() == 4 && ending.iter().any(|words| before.ends_with(words))) {
+        reader.words(number::digits(text));
     } else if number::is_year(text) {
+        reader.words(number::year(text));
+    } else if text.len() == 2 && text.starts_with('0') && before.ends_with('\'') {
         reader.words(number::year(text));
     } else {
         reader.words(number::cardinal(text));
     }
 }
 
-/// `2024-03-05` or `3/5/2024`: month, day, year.
-pub fn date(reader: &mut Reader, text: &str) {
-    let parts: Vec<&str> = text.split(['-', '/']).collect();
-    let [a, b, c] = parts[..] else { return reader.words(number::digits(text)) };
-    let (year, month, day) = if text.contains('-') { (a, b, c) } else { (c, a, b) };
-    let day_number = day.trim_start_matches('0');
-    match tables::month(month).filter(|_| day_number.parse().is_ok_and(|day: u32| (1..=31).contains(&day))) {
-        Some(month) => {
-            reader.words([month]);
-            reader.words(number::ordinal(day_number));
-            reader.words(number::year(year));
-        }
-        None => parts.iter().for_each(|part| reader.words(number::cardinal(part))),
-    }
-}
-
-/// `3:45`, `15:00`, `7 p.m.`
-pub fn time(reader: &mut Reader, text: &str) {
-    let half: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let mut parts = digits.split(':');
-    let hour = parts.next().unwrap_or_default();
-    reader.words(number::cardinal(hour.strip_prefix('0').filter(|hour| !hour.is_empty()).unwrap_or(hour)));
-    match parts.next() {
-        Some("00") if half.is_empty() && parts.clone().next().is_none() => match hour.parse() {
-            Ok(1..=12u32) => reader.words(["o'clock"]),
-            _ => reader.words(["hundred"]),
+/// A number, perhaps with commas, a point, or a fraction behind it.
+fn amount(text: &str) -> number::Words {
+    match text.trim().split_once([' ', '-']) {
+        Some((whole, part)) => mixed_number(whole, part),
+        None => match text.trim().split_once('/') {
+            Some((numerator, denominator)) => number::fraction(numerator, denominator),
+            None => number::decimal(text.trim()),
         },
-        Some("00") => {}
-        Some(minutes) => {
-            if minutes.starts_with('0') {
-                reader.words(["oh"]);
-            }
-            reader.words(number::cardinal(minutes.trim_start_matches('0')));
-        }
-        None => {}
-    }
-    if let Some(seconds) = parts.next() {
-        reader.words(["and"]);
-        reader.words(number::cardinal(seconds.strip_prefix('0').unwrap_or(seconds)));
-        reader.words(["seconds"]);
-    }
-    reader.letters(&half);
-    let rest = reader.after().trim_start();
-    if text.ends_with('.') && (rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_uppercase())) {
-        reader.say(Spoken::Pause);
     }
 }
 
-/// Digit by digit, with pauses between groups.
-pub fn telephone(reader: &mut Reader, text: &str) {
-    for (at, group) in text.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()).enumerate() {
-        if at > 0 {
-            reader.say(Spoken::Pause);
-        }
-        reader.words(number::digits(group));
+/// `2 1/2`.
+fn mixed_number(whole: &str, part: &str) -> number::Words {
+    let mut words = number::cardinal(whole);
+    words.push("and".into());
+    let (numerator, denominator) = part.split_once('/').unwrap_or((part, "1"));
+    let mut part = number::fraction(numerator, denominator);
+    if numerator == "1" && denominator != "1" {
+        part[0] = "a".into();
+    }
+    words.extend(part);
+    words
+}
+
+/// The words of a unit, which may have a power.
+fn unit(text: &str, one: bool) -> String {
+    let text = text.trim().trim_start_matches('-').trim();
+    if let Some(words) = tables::unit(text, one) {
+        return words.into();
+    }
+    let stem = text.trim_end_matches(['2', '3']).trim_end_matches('^');
+    let power = if text.ends_with('2') { "square" } else { "cubic" };
+    format!("{power} {}", tables::unit(stem, one).unwrap_or_default()).trim().into()
+}
+
+/// What an amount is counted by, with its slash in front.
+pub(super) fn per(text: &str) -> String {
+    let text = text.trim().trim_start_matches('/').trim();
+    tables::per(text).map_or_else(|| unit(text, true), Into::into)
+}
+
+static MEASURE: LazyLock<Regex> = LazyLock::new(|| {
+    expression(
+        r"(?<a>{AMT})(?:(?<first>{ATT})?\s?{DASH}\s?(?<b>{AMT}))?(?<magnitude>\s{MAG})?(?<unit>-?{ATT}|\s{UNIT})?(?<per>\s?/\s?{PER})?",
+    )
+});
+
+/// `5 km`, `98.6°F`, `5-10 kg`, `4 1/2 lbs`, `12 km/h`, `41 km²`.
+pub fn measure(reader: &mut Reader, text: &str) {
+    let Some(found) = MEASURE.captures(text) else { return reader.mixed(text) };
+    let part = |name: &str| found.name(name).map(|part| part.as_str());
+    let (a, b) = (&found["a"], part("b"));
+    let written = part("unit").unwrap_or_default();
+    let bare = written.trim_start_matches('-');
+    // "4s" is a name more often than a time, and "5-m" no length.
+    if (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
+        return reader.mixed(text);
+    }
+    reader.words(amount(a));
+    if let Some(first) = part("first").filter(|first| *first != bare) {
+        reader.phrase(&unit(first, a == "1"));
+    }
+    if let Some(b) = b {
+        reader.words(["to"]);
+        reader.words(amount(b));
+    }
+    if let Some(magnitude) = part("magnitude") {
+        reader.words([magnitude.trim()]);
+    }
+    let fraction = a.starts_with("1/") || (a.contains('/') && !a.contains(' '));
+    let one = (b.is_none() && part("magnitude").is_none() && (a == "1" || fraction)) || written.starts_with('-');
+    if !written.is_empty() {
+        reader.phrase(&unit(written, one));
+    }
+    if let Some(text) = part("per") {
+        reader.words(["per"]);
+        reader.phrase(&per(text));
     }
 }
 
-/// `$5.20`, `£3 million`, `20 €`.
-pub fn money(reader: &mut Reader, text: &str) {
-    let Some(&(_, [one, many], [cent, cents])) = text.chars().find_map(tables::currency) else {
-        return reader.words(number::cardinal(text));
-    };
-    let amount: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-    let magnitude = text.trim_start_matches("US").trim_matches(|c: char| !c.is_ascii_alphabetic());
-    let magnitude = match magnitude {
-        "k" | "K" => "thousand",
-        "m" | "M" => "million",
-        "b" | "B" | "bn" => "billion",
-        other => other,
-    };
-    let (whole, part) = amount.split_once('.').unwrap_or((&amount, ""));
-    if !magnitude.is_empty() {
-        reader.words(number::decimal(&amount));
-        reader.words([magnitude, many]);
-    } else if part.len() == 2 {
-        if whole != "0" || part == "00" {
-            reader.words(number::cardinal(whole));
-            reader.words([if whole == "1" { one } else { many }]);
+static SIZE: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r"(?<a>{NUM})(?<au>\s?{ATT})?\s?[xX×]\s?(?<b>{NUM})(?:(?<bu>\s?{ATT})?\s?[xX×]\s?(?<c>{NUM}))?(?<unit>\s{UNIT}|{ATT})?")
+});
+
+/// `2x8`, `25 x 7 m`, `3 m × 4 m`.
+pub fn size(reader: &mut Reader, text: &str) {
+    let Some(found) = SIZE.captures(text) else { return reader.mixed(text) };
+    for (name, unit_name) in [("a", "au"), ("b", "bu"), ("c", "unit")] {
+        let Some(amount) = found.name(name) else { continue };
+        if name != "a" {
+            reader.words(["by"]);
         }
-        if part != "00" {
-            if whole != "0" {
-                reader.words(["and"]);
+        reader.words(number::decimal(amount.as_str()));
+        if let Some(text) = found.name(unit_name).filter(|_| name != "c") {
+            reader.phrase(&unit(text.as_str(), amount.as_str() == "1"));
+        }
+    }
+    if let Some(text) = found.name("unit") {
+        reader.phrase(&unit(text.as_str(), false));
+    }
+}
+
+/// `6'2"`.
+pub fn feet(reader: &mut Reader, text: &str) {
+    let (feet, inches) = text.split_once('\'').unwrap_or((text, ""));
+    let inches = inches.trim().trim_end_matches(['"', '\'']);
+    reader.words(number::cardinal(feet));
+    reader.words([if feet == "1" { "foot" } else { "feet" }]);
+    reader.words(number::decimal(inches));
+    reader.words([if inches == "1" { "inch" } else { "inches" }]);
+}
+
+/// `12"`: inches, unless the sign ends what another one has begun.
+pub fn inches(reader: &mut Reader, text: &str) {
+    let number = text.trim_end_matches(['"', '\'']);
+    if reader.before().matches('"').count() % 2 == 1 {
+        let number = reader.keep(number.len());
+        return if number.contains('/') { fraction(reader, number) } else { self::number(reader, number) };
+    }
+    reader.words(amount(number));
+    // "A 12-inch ruler", but "it is 12 inches long".
+    let noun = reader.after().strip_prefix(' ').is_some_and(|rest| {
+        let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        word.len() > 2
+            && ![
+                "long", "wide", "high", "tall", "deep", "thick", "and", "from", "apart", "away", "above", "below", "off", "for", "into",
+                "with",
+            ]
+            .contains(&word)
+    });
+    reader.words([if noun || number == "1" { "inch" } else { "inches" }]);
+}
+
+/// `10^6`, `6.02×10^23`, `1.5e10`, `x^2`.
+pub fn power(reader: &mut Reader, text: &str) {
+    let (base, exponent) = match text.split_once('^') {
+        Some((base, exponent)) => (base, exponent),
+        None => {
+            let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+            reader.words(number::decimal(mantissa));
+            reader.words(["times"]);
+            ("10", exponent.trim_start_matches('+'))
+        }
+    };
+    match base.split_once(['x', 'X', '×', '*']) {
+        Some((factor, base)) if base.trim() == "10" => {
+            reader.words(number::decimal(factor.trim()));
+            reader.words(["times", "ten"]);
+        }
+        _ if base.starts_with(|c: char| c.is_ascii_digit() || c == '.') => reader.words(number::decimal(base)),
+        // A number at a longer word leads to a note.
+        _ if base.len() > 3 => {
+            let exponent = exponent.to_string();
+            reader.plain_word(base);
+            return reader.words(number::cardinal(&exponent));
+        }
+        _ => reader.letters(base),
+    }
+    match exponent {
+        "2" => reader.words(["squared"]),
+        "3" => reader.words(["cubed"]),
+        _ => {
+            reader.words(["to", "the"]);
+            match exponent.strip_prefix('-') {
+                Some(exponent) => {
+                    reader.words(["minus"]);
+                    reader.words(number::cardinal(exponent));
+                }
+                None => reader.words(number::ordinal(exponent)),
             }
-            reader.words(number::cardinal(part.trim_start_matches('0')));
-            reader.words([if part == "01" { cent } else { cents }]);
         }
-    } else {
-        reader.words(number::decimal(&amount));
-        reader.words([if amount == "1" { one } else { many }]);
     }
 }
 
@@ -123,33 +210,74 @@ pub fn range(reader: &mut Reader, text: &str) {
     let (from, to) = (from.trim(), to.trim());
     let said = |number: &str| if number::is_year(number) { number::year(number) } else { number::decimal(number) };
     reader.words(said(from));
-    reader.words(["to"]);
+    let value = |text: &str| text.replace(',', "").parse::<f64>().unwrap_or_default();
+    /// Scores are lower than this.
+    const SCORE: f64 = 200.0;
+    if reader.after().trim_start().starts_with('=') {
+        reader.words(["minus"]);
+    } else if value(to) > value(from) || (number::is_year(from) && to.len() == 2) || value(from) < SCORE {
+        reader.words(["to"]);
+    }
     reader.words(if number::is_year(from) && to.len() == 2 { number::year(to) } else { said(to) });
 }
 
-/// `3/4`, `2 1/2`.
-pub fn fraction(reader: &mut Reader, text: &str) {
-    let (whole, part) = text.split_once(' ').map_or((None, text), |(whole, part)| (Some(whole), part));
-    let Some((numerator, denominator)) = part.split_once('/') else { return reader.words(number::cardinal(text)) };
-    if let Some(whole) = whole {
-        reader.words(number::cardinal(whole));
-        reader.words(["and"]);
-        if numerator == "1" {
-            let mut words = number::fraction(numerator, denominator);
-            words[0] = "a".into();
-            return reader.words(words);
-        }
-    }
-    reader.words(number::fraction(numerator, denominator));
+/// `16:9`.
+pub fn ratio(reader: &mut Reader, text: &str) {
+    let (a, b) = text.split_once(':').unwrap_or((text, ""));
+    reader.words(number::cardinal(a));
+    reader.words(["to"]);
+    reader.words(number::cardinal(b));
 }
 
-/// `5 km`, `98.6°F`, `40%`.
-pub fn measure(reader: &mut Reader, text: &str) {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ',')).unwrap_or(text.len());
-    let (amount, unit) = text.split_at(end);
-    reader.words(number::decimal(amount));
-    match tables::unit(unit.trim(), amount == "1") {
-        Some(words) => reader.words(words.split(' ')),
-        None => reader.letters(unit),
+/// Words that a date in figures follows.
+const BEFORE_DATES: [&str; 9] = ["on", "by", "before", "until", "since", "due", "dated", "from", "till"];
+
+/// `3/4`, `2 1/2`, `1/4th`, `24/7`.
+pub fn fraction(reader: &mut Reader, text: &str) {
+    if let Some((number, _)) =
+        text.split_once("-").filter(|(number, rest)| number.contains('/') && rest.starts_with(|c: char| c.is_ascii_lowercase()))
+    {
+        let number = reader.keep(number.len());
+        return fraction(reader, number);
     }
+    let text = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).replace(" / ", "/");
+    let (numerator, denominator) = text.split_once('/').unwrap_or((&text, "1"));
+    let sum = [numerator, denominator].iter().filter_map(|part| part.parse::<u32>().ok()).sum::<u32>();
+    let date = reader.last_word().is_some_and(|word| BEFORE_DATES.contains(&word));
+    match (numerator, denominator) {
+        ("24", "7") | ("9", "11") => {
+            reader.words(number::cardinal(numerator));
+            reader.words(number::cardinal(denominator));
+        }
+        _ if sum == 100 => {
+            reader.words(number::cardinal(numerator));
+            reader.words(number::cardinal(denominator));
+        }
+        _ if date && tables::month(numerator).is_some() && denominator.parse().is_ok_and(|day: u32| (1..=31).contains(&day)) => {
+            reader.words(tables::month(numerator));
+            reader.words(number::ordinal(denominator.trim_start_matches('0')));
+        }
+        _ => reader.words(amount(&text)),
+    }
+}
+
+/// Behind these a number with a K is a size of pictures or a distance.
+const PICTURES: [&str; 5] = ["2", "4", "5", "6", "8"];
+
+/// `1.5M`, `50K`.
+pub fn magnitude(reader: &mut Reader, text: &str) {
+    let end = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
+    let (amount, letter) = text.split_at(end);
+    let runs = ["run", "race", "walk", "video", "tv", "screen", "monitor", "resolution"];
+    let next = reader.after().trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
+    let name = match letter {
+        "k" | "K" if !PICTURES.contains(&amount) && !runs.contains(&&next[..]) => "thousand",
+        "M" | "mn" => "million",
+        "bn" => "billion",
+        "B" | "b" if amount.contains('.') => "billion",
+        "T" if amount.contains('.') => "trillion",
+        _ => return reader.mixed(text),
+    };
+    reader.words(number::decimal(amount));
+    reader.words([name]);
 }

@@ -17,10 +17,24 @@ impl Folded {
     /// Folds a text of less than 4 GiB.
     pub fn new(original: &str) -> Self {
         let mut folded = Self { text: String::with_capacity(original.len()), origins: Vec::with_capacity(original.len()) };
+        let mut raised = false;
         for (at, character) in original.char_indices() {
             let origin = at as u32..(at + character.len_utf8()) as u32;
+            let was_raised = std::mem::take(&mut raised);
             if character.is_ascii() {
                 folded.push(character, &origin);
+            } else if is_invisible(character) {
+                // It says nothing and must not cut the word that it stands in.
+                if let Some(last) = folded.origins.last_mut() {
+                    last.end = origin.end;
+                }
+                raised = was_raised;
+            } else if let Some(digit) = superscript(character) {
+                if !was_raised && folded.text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')') {
+                    folded.push('^', &origin);
+                }
+                folded.push(digit, &origin);
+                raised = true;
             } else if let Some(text) = replacement(character) {
                 text.chars().for_each(|character| folded.push(character, &origin));
             } else if is_combining_mark(character) && folded.ends_in_letter() {
@@ -91,8 +105,14 @@ fn replacement(character: char) -> Option<&'static str> {
         'þ' => "th",
         'Þ' => "Th",
         'ı' => "i",
-        '²' => " squared ",
-        '³' => " cubed ",
+        'º' | '˚' => "°",
+        '℃' => "°C",
+        '℉' => "°F",
+        '№' => "No. ",
+        '™' => " trademark",
+        '￡' => "£",
+        '￥' => "¥",
+        '￦' => "₩",
         '½' => " 1/2",
         '¼' => " 1/4",
         '¾' => " 3/4",
@@ -102,6 +122,28 @@ fn replacement(character: char) -> Option<&'static str> {
         '⅜' => " 3/8",
         '⅝' => " 5/8",
         '⅞' => " 7/8",
+        _ => return None,
+    })
+}
+
+/// Is this a mark for typesetters: a place to hyphenate, a joiner, a direction, a variant of a sign?
+pub fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+    )
+}
+
+/// The digit, letter or minus sign that is raised.
+fn superscript(character: char) -> Option<char> {
+    Some(match character {
+        '\u{00B9}' => '1',
+        '\u{00B2}' => '2',
+        '\u{00B3}' => '3',
+        '\u{2070}' => '0',
+        '\u{2074}'..='\u{2079}' => char::from(b'4' + (character as u32 - 0x2074) as u8),
+        '\u{207B}' => '-',
+        '\u{207F}' => 'n',
         _ => return None,
     })
 }
@@ -120,6 +162,9 @@ mod tests {
             ("wait…", "wait..."),
             ("a—b", "a -- b"),
             ("2½", "2 1/2"),
+            ("10⁶ m² 10⁻¹²", "10^6 m^2 10^-12"),
+            ("H₂O", "H2O"),
+            ("hy\u{AD}phen ze\u{200B}ro \u{FEFF}", "hyphen zero "),
             ("Привет 你好", "Привет 你好"),
         ] {
             assert_eq!(Folded::new(text).text, expected, "{text}");

@@ -1,16 +1,23 @@
 //! Text as it is said: figures, signs and abbreviations become words, punctuation becomes pauses, and what cannot be said is reported.
 
 mod amounts;
+mod capitals;
+mod codes;
+mod electronic;
 mod fold;
+mod money;
 mod number;
 mod reader;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod times;
 mod token;
 mod words;
 
 pub(super) use tables::{abbreviation, is_title};
+#[cfg(test)]
+pub(super) use {number::words as number_words, tables::words as table_words};
 
 use std::fmt;
 use std::ops::Range;
@@ -68,7 +75,8 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: String = self.text.chars().take(SHOWN).collect();
         let more = self.text.chars().count().saturating_sub(SHOWN);
-        write!(f, "not read at byte {}: {} {shown:?}", self.source.start, self.kind)?;
+        let spelled = if self.kind.ends_with("spelled out") { "spelled out" } else { "not read" };
+        write!(f, "{spelled} at byte {}: {} {shown:?}", self.source.start, self.kind)?;
         if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
     }
 }

@@ -23,7 +23,20 @@ const ONES: [&str; 20] = [
     "nineteen",
 ];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-const THOUSANDS: [&str; 7] = ["", "thousand", "million", "billion", "trillion", "quadrillion", "quintillion"];
+const THOUSANDS: [&str; 12] = [
+    "",
+    "thousand",
+    "million",
+    "billion",
+    "trillion",
+    "quadrillion",
+    "quintillion",
+    "sextillion",
+    "septillion",
+    "octillion",
+    "nonillion",
+    "decillion",
+];
 /// Ordinals that are no cardinal with `th`.
 const ORDINALS: [(&str, &str); 7] = [
     ("one", "first"),
@@ -34,17 +47,20 @@ const ORDINALS: [(&str, &str); 7] = [
     ("nine", "ninth"),
     ("twelve", "twelfth"),
 ];
-/// Longer numbers, and numbers that begin with a zero, are read digit by digit.
-const LONGEST: usize = 18;
+/// Longer numbers are read digit by digit, and so are numbers that begin with a zero.
+const LONGEST: usize = 36;
+/// Longer ones without commas as well, unless they are whole thousands: nobody counts their digits.
+const LONGEST_PLAIN: usize = 9;
 
 /// A number's words.
 pub type Words = Vec<String>;
 
 /// A whole number, given as digits, perhaps with commas.
-pub fn cardinal(digits: &str) -> Words {
-    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+pub fn cardinal(text: &str) -> Words {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let plain = digits.len() == text.len() && digits.len() > LONGEST_PLAIN && !digits.ends_with("000");
     match digits.parse() {
-        Ok(value) if digits.len() <= LONGEST && (digits.len() == 1 || !digits.starts_with('0')) => cardinal_of(value),
+        Ok(value) if digits.len() <= LONGEST && !plain && (digits.len() == 1 || !digits.starts_with('0')) => cardinal_of(value),
         _ => self::digits(&digits),
     }
 }
@@ -55,13 +71,13 @@ pub fn digits(digits: &str) -> Words {
 }
 
 /// A whole number.
-pub fn cardinal_of(value: u64) -> Words {
+pub fn cardinal_of(value: u128) -> Words {
     if value == 0 {
         return vec!["zero".into()];
     }
     let mut words = Words::new();
     for (power, name) in THOUSANDS.iter().enumerate().rev() {
-        let part = (value / 1000u64.pow(power as u32) % 1000) as usize;
+        let part = (value / 1000u128.pow(power as u32) % 1000) as usize;
         if part >= 100 {
             words.extend([ONES[part / 100].into(), "hundred".into()]);
         }
@@ -173,11 +189,86 @@ pub fn fraction(numerator: &str, denominator: &str) -> Words {
     words
 }
 
-/// The value of a Roman numeral in capitals, below 40.
+/// A number of a house, a room or a flight: in pairs.
+pub fn pairs(digits: &str) -> Words {
+    let value = digits.parse::<usize>().unwrap_or_default();
+    let (hundreds, rest) = (value / 100, value % 100);
+    match digits.len() {
+        1 | 2 => cardinal(digits),
+        3 if rest == 0 => cardinal(digits),
+        3 if rest < 10 => self::digits(digits),
+        4 if is_year(digits) => year(digits),
+        4 if value.is_multiple_of(1000) => cardinal(digits),
+        3 | 4 => {
+            let mut words = Words::new();
+            below_hundred(hundreds, &mut words);
+            match rest {
+                0 => words.push("hundred".into()),
+                1..=9 => words.extend(["oh".into(), ONES[rest].into()]),
+                _ => below_hundred(rest, &mut words),
+            }
+            words
+        }
+        _ => self::digits(digits),
+    }
+}
+
+/// The digits of a Roman numeral, and their values.
+const ROMAN: [(&str, u32); 13] = [
+    ("M", 1000),
+    ("CM", 900),
+    ("D", 500),
+    ("CD", 400),
+    ("C", 100),
+    ("XC", 90),
+    ("L", 50),
+    ("XL", 40),
+    ("X", 10),
+    ("IX", 9),
+    ("V", 5),
+    ("IV", 4),
+    ("I", 1),
+];
+
+/// The value of a Roman numeral in capitals, below 4,000.
 pub fn roman(text: &str) -> Option<u32> {
-    let tens = text.bytes().take_while(|&byte| byte == b'X').count();
-    let ones = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"].iter().position(|&ones| ones == &text[tens..])?;
-    (tens <= 3 && !text.is_empty()).then_some((tens * 10 + ones) as u32)
+    let mut value = 0;
+    let mut rest = text;
+    for (digit, worth) in ROMAN {
+        while let Some(tail) = rest.strip_prefix(digit) {
+            (rest, value) = (tail, value + worth);
+        }
+    }
+    (value > 0 && value < 4000 && written_roman(value) == text).then_some(value)
+}
+
+fn written_roman(mut value: u32) -> String {
+    let mut text = String::new();
+    for (digit, worth) in ROMAN {
+        while value >= worth {
+            text.push_str(digit);
+            value -= worth;
+        }
+    }
+    text
+}
+
+/// All words of numbers.
+#[cfg(test)]
+pub fn words() -> Vec<String> {
+    let digits = |value: u32| value.to_string();
+    let mut all: Vec<String> = (0..100)
+        .flat_map(|value| {
+            [ordinal(&digits(value)), plural(ordinal(&digits(value))), cardinal(&digits(value)), plural(cardinal(&digits(value)))]
+        })
+        .flatten()
+        .collect();
+    for power in 2..36 {
+        let number = format!("1{}", "0".repeat(power));
+        all.extend(cardinal(&number).into_iter().chain(ordinal(&number)).chain(plural(ordinal(&number))));
+    }
+    all.extend(["point", "minus", "and", "over", "half", "halves", "quarter", "quarters", "oh", "o'clock"].map(String::from));
+    all
 }
 
 #[cfg(test)]
@@ -187,7 +278,7 @@ mod tests {
     #[test]
     fn numbers_in_words() {
         type Reading = fn(&str) -> Words;
-        let cases: [(Reading, &str, &str); 34] = [
+        let cases: [(Reading, &str, &str); 41] = [
             (cardinal, "0", "zero"),
             (cardinal, "13", "thirteen"),
             (cardinal, "40", "forty"),
@@ -197,9 +288,10 @@ mod tests {
             (cardinal, "007", "zero zero seven"),
             (
                 cardinal,
-                "999999999999999999",
+                "999,999,999,999,999,999",
                 "nine hundred ninety nine quadrillion nine hundred ninety nine trillion nine hundred ninety nine billion nine hundred ninety nine million nine hundred ninety nine thousand nine hundred ninety nine",
             ),
+            (cardinal, "124,000,000,000,000,000,000", "one hundred twenty four quintillion"),
             (
                 cardinal,
                 "1234567890123456789",
@@ -226,6 +318,12 @@ mod tests {
             (year, "1066", "ten sixty six"),
             (year, "07", "oh seven"),
             (year, "85", "eighty five"),
+            (pairs, "123", "one twenty three"),
+            (pairs, "708", "seven zero eight"),
+            (pairs, "500", "five hundred"),
+            (pairs, "2788", "twenty seven eighty eight"),
+            (pairs, "4503", "forty five oh three"),
+            (pairs, "2000", "two thousand"),
             (|digits| plural(year(digits)), "1990", "nineteen nineties"),
             (|digits| plural(year(digits)), "1800", "eighteen hundreds"),
             (|digits| fraction("3", digits), "4", "three quarters"),
@@ -240,10 +338,10 @@ mod tests {
 
     #[test]
     fn roman_numerals() {
-        for (text, value) in [("I", 1), ("IV", 4), ("VIII", 8), ("XIV", 14), ("XXXIX", 39)] {
+        for (text, value) in [("I", 1), ("IV", 4), ("VIII", 8), ("XIV", 14), ("XXXIX", 39), ("XLII", 42), ("MCMLXXIV", 1974)] {
             assert_eq!(roman(text), Some(value), "{text}");
         }
-        for text in ["", "IIII", "VX", "XXXX", "MIX", "LIV", "A"] {
+        for text in ["", "IIII", "VX", "XXXX", "IC", "VIL", "MMMM", "A"] {
             assert_eq!(roman(text), None, "{text}");
         }
     }

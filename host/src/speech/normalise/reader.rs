@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fold::Folded;
 use super::token::{self, Kind};
-use super::{Item, Normalised, Spoken, Warning, amounts, number, tables};
+use super::{Item, Normalised, Spoken, Warning, amounts, codes, money, number, tables, times};
 
 /// The text, how far it was read, and what was read.
 pub struct Reader<'a> {
@@ -15,6 +15,10 @@ pub struct Reader<'a> {
     pub(super) shouting: bool,
     /// The token.
     pub(super) at: Range<usize>,
+    /// The kind of the last token that is no white space.
+    last: Kind,
+    /// Where the name of a street ends.
+    pub(super) street_end: usize,
     out: Normalised,
 }
 
@@ -23,7 +27,7 @@ impl<'a> Reader<'a> {
         let words = || folded.text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
         let capitals = words().filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())).count();
         let shouting = capitals > 2 && 2 * capitals > words().count();
-        Self { original, folded, knows, shouting, at: 0..0, out: Normalised::default() }
+        Self { original, folded, knows, shouting, at: 0..0, last: Kind::Pause, street_end: 0, out: Normalised::default() }
     }
 
     /// Reads all of it.
@@ -39,35 +43,108 @@ impl<'a> Reader<'a> {
         let text: &'a str = &self.folded.text[self.at.clone()];
         match kind {
             Kind::Address => self.address(text),
-            Kind::IsoDate | Kind::SlashDate => amounts::date(self, text),
-            Kind::Time => amounts::time(self, text),
-            Kind::Telephone => amounts::telephone(self, text),
-            Kind::Money | Kind::MoneyBehind => amounts::money(self, text),
-            Kind::Decade => self.words(number::plural(number::year(&text.chars().filter(char::is_ascii_digit).collect::<String>()))),
-            Kind::Ordinal => self.words(number::ordinal(text)),
-            Kind::Range => amounts::range(self, text),
-            Kind::Fraction => amounts::fraction(self, text),
+            Kind::File => self.file(text),
+            Kind::YearDate | Kind::Date => times::date(self, text),
+            Kind::DayMonth => times::day_month(self, text),
+            Kind::MonthDay => times::month_day(self, text),
+            Kind::MonthYear => times::month_year(self, text),
+            Kind::Era => times::era(self, text),
+            Kind::Quarter => times::quarter(self, text),
+            Kind::Times => times::times(self, text),
+            Kind::Time => times::time(self, text),
+            Kind::Telephone => codes::telephone(self, text),
+            Kind::Vanity => codes::vanity(self, text),
+            Kind::Machine => codes::machine(self, text),
+            Kind::House => self.house(text),
+            Kind::Money | Kind::MoneyBehind => money::money(self, text),
+            Kind::Decade => times::decade(self, text),
+            Kind::Ordinal => self.ordinal(text),
+            Kind::Feet => amounts::feet(self, text),
+            Kind::Inches => amounts::inches(self, text),
+            Kind::Power => amounts::power(self, text),
+            Kind::Size => amounts::size(self, text),
             Kind::Measure => amounts::measure(self, text),
+            Kind::Serial => self.serial(text),
+            Kind::Range => amounts::range(self, text),
+            Kind::Ratio => amounts::ratio(self, text),
+            Kind::Fraction => amounts::fraction(self, text),
+            Kind::Magnitude => amounts::magnitude(self, text),
+            Kind::Law => codes::law(self, text),
+            Kind::Version => codes::version(self, text),
+            Kind::Multiple => {
+                self.words(number::decimal(&text[..text.len() - 1]));
+                self.letters("x");
+            }
             Kind::Mixed => self.mixed(text),
             Kind::Decimal => self.words(number::decimal(text)),
             Kind::Number => amounts::number(self, text),
             Kind::Initials => self.initials(text),
+            Kind::Slashed => self.slashed(text),
             Kind::Word => self.word(text),
             Kind::Pause | Kind::Paragraph => self.say(Spoken::Pause),
-            Kind::Space => {}
+            Kind::Space => return,
             Kind::Other => self.other(text),
         }
+        self.last = kind;
+    }
+
+    /// Does a range go on after a dash: was the last token an amount, and is the next one?
+    fn goes_on(&self) -> bool {
+        let amount = matches!(
+            self.last,
+            Kind::Decade
+                | Kind::Money
+                | Kind::MoneyBehind
+                | Kind::Time
+                | Kind::Ordinal
+                | Kind::Measure
+                | Kind::YearDate
+                | Kind::Date
+                | Kind::MonthDay
+                | Kind::DayMonth
+        );
+        let next = self.after().trim_start();
+        let sign = next.chars().next().is_some_and(|c| tables::currency(c.encode_utf8(&mut [0; 4])).is_some());
+        amount
+            && (sign
+                || next.trim_start_matches('\'').starts_with(|c: char| c.is_ascii_digit())
+                || (self.last == Kind::MonthDay
+                    && tables::month_named(
+                        &next.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase(),
+                    )
+                    .is_some()))
+    }
+
+    /// Is this dash a minus sign: between two numbers or names, and the result follows?
+    fn subtracts(&self) -> bool {
+        let next = self.after().trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.'));
+        next.starts_with('=') && self.before().trim_end().ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')')
     }
 
     fn other(&mut self, text: &str) {
         let spaced_before = self.before().ends_with(|c: char| c.is_whitespace() || c == '(') || self.before().is_empty();
+        let next = self.after().chars().next();
+        let currency = next.is_some_and(|c| tables::currency(c.encode_utf8(&mut [0; 4])).is_some());
         match text {
-            "-" if spaced_before && self.after().starts_with(|c: char| c.is_ascii_digit() || "$£€".contains(c)) => self.words(["minus"]),
-            "-" if spaced_before && self.after().starts_with(' ') => self.say(Spoken::Pause),
-            "#" if self.after().starts_with(|c: char| c.is_ascii_digit()) => self.words(["number"]),
-            "\"" | "'" | "-" => self.say(Spoken::Silence),
+            "-" | "\u{2013}" if self.goes_on() => self.words(["to"]),
+            "-" if self.subtracts() => self.words(["minus"]),
+            "-" if spaced_before
+                && (currency
+                    || next.is_some_and(|c| {
+                        c.is_ascii_digit() || (c == '.' && self.after()[1..].starts_with(|c: char| c.is_ascii_digit()))
+                    })) =>
+            {
+                self.words(["minus"])
+            }
+            "-" if spaced_before && next == Some(' ') => self.say(Spoken::Pause),
+            "\u{2013}" => self.say(Spoken::Pause),
+            "#" if next.is_some_and(|c| c.is_ascii_digit()) => self.words(["number"]),
+            "*" if self.before().ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|c| c.is_ascii_digit()) => {
+                self.words(["times"])
+            }
+            "\"" | "'" | "-" | "\u{2022}" => self.say(Spoken::Silence),
             _ => match text.chars().next().and_then(tables::sign) {
-                Some(words) => self.words(words.split(' ')),
+                Some(words) => self.phrase(words),
                 None => self.report(),
             },
         }
@@ -107,6 +184,19 @@ impl<'a> Reader<'a> {
     /// Says the token as words.
     pub(super) fn words<W: Into<String>>(&mut self, words: impl IntoIterator<Item = W>) {
         words.into_iter().for_each(|word| self.say(Spoken::Word(word.into())));
+    }
+
+    /// Says the token as words of a table, where a capital is a letter.
+    pub(super) fn phrase(&mut self, words: &str) {
+        for word in words.split(' ') {
+            if word.starts_with(|c: char| c.is_ascii_uppercase()) { self.letters(word) } else { self.words([word]) }
+        }
+    }
+
+    /// Gives back all but the first bytes of the token: they were something else.
+    pub(super) fn keep(&mut self, bytes: usize) -> &'a str {
+        self.at.end = self.at.start + bytes;
+        &self.folded.text[self.at.clone()]
     }
 
     /// Says the token letter by letter; other characters are not said.

@@ -42,7 +42,7 @@ fn texts_as_they_are_said() {
         ("1914-18", "nineteen fourteen to eighteen"),
         ("1939–1945", "nineteen thirty nine to nineteen forty five"),
         ("March 5, 2020", "march fifth, twenty twenty"),
-        ("5 March 2020", "fifth of march twenty twenty"),
+        ("5 March 2020", "the fifth of march twenty twenty"),
         ("Dec. 25", "december twenty fifth"),
         ("2024-03-05", "march fifth twenty twenty four"),
         ("3/5/2024", "march fifth twenty twenty four"),
@@ -67,7 +67,7 @@ fn texts_as_they_are_said() {
         ("40% of 20°C", "forty percent of twenty degrees celsius"),
         ("60 mph", "sixty miles per hour"),
         ("3.5GHz", "three point five gigahertz"),
-        ("5 m²", "five meters squared"),
+        ("5 m²", "five square meters"),
         // Abbreviations.
         ("Mr. Smith and Mrs. Jones", "mister smith and mrs jones"),
         ("Dr. Who", "doctor who"),
@@ -81,7 +81,7 @@ fn texts_as_they_are_said() {
         ("J. K. Rowling", "J K rowling"),
         ("the U.S. economy", "the U S economy"),
         // Acronyms.
-        ("the FBI and the NATO", "the F B I and the N A T O"),
+        ("the FBI and the NATO", "the F B I and the nato"),
         ("NASA", "nasa"),
         ("UNESCO", "unesco"),
         ("give it to us in the US", "give it to us in the U S"),
@@ -140,7 +140,7 @@ fn account(text: &str) {
         seen[source.clone()].fill(true);
     }
     for (at, character) in text.char_indices() {
-        assert!(character.is_whitespace() || seen[at], "{character:?} at {at} of {text:?} is lost");
+        assert!(character.is_whitespace() || fold::is_invisible(character) || seen[at], "{character:?} at {at} of {text:?} is lost");
     }
     for item in &out.items {
         match &item.spoken {

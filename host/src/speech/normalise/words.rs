@@ -1,52 +1,147 @@
-//! Words, abbreviations, acronyms, addresses.
+//! Words, abbreviations, Roman numerals.
 
 use super::reader::Reader;
 use super::{Spoken, number, tables};
-
-/// Longest acronym that is spelled out.
-const ACRONYM: usize = 6;
 
 impl Reader<'_> {
     /// Letters, perhaps with apostrophes.
     pub(super) fn word(&mut self, text: &str) {
         let small = text.to_ascii_lowercase();
         let stop = self.after().starts_with('.');
-        if stop && self.abbreviated(text, &small) {
+        if self.at.start < self.street_end && self.street(text, &small, stop) {
             return;
         }
-        if self.roman(text) {
+        if self.place(text) || self.abbreviated(text, &small, stop) || self.roman(text) {
             return;
         }
         if let [letter] = text.as_bytes() {
             return self.single(char::from(*letter), stop);
         }
-        let capitals = text.bytes().filter(u8::is_ascii_uppercase).count();
-        if text[1..].contains(|c: char| c.is_ascii_uppercase()) && !self.shouting {
-            return self.capitals(text, &small, capitals);
-        }
-        if tables::SPELLED.contains(&&small[..]) && matches!(&small[..], "tv" | "uk" | "dna" | "phd" | "ceo" | "pc") {
-            return self.letters(&small);
-        }
-        self.words([small]);
+        self.plain_word(text);
     }
 
-    /// A word that its full stop belongs to.
-    fn abbreviated(&mut self, text: &str, small: &str) -> bool {
-        let capital_follows = self.after()[1..].trim_start().starts_with(|c: char| c.is_ascii_uppercase());
-        let number_follows = self.after()[1..].trim_start().starts_with(|c: char| c.is_ascii_digit());
-        let words = match small {
-            "dr" => Some(if capital_follows || self.last_word().is_none() { "doctor" } else { "drive" }),
-            "st" => Some(if capital_follows { "saint" } else { "street" }),
-            "no" | "nos" if number_follows => Some(if small == "no" { "number" } else { "numbers" }),
-            "p" if number_follows => Some("page"),
-            "sat" | "sun" if text.starts_with('S') && number_follows => Some(if small == "sat" { "saturday" } else { "sunday" }),
-            "may" => None,
-            _ => tables::abbreviation(text),
+    /// A word that is short for nothing.
+    pub(super) fn plain_word(&mut self, text: &str) {
+        let small = text.to_ascii_lowercase();
+        let capitals = text.bytes().filter(u8::is_ascii_uppercase).count();
+        if text[1..].contains(|c: char| c.is_ascii_uppercase()) {
+            self.capitals(text, &small, capitals);
+        } else if tables::acronym(&small) == Some(tables::Acronym::Spelled) {
+            self.letters(&small);
+        } else {
+            self.words([small]);
+        }
+    }
+
+    /// What is short in the name of a street behind a house number.
+    fn street(&mut self, text: &str, small: &str, stop: bool) -> bool {
+        let last = self.at.end == self.street_end;
+        let words = match text {
+            _ if last && tables::street(small).is_some() => tables::street(small),
+            "N" => Some("north"),
+            "S" => Some("south"),
+            "E" => Some("east"),
+            "W" => Some("west"),
+            "NE" => Some("north east"),
+            "NW" => Some("north west"),
+            "SE" => Some("south east"),
+            "SW" => Some("south west"),
+            _ => None,
         };
         let Some(words) = words else { return false };
         self.words(words.split(' '));
-        self.full_stop(tables::is_title(small));
+        if stop {
+            self.full_stop(!last);
+        }
         true
+    }
+
+    /// A state: behind a town and a comma, or before a postal code.
+    fn place(&mut self, text: &str) -> bool {
+        let Some(words) = tables::place(text) else { return false };
+        let town = self.before().trim_end().strip_suffix(',').is_some_and(|town| {
+            let word = town.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+            word.len() > 1 && word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.bytes().all(|byte| byte.is_ascii_uppercase())
+        });
+        let rest = self.after().trim_start_matches([' ', ',']);
+        let code = rest.len() >= 5 && rest.bytes().take(5).all(|byte| byte.is_ascii_digit());
+        let word = tables::acronym(&text.to_ascii_lowercase()).is_some();
+        let ends = self.after().is_empty() || self.after().starts_with(if word { &[','][..] } else { &[',', '.', ';', ')'] });
+        if !code && !(town && ends) {
+            return false;
+        }
+        self.phrase(words);
+        true
+    }
+
+    /// A word that is short for something.
+    fn abbreviated(&mut self, text: &str, small: &str, stop: bool) -> bool {
+        let Some(known) = tables::abbreviation(text) else { return false };
+        let rest = self.after()[usize::from(stop)..].trim_start();
+        let capital_follows = rest.starts_with(|c: char| c.is_ascii_uppercase());
+        let next = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        let number_follows = rest.starts_with(|c: char| c.is_ascii_digit()) || (next.len() > 1 && number::roman(next).is_some());
+        let written = text != text.to_ascii_uppercase() || text.len() < 3 || self.shouting;
+        // A street behind its name, or a person before it.
+        let named = self.last_word().is_some() && self.before().ends_with(' ') && self.name_before();
+        let words = match small {
+            "st" if stop || !text.starts_with('s') => {
+                if capital_follows && !(stop && named && self.sentence_after(rest)) {
+                    "saint"
+                } else if named {
+                    "street"
+                } else {
+                    return false;
+                }
+            }
+            "dr" if stop || !text.starts_with('d') => {
+                if capital_follows && !(stop && named && self.sentence_after(rest)) || !named {
+                    "doctor"
+                } else {
+                    "drive"
+                }
+            }
+            "st" | "dr" => return false,
+            _ if known.is("number") && !number_follows => return false,
+            // "No." ends a sentence more often than it begins one with a number.
+            _ if stop
+                || known.is("any")
+                || (known.is("bare") && capital_follows && written && text.starts_with(|c: char| c.is_ascii_uppercase())) =>
+            {
+                known.words
+            }
+            _ if known.is("number")
+                && number_follows
+                && small.len() > 2
+                && text.starts_with(|c: char| c.is_ascii_uppercase())
+                && !known.is("word") =>
+            {
+                known.words
+            }
+            _ => return false,
+        };
+        self.phrase(words);
+        if stop {
+            self.full_stop(known.is("title") && !matches!(words, "street" | "drive"));
+        }
+        true
+    }
+
+    /// Is the word before the token written with a capital, within a sentence?
+    fn name_before(&self) -> bool {
+        let word = self.before().trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        word.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit())
+    }
+
+    /// Does a sentence begin here, rather than a name: with a word that the dictionary has among the small words of sentences?
+    fn sentence_after(&self, rest: &str) -> bool {
+        const BEGIN: [&str; 40] = [
+            "it", "he", "she", "we", "they", "you", "i", "the", "a", "an", "this", "that", "these", "those", "there", "then", "his", "her",
+            "my", "our", "their", "its", "in", "on", "at", "but", "and", "when", "where", "what", "who", "why", "how", "if", "as", "no",
+            "yes", "after", "for", "turn",
+        ];
+        let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
+        BEGIN.contains(&&word[..])
     }
 
     /// The full stop after an abbreviation: a pause only where a sentence ends as well.
@@ -59,42 +154,59 @@ impl Reader<'_> {
         }
     }
 
-    /// Single letters with full stops.
+    /// Single letters with full stops, and what is written like them.
     pub(super) fn initials(&mut self, text: &str) {
-        match &text.to_ascii_lowercase()[..] {
-            "e.g." => self.words(["for", "example"]),
-            "i.e." => self.words(["that", "is"]),
+        let small = text.to_ascii_lowercase();
+        match tables::abbreviation(&small).or_else(|| tables::abbreviation(small.strip_suffix('.').unwrap_or(&small))) {
+            Some(known) if known.is("any") => self.phrase(known.words),
             _ => self.letters(text),
         }
         let rest = self.after();
         let several = text.len() > 4 || !text.starts_with(|c: char| c.is_ascii_uppercase());
-        if rest.trim().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase())) {
+        let ends = rest.trim().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
+        if text.ends_with('.') && ends && !text.starts_with(['P', 'E']) {
             self.say(Spoken::Pause);
         }
     }
 
+    /// `w/o`.
+    pub(super) fn slashed(&mut self, text: &str) {
+        match tables::abbreviation(text) {
+            Some(known) => self.phrase(known.words),
+            None => self.letters(text),
+        }
+    }
+
     fn roman(&mut self, text: &str) -> bool {
-        let Some(value) =
-            number::roman(text).filter(|_| text != "I" || self.last_word().is_some_and(|word| tables::NUMBERED.contains(&word)))
-        else {
-            return false;
-        };
-        let Some(last) = self.last_word() else { return false };
-        let name = self
-            .before()
-            .trim_end()
-            .rsplit(|c: char| !c.is_ascii_alphabetic())
-            .next()
-            .is_some_and(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
-        if tables::RULERS.contains(&last) && name {
+        let Some(value) = number::roman(text) else { return false };
+        let last = self.last_word().unwrap_or_default();
+        let name = self.name_before() && self.before().ends_with(' ');
+        let ruler = tables::is_ruler(last) && name;
+        let small = text.to_ascii_lowercase();
+        // A numeral by itself has to look like one: "CD", "DC", "MIX" and "VI" do not.
+        let alone = text.len() > 2 && text.contains(['I', 'V', 'X']) && !(self.knows)(&small) || text == "II";
+        let named = name && text.len() > 1 && text.bytes().all(|byte| b"IVX".contains(&byte)) && tables::acronym(last).is_none();
+        if ruler && text != "I" && text.len() < 6 && text.bytes().all(|byte| b"IVXL".contains(&byte)) {
             self.words(["the"]);
             self.words(number::ordinal(&value.to_string()));
-        } else if tables::NUMBERED.contains(&last) {
+        } else if ruler && text == "I" && self.reign() {
+            self.words(["the", "first"]);
+        } else if text.len() > 4 && number::is_year(&value.to_string()) {
+            self.words(number::year(&value.to_string()));
+        } else if tables::is_numbered(last) || alone || (named && text != "I") {
             self.words(number::cardinal_of(value.into()));
         } else {
             return false;
         }
         true
+    }
+
+    /// Does "I" after a ruler's name count the ruler: no verb of the first person follows?
+    fn reign(&self) -> bool {
+        let rest = self.after();
+        rest.is_empty()
+            || rest.starts_with([',', '.', ';', ')', '\''])
+            || [" of ", " was ", " is ", " had ", " and ", " in "].iter().any(|next| rest.starts_with(next))
     }
 
     /// One letter: the words "a" and "I", or its name.
@@ -116,109 +228,4 @@ impl Reader<'_> {
             self.take(1);
         }
     }
-
-    /// A word with several capitals: an acronym, several words written together, or just a word.
-    fn capitals(&mut self, text: &str, small: &str, capitals: usize) {
-        let known = (self.knows)(small);
-        let plural = text.len() == capitals + 1 && text.ends_with('s');
-        let possessive = text.strip_suffix("'s").filter(|stem| stem.len() == capitals);
-        if text.len() == capitals {
-            let spelled =
-                tables::SPELLED.contains(&small) || (!known && text.len() < ACRONYM) || !small.contains(['a', 'e', 'i', 'o', 'u', 'y']);
-            if spelled || (known && text.len() <= 3 && !pronounceable(small)) { self.letters(small) } else { self.words([small]) }
-        } else if let Some(stem) = if plural { text.strip_suffix('s') } else { possessive } {
-            let whole = stem.to_ascii_lowercase();
-            if stem.len() > 3 && (self.knows)(&whole) {
-                return self.words([format!("{whole}'s")]);
-            }
-            // The last letter takes the s: "c d's".
-            let (first, last) = whole.split_at(whole.len() - 1);
-            self.letters(first);
-            self.words([format!("{last}'s")]);
-        } else if known || text.contains('\'') {
-            self.words([small]);
-        } else if small == "phd" {
-            self.letters(small);
-        } else {
-            self.humps(text);
-        }
-    }
-
-    /// Words written together, each with a capital.
-    fn humps(&mut self, text: &str) {
-        let mut start = 0;
-        let bytes = text.as_bytes();
-        for at in 1..=bytes.len() {
-            let hump = at == bytes.len() || (bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase());
-            if hump {
-                let part = &text[start..at];
-                start = at;
-                let all_capitals = part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_uppercase());
-                if part.len() == 1 || (all_capitals && !(self.knows)(&part.to_ascii_lowercase())) {
-                    self.letters(part);
-                } else {
-                    self.words([part.to_ascii_lowercase()]);
-                }
-            }
-        }
-    }
-
-    /// Letters and digits mixed: "B2B", "mp3", "4x".
-    pub(super) fn mixed(&mut self, text: &str) {
-        for part in runs(text) {
-            if part.starts_with(|c: char| c.is_ascii_digit()) {
-                let words = if part.len() <= 2 || part.ends_with("00") { number::cardinal(part) } else { number::digits(part) };
-                self.words(words);
-            } else {
-                self.part(part);
-            }
-        }
-    }
-
-    /// A part of a token: a word, if it is one.
-    fn part(&mut self, part: &str) {
-        let small = part.to_ascii_lowercase();
-        if small.len() > 2 && (self.knows)(&small) { self.words([small]) } else { self.letters(&small) }
-    }
-
-    /// An address, sign by sign.
-    pub(super) fn address(&mut self, text: &str) {
-        for part in runs(text) {
-            match part {
-                "." => self.words(["dot"]),
-                "-" => self.words(["dash"]),
-                ":" => self.words(["colon"]),
-                "com" | "org" | "net" => self.words([part]),
-                _ if part.starts_with(|c: char| c.is_ascii_digit()) => self.words(number::cardinal(part)),
-                _ if part.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                    let small = part.to_ascii_lowercase();
-                    let spelled = small.len() < 3 || !small.contains(['a', 'e', 'i', 'o', 'u', 'y']);
-                    if spelled && !(small.len() > 1 && (self.knows)(&small)) { self.letters(&small) } else { self.words([small]) }
-                }
-                _ => match part.chars().next().and_then(tables::sign) {
-                    Some(words) => self.words(words.split(' ')),
-                    None => self.say(Spoken::Pause),
-                },
-            }
-        }
-    }
-}
-
-/// Could three letters in capitals be a word?
-fn pronounceable(small: &str) -> bool {
-    let vowel = |byte: u8| b"aeiouy".contains(&byte);
-    matches!(small.as_bytes(), [a, b, c] if !vowel(*a) && vowel(*b) && !vowel(*c))
-}
-
-/// Runs of letters, runs of digits, and other characters one by one.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let same = |c: char| (first.is_ascii_digit() && c.is_ascii_digit()) || (first.is_ascii_alphabetic() && c.is_ascii_alphabetic());
-        let end = rest.char_indices().skip(1).find(|&(_, c)| !same(c)).map_or(rest.len(), |(at, _)| at);
-        let (run, tail) = rest.split_at(end);
-        rest = tail;
-        Some(run)
-    })
 }

@@ -1,0 +1,75 @@
+//! Words in capitals: acronyms, words written together, or just words.
+
+use super::reader::Reader;
+use super::tables::{self, Acronym};
+
+/// Longest acronym that is spelled out.
+const ACRONYM: usize = 6;
+
+impl Reader<'_> {
+    /// A word with several capitals: an acronym, several words written together, or just a word.
+    pub(super) fn capitals(&mut self, text: &str, small: &str, capitals: usize) {
+        let plural = text.len() == capitals + 1 && text.ends_with('s');
+        let possessive = text.strip_suffix("'s").filter(|stem| stem.len() == capitals);
+        if text.len() == capitals {
+            if self.spelled(small) { self.letters(small) } else { self.words([small]) }
+        } else if let Some(stem) = if plural { text.strip_suffix('s') } else { possessive } {
+            let whole = stem.to_ascii_lowercase();
+            if !self.spelled(&whole) {
+                return self.words([format!("{whole}'s")]);
+            }
+            // The last letter takes the s: "c d's".
+            let (first, last) = whole.split_at(whole.len() - 1);
+            self.letters(first);
+            self.words([format!("{last}'s")]);
+        } else if (self.knows)(small) || text.contains('\'') {
+            self.words([small]);
+        } else if tables::acronym(small) == Some(Acronym::Spelled) {
+            self.letters(small);
+        } else {
+            self.humps(text);
+        }
+    }
+
+    /// Is a word in capitals, given in small letters, read by its letters?
+    fn spelled(&self, small: &str) -> bool {
+        match tables::acronym(small) {
+            Some(Acronym::Spelled) => true,
+            Some(Acronym::Said) => false,
+            Some(Acronym::Capitals) => !(self.shouting || self.loud()) || !(self.knows)(small),
+            None if !small.contains(['a', 'e', 'i', 'o', 'u', 'y']) => true,
+            None if (self.knows)(small) => small.len() < 3,
+            None => small.len() < 3 || (small.len() <= ACRONYM && !self.shouting && !self.loud()),
+        }
+    }
+
+    /// Is a word beside the token in capitals that are no acronym's?
+    fn loud(&self) -> bool {
+        let before = self.before().trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next();
+        let after = self.after().trim_start().split(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next();
+        let ordinary = |word: &str| {
+            let small = word.to_ascii_lowercase();
+            let said = tables::acronym(&small).is_none_or(|how| how == Acronym::Said && small.len() < 3);
+            word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase()) && said && (self.knows)(&small)
+        };
+        [before, after].into_iter().flatten().any(ordinary)
+    }
+    /// Words written together, each with a capital.
+    fn humps(&mut self, text: &str) {
+        let mut start = 0;
+        let bytes = text.as_bytes();
+        for at in 1..=bytes.len() {
+            let hump = at == bytes.len() || (bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase());
+            if hump {
+                let part = &text[start..at];
+                start = at;
+                let all_capitals = part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_uppercase());
+                if part.len() == 1 || (all_capitals && !(self.knows)(&part.to_ascii_lowercase())) {
+                    self.letters(part);
+                } else {
+                    self.words([part.to_ascii_lowercase()]);
+                }
+            }
+        }
+    }
+}
