@@ -90,7 +90,7 @@ must() {
     verdict=failed
     case $code in
     124 | 137 | 143) note "$what: out of time" ;;
-    *) note "$what: exit code $code, $(tail -n 1 "$log" | cut -c 1-160)" ;;
+    *) note "$what: exit code $code, $(grep -v '^ *hint:' "$log" | tail -n 1 | cut -c 1-160)" ;;
     esac
     return 1
 }
