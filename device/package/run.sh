@@ -90,7 +90,7 @@ must() {
     verdict=failed
     case $code in
     124 | 137 | 143) note "$what: out of time" ;;
-    *) note "$what: exit code $code, $(tail -n 1 "$log" | cut -c 1-160)" ;;
+    *) note "$what: exit code $code, $(grep -v '^ *hint:' "$log" | tail -n 1 | cut -c 1-160)" ;;
     esac
     return 1
 }
@@ -199,7 +199,7 @@ item_speed() {
         must "train, recompute $recompute" "$primal" train "$@" --steps 9 --out "$run"
         [ -z "$smi" ] || kill "$watcher"
         rate=$(sed -n 's/.*"step":\([0-9]*\),.*"tokens_per_second":\([0-9.]*\).*/\1 \2/p' "$run/metrics.jsonl" 2>/dev/null |
-            awk '$1 >= 3 { print $2 }' | sort -n | awk '{ x[NR] = $1 } END { if (NR) print x[int((NR + 1) / 2)] }')
+            awk '$1 >= 3 { print $2 }' | sort -n | awk '{ x[NR] = $1 } END { if (NR) printf "%.1f", x[int((NR + 1) / 2)] }')
         [ -n "$rate" ] || continue
         figure "$prefix.tokens_per_second" "$rate"
         note "recompute $recompute: $(printf '%.0f' "$rate") tokens/s"
@@ -211,7 +211,7 @@ item_speed() {
     checkpoint=$(ls "$out"/work/*/checkpoints/step-00000009.safetensors 2>/dev/null | head -n 1)
     [ -n "$checkpoint" ] || { verdict=failed; note "no checkpoint to generate from"; return; }
     must generate "$primal" generate --checkpoint "$checkpoint" --max-tokens "$new_tokens" --device cuda --json || return
-    rate=$(sed -n 's/.*"tokens_per_second":\([0-9.]*\).*/\1/p' "$log" | tail -n 1)
+    rate=$(sed -n 's/.*"tokens_per_second":\([0-9.]*\).*/\1/p' "$log" | awk '{ rate = $1 } END { printf "%.1f", rate }')
     figure generate.tokens_per_second "$rate"
     note "generate: $(printf '%.0f' "$rate") tokens/s"
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask verify`: the kernels against the CPU back end.
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -46,7 +47,7 @@ impl Verify {
         let mut program = Command::new(root().join("target/release/primal-host"));
         program.args(["verify", "--device", "cuda"]).env("PRIMAL_KERNELS", root().join("target/kernels"));
         if self.device == "cuda" {
-            return run(&mut program);
+            return run(without_emulator(&mut program));
         }
         program.env("LD_LIBRARY_PATH", emulator()?);
         for arch in archs {
@@ -55,6 +56,13 @@ impl Verify {
         }
         Ok(())
     }
+}
+
+/// Hides the emulated driver from a program: cargo puts the folder where it builds into the loader's path.
+pub fn without_emulator(program: &mut Command) -> &mut Command {
+    let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let others = env::split_paths(&path).filter(|folder| !folder.starts_with(root().join("target")));
+    program.env("LD_LIBRARY_PATH", env::join_paths(others).expect("parts of a path"))
 }
 
 /// Builds the emulated driver; returns the folder that has it under the name of a real one.

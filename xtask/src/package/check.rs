@@ -25,7 +25,8 @@ pub fn run(folder: &Path) -> Result<(), String> {
 
 /// On a machine with a driver nothing is found missing, so nothing can be said.
 fn without_gpu(folder: &Path, work: &Path) -> Result<(), String> {
-    let machine = Command::new(folder.join("primal-host")).args(["verify", "machine", "--device", "cuda"]).output();
+    let mut machine = Command::new(folder.join("primal-host"));
+    let machine = verify::without_emulator(machine.args(["verify", "machine", "--device", "cuda"])).output();
     if machine.is_ok_and(|output| output.status.success()) {
         println!("package: this machine has a GPU: the message without one was not checked");
         return Ok(());
@@ -103,10 +104,11 @@ fn break_kernel(ptx: &str, name: &str) -> Result<String, String> {
 
 fn run_sh(folder: &Path, out: &Path, arguments: &[&str], driver: Option<&Path>) -> Result<Output, String> {
     let mut command = Command::new("sh");
-    command.arg(folder.join("run.sh")).arg("--out").arg(out).args(arguments).env_remove("LD_LIBRARY_PATH");
-    if let Some(driver) = driver {
-        command.env("LD_LIBRARY_PATH", driver).env("PTX_EMU_ARCH", ARCH);
-    }
+    command.arg(folder.join("run.sh")).arg("--out").arg(out).args(arguments);
+    match driver {
+        Some(driver) => command.env("LD_LIBRARY_PATH", driver).env("PTX_EMU_ARCH", ARCH),
+        None => verify::without_emulator(&mut command),
+    };
     command.output().map_err(|error| format!("running sh: {error}"))
 }
 
