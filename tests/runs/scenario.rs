@@ -80,7 +80,7 @@ impl Inputs {
     /// The command that begins a scenario in `here`, or goes on with what is there.
     pub fn command(&self, scenario: Scenario, here: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        let voice = self.tiny.voice.display().to_string();
+        let voice = self.tiny.folder.path().join("voice").display().to_string();
         let is_begun = here.join("run/config.toml").exists();
         let (config, data, lines) = (self.at("tiny.toml"), self.at("text"), self.at("lines.txt"));
         let (voice_config, corpus) = (self.at("voice.toml"), self.at("corpus"));

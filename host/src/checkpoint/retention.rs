@@ -260,7 +260,7 @@ fn lock(folder: &Path) -> Result<File> {
         folder.display(),
         "a run that no other process is training",
         "a running one",
-        "wait for it or stop it, or give another folder with --out",
+        "wait for it or stop it; a new run can have another folder",
     ))
 }
 
