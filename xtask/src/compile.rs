@@ -144,7 +144,8 @@ impl<'a> Compiler<'a> {
             self.llvm("llc", &[&format!("--mcpu={arch}"), &format!("--mattr=+{version}"), path(optimised), "-o", path(&part)])?;
             fs::rename(&part, &raw).map_err(|error| of(&raw, error))?;
         }
-        let (ptx, mut kernels) = ptx::extract(&fs::read_to_string(&raw).map_err(|error| of(&raw, error))?, tuning::of(name).blocks)?;
+        let (ptx, mut kernels) =
+            ptx::extract(&fs::read_to_string(&raw).map_err(|error| of(&raw, error))?, tuning::of(name).blocks_on(arch, name))?;
         let kernel = kernels.pop().expect("a kernel");
         fs::write(&file, &ptx).map_err(|error| of(&file, error))?;
         let usage = report::assemble(self.tools, arch, &file, &cubin)?;

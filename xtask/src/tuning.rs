@@ -15,6 +15,16 @@ pub struct Tuning {
     pub blocks: u32,
 }
 
+/// Kernels that would spill on an architecture, and the blocks that fit without.
+const FEWER: [(&str, &str, u32); 2] = [("sm_80", "linear_backward_weight_half", 2), ("sm_80", "linear_backward_input_grid_half", 2)];
+
+impl Tuning {
+    /// The blocks on an architecture.
+    pub fn blocks_on(&self, arch: &str, kernel: &str) -> u32 {
+        FEWER.iter().find(|fewer| (fewer.0, fewer.1) == (arch, kernel)).map_or(self.blocks, |fewer| fewer.2)
+    }
+}
+
 /// That of a kernel.
 pub fn of(kernel: &str) -> Tuning {
     let halves = kernel.ends_with("_half");
