@@ -94,8 +94,7 @@ fn a_device_is_written_through_and_a_socket_refused() {
             writers.write(kind, "null").with(0, &[]);
             assert!(fs::symlink_metadata(&null).expect("a device").file_type().is_char_device(), "{kind} replaced the device");
         }
-        let code = if matches!(kind, "vocode" | "import") { 1 } else { 2 };
-        writers.write(kind, "socket").with(code, &["socket", "hint: "]);
+        writers.write(kind, "socket").with(2, &["socket", "hint: "]);
         assert!(
             fs::symlink_metadata(writers.world.path("socket")).expect("a socket").file_type().is_socket(),
             "{kind} replaced the socket"

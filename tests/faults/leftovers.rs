@@ -73,9 +73,9 @@ fn what_a_killed_process_leaves_is_swept_and_what_a_living_one_writes_is_not() {
     // A part is swept by who speaks into the same file.
     world.run(&format!("tts --voice {voice} --text Hello. --output b.wav --stream")).with(0, &[]);
     living.kill();
-    world.run(&format!("vocode --input d.wav --vocoder {} --output d.wav", tiny.vocoder.display())).with(0, &[]);
+    world.run(&format!("vocode --input d.wav --vocoder {} --output e.wav", tiny.vocoder.display())).with(0, &[]);
     let after: Vec<String> = world.names(".").into_iter().filter(|name| !before.contains(name)).collect();
-    assert_eq!(after, ["b.wav", "d.wav"]);
+    assert_eq!(after, ["b.wav", "d.wav", "e.wav"]);
 }
 
 #[test]

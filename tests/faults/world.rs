@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +104,14 @@ impl World {
     pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(program());
         command.current_dir(&self.folder).args(line.split_whitespace()).stdin(Stdio::null());
+        // These tests may themselves run under `nohup`, whose children ignore hangups.
+        // SAFETY: between fork and exec only the disposition of a signal is set.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         command
     }
 

@@ -22,6 +22,7 @@ fn clause_15_a_run_of_a_voice_without_a_corpus_is_refused() {
     tiny_run(&place, 1);
     let config = primal_host::config::SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration").to_toml();
     place.write("run/config.toml", config);
+    fs::remove_file(place.path("run/run.json")).expect("the run's identity");
     fs::remove_dir_all(place.path("run/checkpoints")).expect("the checkpoints");
     for content in ["[]", "[\n]"] {
         fs::write(place.path("run/data.json"), content).expect("the sources");

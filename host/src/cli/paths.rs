@@ -1,16 +1,13 @@
 //! Checks of the paths that a command writes, before it does any work.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::durable::{Place, folder_of};
 use crate::{Error, Result};
 
 /// A flag and the file that it names.
 pub(super) type Named<'a> = (&'a str, &'a Path);
-
-/// Links that are followed one after another, at most: as Linux does.
-const LINKS: usize = 40;
 
 /// Refuses a name that says that the file is of another kind than `extension`. Names without an extension, or with digits for one, say nothing.
 ///
@@ -46,16 +43,12 @@ pub(super) fn require_distinct((flag, path): Named, others: &[Named]) -> Result<
 /// # Errors
 /// Bad input where it cannot.
 pub(super) fn require_writable((flag, path): Named) -> Result<()> {
-    let target = followed(path);
-    let result = match fs::metadata(&target) {
-        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+    let checked = Place::of(path).and_then(|place| match place {
+        Place::File(target) => tempfile::tempfile_in(folder_of(&target)).map(drop),
         // What is no file is opened only once there is something to write.
-        Ok(found) if !found.is_file() => Ok(()),
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ if target.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Err(ErrorKind::InvalidFilename.into()),
-        _ => tempfile::tempfile_in(folder_of(&target)).map(drop),
-    };
-    result.map_err(|error| {
+        _ => Ok(()),
+    });
+    checked.map_err(|error| {
         let subject = format!("{flag} {}", path.display());
         Error::bad_input(subject, "a file that can be written", error, "give the path of a file in a folder that exists and may be written")
     })
@@ -74,23 +67,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
         return (one.dev(), one.ino()) == (other.dev(), other.ino());
     }
     let resolved = |path: &Path| {
-        let target = followed(path);
+        let Ok(Place::File(target)) = Place::of(path) else { return None };
         let folder = folder_of(&target).canonicalize().ok()?;
         Some(folder.join(target.file_name()?))
     };
     resolved(one).is_some_and(|path| Some(path) == resolved(other))
-}
-
-/// What a link leads to, even if nothing is there.
-fn followed(path: &Path) -> PathBuf {
-    let mut target = path.to_path_buf();
-    for _ in 0..LINKS {
-        let Ok(next) = fs::read_link(&target) else { break };
-        target = folder_of(&target).join(next);
-    }
-    target
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

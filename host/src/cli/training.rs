@@ -9,6 +9,7 @@ use super::run_folder::{Beginning, RunFolder, with_resume};
 use crate::arena::Plan;
 use crate::backend::{Backend, Device};
 use crate::checkpoint::Latest;
+use crate::config::ConfigOf;
 use crate::run::state;
 use crate::train::learner::Learner;
 use crate::train::metrics::{self, MetricsWriter, StepRecord};
@@ -82,7 +83,8 @@ fn resume<M: Learner>(trainer: &mut Trainer<impl Backend, M>, latest: &Latest, c
         return Err(Error::bad_input("--data", format!("the data of the run ({found})"), now, "give the same data as at the start"));
     }
     state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
-    trainer.step = state::step_of(&latest.checkpoint, &trainer.config)?;
+    let own: ConfigOf<M> = state::config_of(&latest.checkpoint)?;
+    trainer.step = state::step_of(&latest.checkpoint, &own)?;
     Ok(())
 }
 
