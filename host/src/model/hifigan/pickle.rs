@@ -79,7 +79,7 @@ impl Machine {
             }
             // TUPLE, LIST, DICT, FROZENSET, from a mark on
             b't' | b'l' | b'd' | 0x91 => {
-                let items = self.to_mark()?;
+                let items = self.pop_to_mark()?;
                 self.push(items, 0);
             }
             0x85..=0x87 => {
@@ -88,7 +88,7 @@ impl Machine {
             }
             // APPENDS, ADDITEMS, SETITEMS; APPEND; SETITEM
             b'e' | 0x90 | b'u' => {
-                let items = self.items_to_mark(opcode == b'u')?;
+                let items = self.items_from_mark(opcode == b'u')?;
                 self.add(items)?;
             }
             b'a' => {
@@ -103,7 +103,7 @@ impl Machine {
             // POP: of a mark, if that is what lies on top
             b'0' if self.marks.last() == Some(&self.stack.len()) => drop(self.marks.pop()),
             b'0' => drop(self.pop(1)?),
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.pop_to_mark()?),
             b'2' => self.copy(*self.stack.last()?),
             // Memo
             b'g' => self.get(number(line(rest)?)?)?,
@@ -166,11 +166,11 @@ impl Machine {
         self.items_from(self.stack.len().checked_sub(count)?, false)
     }
 
-    fn to_mark(&mut self) -> Option<Entry> {
-        self.items_to_mark(false)
+    fn pop_to_mark(&mut self) -> Option<Entry> {
+        self.items_from_mark(false)
     }
 
-    fn items_to_mark(&mut self, named: bool) -> Option<Entry> {
+    fn items_from_mark(&mut self, named: bool) -> Option<Entry> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len())?;
         self.items_from(mark, named)
     }

@@ -184,7 +184,7 @@ fn values(subject: &str, tensor: &Tensor) -> Result<Vec<f32>> {
         DType::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_ne_bytes([b[0], b[1]]).to_f32()).collect(),
         other => return Err(bad(format!("{other:?}"))),
     };
-    match values.iter().find(|value| !(value.abs() <= LARGEST)) {
+    match values.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
         Some(value) => Err(bad(value.to_string())),
         None => Ok(values),
     }
