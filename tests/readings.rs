@@ -64,3 +64,20 @@ fn texts_are_read_as_people_say_them() {
     assert!(kinds.values().sum::<usize>() >= 400, "{kinds:?}");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn deviations_from_the_suite_are_what_their_list_says() {
+    /// So many may be listed.
+    const MOST: usize = 30;
+    let lexicon = Lexicon::english();
+    let lines: Vec<&str> = include_str!("speech/nemo_deviations.txt").lines().filter(|line| !line.starts_with("# ")).collect();
+    assert!(lines.len() <= MOST, "{} deviations", lines.len());
+    for line in lines {
+        let [written, theirs, ours, why] = line.split('~').collect::<Vec<_>>()[..] else {
+            panic!("{line:?}: expected written~theirs~ours~why")
+        };
+        assert!(!why.is_empty(), "{line}");
+        assert_eq!(reading(&lexicon, written, None), ours, "{written:?}");
+        assert_ne!(reading(&lexicon, theirs, None), ours, "{written:?} is read alike");
+    }
+}

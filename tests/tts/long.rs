@@ -39,3 +39,30 @@ fn texts_without_a_place_to_split_are_spoken() {
         read(&speaker.path("a.wav"));
     }
 }
+
+/// The root mean square of each window of so many seconds.
+fn windows(path: &std::path::Path, seconds: f64) -> Vec<f64> {
+    let mut reader = hound::WavReader::open(path).expect("a WAV");
+    let window = (f64::from(reader.spec().sample_rate) * seconds) as usize;
+    let samples: Vec<f64> = reader.samples::<i16>().map(|sample| f64::from(sample.expect("a sample"))).collect();
+    let rms = |part: &[f64]| (part.iter().map(|sample| sample * sample).sum::<f64>() / part.len() as f64).sqrt();
+    samples.chunks_exact(window).map(rms).collect()
+}
+
+#[test]
+fn the_voice_does_not_fade_when_a_word_repeats() {
+    /// No window has less of the loudest one's amplitude: words and pauses differ by a factor of two.
+    const LEAST: f64 = 0.35;
+    let here = tempfile::tempdir().expect("a folder");
+    let wav = here.path().join("a.wav");
+    for (word, times) in [("time ", 400), ("ghost-", 60), ("incomprehensibilities ", 24)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_primal-host"));
+        let output = command.args(["tts", "--text", &word.repeat(times), "--output"]).arg(&wav).output().expect("primal-host runs");
+        assert!(output.status.success(), "{word}: {}", String::from_utf8_lossy(&output.stderr));
+        let rms = windows(&wav, 1.5);
+        let most = rms.iter().copied().fold(0.0, f64::max);
+        let (at, least) = rms.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).expect("windows");
+        println!("{word}: {} windows, {least:.0} to {most:.0}", rms.len());
+        assert!(least >= LEAST * most, "{word}: rms {least:.0} in window {at} of {}, {most:.0} in the loudest", rms.len());
+    }
+}

@@ -71,9 +71,17 @@ pub fn features(tokens: &[Token], at: usize) -> Vec<u32> {
     add(&["-1~+1", word(-1), " ", ending(1)]);
     add(&["-1+1~", ending(-1), " ", word(1)]);
     let first = word(-1).is_empty() || word(-1) == PAUSE;
-    if token(0).is_some_and(|token| token.capital) {
-        add(&["^", if first { "first" } else { "within" }]);
-    }
+    let capital = token(0).is_some_and(|token| token.capital);
+    add(&[
+        "^",
+        if !capital {
+            "small"
+        } else if first {
+            "first"
+        } else {
+            "within"
+        },
+    ]);
     for near in tokens[at.saturating_sub(NEAR)..at].iter().chain(tokens.iter().skip(at + 1).take(NEAR)) {
         if near.text != PAUSE {
             add(&["near", near.text]);

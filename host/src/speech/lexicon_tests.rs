@@ -55,7 +55,7 @@ fn all_words_that_texts_are_read_with_are_known() {
 #[test]
 fn a_very_long_word_is_spelled_with_a_warning() {
     for (letters, warnings) in [(40, 0), (41, 1), (400, 1)] {
-        let text = format!("say {} now", "ab".repeat(letters)[..letters].to_string());
+        let text = format!("say {} now", &"ab".repeat(letters)[..letters]);
         let all = LEXICON.phonemes(&text);
         assert_eq!(all.warnings.len(), warnings, "{letters}: {:?}", all.warnings);
         assert!(all.warnings.iter().all(|warning| warning.to_string().starts_with("spelled out at byte 4: ")), "{:?}", all.warnings);

@@ -5,15 +5,15 @@ use std::ops::Range;
 use super::markup::LINE_END;
 use super::normalise::{abbreviation, is_title};
 
-/// Most words of a piece, if there is a place to split at.
-const LONGEST: usize = 24;
+/// Most words of a piece, as in the sentences that voices learn from: longer ones fade.
+const LONGEST: usize = 20;
 /// A clause is only split off with so many words.
 const SHORTEST: usize = 5;
 
 /// Lines are at least so many characters wide, if their ends mean nothing.
 const NARROWEST: usize = 36;
 
-/// The text in pieces of at most about 24 words: split after sentences and after lines that end by themselves, and longer sentences after clauses
+/// The text in pieces of at most about 20 words: split after sentences and after lines that end by themselves, and longer sentences after clauses
 /// or, failing that, between words. Joined, the pieces are the text.
 pub fn sentences(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();

@@ -15,8 +15,8 @@ use crate::model::{Hifigan, Parameters};
 use crate::run::state;
 use crate::{Error, Result};
 
-/// Phones that are spoken in one breath, at most: half again as many as a long sentence has.
-const MOST_PHONES: usize = 256;
+/// Phones that are spoken in one breath, at most: as many as the longest sentences that voices learn from have. In longer ones the voice fades.
+const MOST_PHONES: usize = 112;
 /// Frames of a breath, at most: 23 s at 22,050 Hz.
 const MOST_FRAMES: usize = 2000;
 /// Silence after a paragraph, and for a line without words, in seconds.
@@ -248,11 +248,11 @@ mod tests {
     #[test]
     fn long_sentences_are_split_at_pauses_then_words_then_anywhere() {
         assert_eq!(breaths(&phonemes(&[4; 20], 20)), [82]);
-        // A pause after each 40 phones: 1 + 6 · 41 phones fit.
-        assert_eq!(breaths(&phonemes(&[4; 100], 10)), [247, 164]);
-        // No pause: 1 + 63 · 4 + 3 phones would split a word.
-        assert_eq!(breaths(&phonemes(&[4; 100], 1000)), [253, 148]);
-        assert_eq!(breaths(&phonemes(&[1000], 1000)), [256, 256, 256, 233]);
+        // A pause after each 40 phones: 1 + 2 · 41 phones fit.
+        assert_eq!(breaths(&phonemes(&[4; 100], 10)), [83, 82, 82, 82, 82]);
+        // No pause: 1 + 27 · 4 + 3 phones would split a word.
+        assert_eq!(breaths(&phonemes(&[4; 100], 1000)), [109, 112, 112, 68]);
+        assert_eq!(breaths(&phonemes(&[300], 1000)), [112, 112, 77]);
     }
 
     #[test]

@@ -18,12 +18,9 @@ pub fn number(reader: &mut Reader, text: &str) {
     let after_state = before.get(before.len().saturating_sub(2)..).is_some_and(|state| tables::place(state).is_some());
     let after_state = after_state
         || before.strip_suffix(',').and_then(|b| b.get(b.len().saturating_sub(2)..)).is_some_and(|state| tables::place(state).is_some());
-    let ending = ["ending in", "ends in", "ending with", "last four digits", "last four digits are"];
-    if (text.len() == 5 && after_state) || (text.len() == 4 && ending.iter().any(|words| before.ends_with(words))) {
+    if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
         reader.words(number::digits(text));
-    } else if number::is_year(text) {
-        reader.words(number::year(text));
-    } else if text.len() == 2 && text.starts_with('0') && before.ends_with('\'') {
+    } else if number::is_year(text) || (text.len() == 2 && text.starts_with('0') && before.ends_with('\'')) {
         reader.words(number::year(text));
     } else {
         reader.words(number::cardinal(text));
@@ -68,7 +65,12 @@ fn unit(text: &str, one: bool) -> String {
 /// What an amount is counted by, with its slash in front.
 pub(super) fn per(text: &str) -> String {
     let text = text.trim().trim_start_matches('/').trim();
-    tables::per(text).map_or_else(|| unit(text, true), Into::into)
+    // What is a time is squared behind its name, and what is a length before it.
+    match (tables::per(text), text.split_once('^')) {
+        (Some(words), _) => words.into(),
+        (None, Some(("s", "2"))) => "second squared".into(),
+        _ => unit(text, true),
+    }
 }
 
 static MEASURE: LazyLock<Regex> = LazyLock::new(|| {
@@ -88,6 +90,9 @@ pub fn measure(reader: &mut Reader, text: &str) {
     if (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
         return reader.mixed(text);
     }
+    // "A 5 km run" and "a 5-km run".
+    let noun = matches!(reader.last_word(), Some("a" | "an"))
+        && reader.after().strip_prefix(' ').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
     reader.words(amount(a));
     if let Some(first) = part("first").filter(|first| *first != bare) {
         reader.phrase(&unit(first, a == "1"));
@@ -100,7 +105,7 @@ pub fn measure(reader: &mut Reader, text: &str) {
         reader.words([magnitude.trim()]);
     }
     let fraction = a.starts_with("1/") || (a.contains('/') && !a.contains(' '));
-    let one = (b.is_none() && part("magnitude").is_none() && (a == "1" || fraction)) || written.starts_with('-');
+    let one = (b.is_none() && part("magnitude").is_none() && (a == "1" || fraction)) || written.starts_with('-') || noun;
     if !written.is_empty() {
         reader.phrase(&unit(written, one));
     }
@@ -117,10 +122,11 @@ static SIZE: LazyLock<Regex> = LazyLock::new(|| {
 /// `2x8`, `25 x 7 m`, `3 m × 4 m`.
 pub fn size(reader: &mut Reader, text: &str) {
     let Some(found) = SIZE.captures(text) else { return reader.mixed(text) };
+    let times = text.contains('×') && ["c", "au", "unit"].iter().all(|name| found.name(name).is_none());
     for (name, unit_name) in [("a", "au"), ("b", "bu"), ("c", "unit")] {
         let Some(amount) = found.name(name) else { continue };
         if name != "a" {
-            reader.words(["by"]);
+            reader.words([if times { "times" } else { "by" }]);
         }
         reader.words(number::decimal(amount.as_str()));
         if let Some(text) = found.name(unit_name).filter(|_| name != "c") {
@@ -153,12 +159,7 @@ pub fn inches(reader: &mut Reader, text: &str) {
     // "A 12-inch ruler", but "it is 12 inches long".
     let noun = reader.after().strip_prefix(' ').is_some_and(|rest| {
         let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-        word.len() > 2
-            && ![
-                "long", "wide", "high", "tall", "deep", "thick", "and", "from", "apart", "away", "above", "below", "off", "for", "into",
-                "with",
-            ]
-            .contains(&word)
+        word.len() > 2 && !tables::listed("extent", word)
     });
     reader.words([if noun || number == "1" { "inch" } else { "inches" }]);
 }
@@ -229,9 +230,6 @@ pub fn ratio(reader: &mut Reader, text: &str) {
     reader.words(number::cardinal(b));
 }
 
-/// Words that a date in figures follows.
-const BEFORE_DATES: [&str; 9] = ["on", "by", "before", "until", "since", "due", "dated", "from", "till"];
-
 /// `3/4`, `2 1/2`, `1/4th`, `24/7`.
 pub fn fraction(reader: &mut Reader, text: &str) {
     if let Some((number, _)) =
@@ -243,7 +241,7 @@ pub fn fraction(reader: &mut Reader, text: &str) {
     let text = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).replace(" / ", "/");
     let (numerator, denominator) = text.split_once('/').unwrap_or((&text, "1"));
     let sum = [numerator, denominator].iter().filter_map(|part| part.parse::<u32>().ok()).sum::<u32>();
-    let date = reader.last_word().is_some_and(|word| BEFORE_DATES.contains(&word));
+    let date = reader.last_word().is_some_and(|word| tables::listed("dated", word));
     match (numerator, denominator) {
         ("24", "7") | ("9", "11") => {
             reader.words(number::cardinal(numerator));
@@ -268,10 +266,9 @@ const PICTURES: [&str; 5] = ["2", "4", "5", "6", "8"];
 pub fn magnitude(reader: &mut Reader, text: &str) {
     let end = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
     let (amount, letter) = text.split_at(end);
-    let runs = ["run", "race", "walk", "video", "tv", "screen", "monitor", "resolution"];
     let next = reader.after().trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
     let name = match letter {
-        "k" | "K" if !PICTURES.contains(&amount) && !runs.contains(&&next[..]) => "thousand",
+        "k" | "K" if !PICTURES.contains(&amount) && !tables::listed("run", &next) => "thousand",
         "M" | "mn" => "million",
         "bn" => "billion",
         "B" | "b" if amount.contains('.') => "billion",

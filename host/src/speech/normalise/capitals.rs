@@ -22,10 +22,10 @@ impl Reader<'_> {
             let (first, last) = whole.split_at(whole.len() - 1);
             self.letters(first);
             self.words([format!("{last}'s")]);
-        } else if (self.knows)(small) || text.contains('\'') {
-            self.words([small]);
         } else if tables::acronym(small) == Some(Acronym::Spelled) {
             self.letters(small);
+        } else if (self.knows)(small) || text.contains('\'') {
+            self.words([small]);
         } else {
             self.humps(text);
         }

@@ -5,12 +5,6 @@ use super::reader::Reader;
 use super::tables::Acronym;
 use super::{Spoken, number, tables};
 
-/// Endings of files and pages that are words as well.
-const ENDINGS: [&str; 26] = [
-    "com", "org", "net", "app", "dev", "info", "me", "us", "it", "is", "in", "at", "be", "so", "to", "do", "rs", "go", "doc", "bat", "bin",
-    "page", "site", "shop", "zip", "log",
-];
-
 impl Reader<'_> {
     /// An address, sign by sign.
     pub(super) fn address(&mut self, text: &str) {
@@ -54,9 +48,12 @@ impl Reader<'_> {
     pub(super) fn file(&mut self, text: &str) {
         let mut parts = text.split('.');
         let stem = parts.next().unwrap_or_default();
-        let is_word =
-            |part: &str| part.len() > 1 && (self.knows)(&part.to_ascii_lowercase()) && tables::acronym(part) != Some(Acronym::Spelled);
-        if parts.all(|part| is_word(part) && !ENDINGS.contains(&part)) && is_word(stem) {
+        // Of two letters only the commonest words are words; other ones are countries.
+        let is_word = |part: &str| match tables::acronym(&part.to_ascii_lowercase()) {
+            Some(how) => how == Acronym::Said,
+            None => part.len() > 2 && (self.knows)(&part.to_ascii_lowercase()),
+        };
+        if parts.all(|part| is_word(part) && !tables::listed("ending", part)) && is_word(stem) {
             let stem = self.keep(stem.len());
             self.word(stem);
         } else {

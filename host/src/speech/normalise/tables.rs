@@ -35,8 +35,14 @@ static ABBREVIATIONS: LazyLock<HashMap<&str, Abbreviation>> = LazyLock::new(|| {
 
 /// An abbreviation in the letters that it is written in.
 pub fn abbreviation(text: &str) -> Option<&'static Abbreviation> {
+    abbreviation_before(text, false)
+}
+
+/// The same, where a number may follow.
+pub fn abbreviation_before(text: &str, number: bool) -> Option<&'static Abbreviation> {
     let known = ABBREVIATIONS.get(&text.to_ascii_lowercase()[..])?;
-    (!known.is("word") || text.starts_with(|c: char| c.is_ascii_uppercase())).then_some(known)
+    let plain = !known.is("word") || (number && known.is("count"));
+    (plain || text.starts_with(|c: char| c.is_ascii_uppercase())).then_some(known)
 }
 
 /// Does a full stop after this abbreviation never end a sentence?
@@ -218,6 +224,18 @@ static ACRONYMS: LazyLock<HashMap<&str, Acronym>> = LazyLock::new(|| {
 /// What the list says of a word in small letters.
 pub fn acronym(small: &str) -> Option<Acronym> {
     ACRONYMS.get(small).copied()
+}
+
+static LISTS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| pairs(include_str!("data/lists.tsv")));
+
+/// Is this word in a list?
+pub fn listed(list: &str, word: &str) -> bool {
+    !word.is_empty() && LISTS.get(list).is_some_and(|words| words.split(' ').any(|known| known == word))
+}
+
+/// Does a text end with what the last digits of a number follow?
+pub fn before_last_digits(text: &str) -> bool {
+    LISTS.get("card").is_some_and(|phrases| phrases.split('|').any(|phrase| text.ends_with(phrase)))
 }
 
 /// An expression for time zones.

@@ -108,7 +108,7 @@ const PATTERNS: [(Kind, &str); 56] = [
     ),
     (Kind::Address, r"(?:~|\.\.?)?(?:/[A-Za-z0-9_.-]*[A-Za-z0-9_-]){2,}/?"),
     (Kind::Address, r#"[A-Za-z]:\\[^\s<>"|]*[A-Za-z0-9]"#),
-    (Kind::File, r"[A-Za-z][A-Za-z0-9_-]+(?:\.[a-z][a-z0-9]{1,4})+\b"),
+    (Kind::File, r"[A-Za-z][A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]{2,})*\.[a-z][a-z0-9]{1,4}\b"),
     (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}\b"),
     (
         Kind::Date,
@@ -146,7 +146,7 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Size, r"{NUM}(?:\s?{ATT})?\s?[xX×]\s?{NUM}(?:(?:\s?{ATT})?\s?[xX×]\s?{NUM})?(?:\s{UNIT}|{ATT}|\b)"),
     (Kind::Measure, r"{AMT}(?:(?:{ATT})?\s?{DASH}\s?{AMT})?(?:\s{MAG})?(?:-?{ATT}|\s{UNIT})(?:\s?/\s?{PER})?"),
     (Kind::Measure, r"{NUM}(?:\s?{MAG})?/{PER}"),
-    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+/[0-9]+-[a-z]{3,}\b"),
+    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+/[0-9]+-[a-z]{3,}\b|[0-9]+-[0-9]+/[0-9]+\b"),
     (Kind::Ordinal, r"[0-9][0-9,]*(?:st|nd|rd|th|ST|ND|RD|TH)\b"),
     (Kind::Serial, r"[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+){2,}\b"),
     (Kind::Serial, r"[A-Za-z0-9]+[-/][A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)+\b"),

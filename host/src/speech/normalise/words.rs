@@ -67,20 +67,20 @@ impl Reader<'_> {
         let code = rest.len() >= 5 && rest.bytes().take(5).all(|byte| byte.is_ascii_digit());
         let word = tables::acronym(&text.to_ascii_lowercase()).is_some();
         let ends = self.after().is_empty() || self.after().starts_with(if word { &[','][..] } else { &[',', '.', ';', ')'] });
-        if !code && !(town && ends) {
-            return false;
+        let is_state = code || (town && ends);
+        if is_state {
+            self.phrase(words);
         }
-        self.phrase(words);
-        true
+        is_state
     }
 
     /// A word that is short for something.
     fn abbreviated(&mut self, text: &str, small: &str, stop: bool) -> bool {
-        let Some(known) = tables::abbreviation(text) else { return false };
         let rest = self.after()[usize::from(stop)..].trim_start();
         let capital_follows = rest.starts_with(|c: char| c.is_ascii_uppercase());
         let next = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         let number_follows = rest.starts_with(|c: char| c.is_ascii_digit()) || (next.len() > 1 && number::roman(next).is_some());
+        let Some(known) = tables::abbreviation_before(text, number_follows) else { return false };
         let written = text != text.to_ascii_uppercase() || text.len() < 3 || self.shouting;
         // A street behind its name, or a person before it.
         let named = self.last_word().is_some() && self.before().ends_with(' ') && self.name_before();
@@ -135,13 +135,8 @@ impl Reader<'_> {
 
     /// Does a sentence begin here, rather than a name: with a word that the dictionary has among the small words of sentences?
     fn sentence_after(&self, rest: &str) -> bool {
-        const BEGIN: [&str; 40] = [
-            "it", "he", "she", "we", "they", "you", "i", "the", "a", "an", "this", "that", "these", "those", "there", "then", "his", "her",
-            "my", "our", "their", "its", "in", "on", "at", "but", "and", "when", "where", "what", "who", "why", "how", "if", "as", "no",
-            "yes", "after", "for", "turn",
-        ];
         let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase();
-        BEGIN.contains(&&word[..])
+        tables::listed("opener", &word)
     }
 
     /// The full stop after an abbreviation: a pause only where a sentence ends as well.
@@ -178,8 +173,16 @@ impl Reader<'_> {
     }
 
     fn roman(&mut self, text: &str) -> bool {
-        let Some(value) = number::roman(text) else { return false };
         let last = self.last_word().unwrap_or_default();
+        let counted = tables::is_numbered(last);
+        // In small letters only behind a word that is numbered.
+        let capitals = if counted && text.len() > 1 && text.bytes().all(|byte| b"ivx".contains(&byte)) {
+            text.to_ascii_uppercase()
+        } else {
+            text.into()
+        };
+        let Some(value) = number::roman(&capitals) else { return false };
+        let counted = counted && (text.len() > 1 || matches!(text, "I" | "V" | "X"));
         let name = self.name_before() && self.before().ends_with(' ');
         let ruler = tables::is_ruler(last) && name;
         let small = text.to_ascii_lowercase();
@@ -191,9 +194,9 @@ impl Reader<'_> {
             self.words(number::ordinal(&value.to_string()));
         } else if ruler && text == "I" && self.reign() {
             self.words(["the", "first"]);
-        } else if text.len() > 4 && number::is_year(&value.to_string()) {
+        } else if alone && number::is_year(&value.to_string()) {
             self.words(number::year(&value.to_string()));
-        } else if tables::is_numbered(last) || alone || (named && text != "I") {
+        } else if counted || alone || named {
             self.words(number::cardinal_of(value.into()));
         } else {
             return false;
