@@ -95,12 +95,12 @@ fn load(device: Device) -> Result<Loaded> {
     let mut refused = String::new();
     for name in cubin.filter(|_| of / 10 == own / 10).into_iter().chain([ptx]) {
         let file = file.with_file_name(name);
-        match Module::load(&read(&file)?) {
+        match std::fs::read(&file).map_err(|error| error.to_string()).and_then(|image| Module::load(&image)) {
             Ok(module) => return Ok(Loaded { module, file, launches: kernels }),
-            Err(error) => refused.push_str(&format!("{}: {error}\n", file.display())),
+            Err(error) => refused.push_str(&format!("{}: {error}; ", file.display())),
         }
     }
-    Err(Error::bad_input(file.display(), format!("kernels that the driver takes for sm_{own}"), refused.trim_end(), BUILD))
+    Err(Error::bad_input(file.display(), format!("kernels that the driver takes for sm_{own}"), refused.trim_end_matches("; "), BUILD))
 }
 
 /// A kernel's function, once its signature is known to be the one that this program launches.
