@@ -20,9 +20,7 @@ pub fn number(reader: &mut Reader, text: &str) {
         || before.strip_suffix(',').and_then(|b| b.get(b.len().saturating_sub(2)..)).is_some_and(|state| tables::place(state).is_some());
     if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
         reader.words(number::digits(text));
-    } else if number::is_year(text) {
-        reader.words(number::year(text));
-    } else if text.len() == 2 && text.starts_with('0') && before.ends_with('\'') {
+    } else if number::is_year(text) || (text.len() == 2 && text.starts_with('0') && before.ends_with('\'')) {
         reader.words(number::year(text));
     } else {
         reader.words(number::cardinal(text));

@@ -67,7 +67,7 @@ impl Reader<'_> {
         let code = rest.len() >= 5 && rest.bytes().take(5).all(|byte| byte.is_ascii_digit());
         let word = tables::acronym(&text.to_ascii_lowercase()).is_some();
         let ends = self.after().is_empty() || self.after().starts_with(if word { &[','][..] } else { &[',', '.', ';', ')'] });
-        if !code && !(town && ends) {
+        if !(code || town && ends) {
             return false;
         }
         self.phrase(words);
