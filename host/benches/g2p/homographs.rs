@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use primal_host::speech::disambiguation::{Disambiguator, Homograph, PARTS, Pronunciation, Weights, features, tokens};
+use primal_host::speech::disambiguation::{Disambiguator, Homograph, NAME, PARTS, Pronunciation, Weights, features, tokens};
 use primal_host::speech::normalise::normalise;
 use primal_host::speech::{Lexicon, Phone};
 
@@ -101,7 +101,9 @@ fn pronunciations(path: &Path, cmudict: &Words) -> Known {
         let tags = [("vrb", "verb"), ("adj", "adjective"), ("nou", "noun")];
         let of_part =
             |(tag, part): &(&str, &str)| name.contains(&format!("_{tag}")) || name.contains(&format!("-{tag}")) || label.contains(part);
-        let parts = tags.iter().enumerate().filter(|(_, tag)| of_part(tag)).map(|(bit, _)| 1 << bit).sum();
+        let parts: u8 = tags.iter().enumerate().filter(|(_, tag)| of_part(tag)).map(|(bit, _)| 1 << bit).sum();
+        let is_name = ["_geo", "_nam", "_bible"].iter().any(|tag| name.ends_with(tag));
+        let parts = parts | if is_name { NAME } else { 0 };
         listed.entry(word.clone()).or_default().push((name.clone(), parts, ipa::phones(sound)));
     }
     let settled = |(word, sounds): (String, Vec<(String, u8, Vec<Phone>)>)| {
@@ -186,7 +188,7 @@ fn fit(known: &Known, examples: &[Example]) -> Disambiguator {
             let own = first[&example.word[..]];
             let uses = |number: usize| {
                 let parts = pronunciations[number].1.parts;
-                let share = 1.0 / f64::from(parts.count_ones().max(1));
+                let share = 1.0 / f64::from((parts & !NAME).count_ones().max(1));
                 let shared = (0..PARTS.len()).filter(move |part| parts >> part & 1 == 1).map(move |part| (part, share));
                 shared.chain(number.checked_sub(1).map(|number| (own + number, 1.0)))
             };

@@ -18,6 +18,10 @@ pub const PAUSE: &str = ",";
 pub const LETTER: &str = "X";
 /// The parts of speech whose weights words share; other ones have weights of zero.
 pub const PARTS: [&str; 3] = ["verb", "adjective", "noun"];
+/// The bit of [`Pronunciation::parts`] of a name, which is never written with a small letter.
+pub const NAME: u8 = 1 << PARTS.len();
+/// The feature of a word that begins with a small letter.
+const SMALL: [&str; 2] = ["^", "small"];
 
 /// A token of a text: a word, a letter, or a pause.
 #[derive(Clone, Copy, Debug)]
@@ -72,16 +76,7 @@ pub fn features(tokens: &[Token], at: usize) -> Vec<u32> {
     add(&["-1+1~", ending(-1), " ", word(1)]);
     let first = word(-1).is_empty() || word(-1) == PAUSE;
     let capital = token(0).is_some_and(|token| token.capital);
-    add(&[
-        "^",
-        if !capital {
-            "small"
-        } else if first {
-            "first"
-        } else {
-            "within"
-        },
-    ]);
+    add(&if !capital { SMALL } else { ["^", if first { "first" } else { "within" }] });
     for near in tokens[at.saturating_sub(NEAR)..at].iter().chain(tokens.iter().skip(at + 1).take(NEAR)) {
         if near.text != PAUSE {
             add(&["near", near.text]);
@@ -104,7 +99,7 @@ fn hash(parts: &[&str]) -> u32 {
 pub struct Pronunciation {
     /// Its phones.
     pub phones: Vec<Phone>,
-    /// A bit for each of [`PARTS`] that it may be.
+    /// A bit for each of [`PARTS`] that it may be, and [`NAME`].
     pub parts: u8,
 }
 
@@ -168,7 +163,9 @@ impl Disambiguator {
             // The mean of the parts that it may be; in sixths, that it stays a whole number.
             6 * number.checked_sub(1).map_or(0, |number| word.weights[number].sum(features)) + 6 * sum / count.max(1)
         };
-        (0..word.pronunciations.len()).max_by_key(|&number| (score(number), std::cmp::Reverse(number)))
+        let small = features.contains(&hash(&SMALL));
+        let possible = |number: usize| !(small && word.pronunciations[number].parts & NAME != 0);
+        (0..word.pronunciations.len()).max_by_key(|&number| (possible(number), score(number), std::cmp::Reverse(number)))
     }
 
     /// The phones of the word at a place, if it has several.
