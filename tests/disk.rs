@@ -123,7 +123,7 @@ fn a_limit_on_files_stops_a_run_that_can_go_on() {
         setting.finish(&run);
         std::fs::remove_dir_all(&run).expect("a run");
     }
-    let expected = ["checkpoint", "data.json", "events", "metrics.jsonl", "report.html"];
+    let expected = ["checkpoint", "events", "metrics.jsonl", "report.html", "run.json"];
     assert!(kinds(&named).is_superset(&expected.into()), "only {named:?}");
 }
 
