@@ -355,6 +355,9 @@ fn require_new(run: &Path) -> Result<()> {
         let hint = format!("continue it with --resume {}, or give another folder with --out", run.display());
         return Err(Error::bad_input("--out", "a new folder", format!("a run in {}", run.display()), hint));
     }
+    if !run.is_dir() {
+        return Ok(());
+    }
     let found = match list(&run.join(CHECKPOINTS))?.as_slice() {
         [] if fs::metadata(run.join(metrics::FILE_NAME)).is_ok_and(|found| found.len() > 0) => metrics::FILE_NAME.to_owned(),
         [] => return Ok(()),
