@@ -356,8 +356,10 @@ fn require_new(run: &Path) -> Result<()> {
         let hint = format!("continue it with --resume {}, or give another folder with --out", run.display());
         return Err(Error::bad_input("--out", "a new folder", format!("a run in {}", run.display()), hint));
     }
-    let saved = if run.is_dir() { list(&run.join(CHECKPOINTS))? } else { Vec::new() };
-    let found = match saved.as_slice() {
+    if !run.is_dir() {
+        return Ok(());
+    }
+    let found = match list(&run.join(CHECKPOINTS))?.as_slice() {
         [] if fs::metadata(run.join(metrics::FILE_NAME)).is_ok_and(|found| found.len() > 0) => metrics::FILE_NAME.to_owned(),
         [] => return Ok(()),
         saved => format!("{} checkpoints", saved.len()),
