@@ -161,8 +161,8 @@ mod tests {
                 &["The Ghost in the Machine\n", "It was a dark night, and the rain fell on the roofs\nof the old town without an end"],
             ),
             (
-                "It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\nLondon)",
-                &["It was a dark and stormy night, and rain\nfell on all of the old roofs, except that\nnobody was there (in\n", "London)"],
+                "It was an exceptionally stormy night, rain\nfell on innumerable rooftops everywhere, but\nnobody was there (in\nLondon)",
+                &["It was an exceptionally stormy night, rain\nfell on innumerable rooftops everywhere, but\nnobody was there (in\n", "London)"],
             ),
         ] {
             assert_eq!(sentences(text), expected, "{text:?}");
