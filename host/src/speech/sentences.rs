@@ -162,7 +162,10 @@ mod tests {
             ),
             (
                 "It was an exceptionally stormy night, rain\nfell on innumerable rooftops everywhere, but\nnobody was there (in\nLondon)",
-                &["It was an exceptionally stormy night, rain\nfell on innumerable rooftops everywhere, but\nnobody was there (in\n", "London)"],
+                &[
+                    "It was an exceptionally stormy night, rain\nfell on innumerable rooftops everywhere, but\nnobody was there (in\n",
+                    "London)",
+                ],
             ),
         ] {
             assert_eq!(sentences(text), expected, "{text:?}");
