@@ -57,11 +57,14 @@ if [ -n "$small" ]; then total=${seconds:-3600}; else total=${seconds:-540}; fi
 [ "$total" -ge 54 ] || fail "SECONDS: expected 54 or more, found $total
   hint: 540 is enough for all items on a recent card"
 
-mkdir -p "$out/work" && : >"$out/figures.tsv" && : >"$out/verdicts.tsv" ||
+mkdir -p "$out" && : >"$out/figures.tsv" && : >"$out/verdicts.tsv" ||
     fail "--out: expected a folder that can be written, found $out
   hint: --out /tmp/results"
 out=$(cd "$out" && pwd)
-rm -rf "$out/work" && mkdir "$out/work"
+# What is only needed until the end; whatever else lies in that folder is not ours.
+work=$(mktemp -d "$out/work.XXXXXX") || fail "--out: expected a folder that can be written, found $out"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
 
 now() { date +%s; }
 tool() { command -v "$1" 2>/dev/null || for folder in /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer /opt/nvidia/nsight-compute/*; do
@@ -122,7 +125,7 @@ item_machine() {
     [ -z "$(tool nvidia-smi)" ] || within nvidia-smi || note "nvidia-smi fails"
     ptxas=$(tool ptxas) ptx=$(ptx_of "$arch")
     [ -n "$ptxas" ] || { note "no ptxas"; return; }
-    must ptxas "$ptxas" -v "-arch=$arch" -o "$out/work/kernels.cubin" "$ptx" || return
+    must ptxas "$ptxas" -v "-arch=$arch" -o "$work/kernels.cubin" "$ptx" || return
     figure ptxas "$("$ptxas" --version | sed -n 's/.*release \([^,]*\).*/\1/p')"
     if grep -q '^ptxas warning' "$log"; then
         verdict=failed
@@ -146,7 +149,7 @@ item_sanitizer() {
     ran=0
     for check in memcheck racecheck synccheck initcheck; do
         # On virtual machines the tools are often there and refuse: then one op already fails to run.
-        one="$out/work/$check.txt"
+        one="$work/$check.txt"
         left=$((deadline - $(now)))
         [ "$left" -gt 0 ] || { verdict=failed; note "$check: out of time"; continue; }
         timeout -k 5 "$left" "$sanitizer" --tool $check "$primal" verify ops --op add --device cuda >"$one" 2>&1
@@ -159,8 +162,8 @@ item_sanitizer() {
         # An allocation for each span; initcheck must see for itself what nobody wrote.
         case $check in initcheck) debug=bare ;; *) debug=1 ;; esac
         set -- env PRIMAL_CUDA_DEBUG=$debug "$sanitizer" --tool $check --error-exitcode 99 "$primal"
-        must "$check, training" "$@" train --config gpt-nano --batch 2 --seq-len 64 --steps 2 --device cuda --out "$out/work/$check" &&
-            must "$check, speech" "$@" tts --text "$sentence" --output "$out/work/$check.wav" --device cuda && note "$check finds nothing"
+        must "$check, training" "$@" train --config gpt-nano --batch 2 --seq-len 64 --steps 2 --device cuda --out "$work/$check" &&
+            must "$check, speech" "$@" tts --text "$sentence" --output "$work/$check.wav" --device cuda && note "$check finds nothing"
     done
     [ "$ran" -gt 0 ] || verdict=absent
 }
@@ -170,14 +173,14 @@ watch_memory() {
     most=0
     while :; do
         used=$("$smi" --query-gpu=memory.used --format=csv,noheader,nounits --id=0 2>/dev/null)
-        [ "${used:-0}" -gt "$most" ] 2>/dev/null && most=$used && printf '%s\n' "$most" >"$out/work/memory"
+        [ "${used:-0}" -gt "$most" ] 2>/dev/null && most=$used && printf '%s\n' "$most" >"$work/memory"
         sleep 1
     done
 }
 
 # configure on|off: the model's configuration, with or without recomputation; sets `config`, and the MiB `planned` for it.
 configure() {
-    config="$out/work/$model-recompute-$1.toml"
+    config="$work/$model-recompute-$1.toml"
     awk -v value="$1" '{ print } /^\[train\]/ { printf "recompute = \"%s\"\n", value }' "$here/configs/$model.toml" >"$config"
     planned=$("$primal" plan --config "$config" --batch "$batch" --seq-len "$seq_len" --device cuda --json | sed -n 's/.*"total_bytes":\([0-9]*\).*/\1/p')
     planned=$((planned / 1048576))
@@ -190,11 +193,11 @@ item_speed() {
     before=0
     [ -z "$smi" ] || before=$("$smi" --query-gpu=memory.used --format=csv,noheader,nounits --id=0)
     for recompute in off on; do
-        prefix="speed.recompute_$recompute" run="$out/work/$recompute"
+        prefix="speed.recompute_$recompute" run="$work/$recompute"
         configure $recompute || { note "recompute $recompute: $planned MiB do not fit into $free"; continue; }
         figure "$prefix.planned_mib" "$planned"
         set -- --config "$config" --batch "$batch" --seq-len "$seq_len" --device cuda
-        echo 0 >"$out/work/memory"
+        echo 0 >"$work/memory"
         [ -z "$smi" ] || { watch_memory & watcher=$!; }
         must "train, recompute $recompute" "$primal" train "$@" --steps 9 --out "$run"
         [ -z "$smi" ] || kill "$watcher"
@@ -204,11 +207,11 @@ item_speed() {
         figure "$prefix.tokens_per_second" "$rate"
         note "recompute $recompute: $(printf '%.0f' "$rate") tokens/s"
         if [ -n "$smi" ]; then
-            figure "$prefix.peak_mib" $(($(cat "$out/work/memory") - before))
-            note "$(($(cat "$out/work/memory") - before)) MiB of $planned planned"
+            figure "$prefix.peak_mib" $(($(cat "$work/memory") - before))
+            note "$(($(cat "$work/memory") - before)) MiB of $planned planned"
         fi
     done
-    checkpoint=$(ls "$out"/work/*/checkpoints/step-00000009.safetensors 2>/dev/null | head -n 1)
+    checkpoint=$(ls "$work"/*/checkpoints/step-00000009.safetensors 2>/dev/null | head -n 1)
     [ -n "$checkpoint" ] || { verdict=failed; note "no checkpoint to generate from"; return; }
     must generate "$primal" generate --checkpoint "$checkpoint" --max-tokens "$new_tokens" --device cuda --json || return
     rate=$(sed -n 's/.*"tokens_per_second":\([0-9.]*\).*/\1/p' "$log" | awk '{ rate = $1 } END { printf "%.1f", rate }')
@@ -222,8 +225,8 @@ item_peer() {
         { verdict=absent; note "tool absent: python3 with PyTorch that sees the GPU"; return; }
     must peer.py env PYTHONUNBUFFERED=1 "$python" "$here/peer.py" --batch "$batch" --seq-len "$seq_len" --seconds $((deadline - $(now) - 3))
     sed -n 's/^figure \(.*\)/\1/p' "$log" | tr ' ' '\t' >>"$out/figures.tsv"
-    sed -n 's/^figure peer\.\([a-z]*\)\.tokens_per_second \([0-9]*\).*/\1: \2 tokens\/s/p' "$log" >"$out/work/peer"
-    while read -r line; do note "$line"; done <"$out/work/peer"
+    sed -n 's/^figure peer\.\([a-z]*\)\.tokens_per_second \([0-9]*\).*/\1: \2 tokens\/s/p' "$log" >"$work/peer"
+    while read -r line; do note "$line"; done <"$work/peer"
 }
 
 # The kernels of one step: what three steps take and one does not, halved. Both end with the same validation and sample.
@@ -231,11 +234,11 @@ item_kernels() {
     configure off || configure on
     set -- train --config "$config" --batch "$batch" --seq-len "$seq_len" --device cuda
     for steps in 1 3; do
-        must "events, $steps steps" env PRIMAL_CUDA_PROFILE="$out/work/steps-$steps.tsv" \
-            "$primal" "$@" --steps $steps --out "$out/work/profile-$steps" || return
+        must "events, $steps steps" env PRIMAL_CUDA_PROFILE="$work/steps-$steps.tsv" \
+            "$primal" "$@" --steps $steps --out "$work/profile-$steps" || return
     done
     awk -F '\t' 'NR == FNR { n[$1] = $2; ms[$1] = $3; next } $2 > n[$1] { printf "%s\t%d\t%.4f\t%.4f\n", $1, ($2 - n[$1]) / 2, ($3 - ms[$1]) / 2, $4 }' \
-        "$out/work/steps-1.tsv" "$out/work/steps-3.tsv" | sort -t "$(printf '\t')" -k 3,3 -n -r >"$out/kernels.tsv"
+        "$work/steps-1.tsv" "$work/steps-3.tsv" | sort -t "$(printf '\t')" -k 3,3 -n -r >"$out/kernels.tsv"
     note "events: $(awk -F '\t' '{ n += $2; ms += $3 } END { printf "%d launches, %.1f ms a step", n, ms }' "$out/kernels.tsv")"
     ncu=$(tool ncu)
     [ -n "$ncu" ] || { verdict=absent; note "tool absent: ncu"; return; }
@@ -243,7 +246,7 @@ item_kernels() {
     set -- "$ncu" --csv --page raw --log-file "$out/ncu.csv" --kernel-name "regex:^(${names%|})\$" --filter-mode per-launch-config \
         --launch-count 1 --clock-control none --section SpeedOfLight --section ComputeWorkloadAnalysis --section MemoryWorkloadAnalysis \
         --section MemoryWorkloadAnalysis_Tables --section LaunchStats --section Occupancy "$primal" "$@"
-    must ncu "$@" --steps 1 --out "$out/work/ncu"
+    must ncu "$@" --steps 1 --out "$work/ncu"
     if ! grep -q '^"[0-9]' "$out/ncu.csv" 2>/dev/null; then
         verdict=absent
         note "ncu reads no counters: $(grep -h '==ERROR==' "$out/ncu.csv" "$log" | head -n 1 | cut -c 1-120)"
@@ -273,5 +276,4 @@ item 4 speed 110
 item 5 peer 80
 item 6 kernels 75
 item 7 summary 10
-rm -rf "$out/work"
 awk -F '\t' '{ n[$3]++ } END { printf "%d items ran: %d passed, %d failed; %d absent, neither passed nor failed\n", n["passed"] + n["failed"], n["passed"], n["failed"], n["absent"]; exit n["failed"] > 0 }' "$out/verdicts.tsv"

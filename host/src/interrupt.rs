@@ -106,7 +106,7 @@ fn answer(signal: i32) {
     // Nobody may be there to read it.
     let _ = writeln!(std::io::stderr(), "primal-host: {}: {text}", name(signal));
     if ends {
-        durable::remove_all();
+        let _held = durable::remove_all();
         signal_hook::low_level::exit(128 + signal);
     }
 }

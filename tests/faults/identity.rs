@@ -118,14 +118,15 @@ fn what_may_change_changes_by_flag_and_is_said() {
     world.run("train --resume run --lr 0.1").with(2, &["--lr"]);
     // Killed before config.toml is written, after run.json is.
     let config = text(&world.read("run/config.toml"));
-    world.write(
-        "run/config.toml",
-        &config
-            .replace("keep = 1\n", "keep = 3\n")
-            .replace("checkpoint_every = 5\n", "checkpoint_every = 10\n")
-            .replace("validate_every = 15\n", "validate_every = 20\n")
-            .replace("steps = 45\n", "steps = 30\n"),
-    );
+    let before = config
+        .replace("keep = 1\n", "keep = 3\n")
+        .replace("checkpoint_every = 5\n", "checkpoint_every = 10\n")
+        .replace("validate_every = 15\n", "validate_every = 20\n")
+        .replace("steps = 45\n", "steps = 30\n");
+    let mut identity: serde_json::Value = serde_json::from_slice(&world.read("run/run.json")).expect("an identity");
+    identity["previous"] = before.clone().into();
+    world.write("run/run.json", &identity.to_string());
+    world.write("run/config.toml", &before);
     world.run("train --resume run").with(0, &["finished: 45 of 45"]);
     assert_eq!(text(&world.read("run/config.toml")), config);
 }
@@ -255,4 +256,19 @@ fn a_run_of_an_earlier_version_goes_on() {
     copy("edited");
     world.edit("edited/config.toml", "kappa = 1.0", "kappa = 0.5");
     world.run("train --resume edited --data old.txt").with(2, &["train.kappa", "1.0", "0.5"]);
+    // Flags with its first resume change what its configuration said.
+    copy("changed");
+    world.run("train --resume changed --data old.txt --steps 5").with(2, &["--steps", "10 steps that are done"]);
+    world
+        .run("train --resume changed --data old.txt --steps 30")
+        .with(0, &["train.steps is 30", "it was 20", "follows the schedule of 30"]);
+}
+
+#[test]
+fn an_edit_back_to_what_was_before_is_an_edit() {
+    let world = World::new();
+    world.train("run", "--steps 4").with(0, &[]);
+    world.run("train --resume run --steps 6").with(0, &["train.steps is 6"]);
+    world.edit("run/config.toml", "steps = 6", "steps = 4");
+    world.run("train --resume run").with(2, &["train.steps", "set train.steps back to 6"]);
 }

@@ -47,6 +47,8 @@ pub(super) struct RunFolder<M: ModelTable> {
     pub beginning: Beginning,
     pub is_resumed: bool,
     identity: Option<Identity>,
+    /// Of a run that goes on: its configuration before flags changed it.
+    before: String,
     changes: Vec<Difference>,
     /// What is removed again if the run does not begin; innermost first.
     made: Vec<Transient>,
@@ -93,7 +95,7 @@ impl<M: ModelTable> RunFolder<M> {
             None => take_free(&format!("runs/{}", stem.display())).map_err(unwritable_out)?,
         };
         let beginning = weights.map_or(Beginning::Anew, Beginning::Weights);
-        Ok(Self { path, config, beginning, is_resumed: false, identity: None, changes: Vec::new(), made, retention })
+        Ok(Self { path, config, beginning, is_resumed: false, identity: None, before: String::new(), changes: Vec::new(), made, retention })
     }
 
     fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
@@ -145,7 +147,8 @@ impl<M: ModelTable> RunFolder<M> {
             (None, Some(from)) => Beginning::Weights(reopen(from)?),
             (None, None) => Beginning::Anew,
         };
-        Ok(Self { path: run.to_path_buf(), config, beginning, is_resumed: true, identity, changes, made: Vec::new(), retention })
+        let (path, before) = (run.to_path_buf(), before.to_toml());
+        Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
     }
 
     /// The data: those of the flags, else those that the run was begun with, else `default`.
@@ -190,7 +193,7 @@ impl<M: ModelTable> RunFolder<M> {
             Some(identity) => self.changed(identity, &text, done)?,
             // A run that an earlier version began goes on as one of this version.
             None if self.is_resumed => {
-                let before = Identity::new(text.clone(), fingerprint, None);
+                let before = Identity::new(self.before.clone(), fingerprint, None);
                 if self.changes.is_empty() { before } else { self.changed(before, &text, done)? }
             }
             None => {
@@ -208,8 +211,12 @@ impl<M: ModelTable> RunFolder<M> {
             if !self.is_resumed {
                 durable::write(&self.path.join(SOURCES), serde_json::to_string(sources).expect("strings").as_bytes())?;
             }
-            let file = self.path.join(CONFIG);
-            if self.is_resumed && self.changes.is_empty() { Ok(()) } else { durable::write(&file, text.as_bytes()) }
+            if self.is_resumed && self.changes.is_empty() {
+                return Ok(());
+            }
+            durable::write(&self.path.join(CONFIG), text.as_bytes())?;
+            // Now both say the same: what it said before would be an edit.
+            if identity.previous.is_some() { Identity { previous: None, ..identity.clone() }.write(&self.path) } else { Ok(()) }
         };
         if self.is_resumed {
             return write().map_err(|error| with_resume(&self.path, error));

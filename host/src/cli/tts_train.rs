@@ -138,7 +138,8 @@ impl Work for TtsTrain {
         let layout = Layout::plan(config, &mut plan);
         let cache = self.cache.as_deref().unwrap_or(&folder.path);
         let opened = SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache));
-        let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
+        // Features are written beside the run, unless they have a folder of their own.
+        let corpus = if folder.is_resumed || self.cache.is_some() { opened } else { opened.map_err(unwritable_out) }?;
         let description = corpus.describe();
         let data = SpeechData::new(corpus, config)?;
         let mut samples = Samples::plan(folder.path.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;

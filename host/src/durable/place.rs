@@ -29,6 +29,7 @@ impl Place {
         let mut target = path.to_path_buf();
         for _ in 0..MAX_LINKS {
             if is_descriptor(&target) {
+                fs::metadata(&target)?;
                 return Ok(Self::Descriptor(target));
             }
             match fs::read_link(&target) {

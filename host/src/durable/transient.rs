@@ -60,9 +60,12 @@ fn remove(path: &Path) {
     let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
 }
 
-/// Removes all of them: the process is about to end by a signal. The latest go first, as files lie in folders.
-pub fn remove_all() {
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner).drain(..).rev().for_each(|path| remove(&path));
+/// Removes all of them: the process is about to end by a signal. The latest go first, as files lie in folders. As long as what it returns is
+/// held, nobody makes another.
+pub fn remove_all() -> impl Sized {
+    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.drain(..).rev().for_each(|path| remove(&path));
+    alive
 }
 
 /// A new file of this process in the folder, by a name of its own. It is locked as long as it is open: so others know that its writer lives.
@@ -140,8 +143,11 @@ fn sweep_those(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(&is_unfinished)) {
         let path = entry.path();
+        // The lock is held until the file is gone: who made it and has not locked it yet then sees that, and makes another.
         if entry.file_type().is_ok_and(|kind| kind.is_file())
-            && File::open(&path).is_ok_and(|file| file.try_lock().is_ok() && is_named(&file, &path).unwrap_or(false))
+            && let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+            && is_named(&file, &path).unwrap_or(false)
         {
             let _ = fs::remove_file(&path);
         }

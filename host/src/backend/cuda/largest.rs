@@ -3,6 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 
+use primal_device::grid::GridId;
+
+use super::Cuda;
+use super::ops::size;
 use crate::arena::Span;
 
 /// A tensor, and where its largest value is.
@@ -30,13 +34,18 @@ impl Largest {
         self.known.borrow().iter().find(|known| known.tensor == tensor).map(|known| self.words.slice(known.slot, 1))
     }
 
-    /// A zero word for a tensor that will be known. When all words are used, `clear` sets them to zero, and nothing is known any more.
-    pub(super) fn take(&self, tensor: Span<f32>, clear: impl FnOnce(Span<u32>)) -> Span<u32> {
-        if self.used.get() == self.words.len() {
+    /// Sees that there are words for so many tensors, before an op finds or takes the first of them: when too few are left, `clear` sets all to
+    /// zero, and nothing is known any more.
+    pub(super) fn reserve(&self, tensors: usize, clear: impl FnOnce(Span<u32>)) {
+        if self.used.get() + tensors > self.words.len() {
             self.known.borrow_mut().clear();
             self.used.set(0);
             clear(self.words);
         }
+    }
+
+    /// A zero word for a tensor that will be known.
+    pub(super) fn take(&self, tensor: Span<f32>) -> Span<u32> {
         let slot = self.used.replace(self.used.get() + 1);
         self.known.borrow_mut().push(Known { tensor, slot });
         self.words.slice(slot, 1)
@@ -52,6 +61,29 @@ impl Largest {
     }
 }
 
+/// Products of halves: see `device/src/kernels/half_gemm.rs`.
+impl Cuda {
+    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
+    pub(super) fn on_tensor_cores(&self, grid: GridId) -> bool {
+        self.kernels.have_tensor_cores() && grid != GridId::Prime15
+    }
+
+    /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.
+    pub(super) fn largest<const N: usize>(&self, operands: [(Span<f32>, usize, usize); N]) -> [*const u32; N] {
+        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.stream()));
+        operands.map(|(x, columns, stride)| self.largest_of(x, columns, stride))
+    }
+
+    fn largest_of(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
+        let word = self.largest.find(x).unwrap_or_else(|| {
+            let word = self.largest.take(x);
+            self.kernels.largest([x.len(), 1], self.memory.write(word), self.r(x), size(columns), size(stride), size(x.len()));
+            word
+        });
+        self.r(word)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +93,8 @@ mod tests {
         let largest = Largest::new(Span::new(0, 0, 2));
         let (a, b, of_file) = (Span::<f32>::new(0, 64, 16), Span::<f32>::new(0, 128, 16), Span::<f32>::new(1, 64, 16));
         let mut cleared = 0;
-        let at = [largest.take(a, |_| cleared += 1), largest.take(b, |_| panic!("a word is left"))];
+        largest.reserve(2, |_| cleared += 1);
+        let at = [largest.take(a), largest.take(b)];
         assert_eq!(cleared, 1);
         assert_eq!([largest.find(a), largest.find(b), largest.find(of_file)], [Some(at[0]), Some(at[1]), None]);
         // Next to both, then the last byte of one.
@@ -69,8 +102,13 @@ mod tests {
         assert!(largest.find(a).is_some() && largest.find(b).is_some());
         largest.forget(Span::<u8>::new(0, 127, 1));
         assert_eq!((largest.find(a), largest.find(b)), (None, Some(at[1])));
-        // No word is left: all are cleared.
-        largest.take(of_file, |words| assert_eq!(words.len(), 2));
+        // No word is left: all are cleared, before anything of the op is found.
+        largest.reserve(1, |words| assert_eq!(words.len(), 2));
         assert_eq!(largest.find(b), None);
+        let at = largest.take(of_file);
+        largest.reserve(1, |_| panic!("a word is left"));
+        // One is too few for two operands, of which one may be known: it must not be cleared between them.
+        largest.reserve(2, |words| assert_eq!(words.slice(0, 1), at));
+        assert_eq!(largest.find(of_file), None);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
-use primal_device::grid::GridId;
 use primal_device::vote::{VoteBits, VoteRule};
 
 use super::Cuda;
@@ -14,7 +13,7 @@ use crate::arena::Span;
 use crate::backend::{AdamWStep, AttentionShape, Backend, ConvolutionShape, RandomKey, Sequences, Storage, VoteCast, VoteState, Weight};
 
 /// A size as kernels take it.
-fn size(n: usize) -> u32 {
+pub(super) fn size(n: usize) -> u32 {
     u32::try_from(n).expect("a dimension fits 32 bits")
 }
 
@@ -86,24 +85,6 @@ impl Cuda {
     /// Where a bias is, or null.
     fn bias(&self, bias: Option<Span<f32>>) -> *const f32 {
         bias.map_or(std::ptr::null(), |bias| self.r(bias))
-    }
-}
-
-/// Products of halves: see `device/src/kernels/half_gemm.rs`.
-impl Cuda {
-    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
-    fn on_tensor_cores(&self, grid: GridId) -> bool {
-        self.kernels.have_tensor_cores() && grid != GridId::Prime15
-    }
-
-    /// Where the bits of the largest absolute value of a tensor are, of the first `columns` of its rows of `stride` values.
-    fn largest(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
-        let word = self.largest.find(x).unwrap_or_else(|| {
-            let word = self.largest.take(x, |words| self.memory.zero(words, self.kernels.stream()));
-            self.kernels.largest([x.len(), 1], self.memory.write(word), self.r(x), size(columns), size(stride), size(x.len()));
-            word
-        });
-        self.r(word)
     }
 }
 
@@ -190,7 +171,7 @@ impl Backend for Cuda {
             Storage::Grid(w) => {
                 let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
                 if self.on_tensor_cores(w.grid) {
-                    let largest = self.largest(x, weight.in_features, weight.in_features);
+                    let [largest] = self.largest([(x, weight.in_features, weight.in_features)]);
                     k.linear_grid_half(items, y, self.r(x), largest, codes, scale, grid, n, outputs, inputs, stride);
                 } else {
                     k.linear_grid(items, y, self.r(x), codes, scale, grid, n, outputs, inputs, stride);
@@ -208,8 +189,8 @@ impl Backend for Cuda {
             Storage::Grid(w) => {
                 let (codes, scale, grid) = (self.r(w.codes), self.r(w.scale), w.grid as u32);
                 if self.on_tensor_cores(w.grid) {
-                    let of_dy = self.largest(dy, weight.out_features, apart);
-                    let of_scale = self.largest(w.scale, w.scale.len(), w.scale.len());
+                    let scales = w.scale.len();
+                    let [of_dy, of_scale] = self.largest([(dy, weight.out_features, apart), (w.scale, scales, scales)]);
                     let dy = self.r(dy);
                     k.linear_backward_input_grid_half(items, dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add);
                 } else {
@@ -228,7 +209,7 @@ impl Backend for Cuda {
         let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);
         let (items, dw, add, k) = ([inputs, outputs], self.w(dw), u32::from(accumulate), &self.kernels);
         if k.have_float_tensor_cores() {
-            let (of_dy, of_x) = (self.largest(dy, outputs, apart), self.largest(x, inputs, inputs));
+            let [of_dy, of_x] = self.largest([(dy, outputs, apart), (x, inputs, inputs)]);
             k.linear_backward_weight_half(items, dw, self.r(dy), of_dy, self.r(x), of_x, n, o, i, stride, add);
         } else {
             k.linear_backward_weight(items, dw, self.r(dy), self.r(x), n, o, i, stride, add);

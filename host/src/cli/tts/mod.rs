@@ -133,7 +133,7 @@ impl Tts {
         for (i, &(flag, path)) in outputs.iter().enumerate() {
             let others: Vec<Named> = outputs[..i].iter().copied().chain(file).collect();
             match flag {
-                "--output" => require_extension((flag, path), "wav")?,
+                "--output" => require_extension((flag, path), "wav").and_then(|()| require_writable((flag, path)))?,
                 "--mel" => require_extension((flag, path), "png").and_then(|()| require_writable((flag, path)))?,
                 _ => {}
             }

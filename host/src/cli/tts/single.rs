@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::ear::Ear;
-use super::output::{Target, check_writable, write_bytes};
+use super::output::{Target, write_bytes};
 use super::{Job, show_warnings};
 use crate::backend::Device;
 use crate::cli::output::{print, print_json, warn};
@@ -22,9 +22,6 @@ impl Job<'_> {
         if flags.json && matches!(target, Target::Standard) {
             let hint = "give a file with --output, or leave --json out";
             return Err(Error::bad_input("--json", "standard output for itself", "sound on standard output", hint));
-        }
-        if let Some(path) = &flags.mel {
-            check_writable(path)?;
         }
         let mut synthesizer = Synthesizer::<D>::new(voice)?;
         let mel = *voice.mel();
