@@ -92,7 +92,6 @@ fn clause_12_a_tar_that_claims_more_than_it_has_is_refused() {
 fn clause_12_a_pickle_that_unfolds_is_refused() {
     let repeated =
         |first: Vec<u8>, copies: usize| [b"\x80\x02".to_vec(), first, b"q\0".to_vec(), b"h\0".repeat(copies), b"}.".to_vec()].concat();
-    let class = [b"c".to_vec(), vec![b'a'; 20_000], b"\nb\n".to_vec()].concat();
     let shape: Vec<u32> = vec![1; 20_000];
     let key = unicode(&"k".repeat(60_000));
     let mut nested = b"\x80\x02}(".to_vec();
@@ -101,8 +100,15 @@ fn clause_12_a_pickle_that_unfolds_is_refused() {
     }
     nested.push(b'u');
     let nested = [b"\x80\x02}".to_vec(), key, nested[2..].to_vec(), b"s.".to_vec()].concat();
+    let class = |len: usize| [b"c".to_vec(), vec![b'a'; len], b"\nb\n".to_vec()].concat();
+    // MEMOIZE takes the number of entries for an index: 1 here, not 6.
+    let sparse = [&b"\x80\x02Nr\x05\0\0\x000"[..], &class(64 << 10), b"\x940}(X\x01\0\0\0k(", &b"h\x01".repeat(900_000), b"tu."];
+    // BUILD changes the copy of the memo.
+    let built = [&b"\x80\x02}q\0}X\x01\0\0\0k"[..], &class(64 << 10), b"sb0", &b"h\0".repeat(300_000), b"."];
     for (name, pickle) in [
-        ("the name of a class", repeated(class, 400_000)),
+        ("an index of the memo", sparse.concat()),
+        ("what is built", built.concat()),
+        ("the name of a class", repeated(class(20_000), 400_000)),
         ("the shape of a tensor", repeated(tensor(&shape, &shape), 200_000)),
         ("the names of tensors", nested),
         ("empty objects", [b"\x80\x02".to_vec(), b"}".repeat(30_000_000), b".".to_vec()].concat()),

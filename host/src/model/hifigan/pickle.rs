@@ -2,19 +2,25 @@
 //!
 //! The opcodes are those of `pickletools` of CPython 3.13. Nothing is executed or built: an entry of the stack is the memory that its object takes.
 
+use std::collections::HashMap;
+
 /// Bytes that the objects of a pickle may take. Those of a generator of 300 tensors take one.
 const BUDGET: u64 = 128 << 20;
 /// An object, with what points at it.
 const OBJECT: u64 = 160;
-/// Entries of the memo.
-const MOST_MEMO: u32 = 1 << 20;
+/// The place in a list, and a point, within the name of a tensor.
+const INDEX: u64 = 16;
 
 /// What an object takes.
 #[derive(Clone, Copy, Default)]
 struct Entry {
     bytes: u64,
-    /// Calls within it; each tensor is made by one, and gets the keys of the dictionaries around it for a name.
+    /// Calls within it; each tensor is made by one, and gets the keys and places around it for a name.
     calls: u64,
+    /// The longest text within it, which may become a key.
+    text: u64,
+    /// Where the memo has a copy that a state given to this object changes, too.
+    slot: Option<u32>,
 }
 
 /// The stack machine.
@@ -22,7 +28,7 @@ struct Entry {
 struct Machine {
     stack: Vec<Entry>,
     marks: Vec<usize>,
-    memo: Vec<Entry>,
+    memo: HashMap<u32, Entry>,
     /// All that was ever made.
     total: u64,
 }
@@ -79,7 +85,7 @@ impl Machine {
             }
             // TUPLE, LIST, DICT, FROZENSET, from a mark on
             b't' | b'l' | b'd' | 0x91 => {
-                let items = self.pop_to_mark()?;
+                let items = self.items_from_mark(opcode == b'd')?;
                 self.push(items, 0);
             }
             0x85..=0x87 => {
@@ -103,7 +109,7 @@ impl Machine {
             // POP: of a mark, if that is what lies on top
             b'0' if self.marks.last() == Some(&self.stack.len()) => drop(self.marks.pop()),
             b'0' => drop(self.pop(1)?),
-            b'1' => drop(self.pop_to_mark()?),
+            b'1' => drop(self.items_from_mark(false)?),
             b'2' => self.copy(*self.stack.last()?),
             // Memo
             b'g' => self.get(number(line(rest)?)?)?,
@@ -122,17 +128,21 @@ impl Machine {
                 let id = self.pop(1)?;
                 self.push(id, 0);
             }
-            // Calls: REDUCE, NEWOBJ, NEWOBJ_EX
+            // Calls: REDUCE, NEWOBJ, NEWOBJ_EX; one may make a dictionary of pairs
             b'R' | 0x81 | 0x92 => {
                 let parts = self.pop(if opcode == 0x92 { 3 } else { 2 })?;
-                self.push(Entry { calls: parts.calls + 1, ..parts }, 0);
+                self.total = self.total.saturating_add(parts.text.saturating_mul(parts.calls));
+                self.push(Entry { calls: parts.calls.saturating_add(1), ..parts }, 0);
             }
-            // BUILD, after which the object of the memo is copied
+            // BUILD, after which the memo has a copy of what was built
             b'b' => {
                 let state = self.pop(1)?;
-                self.add(state)?;
-                let built = self.stack.last()?.bytes;
-                self.total = self.total.saturating_add(built);
+                let object = self.stack.pop()?;
+                let built = sum(&[object, state]);
+                if let Some(slot) = object.slot {
+                    self.remember(slot, built);
+                }
+                self.stack.push(built);
             }
             // Those that no checkpoint has: objects of protocol 0 without a call, extensions, buffers.
             _ => return None,
@@ -143,11 +153,12 @@ impl Machine {
     /// Pushes an object of these parts, which were counted, and so many bytes of its own.
     fn push(&mut self, parts: Entry, own: u64) {
         self.total = self.total.saturating_add(OBJECT + own);
-        self.stack.push(Entry { bytes: parts.bytes.saturating_add(OBJECT + own), calls: parts.calls });
+        self.stack.push(Entry { bytes: parts.bytes.saturating_add(OBJECT + own), ..parts });
     }
 
     fn push_text(&mut self, text: &[u8]) {
-        self.push(Entry::default(), text.len() as u64);
+        let own = text.len() as u64;
+        self.push(Entry { text: own, ..Entry::default() }, own);
     }
 
     fn copy(&mut self, entry: Entry) {
@@ -158,7 +169,7 @@ impl Machine {
     /// Puts parts into the object on top.
     fn add(&mut self, parts: Entry) -> Option<()> {
         let top = self.stack.last_mut()?;
-        *top = sum(&[*top, parts]);
+        *top = Entry { slot: top.slot, ..sum(&[*top, parts]) };
         Some(())
     }
 
@@ -166,16 +177,12 @@ impl Machine {
         self.items_from(self.stack.len().checked_sub(count)?, false)
     }
 
-    fn pop_to_mark(&mut self) -> Option<Entry> {
-        self.items_from_mark(false)
-    }
-
     fn items_from_mark(&mut self, named: bool) -> Option<Entry> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len())?;
         self.items_from(mark, named)
     }
 
-    /// Takes what lies from `first` on; with `named`, keys and values, of which each call in a value copies the key.
+    /// Takes what lies from `first` on; with `named`, keys and values, of which each call in a value copies the key. Without, it copies its place.
     fn items_from(&mut self, first: usize, named: bool) -> Option<Entry> {
         // What lies below a mark is out of reach.
         if self.marks.last().is_some_and(|&mark| first < mark) {
@@ -188,26 +195,29 @@ impl Machine {
                 self.total = self.total.saturating_add(key.bytes.saturating_mul(value.calls));
             }
         }
-        Some(sum(&items))
+        let items = sum(&items);
+        self.total = self.total.saturating_add(items.calls.saturating_mul(INDEX));
+        Some(items)
     }
 
     fn get(&mut self, index: u32) -> Option<()> {
-        let entry = *self.memo.get(index as usize)?;
+        let entry = *self.memo.get(&index)?;
         self.copy(entry);
         Some(())
     }
 
-    /// The memo has a copy.
     fn put(&mut self, index: u32) -> Option<()> {
-        let entry = *self.stack.last()?;
-        if index > MOST_MEMO {
-            return None;
-        }
-        let len = self.memo.len().max(index as usize + 1);
-        self.memo.resize(len, Entry::default());
-        self.memo[index as usize] = entry;
-        self.total = self.total.saturating_add(OBJECT + entry.bytes);
+        let top = self.stack.last_mut()?;
+        top.slot = Some(index);
+        let entry = *top;
+        self.remember(index, entry);
         Some(())
+    }
+
+    /// The memo has a copy.
+    fn remember(&mut self, slot: u32, entry: Entry) {
+        self.total = self.total.saturating_add(OBJECT + entry.bytes);
+        self.memo.insert(slot, Entry { slot: Some(slot), ..entry });
     }
 }
 
@@ -215,6 +225,8 @@ fn sum(entries: &[Entry]) -> Entry {
     entries.iter().fold(Entry::default(), |all, entry| Entry {
         bytes: all.bytes.saturating_add(entry.bytes),
         calls: all.calls.saturating_add(entry.calls),
+        text: all.text.max(entry.text),
+        slot: None,
     })
 }
 
@@ -254,7 +266,7 @@ mod tests {
         for end in 0..pickle.len() - 8 {
             assert!(measure(&pickle[..end]).expect_err("cut").contains("damaged"), "{end}");
         }
-        for damaged in [&b"t."[..], b"(0h\x00.", b"s.", b"N(s.", b"\x82\x01.", b"}(Nu."] {
+        for damaged in [&b"t."[..], b"(0h\x00.", b"s.", b"N(s.", b"\x82\x01.", b"}(Nu.", b"Nq\x05h\x01."] {
             assert!(measure(damaged).is_err(), "{damaged:?}");
         }
     }
@@ -267,8 +279,11 @@ mod tests {
         let doubled = [b"N".to_vec(), b"q\0h\0\x86".repeat(40), b".".to_vec()].concat();
         // Each tensor within gets all keys for a name.
         let key = [b"X".to_vec(), 50_000u32.to_le_bytes().to_vec(), vec![b'k'; 50_000]].concat();
-        let tensors = [b"}".to_vec(), key, b"](".to_vec(), b"ca\nb\n)R".repeat(10_000), b"es.".to_vec()].concat();
-        for bomb in [copies, doubled, tensors, b"}".repeat(1_000_000)] {
+        let tensors = [b"}".to_vec(), key.clone(), b"](".to_vec(), b"ca\nb\n)R".repeat(10_000), b"es.".to_vec()].concat();
+        let pairs = [&b"ca\nb\n(](("[..], &key, b"](", &b"ca\nb\n)R".repeat(10_000), b"etetR."].concat();
+        // Each tensor within gets its place in each of these.
+        let lists = [b"](".to_vec(), b"ca\nb\n)R".repeat(20_000), b"e".to_vec(), b"\x85".repeat(900), b".".to_vec()].concat();
+        for bomb in [copies, doubled, tensors, pairs, lists, b"}".repeat(1_000_000)] {
             let error = measure(&bomb).expect_err("a bomb");
             assert!(error.contains("more than 128 MiB"), "{error}");
         }
