@@ -151,7 +151,7 @@ pub fn feet(reader: &mut Reader, text: &str) {
 /// `12"`: inches, unless the sign ends what another one has begun.
 pub fn inches(reader: &mut Reader, text: &str) {
     let number = text.trim_end_matches(['"', '\'']);
-    if reader.before().matches('"').count() % 2 == 1 {
+    if reader.quotes % 2 == 1 {
         let number = reader.keep(number.len());
         return if number.contains('/') { fraction(reader, number) } else { self::number(reader, number) };
     }
@@ -240,7 +240,7 @@ pub fn fraction(reader: &mut Reader, text: &str) {
     }
     let text = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).replace(" / ", "/");
     let (numerator, denominator) = text.split_once('/').unwrap_or((&text, "1"));
-    let sum = [numerator, denominator].iter().filter_map(|part| part.parse::<u32>().ok()).sum::<u32>();
+    let sum = [numerator, denominator].iter().filter_map(|part| part.parse::<u32>().ok()).map(u64::from).sum::<u64>();
     let date = reader.last_word().is_some_and(|word| tables::listed("dated", word));
     match (numerator, denominator) {
         ("24", "7") | ("9", "11") => {

@@ -5,6 +5,8 @@ use super::tables::{self, Acronym};
 
 /// Longest acronym that is spelled out.
 const ACRONYM: usize = 6;
+/// Dictionaries have no longer words.
+const WORD: usize = 64;
 
 impl Reader<'_> {
     /// A word with several capitals: an acronym, several words written together, or just a word.
@@ -45,15 +47,18 @@ impl Reader<'_> {
 
     /// Is a word beside the token in capitals that are no acronym's?
     fn loud(&self) -> bool {
-        let before = self.before().trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next();
-        let after = self.after().trim_start().split(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next();
+        let (before, after) = (self.before().trim_end(), self.after().trim_start());
+        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'\'';
+        let before = &before[before.len() - before.bytes().rev().take(WORD).take_while(inside).count()..];
+        let after = &after[..after.bytes().take(WORD).take_while(inside).count()];
         let ordinary = |word: &str| {
             let small = word.to_ascii_lowercase();
             let said = tables::acronym(&small).is_none_or(|how| how == Acronym::Said && small.len() < 3);
             word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase()) && said && (self.knows)(&small)
         };
-        [before, after].into_iter().flatten().any(ordinary)
+        [before, after].into_iter().any(ordinary)
     }
+
     /// Words written together, each with a capital.
     fn humps(&mut self, text: &str) {
         let mut start = 0;

@@ -15,6 +15,8 @@ pub struct Reader<'a> {
     pub(super) shouting: bool,
     /// The token.
     pub(super) at: Range<usize>,
+    /// Double quotation marks before the token.
+    pub(super) quotes: usize,
     /// The kind of the last token that is no white space.
     last: Kind,
     /// Where the name of a street ends.
@@ -27,12 +29,13 @@ impl<'a> Reader<'a> {
         let words = || folded.text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
         let capitals = words().filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())).count();
         let shouting = capitals > 2 && 2 * capitals > words().count();
-        Self { original, folded, knows, shouting, at: 0..0, last: Kind::Pause, street_end: 0, out: Normalised::default() }
+        Self { original, folded, knows, shouting, at: 0..0, quotes: 0, last: Kind::Pause, street_end: 0, out: Normalised::default() }
     }
 
     /// Reads all of it.
     pub fn read(mut self) -> Normalised {
         while let Some((kind, range)) = token::next(&self.folded.text, self.at.end) {
+            self.quotes += self.folded.text[self.at.start..range.start].matches('"').count();
             self.at = range;
             self.token(kind);
         }

@@ -103,6 +103,8 @@ fn texts_as_they_are_said() {
         ("salt & pepper", "salt and pepper"),
         ("2 + 2 = 4", "two plus two equals four"),
         ("and/or", "and slash or"),
+        ("4000000000/4000000000", "four billion over four billion"),
+        ("first-last_name@xn--abc.co.uk", "first dash last underscore name at X N dash dash A B C dot C O dot U K"),
         ("π ≈ 3.14", "pi approximately three point one four"),
     ] {
         // The word "I" is a small letter among the words; shown here as people write it.
@@ -161,6 +163,30 @@ fn a_long_text_is_read_in_one_go() {
     account(&"1".repeat(100_000));
     account(&".".repeat(100_000));
     account(&"A.".repeat(50_000));
+}
+
+#[test]
+fn time_is_proportional_to_length() {
+    let seconds = |text: &str| {
+        let once = || {
+            let start = std::time::Instant::now();
+            assert!(!normalise(text, &|word| KNOWN.contains(&word)).items.is_empty());
+            start.elapsed().as_secs_f64()
+        };
+        (0..3).map(|_| once()).fold(f64::INFINITY, f64::min)
+    };
+    let signs = ('!'..='~').map(String::from);
+    let runs =
+        ["ab-", "a_", "a/", "AB.", "is.", "A. ", "a@", "a@a.", "1,", "1-", "1/", "1\"", "1 ", "a-a-a-a.", "- ", "etc. ", "a a ABE''"];
+    let wrong: Vec<String> = signs
+        .chain(runs.map(String::from))
+        .filter_map(|run| {
+            let [short, long] = [25_000, 200_000].map(|len| seconds(&run.repeat(len / run.len())));
+            // Eight times the text takes 8 times the time and some for memory, or 64 times if each token looks at all of it.
+            (long > 24.0 * short).then(|| format!("{run:?}: {short} s, {long} s"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 proptest! {

@@ -98,17 +98,22 @@ pub enum Kind {
 }
 
 /// The kinds and what they look like, in folded text; names in braces stand for the parts of [`expand`].
+///
+/// A pattern may go through many tokens in vain only for a bounded number of signs, so that the time is proportional to the text.
 const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Address, r#"(?:https?|ftps?|sftp|file|ssh|git|wss?)://[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r#"www\.[^\s<>"]*[A-Za-z0-9/]"#),
-    (Kind::Address, r"[A-Za-z0-9._%+&-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b(?:/[A-Za-z0-9/_.-]*[A-Za-z0-9/])?"),
     (
         Kind::Address,
-        r"(?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|mil|info|biz|io|dev|app|ai|tv|co|uk)\b(?::[0-9]+)?(?:/[A-Za-z0-9/_.?=&%-]*[A-Za-z0-9/])?",
+        r"[A-Za-z0-9._%+&-](?:[A-Za-z0-9]*[._%+&-]){0,16}[A-Za-z0-9]*@(?:{LABEL}\.){1,8}[A-Za-z]{2,}\b(?:/[A-Za-z0-9/_.-]*[A-Za-z0-9/])?",
+    ),
+    (
+        Kind::Address,
+        r"(?:{LABEL}\.){1,8}(?:com|org|net|edu|gov|mil|info|biz|io|dev|app|ai|tv|co|uk)\b(?::[0-9]+)?(?:/[A-Za-z0-9/_.?=&%-]*[A-Za-z0-9/])?",
     ),
     (Kind::Address, r"(?:~|\.\.?)?(?:/[A-Za-z0-9_.-]*[A-Za-z0-9_-]){2,}/?"),
     (Kind::Address, r#"[A-Za-z]:\\[^\s<>"|]*[A-Za-z0-9]"#),
-    (Kind::File, r"[A-Za-z][A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]{2,})*\.[a-z][a-z0-9]{1,4}\b"),
+    (Kind::File, r"[A-Za-z][A-Za-z0-9_-]{STEM}(?:\.[A-Za-z0-9_-]{2}{STEM}){0,8}\.[a-z][a-z0-9]{1,4}\b"),
     (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}\b"),
     (
         Kind::Date,
@@ -147,10 +152,10 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Measure, r"{AMT}(?:(?:{ATT})?\s?{DASH}\s?{AMT})?(?:\s{MAG})?(?:-?{ATT}|\s{UNIT})(?:\s?/\s?{PER})?"),
     (Kind::Measure, r"{NUM}(?:\s?{MAG})?/{PER}"),
     (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+/[0-9]+-[a-z]{3,}\b|[0-9]+-[0-9]+/[0-9]+\b"),
-    (Kind::Ordinal, r"[0-9][0-9,]*(?:st|nd|rd|th|ST|ND|RD|TH)\b"),
+    (Kind::Ordinal, r"{COMMAS}(?:st|nd|rd|th|ST|ND|RD|TH)\b"),
     (Kind::Serial, r"[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+){2,}\b"),
     (Kind::Serial, r"[A-Za-z0-9]+[-/][A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)+\b"),
-    (Kind::Serial, r"(?:[A-Za-z0-9]+[-/]){2,}[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)*\b"),
+    (Kind::Serial, r"(?:[A-Za-z0-9]+[-/]){2,16}[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)*\b"),
     (Kind::Range, r"{NUM}\s?{DASH}\s?{NUM}\b"),
     (Kind::Ratio, r"[0-9]+:[0-9]+\b"),
     (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+(?:/[0-9]+(?:st|nd|rd|th|ST|ND|RD|TH|s)?|\s/\s[0-9]+)\b"),
@@ -159,9 +164,9 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Version, r"v[0-9]+(?:\.[0-9]+)*\b|V[0-9]+(?:\.[0-9]+)+\b"),
     (Kind::Multiple, r"{NUM}[xX]\b"),
     (Kind::Mixed, r"[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*"),
-    (Kind::Decimal, r"(?:[0-9][0-9,]*)?(?:\.[0-9]+)+\b"),
+    (Kind::Decimal, r"(?:{COMMAS})?(?:\.[0-9]+)+\b"),
     (Kind::Number, r"[0-9]{1,3}(?:,[0-9]{3})+\b|[0-9]+"),
-    (Kind::Initials, r"(?:Ph|Ed|Psy|Sc|Pharm)\.\s?(?:[A-Z]\b\.?)+|(?:[A-Z]\.\s?)+(?:Sc|Ed|Eng|Phil)\b\.?"),
+    (Kind::Initials, r"(?:Ph|Ed|Psy|Sc|Pharm)\.\s?(?:[A-Z]\b\.?)+|(?:[A-Z]\.\s?){1,8}(?:Sc|Ed|Eng|Phil)\b\.?"),
     (Kind::Initials, r"(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?|[A-Za-z]\.[A-Za-z]\b"),
     (Kind::Initials, r"et al\b\.?"),
     (Kind::Slashed, r"(?i-u:w/o|c/o|b/w|b/c|n/a)\b|[wW]/"),
@@ -177,6 +182,10 @@ pub fn expand(pattern: &str) -> String {
     let [cur, code] = tables::currency_patterns();
     let [unit, attached, per] = tables::unit_patterns();
     let parts = [
+        // Of the name of a machine: RFC 1035, section 2.3.1, and two hyphens as in `xn--`.
+        ("{LABEL}", r"[A-Za-z0-9]+(?:-{1,2}[A-Za-z0-9]+){0,16}".into()),
+        ("{STEM}", r"(?:[A-Za-z0-9]*[_-]){0,16}[A-Za-z0-9]*".into()),
+        ("{COMMAS}", r"[0-9]+(?:,[0-9]+){0,12}".into()),
         ("{MONEYMAG}", r"\s?(?:{MAG}|mil\b|mn\b|bn\b|tn\b|[kKmMbB]\b)|T\b".into()),
         ("{TIME}", r"(?:{CLOCK}(?:\s?{HALF}|\b)|[0-9]{1,2}(?:\.[0-9]{2})?\s?{HALF})(?:\s?\(?{ZONE}\)?)?".into()),
         ("{CLOCK}", r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?".into()),

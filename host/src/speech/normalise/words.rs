@@ -142,7 +142,7 @@ impl Reader<'_> {
     /// The full stop after an abbreviation: a pause only where a sentence ends as well.
     fn full_stop(&mut self, inside: bool) {
         let rest = &self.after()[1..];
-        let ends = rest.trim().is_empty() || (!inside && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
+        let ends = rest.trim_start().is_empty() || (!inside && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
         // Otherwise the stop is part of the token; where a sentence ends, it is left for the pause.
         if !ends {
             self.take(1);
@@ -158,7 +158,7 @@ impl Reader<'_> {
         }
         let rest = self.after();
         let several = text.len() > 4 || !text.starts_with(|c: char| c.is_ascii_uppercase());
-        let ends = rest.trim().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
+        let ends = rest.trim_start().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
         if text.ends_with('.') && ends && !text.starts_with(['P', 'E']) {
             self.say(Spoken::Pause);
         }
