@@ -8,7 +8,7 @@ impl Reader<'_> {
     pub(super) fn word(&mut self, text: &str) {
         let small = text.to_ascii_lowercase();
         let stop = self.after().starts_with('.');
-        if self.at.start < self.street_end && self.street(text, &small, stop) {
+        if (self.at.start < self.street_end && self.street(text, &small, stop)) || self.named_street(text, &small, stop) {
             return;
         }
         if self.place(text) || self.abbreviated(text, &small, stop) || self.roman(text) {
@@ -56,6 +56,25 @@ impl Reader<'_> {
         true
     }
 
+    /// A kind of street behind a name without a house number, as `Fifth Ave`; no other name follows, as in `Ave Maria`.
+    fn named_street(&mut self, text: &str, small: &str, stop: bool) -> bool {
+        let Some(words) = tables::street(small).filter(|_| !matches!(small, "st" | "dr")) else { return false };
+        let rest = &self.after()[usize::from(stop)..];
+        let written = text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..] == small[1..];
+        let name =
+            self.before().ends_with(' ') && self.last_word().is_some_and(|word| !tables::listed("opener", word)) && self.name_before();
+        let capital_follows = rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase());
+        let number_follows = rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if !written || !name || number_follows || (capital_follows && !stop) {
+            return false;
+        }
+        self.phrase(words);
+        if stop {
+            self.full_stop(false);
+        }
+        true
+    }
+
     /// A state: behind a town and a comma, or before a postal code.
     fn place(&mut self, text: &str) -> bool {
         let Some(words) = tables::place(text) else { return false };
@@ -80,8 +99,8 @@ impl Reader<'_> {
         let capital_follows = rest.starts_with(|c: char| c.is_ascii_uppercase());
         let next = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         let number_follows = rest.starts_with(|c: char| c.is_ascii_digit()) || (next.len() > 1 && number::roman(next).is_some());
-        let Some(known) = tables::abbreviation_before(text, number_follows) else { return false };
-        let written = text != text.to_ascii_uppercase() || text.len() < 3 || self.shouting;
+        let Some(known) = tables::abbreviation_before(text, number_follows, rest) else { return false };
+        let written = text != text.to_ascii_uppercase() || (text.len() < 3 && !known.is("word")) || self.shouting;
         // A street behind its name, or a person before it.
         let named = self.last_word().is_some() && self.before().ends_with(' ') && self.name_before();
         let words = match small {
@@ -129,7 +148,7 @@ impl Reader<'_> {
 
     /// Is the word before the token written with a capital, within a sentence?
     fn name_before(&self) -> bool {
-        let word = self.before().trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let word = self.before().trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next().unwrap_or_default();
         word.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit())
     }
 
@@ -157,8 +176,10 @@ impl Reader<'_> {
             _ => self.letters(text),
         }
         let rest = self.after();
-        let several = text.len() > 4 || !text.starts_with(|c: char| c.is_ascii_uppercase());
-        let ends = rest.trim().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
+        let next = rest.trim_start();
+        // "J.R.R. Tolkien" is a name, "U.S.A. Many" the end of a sentence and the beginning of another one.
+        let several = text.len() > 4 && !tables::are_initials(text, next) || !text.starts_with(|c: char| c.is_ascii_uppercase());
+        let ends = next.is_empty() || (several && next.starts_with(|c: char| c.is_ascii_uppercase()));
         if text.ends_with('.') && ends && !text.starts_with(['P', 'E']) {
             self.say(Spoken::Pause);
         }
@@ -216,7 +237,9 @@ impl Reader<'_> {
     fn single(&mut self, letter: char, stop: bool) {
         let initial = stop && letter.is_ascii_uppercase() && self.after()[1..].trim_start().starts_with(|c: char| c.is_ascii_uppercase());
         let sentence_start = self.last_word().is_none();
+        let numbered = self.after().strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         let word = match letter {
+            _ if numbered => false,
             'a' | 'I' | 'i' => !initial || letter == 'i',
             'A' => !initial && (sentence_start || self.shouting) && self.after().starts_with(char::is_whitespace),
             'O' | 'o' => !stop && self.after().starts_with(|c: char| c.is_whitespace() || c == ','),
