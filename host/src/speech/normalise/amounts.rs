@@ -27,13 +27,21 @@ pub fn number(reader: &mut Reader, text: &str) {
     }
 }
 
+/// A number whose comma is a decimal point, with a point.
+pub(super) fn point(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.rsplit_once(',') {
+        Some((whole, part)) if part.len() < 3 => format!("{whole}.{part}").into(),
+        _ => text.into(),
+    }
+}
+
 /// A number, perhaps with commas, a point, or a fraction behind it.
 fn amount(text: &str) -> number::Words {
     match text.trim().split_once([' ', '-']) {
         Some((whole, part)) => mixed_number(whole, part),
         None => match text.trim().split_once('/') {
             Some((numerator, denominator)) => number::fraction(numerator, denominator),
-            None => number::decimal(text.trim()),
+            None => number::decimal(&point(text.trim())),
         },
     }
 }
@@ -79,6 +87,25 @@ static MEASURE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+impl Reader<'_> {
+    /// The word behind the token and a space.
+    pub(super) fn next_word(&self) -> &str {
+        let word = self.after().strip_prefix([' ', '-']).unwrap_or_default();
+        word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default()
+    }
+
+    /// Does an amount here say how large the thing is that follows, as in "a 5 km run"?
+    pub(super) fn counts_noun(&self) -> bool {
+        let next = self.next_word();
+        let article = match self.last_word() {
+            Some("a" | "an") => true,
+            Some("the" | "this" | "that") => next.len() > 2,
+            _ => false,
+        };
+        article && next.starts_with(|c: char| c.is_ascii_lowercase()) && !tables::listed("function", next)
+    }
+}
+
 /// `5 km`, `98.6°F`, `5-10 kg`, `4 1/2 lbs`, `12 km/h`, `41 km²`.
 pub fn measure(reader: &mut Reader, text: &str) {
     let Some(found) = MEASURE.captures(text) else { return reader.mixed(text) };
@@ -87,12 +114,13 @@ pub fn measure(reader: &mut Reader, text: &str) {
     let written = part("unit").unwrap_or_default();
     let bare = written.trim_start_matches('-');
     // "4s" is a name more often than a time, and "5-m" no length.
-    if (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
+    // "1080p" is a picture's height.
+    let picture = bare == "p" && a.len() > 2;
+    if picture || (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
         return reader.mixed(text);
     }
     // "A 5 km run" and "a 5-km run".
-    let noun = matches!(reader.last_word(), Some("a" | "an"))
-        && reader.after().strip_prefix(' ').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let noun = bare != "p" && reader.counts_noun();
     reader.words(amount(a));
     if let Some(first) = part("first").filter(|first| *first != bare) {
         reader.phrase(&unit(first, a == "1"));

@@ -8,6 +8,7 @@ mod fold;
 mod money;
 mod number;
 mod reader;
+mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -140,6 +140,13 @@ pub struct Currency {
     pub cents: Option<[&'static str; 2]>,
 }
 
+impl Currency {
+    /// The same before what has this price: "a five dollar bill".
+    pub fn single(&self) -> Self {
+        Self { names: [self.names[0]; 2], cents: self.cents.map(|[one, _]| [one; 2]) }
+    }
+}
+
 static CURRENCIES: LazyLock<HashMap<&str, Currency>> = LazyLock::new(|| {
     let entry = |fields: Vec<&'static str>| {
         let cents = (fields[3] != "-").then_some([fields[3], fields[4]]);

@@ -137,8 +137,11 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Vanity, r"(?:1-)?(?:800|888|877|866|855|844|833|900)(?:-[A-Z0-9]+)+\b"),
     (Kind::Machine, r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b(?::[0-9]+\b)?(?:/[0-9]{1,2}\b)?"),
     (Kind::House, r"[0-9]{1,5}(?:\s[NSEW]{1,2}\.?)?(?:\s(?:[A-Z][A-Za-z]+|[0-9]{1,3}(?:st|nd|rd|th))){1,4}\s(?i-u:{STREET})\b"),
-    (Kind::Money, r"(?:{CUR}|{CODE})\s?{NUM}(?:{MONEYMAG})?(?:\s?{DASH}\s?{NUM}(?:{MONEYMAG})?)?(?:\s?/\s?{PER})?"),
-    (Kind::MoneyBehind, r"{NUM}(?:{MONEYMAG})?\s?(?:{CUR}|{CODE})(?:\s?/\s?{PER})?"),
+    (
+        Kind::Money,
+        r"(?:{CUR}|{CODE})\s?{SUM}(?:{MONEYMAG})?(?:\s?{DASH}\s?(?:{CUR}\s?{SUM}{MONEYMAG}|{SUM}(?:{MONEYMAG})?))?(?:\s?/\s?{PER})?",
+    ),
+    (Kind::MoneyBehind, r"{SUM}(?:{MONEYMAG})?\s?(?:{CUR}|{CODE})(?:\s?/\s?{PER})?"),
     (Kind::Decade, r"'?(?:[0-9]{2})?[0-9]0'?s\b|[12][0-9]{2}0 s\b"),
     (Kind::Feet, r#"[0-9]+'\s?[0-9]+(?:\.[0-9]+)?(?:''|"|\b)"#),
     (Kind::Inches, r#"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})(?:"|'')"#),
@@ -178,6 +181,8 @@ pub fn expand(pattern: &str) -> String {
     let [unit, attached, per] = tables::unit_patterns();
     let parts = [
         ("{MONEYMAG}", r"\s?(?:{MAG}|mil\b|mn\b|bn\b|tn\b|[kKmMbB]\b)|T\b".into()),
+        // With a comma as the decimal point, as on the continent.
+        ("{SUM}", r"(?:[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
         ("{TIME}", r"(?:{CLOCK}(?:\s?{HALF}|\b)|[0-9]{1,2}(?:\.[0-9]{2})?\s?{HALF})(?:\s?\(?{ZONE}\)?)?".into()),
         ("{CLOCK}", r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?".into()),
         ("{HALF}", r"(?:[AaPp]\.?[Mm](?:\.|\b)|[AaPp]\. [Mm]\.)".into()),

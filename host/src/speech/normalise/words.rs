@@ -14,6 +14,10 @@ impl Reader<'_> {
         if self.place(text) || self.abbreviated(text, &small, stop) || self.roman(text) {
             return;
         }
+        // "$3 per kg".
+        if let Some(unit) = tables::per(text).filter(|_| text.len() > 1 && self.last_word() == Some("per") && !(self.knows)(text)) {
+            return self.phrase(unit);
+        }
         if let [letter] = text.as_bytes() {
             return self.single(char::from(*letter), stop);
         }
@@ -100,10 +104,14 @@ impl Reader<'_> {
         let next = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         let number_follows = rest.starts_with(|c: char| c.is_ascii_digit()) || (next.len() > 1 && number::roman(next).is_some());
         let Some(known) = tables::abbreviation_before(text, number_follows, rest) else { return false };
+        let capital = text.starts_with(|c: char| c.is_ascii_uppercase());
         let written = text != text.to_ascii_uppercase() || (text.len() < 3 && !known.is("word")) || self.shouting;
         // A street behind its name, or a person before it.
         let named = self.last_word().is_some() && self.before().ends_with(' ') && self.name_before();
+        // "Mon-Fri", "Tue 5 March"; what is also a word needs a dash.
+        let day = tables::listed("weekday", small) && capital && number_follows && !known.is("word");
         let words = match small {
+            _ if self.at_end_of_range() || day => known.words,
             "st" if stop || !text.starts_with('s') => {
                 if capital_follows && !(stop && named && self.sentence_after(rest)) {
                     "saint"
@@ -123,20 +131,8 @@ impl Reader<'_> {
             "st" | "dr" => return false,
             _ if known.is("number") && !number_follows => return false,
             // "No." ends a sentence more often than it begins one with a number.
-            _ if stop
-                || known.is("any")
-                || (known.is("bare") && capital_follows && written && text.starts_with(|c: char| c.is_ascii_uppercase())) =>
-            {
-                known.words
-            }
-            _ if known.is("number")
-                && number_follows
-                && small.len() > 2
-                && text.starts_with(|c: char| c.is_ascii_uppercase())
-                && !known.is("word") =>
-            {
-                known.words
-            }
+            _ if stop || known.is("any") || (known.is("bare") && capital_follows && written && capital) => known.words,
+            _ if known.is("number") && number_follows && small.len() > 2 && capital && !known.is("word") => known.words,
             _ => return false,
         };
         self.phrase(words);
