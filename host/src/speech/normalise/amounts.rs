@@ -18,7 +18,16 @@ pub fn number(reader: &mut Reader, text: &str) {
     let after_state = before.get(before.len().saturating_sub(2)..).is_some_and(|state| tables::place(state).is_some());
     let after_state = after_state
         || before.strip_suffix(',').and_then(|b| b.get(b.len().saturating_sub(2)..)).is_some_and(|state| tables::place(state).is_some());
-    if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
+    let last = reader.last_word().unwrap_or_default();
+    let thing = reader.next_word().starts_with(|c: char| c.is_ascii_lowercase()) && !tables::listed("function", reader.next_word());
+    // "Call 911" and "in 1066", but "call 911 people" and "in 1066 cases".
+    let called = text.len() == 3 && !text.ends_with("00") && !thing && tables::listed("dialled", last);
+    let dated = text.len() == 4 && text.starts_with("10") && !thing && tables::listed("yeared", last);
+    if called {
+        reader.words(number::digits(text));
+    } else if dated {
+        reader.words(number::year(text));
+    } else if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
         reader.words(number::digits(text));
     } else if number::is_year(text) || (text.len() == 2 && text.starts_with('0') && before.ends_with('\'')) {
         reader.words(number::year(text));
@@ -114,6 +123,13 @@ pub fn measure(reader: &mut Reader, text: &str) {
     let written = part("unit").unwrap_or_default();
     let bare = written.trim_start_matches('-');
     // "4s" is a name more often than a time, and "5-m" no length.
+    // "1700 hrs".
+    let clock =
+        a.len() == 4 && b.is_none() && matches!(bare.trim(), "hrs" | "h" | "hr") && number::is_clock(a) && reader.next_word() != "of";
+    if clock {
+        reader.words(number::clock(a));
+        return reader.words(["hours"]);
+    }
     // "1080p" is a picture's height.
     let picture = bare == "p" && a.len() > 2;
     if picture || (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
@@ -132,8 +148,7 @@ pub fn measure(reader: &mut Reader, text: &str) {
     if let Some(magnitude) = part("magnitude") {
         reader.words([magnitude.trim()]);
     }
-    let fraction = a.starts_with("1/") || (a.contains('/') && !a.contains(' '));
-    let one = (b.is_none() && part("magnitude").is_none() && (a == "1" || fraction)) || written.starts_with('-') || noun;
+    let one = (b.is_none() && part("magnitude").is_none() && is_one(a)) || written.starts_with('-') || noun;
     if !written.is_empty() {
         reader.phrase(&unit(written, one));
     }
@@ -149,7 +164,7 @@ static SIZE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// `2x8`, `25 x 7 m`, `3 m × 4 m`.
 pub fn size(reader: &mut Reader, text: &str) {
-    let Some(found) = SIZE.captures(text) else { return reader.mixed(text) };
+    let Some(found) = SIZE.captures(text) else { return lengths(reader, text) };
     let times = text.contains('×') && ["c", "au", "unit"].iter().all(|name| found.name(name).is_none());
     for (name, unit_name) in [("a", "au"), ("b", "bu"), ("c", "unit")] {
         let Some(amount) = found.name(name) else { continue };
@@ -166,8 +181,33 @@ pub fn size(reader: &mut Reader, text: &str) {
     }
 }
 
-/// `6'2"`.
+/// `9" x 13"`, `3' x 5'`.
+fn lengths(reader: &mut Reader, text: &str) {
+    for (at, side) in text.split(['x', 'X', '×']).map(str::trim).enumerate() {
+        let (number, sign) = side.split_at(side.len().saturating_sub(1));
+        if at > 0 {
+            reader.words(["by"]);
+        }
+        reader.words(amount(number));
+        reader.words(tables::unit(if sign == "'" { "ft" } else { "in" }, is_one(number)));
+    }
+}
+
+/// Is what is counted in the singular: one, or a part of one?
+fn is_one(number: &str) -> bool {
+    number == "1" || (number.contains('/') && !number.contains(' '))
+}
+
+/// `6'2"`, `6 ft 2 in`, `7 lb 4 oz`.
 pub fn feet(reader: &mut Reader, text: &str) {
+    if text.contains(|c: char| c.is_ascii_alphabetic()) {
+        let parts: Vec<&str> = super::codes::runs(text).filter(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric())).collect();
+        for part in parts.chunks_exact(2) {
+            reader.words(number::cardinal(part[0]));
+            reader.words(tables::unit(part[1], part[0] == "1"));
+        }
+        return;
+    }
     let (feet, inches) = text.split_once('\'').unwrap_or((text, ""));
     let inches = inches.trim().trim_end_matches(['"', '\'']);
     reader.words(number::cardinal(feet));
@@ -189,7 +229,7 @@ pub fn inches(reader: &mut Reader, text: &str) {
         let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         word.len() > 2 && !tables::listed("extent", word)
     });
-    reader.words([if noun || number == "1" { "inch" } else { "inches" }]);
+    reader.words([if noun || is_one(number) { "inch" } else { "inches" }]);
 }
 
 /// `10^6`, `6.02×10^23`, `1.5e10`, `x^2`.
@@ -209,6 +249,15 @@ pub fn power(reader: &mut Reader, text: &str) {
             reader.words(["times", "ten"]);
         }
         _ if base.starts_with(|c: char| c.is_ascii_digit() || c == '.') => reader.words(number::decimal(base)),
+        // An ion.
+        _ if exponent.ends_with(['+', '-']) => {
+            let (number, sign) = exponent.split_at(exponent.len() - 1);
+            reader.letters(base);
+            if !number.is_empty() {
+                reader.words(number::cardinal(number));
+            }
+            return reader.words([if sign == "+" { "plus" } else { "minus" }]);
+        }
         // A number at a longer word leads to a note.
         _ if base.len() > 3 => {
             let exponent = exponent.to_string();
@@ -220,6 +269,10 @@ pub fn power(reader: &mut Reader, text: &str) {
     match exponent {
         "2" => reader.words(["squared"]),
         "3" => reader.words(["cubed"]),
+        _ if exponent.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            reader.words(["to", "the"]);
+            reader.letters(exponent);
+        }
         _ => {
             reader.words(["to", "the"]);
             match exponent.strip_prefix('-') {
@@ -275,6 +328,21 @@ pub fn fraction(reader: &mut Reader, text: &str) {
             reader.words(number::cardinal(numerator));
             reader.words(number::cardinal(denominator));
         }
+        // "2019/20" is a season.
+        _ if number::is_year(numerator) && is_next_year(numerator, denominator) => {
+            reader.words(number::year(numerator));
+            reader.words(number::year(denominator));
+        }
+        ("20", "20") | ("50", "50") => {
+            reader.words(number::cardinal(numerator));
+            reader.words(number::cardinal(denominator));
+        }
+        // A full score.
+        _ if numerator == denominator && matches!(numerator, "5" | "10" | "100") => {
+            reader.words(number::cardinal(numerator));
+            reader.words(["out", "of"]);
+            reader.words(number::cardinal(denominator));
+        }
         _ if sum == 100 => {
             reader.words(number::cardinal(numerator));
             reader.words(number::cardinal(denominator));
@@ -285,6 +353,12 @@ pub fn fraction(reader: &mut Reader, text: &str) {
         }
         _ => reader.words(amount(&text)),
     }
+}
+
+/// Does a year, of which the last digits may be given, follow another one?
+fn is_next_year(year: &str, next: &str) -> bool {
+    let after = year.parse().unwrap_or(0_u32) + 1;
+    matches!(next.len(), 2 | 4) && after.to_string().ends_with(next)
 }
 
 /// Behind these a number with a K is a size of pictures or a distance.

@@ -117,7 +117,7 @@ pub fn per(text: &str) -> Option<&'static str> {
 
 /// Expressions for the units behind a space, those right behind a number, and those behind a slash.
 pub fn unit_patterns() -> [String; 3] {
-    let word = |text: &str| text.ends_with(|c: char| c.is_alphanumeric());
+    let word = |text: &str| text.ends_with(|c: char| c.is_ascii_alphanumeric());
     let any = |units: Vec<&'static str>, case: &str| {
         let mut units: Vec<String> =
             units.into_iter().map(|unit| format!("{}{}", regex::escape(unit), if word(unit) { "(?:\\^?[23])?\\b" } else { "" })).collect();

@@ -98,7 +98,7 @@ pub enum Kind {
 }
 
 /// The kinds and what they look like, in folded text; names in braces stand for the parts of [`expand`].
-const PATTERNS: [(Kind, &str); 56] = [
+const PATTERNS: [(Kind, &str); 58] = [
     (Kind::Address, r#"(?:https?|ftps?|sftp|file|ssh|git|wss?)://[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r#"www\.[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r"[A-Za-z0-9._%+&-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b(?:/[A-Za-z0-9/_.-]*[A-Za-z0-9/])?"),
@@ -109,10 +109,10 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Address, r"(?:~|\.\.?)?(?:/[A-Za-z0-9_.-]*[A-Za-z0-9_-]){2,}/?"),
     (Kind::Address, r#"[A-Za-z]:\\[^\s<>"|]*[A-Za-z0-9]"#),
     (Kind::File, r"[A-Za-z][A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]{2,})*\.[a-z][a-z0-9]{1,4}\b"),
-    (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}\b"),
+    (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?Z?)?\b"),
     (
         Kind::Date,
-        r"[0-9]{1,2}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{4}\b|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}\b|[0-9]{2}-[0-9]{2}-[0-9]{2}\b",
+        r"[0-9]{1,2}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{4}\b|[0-9]{2}\.[0-9]{2}\.[0-9]{2}\b|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}\b|[0-9]{2}-[0-9]{2}-[0-9]{2}\b",
     ),
     (
         Kind::DayMonth,
@@ -143,9 +143,14 @@ const PATTERNS: [(Kind, &str); 56] = [
     ),
     (Kind::MoneyBehind, r"{SUM}(?:{MONEYMAG})?\s?(?:{CUR}|{CODE})(?:\s?/\s?{PER})?"),
     (Kind::Decade, r"'?(?:[0-9]{2})?[0-9]0'?s\b|[12][0-9]{2}0 s\b"),
+    (Kind::Size, r#"{AMT}["']\s?[xX×]\s?{AMT}["'](?:\s?[xX×]\s?{AMT}["'])?"#),
+    (Kind::Feet, r"[0-9]+\s?(?:ft|lbs?)\.?\s[0-9]+\s?(?:in|oz)\b"),
     (Kind::Feet, r#"[0-9]+'\s?[0-9]+(?:\.[0-9]+)?(?:''|"|\b)"#),
     (Kind::Inches, r#"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})(?:"|'')"#),
-    (Kind::Power, r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Za-z]+\^-?[0-9]+\b"),
+    (
+        Kind::Power,
+        r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Za-z]+\^(?:[0-9]?[+-]|-?[0-9]+\b)|(?:[0-9]+|[A-Za-z])\^[a-z]\b",
+    ),
     (Kind::Size, r"{NUM}(?:\s?{ATT})?\s?[xX×]\s?{NUM}(?:(?:\s?{ATT})?\s?[xX×]\s?{NUM})?(?:\s{UNIT}|{ATT}|\b)"),
     (Kind::Measure, r"{AMT}(?:(?:{ATT})?\s?{DASH}\s?{AMT})?(?:\s{MAG})?(?:-?{ATT}|\s{UNIT})(?:\s?/\s?{PER})?"),
     (Kind::Measure, r"{NUM}(?:\s?{MAG})?/{PER}"),
@@ -156,7 +161,7 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Serial, r"(?:[A-Za-z0-9]+[-/]){2,}[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)*\b"),
     (Kind::Range, r"{NUM}\s?{DASH}\s?{NUM}\b"),
     (Kind::Ratio, r"[0-9]+:[0-9]+\b"),
-    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+(?:/[0-9]+(?:st|nd|rd|th|ST|ND|RD|TH|s)?|\s/\s[0-9]+)\b"),
+    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+(?:/[0-9]+(?:rds|ths|nds|st|nd|rd|th|ST|ND|RD|TH|s)?|\s/\s[0-9]+)\b"),
     (Kind::Magnitude, r"{NUM}(?:[kKMBbT]|bn|mn)\b"),
     (Kind::Law, r"[0-9]{3}(?:\([A-Za-z0-9]{1,3}\))+"),
     (Kind::Version, r"v[0-9]+(?:\.[0-9]+)*\b|V[0-9]+(?:\.[0-9]+)+\b"),
@@ -194,7 +199,7 @@ pub fn expand(pattern: &str) -> String {
         ("{DOUBTFUL}", r"(?:march|may|mar|jun|dec)\b".into()),
         ("{YEAR}", "(?:1[0-9]|2[01])[0-9]{2}".into()),
         ("{STREET}", tables::street_pattern()),
-        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})".into()),
+        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
         ("{NUM}", r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)".into()),
         ("{MAG}", r"(?:hundred|thousand|million|billion|trillion|quadrillion)\b".into()),
         ("{DASH}", r"(?:-|\x{2013})".into()),
