@@ -14,6 +14,9 @@ pub(super) fn expression(pattern: &str) -> Regex {
 
 /// A whole number: a year, a postal code, or just a number.
 pub fn number(reader: &mut Reader, text: &str) {
+    if text.contains([' ', '.']) {
+        return reader.words(number::cardinal(&point(text)));
+    }
     let before = reader.before().trim_end();
     let after_state = before.get(before.len().saturating_sub(2)..).is_some_and(|state| tables::place(state).is_some());
     let after_state = after_state
@@ -36,9 +39,10 @@ pub fn number(reader: &mut Reader, text: &str) {
     }
 }
 
-/// A number whose comma is a decimal point, with a point.
+/// A number without what keeps its thousands apart, and with a point for a decimal comma.
 pub(super) fn point(text: &str) -> std::borrow::Cow<'_, str> {
     match text.rsplit_once(',') {
+        _ if text.contains(' ') || text.matches('.').count() > 1 => text.replace([' ', '.'], "").into(),
         Some((whole, part)) if part.len() < 3 => format!("{whole}.{part}").into(),
         _ => text.into(),
     }
@@ -46,7 +50,7 @@ pub(super) fn point(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// A number, perhaps with commas, a point, or a fraction behind it.
 fn amount(text: &str) -> number::Words {
-    match text.trim().split_once([' ', '-']) {
+    match text.trim().split_once([' ', '-']).filter(|(_, part)| part.contains('/')) {
         Some((whole, part)) => mixed_number(whole, part),
         None => match text.trim().split_once('/') {
             Some((numerator, denominator)) => number::fraction(numerator, denominator),
@@ -252,7 +256,12 @@ pub fn power(reader: &mut Reader, text: &str) {
         // An ion.
         _ if exponent.ends_with(['+', '-']) => {
             let (number, sign) = exponent.split_at(exponent.len() - 1);
-            reader.letters(base);
+            for part in super::codes::runs(base) {
+                match part.starts_with(|c: char| c.is_ascii_digit()) {
+                    true => reader.words(number::cardinal(part)),
+                    false => reader.letters(part),
+                }
+            }
             if !number.is_empty() {
                 reader.words(number::cardinal(number));
             }

@@ -126,6 +126,11 @@ impl<'a> Reader<'a> {
         next.starts_with('=') && self.before().trim_end().ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')')
     }
 
+    /// The letters right behind the token.
+    fn next_part(&self) -> &'a str {
+        self.after().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
+    }
+
     fn other(&mut self, text: &str) {
         let spaced_before = self.before().ends_with(|c: char| c.is_whitespace() || c == '(') || self.before().is_empty();
         let next = self.after().chars().next();
@@ -146,6 +151,15 @@ impl<'a> Reader<'a> {
             "#" if next.is_some_and(|c| c.is_ascii_digit()) => self.words(["number"]),
             "*" if self.before().ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|c| c.is_ascii_digit()) => {
                 self.words(["times"])
+            }
+            "~" if self.after().trim_start().starts_with(|c: char| c.is_ascii_digit())
+                || self.after().chars().next().is_some_and(|c| tables::currency(c.encode_utf8(&mut [0; 4])).is_some()) =>
+            {
+                self.words(["about"])
+            }
+            "/" if self.last_word() == Some("and") && self.next_part() == "or" => self.say(Spoken::Silence),
+            "/" if self.last_word().is_some_and(|word| tables::listed("either", word)) && tables::listed("either", self.next_part()) => {
+                self.words(["or"])
             }
             "\"" | "'" | "-" | "\u{2022}" => self.say(Spoken::Silence),
             _ => match text.chars().next().and_then(tables::sign) {

@@ -37,7 +37,7 @@ fn end(word: &str) -> Option<End> {
 /// with a month and a number.
 pub fn join(before: &str, after: &str, long: bool, dated: bool) -> bool {
     let part = |c: char| !(c.is_ascii_alphanumeric() || c == '\'');
-    let first = before.trim_end().rsplit(part).next().unwrap_or_default();
+    let first = before.trim_end().trim_end_matches('.').rsplit(part).next().unwrap_or_default();
     let second = after.split(part).next().unwrap_or_default();
     let (Some(from), Some(to)) = (if dated { Some(End::Month) } else { end(first) }, end(second)) else { return false };
     from == to && (from != End::Letter || long || (first.eq_ignore_ascii_case("a") && second.eq_ignore_ascii_case("z")))

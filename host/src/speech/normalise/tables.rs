@@ -143,7 +143,7 @@ pub struct Currency {
 impl Currency {
     /// The same before what has this price: "a five dollar bill".
     pub fn single(&self) -> Self {
-        Self { names: [self.names[0]; 2], cents: self.cents.map(|[one, _]| [one; 2]) }
+        Self { names: [self.names[0]; 2], cents: self.cents.map(|[one, several]| [if one == "penny" { several } else { one }; 2]) }
     }
 }
 

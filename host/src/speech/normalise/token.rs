@@ -98,7 +98,7 @@ pub enum Kind {
 }
 
 /// The kinds and what they look like, in folded text; names in braces stand for the parts of [`expand`].
-const PATTERNS: [(Kind, &str); 58] = [
+const PATTERNS: [(Kind, &str); 60] = [
     (Kind::Address, r#"(?:https?|ftps?|sftp|file|ssh|git|wss?)://[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r#"www\.[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r"[A-Za-z0-9._%+&-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b(?:/[A-Za-z0-9/_.-]*[A-Za-z0-9/])?"),
@@ -131,6 +131,7 @@ const PATTERNS: [(Kind, &str); 58] = [
         Kind::Telephone,
         r"(?:\+[0-9]{1,3}[-. ]?|1[-. ])?(?:\([0-9]{3}\)[-. ]?|[0-9]{3}[-. ])[0-9]{3}[-. ][0-9]{4}(?:-[0-9]{1,4})?\b(?:,?\s?(?:ext\.?|x|extension)\s?[0-9]{1,5}\b)?",
     ),
+    (Kind::Telephone, r"\(?0[0-9]{2,4}\)?[- ][0-9]{3,4}[- ]?[0-9]{3,4}\b"),
     (Kind::Telephone, r"\+[0-9]{1,3}(?:[-. ]?\(?[0-9]{1,5}\)?){2,5}\b"),
     (Kind::Telephone, r"[0-9]{3}-[0-9]{2}-[0-9]{4}\b|[0-9]{4}(?:[- ][0-9]{4}){3}\b|[0-9]+(?:-[0-9]+){3,}\b"),
     (Kind::Telephone, r"[0-9]{3}-[0-9]{4}\b(?:,?\s?(?:ext\.?|x|extension)\s?[0-9]{1,5}\b)?"),
@@ -149,7 +150,7 @@ const PATTERNS: [(Kind, &str); 58] = [
     (Kind::Inches, r#"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})(?:"|'')"#),
     (
         Kind::Power,
-        r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Za-z]+\^(?:[0-9]?[+-]|-?[0-9]+\b)|(?:[0-9]+|[A-Za-z])\^[a-z]\b",
+        r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Z][A-Za-z0-9]{0,9}\^[0-9]?[+-]|[A-Za-z]+\^-?[0-9]+\b|(?:[0-9]+|[A-Za-z])\^[a-z]\b",
     ),
     (Kind::Size, r"{NUM}(?:\s?{ATT})?\s?[xX×]\s?{NUM}(?:(?:\s?{ATT})?\s?[xX×]\s?{NUM})?(?:\s{UNIT}|{ATT}|\b)"),
     (Kind::Measure, r"{AMT}(?:(?:{ATT})?\s?{DASH}\s?{AMT})?(?:\s{MAG})?(?:-?{ATT}|\s{UNIT})(?:\s?/\s?{PER})?"),
@@ -167,6 +168,8 @@ const PATTERNS: [(Kind, &str); 58] = [
     (Kind::Version, r"v[0-9]+(?:\.[0-9]+)*\b|V[0-9]+(?:\.[0-9]+)+\b"),
     (Kind::Multiple, r"{NUM}[xX]\b"),
     (Kind::Mixed, r"[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*"),
+    // Thousands apart by spaces or points, as on the continent.
+    (Kind::Number, r"{GROUPED}"),
     (Kind::Decimal, r"(?:[0-9][0-9,]*)?(?:\.[0-9]+)+\b"),
     (Kind::Number, r"[0-9]{1,3}(?:,[0-9]{3})+\b|[0-9]+"),
     (Kind::Initials, r"(?:Ph|Ed|Psy|Sc|Pharm)\.\s?(?:[A-Z]\b\.?)+|(?:[A-Z]\.\s?)+(?:Sc|Ed|Eng|Phil)\b\.?"),
@@ -186,8 +189,6 @@ pub fn expand(pattern: &str) -> String {
     let [unit, attached, per] = tables::unit_patterns();
     let parts = [
         ("{MONEYMAG}", r"\s?(?:{MAG}|mil\b|mn\b|bn\b|tn\b|[kKmMbB]\b)|T\b".into()),
-        // With a comma as the decimal point, as on the continent.
-        ("{SUM}", r"(?:[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
         ("{TIME}", r"(?:{CLOCK}(?:\s?{HALF}|\b)|[0-9]{1,2}(?:\.[0-9]{2})?\s?{HALF})(?:\s?\(?{ZONE}\)?)?".into()),
         ("{CLOCK}", r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?".into()),
         ("{HALF}", r"(?:[AaPp]\.?[Mm](?:\.|\b)|[AaPp]\. [Mm]\.)".into()),
@@ -199,7 +200,10 @@ pub fn expand(pattern: &str) -> String {
         ("{DOUBTFUL}", r"(?:march|may|mar|jun|dec)\b".into()),
         ("{YEAR}", "(?:1[0-9]|2[01])[0-9]{2}".into()),
         ("{STREET}", tables::street_pattern()),
-        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
+        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{SUM})".into()),
+        // With a comma as the decimal point, as on the continent.
+        ("{SUM}", r"(?:{GROUPED}|[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
+        ("{GROUPED}", r"(?:[1-9][0-9]{0,2}(?:(?: [0-9]{3}){1,6} 000|(?: [0-9]{3}){2,6}| 000|(?:\.[0-9]{3}){2,6})\b)".into()),
         ("{NUM}", r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)".into()),
         ("{MAG}", r"(?:hundred|thousand|million|billion|trillion|quadrillion)\b".into()),
         ("{DASH}", r"(?:-|\x{2013})".into()),

@@ -198,17 +198,31 @@ impl Reader<'_> {
         } else {
             text.into()
         };
-        let Some(value) = number::roman(&capitals) else { return false };
+        let (capitals, possessive) = match capitals.strip_suffix("'s") {
+            Some(stem) => (stem, "'s"),
+            None => (&capitals[..], ""),
+        };
+        let Some(value) = number::roman(capitals) else { return false };
         let counted = counted && (text.len() > 1 || matches!(text, "I" | "V" | "X"));
         let name = self.name_before() && self.before().ends_with(' ');
-        let ruler = tables::is_ruler(last) && name;
+        // "Tom Jones III" is the third of his name, "Malcolm X" no tenth.
+        let heir = text.len() > 1 && name && self.behind_given_name();
+        let ruler = (tables::is_ruler(last) || heir) && name && !(text == "X" && last == "malcolm");
+        let centuries =
+            ["century", "centuries", "dynasty"].contains(&self.next_word()) && capitals.bytes().all(|byte| b"IVX".contains(&byte));
         let small = text.to_ascii_lowercase();
         // A numeral by itself has to look like one: "CD", "DC", "MIX" and "VI" do not.
         let alone = text.len() > 2 && text.contains(['I', 'V', 'X']) && !(self.knows)(&small) || text == "II";
         let named = name && text.len() > 1 && text.bytes().all(|byte| b"IVX".contains(&byte)) && tables::acronym(last).is_none();
-        if ruler && text != "I" && text.len() < 6 && text.bytes().all(|byte| b"IVXL".contains(&byte)) {
-            self.words(["the"]);
+        if centuries {
             self.words(number::ordinal(&value.to_string()));
+        } else if ruler && capitals != "I" && capitals.len() < 6 && capitals.bytes().all(|byte| b"IVXL".contains(&byte)) {
+            self.words(["the"]);
+            let mut words = number::ordinal(&value.to_string());
+            words.last_mut().into_iter().for_each(|word| word.push_str(possessive));
+            self.words(words);
+        } else if !possessive.is_empty() {
+            return false;
         } else if ruler && text == "I" && self.reign() {
             self.words(["the", "first"]);
         } else if alone && number::is_year(&value.to_string()) {
@@ -219,6 +233,14 @@ impl Reader<'_> {
             return false;
         }
         true
+    }
+
+    /// Is the word but one before the token a given name?
+    fn behind_given_name(&self) -> bool {
+        let mut words = self.before().trim_end().rsplit(' ');
+        let given = words.nth(1).unwrap_or_default();
+        let small = given.to_ascii_lowercase();
+        given != small && (tables::listed("given", &small) || tables::is_ruler(&small))
     }
 
     /// Does "I" after a ruler's name count the ruler: no verb of the first person follows?
