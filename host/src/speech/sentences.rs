@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::markup::LINE_END;
-use super::normalise::{abbreviation, is_title};
+use super::normalise::{abbreviation, are_initials, is_counted, is_title};
 
 /// Most words of a piece, as in the sentences that voices learn from: longer ones fade.
 const LONGEST: usize = 20;
@@ -118,6 +118,8 @@ fn ends_sentence(word: &str, rest: &str) -> bool {
     let follows = rest.trim_start_matches(|c: char| !c.is_alphanumeric()).chars().next();
     let inside = is_title(stem) && stem != "no" && follows.is_some()
         || (stem.len() == 1 && stem.chars().all(char::is_uppercase))
+        || (stem.contains('.') && follows.is_some() && are_initials(stem, rest))
+        || (is_counted(stem) && follows.is_some_and(|c| c.is_ascii_digit()))
         || ((stem.contains('.') || abbreviation(stem).is_some()) && follows.is_some_and(|c| !c.is_uppercase()));
     paragraph || !inside
 }

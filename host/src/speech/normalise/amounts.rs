@@ -14,11 +14,23 @@ pub(super) fn expression(pattern: &str) -> Regex {
 
 /// A whole number: a year, a postal code, or just a number.
 pub fn number(reader: &mut Reader, text: &str) {
+    if text.contains([' ', '.']) {
+        return reader.words(number::cardinal(&point(text)));
+    }
     let before = reader.before().trim_end();
     let after_state = before.get(before.len().saturating_sub(2)..).is_some_and(|state| tables::place(state).is_some());
     let after_state = after_state
         || before.strip_suffix(',').and_then(|b| b.get(b.len().saturating_sub(2)..)).is_some_and(|state| tables::place(state).is_some());
-    if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
+    let last = reader.last_word().unwrap_or_default();
+    let thing = reader.next_word().starts_with(|c: char| c.is_ascii_lowercase()) && !tables::listed("function", reader.next_word());
+    // "Call 911" and "in 1066", but "call 911 people" and "in 1066 cases".
+    let called = text.len() == 3 && !text.ends_with("00") && !thing && tables::listed("dialled", last);
+    let dated = text.len() == 4 && text.starts_with("10") && !thing && tables::listed("yeared", last);
+    if called {
+        reader.words(number::digits(text));
+    } else if dated {
+        reader.words(number::year(text));
+    } else if (text.len() == 5 && after_state) || (text.len() == 4 && tables::before_last_digits(before)) {
         reader.words(number::digits(text));
     } else if number::is_year(text) || (text.len() == 2 && text.starts_with('0') && before.ends_with('\'')) {
         reader.words(number::year(text));
@@ -27,13 +39,22 @@ pub fn number(reader: &mut Reader, text: &str) {
     }
 }
 
+/// A number without what keeps its thousands apart, and with a point for a decimal comma.
+pub(super) fn point(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.rsplit_once(',') {
+        _ if text.contains(' ') || text.matches('.').count() > 1 => text.replace([' ', '.'], "").into(),
+        Some((whole, part)) if part.len() < 3 => format!("{whole}.{part}").into(),
+        _ => text.into(),
+    }
+}
+
 /// A number, perhaps with commas, a point, or a fraction behind it.
 fn amount(text: &str) -> number::Words {
-    match text.trim().split_once([' ', '-']) {
+    match text.trim().split_once([' ', '-']).filter(|(_, part)| part.contains('/')) {
         Some((whole, part)) => mixed_number(whole, part),
         None => match text.trim().split_once('/') {
             Some((numerator, denominator)) => number::fraction(numerator, denominator),
-            None => number::decimal(text.trim()),
+            None => number::decimal(&point(text.trim())),
         },
     }
 }
@@ -79,6 +100,25 @@ static MEASURE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+impl Reader<'_> {
+    /// The word behind the token and a space.
+    pub(super) fn next_word(&self) -> &str {
+        let word = self.after().strip_prefix([' ', '-']).unwrap_or_default();
+        word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default()
+    }
+
+    /// Does an amount here say how large the thing is that follows, as in "a 5 km run"?
+    pub(super) fn counts_noun(&self) -> bool {
+        let next = self.next_word();
+        let article = match self.last_word() {
+            Some("a" | "an") => true,
+            Some("the" | "this" | "that") => next.len() > 2,
+            _ => false,
+        };
+        article && next.starts_with(|c: char| c.is_ascii_lowercase()) && !tables::listed("function", next)
+    }
+}
+
 /// `5 km`, `98.6°F`, `5-10 kg`, `4 1/2 lbs`, `12 km/h`, `41 km²`.
 pub fn measure(reader: &mut Reader, text: &str) {
     let Some(found) = MEASURE.captures(text) else { return reader.mixed(text) };
@@ -87,12 +127,20 @@ pub fn measure(reader: &mut Reader, text: &str) {
     let written = part("unit").unwrap_or_default();
     let bare = written.trim_start_matches('-');
     // "4s" is a name more often than a time, and "5-m" no length.
-    if (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
+    // "1700 hrs".
+    let clock =
+        a.len() == 4 && b.is_none() && matches!(bare.trim(), "hrs" | "h" | "hr") && number::is_clock(a) && reader.next_word() != "of";
+    if clock {
+        reader.words(number::clock(a));
+        return reader.words(["hours"]);
+    }
+    // "1080p" is a picture's height.
+    let picture = bare == "p" && a.len() > 2;
+    if picture || (bare == "s" && b.is_none() && !a.contains('.')) || (written.starts_with('-') && bare.len() == 1 && bare != "%") {
         return reader.mixed(text);
     }
     // "A 5 km run" and "a 5-km run".
-    let noun = matches!(reader.last_word(), Some("a" | "an"))
-        && reader.after().strip_prefix(' ').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let noun = bare != "p" && reader.counts_noun();
     reader.words(amount(a));
     if let Some(first) = part("first").filter(|first| *first != bare) {
         reader.phrase(&unit(first, a == "1"));
@@ -104,8 +152,7 @@ pub fn measure(reader: &mut Reader, text: &str) {
     if let Some(magnitude) = part("magnitude") {
         reader.words([magnitude.trim()]);
     }
-    let fraction = a.starts_with("1/") || (a.contains('/') && !a.contains(' '));
-    let one = (b.is_none() && part("magnitude").is_none() && (a == "1" || fraction)) || written.starts_with('-') || noun;
+    let one = (b.is_none() && part("magnitude").is_none() && is_one(a)) || written.starts_with('-') || noun;
     if !written.is_empty() {
         reader.phrase(&unit(written, one));
     }
@@ -121,7 +168,7 @@ static SIZE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// `2x8`, `25 x 7 m`, `3 m × 4 m`.
 pub fn size(reader: &mut Reader, text: &str) {
-    let Some(found) = SIZE.captures(text) else { return reader.mixed(text) };
+    let Some(found) = SIZE.captures(text) else { return lengths(reader, text) };
     let times = text.contains('×') && ["c", "au", "unit"].iter().all(|name| found.name(name).is_none());
     for (name, unit_name) in [("a", "au"), ("b", "bu"), ("c", "unit")] {
         let Some(amount) = found.name(name) else { continue };
@@ -138,8 +185,33 @@ pub fn size(reader: &mut Reader, text: &str) {
     }
 }
 
-/// `6'2"`.
+/// `9" x 13"`, `3' x 5'`.
+fn lengths(reader: &mut Reader, text: &str) {
+    for (at, side) in text.split(['x', 'X', '×']).map(str::trim).enumerate() {
+        let (number, sign) = side.split_at(side.len().saturating_sub(1));
+        if at > 0 {
+            reader.words(["by"]);
+        }
+        reader.words(amount(number));
+        reader.words(tables::unit(if sign == "'" { "ft" } else { "in" }, is_one(number)));
+    }
+}
+
+/// Is what is counted in the singular: one, or a part of one?
+fn is_one(number: &str) -> bool {
+    number == "1" || (number.contains('/') && !number.contains(' '))
+}
+
+/// `6'2"`, `6 ft 2 in`, `7 lb 4 oz`.
 pub fn feet(reader: &mut Reader, text: &str) {
+    if text.contains(|c: char| c.is_ascii_alphabetic()) {
+        let parts: Vec<&str> = super::codes::runs(text).filter(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric())).collect();
+        for part in parts.chunks_exact(2) {
+            reader.words(number::cardinal(part[0]));
+            reader.words(tables::unit(part[1], part[0] == "1"));
+        }
+        return;
+    }
     let (feet, inches) = text.split_once('\'').unwrap_or((text, ""));
     let inches = inches.trim().trim_end_matches(['"', '\'']);
     reader.words(number::cardinal(feet));
@@ -161,7 +233,7 @@ pub fn inches(reader: &mut Reader, text: &str) {
         let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         word.len() > 2 && !tables::listed("extent", word)
     });
-    reader.words([if noun || number == "1" { "inch" } else { "inches" }]);
+    reader.words([if noun || is_one(number) { "inch" } else { "inches" }]);
 }
 
 /// `10^6`, `6.02×10^23`, `1.5e10`, `x^2`.
@@ -181,6 +253,20 @@ pub fn power(reader: &mut Reader, text: &str) {
             reader.words(["times", "ten"]);
         }
         _ if base.starts_with(|c: char| c.is_ascii_digit() || c == '.') => reader.words(number::decimal(base)),
+        // An ion.
+        _ if exponent.ends_with(['+', '-']) => {
+            let (number, sign) = exponent.split_at(exponent.len() - 1);
+            for part in super::codes::runs(base) {
+                match part.starts_with(|c: char| c.is_ascii_digit()) {
+                    true => reader.words(number::cardinal(part)),
+                    false => reader.letters(part),
+                }
+            }
+            if !number.is_empty() {
+                reader.words(number::cardinal(number));
+            }
+            return reader.words([if sign == "+" { "plus" } else { "minus" }]);
+        }
         // A number at a longer word leads to a note.
         _ if base.len() > 3 => {
             let exponent = exponent.to_string();
@@ -192,6 +278,10 @@ pub fn power(reader: &mut Reader, text: &str) {
     match exponent {
         "2" => reader.words(["squared"]),
         "3" => reader.words(["cubed"]),
+        _ if exponent.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            reader.words(["to", "the"]);
+            reader.letters(exponent);
+        }
         _ => {
             reader.words(["to", "the"]);
             match exponent.strip_prefix('-') {
@@ -247,6 +337,21 @@ pub fn fraction(reader: &mut Reader, text: &str) {
             reader.words(number::cardinal(numerator));
             reader.words(number::cardinal(denominator));
         }
+        // "2019/20" is a season.
+        _ if number::is_year(numerator) && is_next_year(numerator, denominator) => {
+            reader.words(number::year(numerator));
+            reader.words(number::year(denominator));
+        }
+        ("20", "20") | ("50", "50") => {
+            reader.words(number::cardinal(numerator));
+            reader.words(number::cardinal(denominator));
+        }
+        // A full score.
+        _ if numerator == denominator && matches!(numerator, "5" | "10" | "100") => {
+            reader.words(number::cardinal(numerator));
+            reader.words(["out", "of"]);
+            reader.words(number::cardinal(denominator));
+        }
         _ if sum == 100 => {
             reader.words(number::cardinal(numerator));
             reader.words(number::cardinal(denominator));
@@ -257,6 +362,12 @@ pub fn fraction(reader: &mut Reader, text: &str) {
         }
         _ => reader.words(amount(&text)),
     }
+}
+
+/// Does a year, of which the last digits may be given, follow another one?
+fn is_next_year(year: &str, next: &str) -> bool {
+    let after = year.parse().unwrap_or(0_u32) + 1;
+    matches!(next.len(), 2 | 4) && after.to_string().ends_with(next)
 }
 
 /// Behind these a number with a K is a size of pictures or a distance.

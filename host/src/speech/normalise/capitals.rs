@@ -41,22 +41,23 @@ impl Reader<'_> {
             Some(Acronym::Capitals) => !(self.shouting || self.loud()) || !(self.knows)(small),
             None if !small.contains(['a', 'e', 'i', 'o', 'u', 'y']) => true,
             None if (self.knows)(small) => small.len() < 3,
-            None => small.len() < 3 || (small.len() <= ACRONYM && !self.shouting && !self.loud()),
+            None => small.len() < 3 || (small.len() <= ACRONYM && !is_pronounceable(small) && !self.shouting && !self.loud()),
         }
     }
 
     /// Is a word beside the token in capitals that are no acronym's?
     fn loud(&self) -> bool {
-        let (before, after) = (self.before().trim_end(), self.after().trim_start());
-        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'\'';
-        let before = &before[before.len() - before.bytes().rev().take(WORD).take_while(inside).count()..];
-        let after = &after[..after.bytes().take(WORD).take_while(inside).count()];
+        // "I", "A" and "of" say nothing about it: the word behind them does.
+        let words = |word: &&str| !matches!(*word, "" | "I" | "A" | "of" | "OF");
+        let cut = |c: char| !(c.is_ascii_alphanumeric() || c == '\'');
+        let before = self.before().trim_end().rsplit(cut).take(2).find(words);
+        let after = self.after().trim_start().split(cut).take(2).find(words);
         let ordinary = |word: &str| {
-            let small = word.to_ascii_lowercase();
+            let small = word.get(..word.len().min(WORD)).unwrap_or_default().to_ascii_lowercase();
             let said = tables::acronym(&small).is_none_or(|how| how == Acronym::Said && small.len() < 3);
-            word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase()) && said && (self.knows)(&small)
+            (2..=WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_uppercase()) && said && (self.knows)(&small)
         };
-        [before, after].into_iter().any(ordinary)
+        [before, after].into_iter().flatten().any(ordinary)
     }
 
     /// Words written together, each with a capital.
@@ -77,4 +78,21 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Can a new acronym be said as a word: `LIDAR`, but not `ASPCA`? Consonants and vowels take turns.
+fn is_pronounceable(small: &str) -> bool {
+    const ONSETS: [&str; 26] = [
+        "bl", "br", "ch", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "pl", "pr", "sc", "sh", "sk", "sl", "sm", "sn", "sp", "st", "sw", "th",
+        "tr", "tw", "wh", "ph",
+    ];
+    let bytes = small.as_bytes();
+    let vowel = |byte: &u8| b"aeiouy".contains(byte);
+    let runs: Vec<&[u8]> = bytes.chunk_by(|a, b| vowel(a) == vowel(b)).collect();
+    let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return false };
+    let starts = vowel(&first[0]) || first.len() == 1 || ONSETS.iter().any(|onset| onset.as_bytes() == *first);
+    let ends = vowel(&last[0]) || last.len() == 1 || matches!(*last, [a, b] if a == b);
+    let even = runs.iter().all(|run| run.len() < 3 && !(vowel(&run[0]) && matches!(run, [a, b] if a == b)));
+    let alternates = bytes.len() == 4 && runs.len() == 4 && !vowel(&bytes[0]);
+    (bytes.len() > 4 || alternates) && starts && ends && even && runs.len() > 2
 }

@@ -84,6 +84,9 @@ pub fn version(reader: &mut Reader, text: &str) {
 impl Reader<'_> {
     /// Letters and digits mixed: "B2B", "mp3", "4x".
     pub(super) fn mixed(&mut self, text: &str) {
+        if let Some(known) = tables::abbreviation(text).filter(|known| known.is("any")) {
+            return self.phrase(known.words);
+        }
         for part in runs(text) {
             match part.as_bytes()[0] {
                 b'0'..=b'9' => {

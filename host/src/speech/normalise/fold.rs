@@ -134,7 +134,7 @@ pub fn is_invisible(character: char) -> bool {
     )
 }
 
-/// The digit, letter or minus sign that is raised.
+/// The digit, letter or sign that is raised.
 fn superscript(character: char) -> Option<char> {
     Some(match character {
         '\u{00B9}' => '1',
@@ -142,7 +142,10 @@ fn superscript(character: char) -> Option<char> {
         '\u{00B3}' => '3',
         '\u{2070}' => '0',
         '\u{2074}'..='\u{2079}' => char::from(b'4' + (character as u32 - 0x2074) as u8),
+        '\u{207A}' => '+',
         '\u{207B}' => '-',
+        '\u{2071}' => 'i',
+        '\u{02E3}' => 'x',
         '\u{207F}' => 'n',
         _ => return None,
     })

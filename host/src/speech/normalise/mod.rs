@@ -8,6 +8,7 @@ mod fold;
 mod money;
 mod number;
 mod reader;
+mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ mod times;
 mod token;
 mod words;
 
-pub(super) use tables::{abbreviation, is_title};
+pub(super) use tables::{abbreviation, are_initials, is_counted, is_title};
 #[cfg(test)]
 pub(super) use {number::words as number_words, tables::words as table_words};
 

@@ -4,14 +4,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::amounts::{expression, per};
+use super::amounts::{expression, per, point};
 use super::reader::Reader;
 use super::tables::Currency;
 use super::{number, tables};
 
 static MONEY: LazyLock<Regex> = LazyLock::new(|| {
     expression(concat!(
-        r"(?<front>{CUR}|{CODE})?\s?(?<a>{NUM})(?<am>{MONEYMAG})?(?:\s?{DASH}\s?(?<b>{NUM})(?<bm>{MONEYMAG})?)?",
+        r"(?<front>{CUR}|{CODE})?\s?(?<a>{SUM})(?<am>{MONEYMAG})?(?:\s?{DASH}\s?{CUR}?\s?(?<b>{SUM})(?<bm>{MONEYMAG})?)?",
         r"\s?(?<behind>{CUR}|{CODE})?(?<per>\s?/\s?{PER})?"
     ))
 });
@@ -22,10 +22,13 @@ pub fn money(reader: &mut Reader, text: &str) {
     let part = |name: &str| found.as_ref().and_then(|found| found.name(name)).map(|part| part.as_str());
     let sign = part("front").or(part("behind"));
     let (Some(currency), Some(a)) = (sign.and_then(tables::currency), part("a")) else { return reader.mixed(text) };
+    // "A $5 bill", "the £20 note".
+    let thing = part("per").is_none() && is_thing(reader);
+    let currency = if thing { &currency.single() } else { currency };
     match part("b") {
         Some(b) => {
             let magnitude = part("bm");
-            reader.words(number::decimal(&shortened(a)));
+            reader.words(number::decimal(&shortened(&point(a))));
             reader.words(part("am").map(magnitude_of));
             reader.words(["to"]);
             one(reader, currency, b, magnitude);
@@ -38,15 +41,20 @@ pub fn money(reader: &mut Reader, text: &str) {
     }
 }
 
+/// Is the amount what a thing costs or is worth?
+fn is_thing(reader: &Reader) -> bool {
+    reader.counts_noun() || tables::listed("priced", reader.next_word())
+}
+
 /// An amount and its currency.
 fn one(reader: &mut Reader, currency: &Currency, amount: &str, magnitude: Option<&str>) {
     let [name, names] = currency.names;
     if let Some(magnitude) = magnitude {
-        reader.words(number::decimal(amount));
+        reader.words(number::decimal(&point(amount)));
         reader.words([magnitude_of(magnitude)]);
         return reader.phrase(names);
     }
-    let amount = shortened(amount);
+    let amount = shortened(&point(amount));
     let (whole, part) = amount.split_once('.').unwrap_or((&amount, ""));
     let Some([cent, cents]) = currency.cents.filter(|_| part.len() == 2) else {
         reader.words(number::decimal(&amount));

@@ -158,6 +158,24 @@ pub fn is_year(digits: &str) -> bool {
     digits.len() == 4 && digits.parse().is_ok_and(|value: u32| (1100..2100).contains(&value))
 }
 
+/// Is this a time of day in four digits?
+pub fn is_clock(digits: &str) -> bool {
+    digits.len() == 4 && digits.parse().is_ok_and(|value: u32| value < 2400 && value % 100 < 60)
+}
+
+/// A time of day in four digits: `seventeen hundred`, `oh eight thirty`.
+pub fn clock(digits: &str) -> Words {
+    let (hours, minutes) = digits.split_at(2);
+    let part = |part: &str| match part.strip_prefix('0') {
+        Some("0") => vec!["hundred".into()],
+        Some(rest) => [vec!["oh".into()], cardinal(rest)].concat(),
+        None => cardinal(part),
+    };
+    let mut words = if hours == "00" { vec!["zero".into()] } else { part(hours) };
+    words.extend(part(minutes));
+    words
+}
+
 /// The same number more than once: `nineties`, `hundreds`.
 pub fn plural(mut words: Words) -> Words {
     if let Some(last) = words.last_mut() {
@@ -177,6 +195,11 @@ pub fn fraction(numerator: &str, denominator: &str) -> Words {
     match denominator {
         "2" => words.push(if many { "halves" } else { "half" }.into()),
         "4" => words.push(if many { "quarters" } else { "quarter" }.into()),
+        // Larger ones have no name that is easily understood.
+        _ if matches!(denominator, "100" | "1000" | "1000000") => {
+            let part = cardinal(denominator).pop().map(|name| if many { format!("{name}ths") } else { format!("{name}th") });
+            words.extend(part);
+        }
         _ if denominator.len() <= 2 && denominator.parse().is_ok_and(|value: u32| value > 2) => {
             let part = ordinal(denominator);
             words.extend(if many { plural(part) } else { part });

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fold::Folded;
 use super::token::{self, Kind};
-use super::{Item, Normalised, Spoken, Warning, amounts, codes, money, number, tables, times};
+use super::{Item, Normalised, Spoken, Warning, amounts, codes, money, number, spans, tables, times};
 
 /// The text, how far it was read, and what was read.
 pub struct Reader<'a> {
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         self.last = kind;
     }
 
-    /// Does a range go on after a dash: was the last token an amount, and is the next one?
+    /// Does a range go on after a dash: are the last token and the next one of a kind?
     fn goes_on(&self) -> bool {
         let amount = matches!(
             self.last,
@@ -104,24 +104,34 @@ impl<'a> Reader<'a> {
                 | Kind::YearDate
                 | Kind::Date
                 | Kind::MonthDay
+                | Kind::MonthYear
                 | Kind::DayMonth
         );
         let next = self.after().trim_start();
         let sign = next.chars().next().is_some_and(|c| tables::currency(c.encode_utf8(&mut [0; 4])).is_some());
-        amount
-            && (sign
-                || next.trim_start_matches('\'').starts_with(|c: char| c.is_ascii_digit())
-                || (self.last == Kind::MonthDay
-                    && tables::month_named(
-                        &next.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_lowercase(),
-                    )
-                    .is_some()))
+        let number = sign || next.trim_start_matches('\'').starts_with(|c: char| c.is_ascii_digit());
+        (amount && number) || spans::join(self.before(), next, self.at.len() > 1, matches!(self.last, Kind::MonthDay | Kind::MonthYear))
+    }
+
+    /// Is the token at one end of a range: does a dash stand between it and a word of its kind?
+    pub(super) fn at_end_of_range(&self) -> bool {
+        let token = &self.folded.text[self.at.clone()];
+        let dash = |c: char| matches!(c, '-' | '\u{2013}');
+        let after = self.after().trim_start_matches('.').trim_start();
+        let before = self.before().trim_end();
+        after.strip_prefix(dash).is_some_and(|next| spans::join(token, next.trim_start(), false, false))
+            || before.strip_suffix(dash).is_some_and(|last| spans::join(last.trim_end().trim_end_matches('.'), token, false, false))
     }
 
     /// Is this dash a minus sign: between two numbers or names, and the result follows?
     fn subtracts(&self) -> bool {
         let next = self.after().trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.'));
         next.starts_with('=') && self.before().trim_end().ends_with(|c: char| c.is_ascii_alphanumeric() || c == ')')
+    }
+
+    /// The letters right behind the token.
+    fn next_part(&self) -> &'a str {
+        self.after().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
     }
 
     fn other(&mut self, text: &str) {
@@ -144,6 +154,15 @@ impl<'a> Reader<'a> {
             "#" if next.is_some_and(|c| c.is_ascii_digit()) => self.words(["number"]),
             "*" if self.before().ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|c| c.is_ascii_digit()) => {
                 self.words(["times"])
+            }
+            "~" if self.after().trim_start().starts_with(|c: char| c.is_ascii_digit())
+                || self.after().chars().next().is_some_and(|c| tables::currency(c.encode_utf8(&mut [0; 4])).is_some()) =>
+            {
+                self.words(["about"])
+            }
+            "/" if self.last_word() == Some("and") && self.next_part() == "or" => self.say(Spoken::Silence),
+            "/" if self.last_word().is_some_and(|word| tables::listed("either", word)) && tables::listed("either", self.next_part()) => {
+                self.words(["or"])
             }
             "\"" | "'" | "-" | "\u{2022}" => self.say(Spoken::Silence),
             _ => match text.chars().next().and_then(tables::sign) {

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use super::number;
+
 /// The lines of a file without comments, in fields.
 fn lines(file: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     file.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")).map(|line| line.split('\t').collect())
@@ -35,12 +37,21 @@ static ABBREVIATIONS: LazyLock<HashMap<&str, Abbreviation>> = LazyLock::new(|| {
 
 /// An abbreviation in the letters that it is written in.
 pub fn abbreviation(text: &str) -> Option<&'static Abbreviation> {
-    abbreviation_before(text, false)
+    abbreviation_before(text, false, "")
 }
 
-/// The same, where a number may follow.
-pub fn abbreviation_before(text: &str, number: bool) -> Option<&'static Abbreviation> {
-    let known = ABBREVIATIONS.get(&text.to_ascii_lowercase()[..])?;
+/// The same, where a number or a numeral may follow; `rest` is what does.
+pub fn abbreviation_before(text: &str, number: bool, rest: &str) -> Option<&'static Abbreviation> {
+    let small = text.to_ascii_lowercase();
+    let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit()).count();
+    let counted = [(number::is_year(&rest[..digits]), "####"), (digits > 0, "#")]
+        .into_iter()
+        .find_map(|(follows, sign)| follows.then(|| ABBREVIATIONS.get(&format!("{small} {sign}")[..])).flatten());
+    // In capitals it is an acronym, or the word itself.
+    if let Some(known) = counted.filter(|_| !text[1..].contains(|c: char| c.is_ascii_uppercase())) {
+        return Some(known);
+    }
+    let known = ABBREVIATIONS.get(&small[..])?;
     let plain = !known.is("word") || (number && known.is("count"));
     (plain || text.starts_with(|c: char| c.is_ascii_uppercase())).then_some(known)
 }
@@ -48,6 +59,19 @@ pub fn abbreviation_before(text: &str, number: bool) -> Option<&'static Abbrevia
 /// Does a full stop after this abbreviation never end a sentence?
 pub fn is_title(text: &str) -> bool {
     ABBREVIATIONS.get(&text.to_ascii_lowercase()[..]).is_some_and(|known| known.is("title"))
+}
+
+/// Is this an abbreviation before a number?
+pub fn is_counted(text: &str) -> bool {
+    ABBREVIATIONS.contains_key(&format!("{} #", text.to_ascii_lowercase())[..])
+}
+
+/// Are these single capitals with full stops a person's, given what follows: neither an acronym, nor does a sentence begin?
+pub fn are_initials(text: &str, rest: &str) -> bool {
+    let single = text.split('.').all(|letter| letter.len() <= 1 && letter.bytes().all(|byte| byte.is_ascii_uppercase()));
+    let letters: String = text.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase()).collect();
+    let next = rest.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    single && acronym(&letters).is_none() && !listed("opener", &next.to_ascii_lowercase())
 }
 
 struct Unit {
@@ -93,7 +117,7 @@ pub fn per(text: &str) -> Option<&'static str> {
 
 /// Expressions for the units behind a space, those right behind a number, and those behind a slash.
 pub fn unit_patterns() -> [String; 3] {
-    let word = |text: &str| text.ends_with(|c: char| c.is_alphanumeric());
+    let word = |text: &str| text.ends_with(|c: char| c.is_ascii_alphanumeric());
     let any = |units: Vec<&'static str>, case: &str| {
         let mut units: Vec<String> =
             units.into_iter().map(|unit| format!("{}{}", regex::escape(unit), if word(unit) { "(?:\\^?[23])?\\b" } else { "" })).collect();
@@ -114,6 +138,13 @@ pub struct Currency {
     pub names: [&'static str; 2],
     /// One and several of the hundredth part, if it has one.
     pub cents: Option<[&'static str; 2]>,
+}
+
+impl Currency {
+    /// The same before what has this price: "a five dollar bill".
+    pub fn single(&self) -> Self {
+        Self { names: [self.names[0]; 2], cents: self.cents.map(|[one, several]| [if one == "penny" { several } else { one }; 2]) }
+    }
 }
 
 static CURRENCIES: LazyLock<HashMap<&str, Currency>> = LazyLock::new(|| {

@@ -16,13 +16,21 @@ fn plain(text: &str) -> &str {
     text.trim_start_matches('0')
 }
 
-/// `2024-03-05`, `2016/07/03`, `3/5/2024`, `15.01.2020`, `11/17/05`: month, day, year, unless the first number can be no month.
+/// `2024-03-05`, `2016/07/03`, `3/5/2024`, `15.01.2020`, `11/17/05`, `2024-03-05T10:30`: month, day, year, unless the first number can be no month.
+/// Between points the day is first.
 pub fn date(reader: &mut Reader, text: &str) {
+    if let Some((day, time)) = text.split_once('T') {
+        date(reader, day);
+        reader.say(Spoken::Pause);
+        clock(reader, time.trim_end_matches('Z').trim_end_matches(":00"), false);
+        return reader.letters(&time[time.trim_end_matches('Z').len()..]);
+    }
     let parts: Vec<&str> = text.split(['-', '/', '.']).collect();
     let [a, b, c] = parts[..] else { return reader.words(number::digits(text)) };
     let (year, first, second) = if a.len() == 4 { (a, b, c) } else { (c, a, b) };
     let valid = |day: &str, month: &str| tables::month(month).filter(|_| is_day(day));
-    if let Some(month) = valid(second, first) {
+    let day_first = a.len() < 4 && text.contains('.') && valid(first, second).is_some();
+    if let Some(month) = valid(second, first).filter(|_| !day_first) {
         reader.words([month]);
         reader.words(number::ordinal(plain(second)));
     } else if let Some(month) = valid(first, second) {
@@ -30,9 +38,10 @@ pub fn date(reader: &mut Reader, text: &str) {
         reader.words(number::ordinal(plain(first)));
         reader.words(["of", month]);
     } else {
-        return reader.serial(text);
+        return if text.contains('.') { reader.words(number::decimal(text)) } else { reader.serial(text) };
     }
-    reader.words(number::year(year));
+    // "'00" has no year of two digits.
+    reader.words(if year == "00" { number::cardinal("2000") } else { number::year(year) });
 }
 
 static DAY_MONTH: LazyLock<Regex> = LazyLock::new(|| {
@@ -140,9 +149,15 @@ static TIMES: LazyLock<Regex> = LazyLock::new(|| expression(r"(?<from>[0-9]{1,2}
 pub fn times(reader: &mut Reader, text: &str) {
     let Some(found) = TIMES.captures(text) else { return time(reader, text) };
     let half = found["to"].chars().any(|c| c.is_ascii_alphabetic());
-    clock(reader, &found["from"], half);
+    // "Nine to five" needs no "o'clock", "nine to seventeen hundred" only its hundred.
+    clock(reader, &found["from"], half || on_the_hour(&found["from"]));
     reader.words(["to"]);
-    time(reader, &found["to"]);
+    if on_the_hour(&found["to"]) { clock(reader, &found["to"], true) } else { time(reader, &found["to"]) }
+}
+
+/// A full hour before one in the afternoon.
+fn on_the_hour(text: &str) -> bool {
+    text.strip_suffix(":00").is_some_and(|hour| hour.parse().is_ok_and(|hour: u32| (1..=12).contains(&hour)))
 }
 
 static TIME: LazyLock<Regex> =

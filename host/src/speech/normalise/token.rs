@@ -100,7 +100,7 @@ pub enum Kind {
 /// The kinds and what they look like, in folded text; names in braces stand for the parts of [`expand`].
 ///
 /// A pattern may go through many tokens in vain only for a bounded number of signs, so that the time is proportional to the text.
-const PATTERNS: [(Kind, &str); 56] = [
+const PATTERNS: [(Kind, &str); 60] = [
     (Kind::Address, r#"(?:https?|ftps?|sftp|file|ssh|git|wss?)://[^\s<>"]*[A-Za-z0-9/]"#),
     (Kind::Address, r#"www\.[^\s<>"]*[A-Za-z0-9/]"#),
     (
@@ -114,10 +114,10 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Address, r"(?:~|\.\.?)?(?:/[A-Za-z0-9_.-]*[A-Za-z0-9_-]){2,}/?"),
     (Kind::Address, r#"[A-Za-z]:\\[^\s<>"|]*[A-Za-z0-9]"#),
     (Kind::File, r"[A-Za-z][A-Za-z0-9_-]{STEM}(?:\.[A-Za-z0-9_-]{2}{STEM}){0,8}\.[a-z][a-z0-9]{1,4}\b"),
-    (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}\b"),
+    (Kind::YearDate, r"[0-9]{4}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{1,2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?Z?)?\b"),
     (
         Kind::Date,
-        r"[0-9]{1,2}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{4}\b|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}\b|[0-9]{2}-[0-9]{2}-[0-9]{2}\b",
+        r"[0-9]{1,2}(?:-[0-9]{1,2}-|/[0-9]{1,2}/|\.[0-9]{1,2}\.)[0-9]{4}\b|[0-9]{2}\.[0-9]{2}\.[0-9]{2}\b|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}\b|[0-9]{2}-[0-9]{2}-[0-9]{2}\b",
     ),
     (
         Kind::DayMonth,
@@ -136,18 +136,27 @@ const PATTERNS: [(Kind, &str); 56] = [
         Kind::Telephone,
         r"(?:\+[0-9]{1,3}[-. ]?|1[-. ])?(?:\([0-9]{3}\)[-. ]?|[0-9]{3}[-. ])[0-9]{3}[-. ][0-9]{4}(?:-[0-9]{1,4})?\b(?:,?\s?(?:ext\.?|x|extension)\s?[0-9]{1,5}\b)?",
     ),
+    (Kind::Telephone, r"\(?0[0-9]{2,4}\)?[- ][0-9]{3,4}[- ]?[0-9]{3,4}\b"),
     (Kind::Telephone, r"\+[0-9]{1,3}(?:[-. ]?\(?[0-9]{1,5}\)?){2,5}\b"),
     (Kind::Telephone, r"[0-9]{3}-[0-9]{2}-[0-9]{4}\b|[0-9]{4}(?:[- ][0-9]{4}){3}\b|[0-9]+(?:-[0-9]+){3,}\b"),
     (Kind::Telephone, r"[0-9]{3}-[0-9]{4}\b(?:,?\s?(?:ext\.?|x|extension)\s?[0-9]{1,5}\b)?"),
     (Kind::Vanity, r"(?:1-)?(?:800|888|877|866|855|844|833|900)(?:-[A-Z0-9]+)+\b"),
     (Kind::Machine, r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b(?::[0-9]+\b)?(?:/[0-9]{1,2}\b)?"),
     (Kind::House, r"[0-9]{1,5}(?:\s[NSEW]{1,2}\.?)?(?:\s(?:[A-Z][A-Za-z]+|[0-9]{1,3}(?:st|nd|rd|th))){1,4}\s(?i-u:{STREET})\b"),
-    (Kind::Money, r"(?:{CUR}|{CODE})\s?{NUM}(?:{MONEYMAG})?(?:\s?{DASH}\s?{NUM}(?:{MONEYMAG})?)?(?:\s?/\s?{PER})?"),
-    (Kind::MoneyBehind, r"{NUM}(?:{MONEYMAG})?\s?(?:{CUR}|{CODE})(?:\s?/\s?{PER})?"),
+    (
+        Kind::Money,
+        r"(?:{CUR}|{CODE})\s?{SUM}(?:{MONEYMAG})?(?:\s?{DASH}\s?(?:{CUR}\s?{SUM}{MONEYMAG}|{SUM}(?:{MONEYMAG})?))?(?:\s?/\s?{PER})?",
+    ),
+    (Kind::MoneyBehind, r"{SUM}(?:{MONEYMAG})?\s?(?:{CUR}|{CODE})(?:\s?/\s?{PER})?"),
     (Kind::Decade, r"'?(?:[0-9]{2})?[0-9]0'?s\b|[12][0-9]{2}0 s\b"),
+    (Kind::Size, r#"{AMT}["']\s?[xX×]\s?{AMT}["'](?:\s?[xX×]\s?{AMT}["'])?"#),
+    (Kind::Feet, r"[0-9]+\s?(?:ft|lbs?)\.?\s[0-9]+\s?(?:in|oz)\b"),
     (Kind::Feet, r#"[0-9]+'\s?[0-9]+(?:\.[0-9]+)?(?:''|"|\b)"#),
     (Kind::Inches, r#"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})(?:"|'')"#),
-    (Kind::Power, r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Za-z]+\^-?[0-9]+\b"),
+    (
+        Kind::Power,
+        r"{NUM}\s?[xX×*]\s?10\^-?[0-9]+\b|{NUM}[eE][+-]?[0-9]+\b|[0-9]+\^-?[0-9]+\b|[A-Z][A-Za-z0-9]{0,9}\^[0-9]?[+-]|[A-Za-z]+\^-?[0-9]+\b|(?:[0-9]+|[A-Za-z])\^[a-z]\b",
+    ),
     (Kind::Size, r"{NUM}(?:\s?{ATT})?\s?[xX×]\s?{NUM}(?:(?:\s?{ATT})?\s?[xX×]\s?{NUM})?(?:\s{UNIT}|{ATT}|\b)"),
     (Kind::Measure, r"{AMT}(?:(?:{ATT})?\s?{DASH}\s?{AMT})?(?:\s{MAG})?(?:-?{ATT}|\s{UNIT})(?:\s?/\s?{PER})?"),
     (Kind::Measure, r"{NUM}(?:\s?{MAG})?/{PER}"),
@@ -158,12 +167,14 @@ const PATTERNS: [(Kind, &str); 56] = [
     (Kind::Serial, r"(?:[A-Za-z0-9]+[-/]){2,16}[A-Za-z]*[0-9][A-Za-z0-9]*(?:[-/][A-Za-z0-9]+)*\b"),
     (Kind::Range, r"{NUM}\s?{DASH}\s?{NUM}\b"),
     (Kind::Ratio, r"[0-9]+:[0-9]+\b"),
-    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+(?:/[0-9]+(?:st|nd|rd|th|ST|ND|RD|TH|s)?|\s/\s[0-9]+)\b"),
+    (Kind::Fraction, r"(?:[0-9]+[ -])?[0-9]+(?:/[0-9]+(?:rds|ths|nds|st|nd|rd|th|ST|ND|RD|TH|s)?|\s/\s[0-9]+)\b"),
     (Kind::Magnitude, r"{NUM}(?:[kKMBbT]|bn|mn)\b"),
     (Kind::Law, r"[0-9]{3}(?:\([A-Za-z0-9]{1,3}\))+"),
     (Kind::Version, r"v[0-9]+(?:\.[0-9]+)*\b|V[0-9]+(?:\.[0-9]+)+\b"),
     (Kind::Multiple, r"{NUM}[xX]\b"),
     (Kind::Mixed, r"[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*"),
+    // Thousands apart by spaces or points, as on the continent.
+    (Kind::Number, r"{GROUPED}"),
     (Kind::Decimal, r"(?:{COMMAS})?(?:\.[0-9]+)+\b"),
     (Kind::Number, r"[0-9]{1,3}(?:,[0-9]{3})+\b|[0-9]+"),
     (Kind::Initials, r"(?:Ph|Ed|Psy|Sc|Pharm)\.\s?(?:[A-Z]\b\.?)+|(?:[A-Z]\.\s?){1,8}(?:Sc|Ed|Eng|Phil)\b\.?"),
@@ -198,7 +209,10 @@ pub fn expand(pattern: &str) -> String {
         ("{DOUBTFUL}", r"(?:march|may|mar|jun|dec)\b".into()),
         ("{YEAR}", "(?:1[0-9]|2[01])[0-9]{2}".into()),
         ("{STREET}", tables::street_pattern()),
-        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{NUM})".into()),
+        ("{AMT}", r"(?:[0-9]+\s[0-9]+/[0-9]+|[0-9]+/[0-9]+|{SUM})".into()),
+        // With a comma as the decimal point, as on the continent.
+        ("{SUM}", r"(?:{GROUPED}|[0-9]{1,9},[0-9]{1,2}\b|{NUM})".into()),
+        ("{GROUPED}", r"(?:[1-9][0-9]{0,2}(?:(?: [0-9]{3}){1,6} 000|(?: [0-9]{3}){2,6}| 000|(?:\.[0-9]{3}){2,6})\b)".into()),
         ("{NUM}", r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)".into()),
         ("{MAG}", r"(?:hundred|thousand|million|billion|trillion|quadrillion)\b".into()),
         ("{DASH}", r"(?:-|\x{2013})".into()),

@@ -8,11 +8,15 @@ impl Reader<'_> {
     pub(super) fn word(&mut self, text: &str) {
         let small = text.to_ascii_lowercase();
         let stop = self.after().starts_with('.');
-        if self.at.start < self.street_end && self.street(text, &small, stop) {
+        if (self.at.start < self.street_end && self.street(text, &small, stop)) || self.named_street(text, &small, stop) {
             return;
         }
         if self.place(text) || self.abbreviated(text, &small, stop) || self.roman(text) {
             return;
+        }
+        // "$3 per kg".
+        if let Some(unit) = tables::per(text).filter(|_| text.len() > 1 && self.last_word() == Some("per") && !(self.knows)(text)) {
+            return self.phrase(unit);
         }
         if let [letter] = text.as_bytes() {
             return self.single(char::from(*letter), stop);
@@ -56,6 +60,25 @@ impl Reader<'_> {
         true
     }
 
+    /// A kind of street behind a name without a house number, as `Fifth Ave`; no other name follows, as in `Ave Maria`.
+    fn named_street(&mut self, text: &str, small: &str, stop: bool) -> bool {
+        let Some(words) = tables::street(small).filter(|_| !matches!(small, "st" | "dr")) else { return false };
+        let rest = &self.after()[usize::from(stop)..];
+        let written = text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..] == small[1..];
+        let name =
+            self.before().ends_with(' ') && self.last_word().is_some_and(|word| !tables::listed("opener", word)) && self.name_before();
+        let capital_follows = rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase());
+        let number_follows = rest.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if !written || !name || number_follows || (capital_follows && !stop) {
+            return false;
+        }
+        self.phrase(words);
+        if stop {
+            self.full_stop(false);
+        }
+        true
+    }
+
     /// A state: behind a town and a comma, or before a postal code.
     fn place(&mut self, text: &str) -> bool {
         let Some(words) = tables::place(text) else { return false };
@@ -80,11 +103,15 @@ impl Reader<'_> {
         let capital_follows = rest.starts_with(|c: char| c.is_ascii_uppercase());
         let next = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         let number_follows = rest.starts_with(|c: char| c.is_ascii_digit()) || (next.len() > 1 && number::roman(next).is_some());
-        let Some(known) = tables::abbreviation_before(text, number_follows) else { return false };
-        let written = text != text.to_ascii_uppercase() || text.len() < 3 || self.shouting;
+        let Some(known) = tables::abbreviation_before(text, number_follows, rest) else { return false };
+        let capital = text.starts_with(|c: char| c.is_ascii_uppercase());
+        let written = text != text.to_ascii_uppercase() || (text.len() < 3 && !known.is("word")) || self.shouting;
         // A street behind its name, or a person before it.
         let named = self.last_word().is_some() && self.before().ends_with(' ') && self.name_before();
+        // "Mon-Fri", "Tue 5 March"; what is also a word needs a dash.
+        let day = tables::listed("weekday", small) && capital && number_follows && !known.is("word");
         let words = match small {
+            _ if self.at_end_of_range() || day => known.words,
             "st" if stop || !text.starts_with('s') => {
                 if capital_follows && !(stop && named && self.sentence_after(rest)) {
                     "saint"
@@ -104,20 +131,8 @@ impl Reader<'_> {
             "st" | "dr" => return false,
             _ if known.is("number") && !number_follows => return false,
             // "No." ends a sentence more often than it begins one with a number.
-            _ if stop
-                || known.is("any")
-                || (known.is("bare") && capital_follows && written && text.starts_with(|c: char| c.is_ascii_uppercase())) =>
-            {
-                known.words
-            }
-            _ if known.is("number")
-                && number_follows
-                && small.len() > 2
-                && text.starts_with(|c: char| c.is_ascii_uppercase())
-                && !known.is("word") =>
-            {
-                known.words
-            }
+            _ if stop || known.is("any") || (known.is("bare") && capital_follows && written && capital) => known.words,
+            _ if known.is("number") && number_follows && small.len() > 2 && capital && !known.is("word") => known.words,
             _ => return false,
         };
         self.phrase(words);
@@ -129,7 +144,7 @@ impl Reader<'_> {
 
     /// Is the word before the token written with a capital, within a sentence?
     fn name_before(&self) -> bool {
-        let word = self.before().trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let word = self.before().trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '\'')).next().unwrap_or_default();
         word.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit())
     }
 
@@ -157,8 +172,10 @@ impl Reader<'_> {
             _ => self.letters(text),
         }
         let rest = self.after();
-        let several = text.len() > 4 || !text.starts_with(|c: char| c.is_ascii_uppercase());
-        let ends = rest.trim_start().is_empty() || (several && rest.trim_start().starts_with(|c: char| c.is_ascii_uppercase()));
+        let next = rest.trim_start();
+        // "J.R.R. Tolkien" is a name, "U.S.A. Many" the end of a sentence and the beginning of another one.
+        let several = text.len() > 4 && !tables::are_initials(text, next) || !text.starts_with(|c: char| c.is_ascii_uppercase());
+        let ends = next.is_empty() || (several && next.starts_with(|c: char| c.is_ascii_uppercase()));
         if text.ends_with('.') && ends && !text.starts_with(['P', 'E']) {
             self.say(Spoken::Pause);
         }
@@ -181,17 +198,31 @@ impl Reader<'_> {
         } else {
             text.into()
         };
-        let Some(value) = number::roman(&capitals) else { return false };
+        let (capitals, possessive) = match capitals.strip_suffix("'s") {
+            Some(stem) => (stem, "'s"),
+            None => (&capitals[..], ""),
+        };
+        let Some(value) = number::roman(capitals) else { return false };
         let counted = counted && (text.len() > 1 || matches!(text, "I" | "V" | "X"));
         let name = self.name_before() && self.before().ends_with(' ');
-        let ruler = tables::is_ruler(last) && name;
+        // "Tom Jones III" is the third of his name, "Malcolm X" no tenth.
+        let heir = text.len() > 1 && name && self.behind_given_name();
+        let ruler = (tables::is_ruler(last) || heir) && name && !(text == "X" && last == "malcolm");
+        let centuries =
+            ["century", "centuries", "dynasty"].contains(&self.next_word()) && capitals.bytes().all(|byte| b"IVX".contains(&byte));
         let small = text.to_ascii_lowercase();
         // A numeral by itself has to look like one: "CD", "DC", "MIX" and "VI" do not.
         let alone = text.len() > 2 && text.contains(['I', 'V', 'X']) && !(self.knows)(&small) || text == "II";
         let named = name && text.len() > 1 && text.bytes().all(|byte| b"IVX".contains(&byte)) && tables::acronym(last).is_none();
-        if ruler && text != "I" && text.len() < 6 && text.bytes().all(|byte| b"IVXL".contains(&byte)) {
-            self.words(["the"]);
+        if centuries {
             self.words(number::ordinal(&value.to_string()));
+        } else if ruler && capitals != "I" && capitals.len() < 6 && capitals.bytes().all(|byte| b"IVXL".contains(&byte)) {
+            self.words(["the"]);
+            let mut words = number::ordinal(&value.to_string());
+            words.last_mut().into_iter().for_each(|word| word.push_str(possessive));
+            self.words(words);
+        } else if !possessive.is_empty() {
+            return false;
         } else if ruler && text == "I" && self.reign() {
             self.words(["the", "first"]);
         } else if alone && number::is_year(&value.to_string()) {
@@ -202,6 +233,14 @@ impl Reader<'_> {
             return false;
         }
         true
+    }
+
+    /// Is the word but one before the token a given name?
+    fn behind_given_name(&self) -> bool {
+        let mut words = self.before().trim_end().rsplit(' ');
+        let given = words.nth(1).unwrap_or_default();
+        let small = given.to_ascii_lowercase();
+        given != small && (tables::listed("given", &small) || tables::is_ruler(&small))
     }
 
     /// Does "I" after a ruler's name count the ruler: no verb of the first person follows?
@@ -216,7 +255,9 @@ impl Reader<'_> {
     fn single(&mut self, letter: char, stop: bool) {
         let initial = stop && letter.is_ascii_uppercase() && self.after()[1..].trim_start().starts_with(|c: char| c.is_ascii_uppercase());
         let sentence_start = self.last_word().is_none();
+        let numbered = self.after().strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         let word = match letter {
+            _ if numbered => false,
             'a' | 'I' | 'i' => !initial || letter == 'i',
             'A' => !initial && (sentence_start || self.shouting) && self.after().starts_with(char::is_whitespace),
             'O' | 'o' => !stop && self.after().starts_with(|c: char| c.is_whitespace() || c == ','),
