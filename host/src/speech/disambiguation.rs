@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::normalise::{Item, Spoken};
-use super::phone::Phone;
+use super::phone::{Phone, names};
 
 /// Bits of a feature's number.
 const HASH_BITS: u32 = 24;
@@ -20,6 +20,22 @@ pub const LETTER: &str = "X";
 pub const PARTS: [&str; 3] = ["verb", "adjective", "noun"];
 /// The bit of [`Pronunciation::parts`] of a name, which is never written with a small letter.
 pub const NAME: u8 = 1 << PARTS.len();
+/// Verbs that the data knows as nouns only.
+const VERBS: [(&str, &str); 1] = [("bow", "B AW1")];
+/// Behind these, and behind "I", "we" and "they", a word is the base form of a verb. Not behind "to" and "not", which nouns follow as well.
+const AUXILIARIES: [&str; 15] = [
+    "will", "would", "can", "could", "should", "must", "might", "cannot", "don't", "didn't", "doesn't", "won't", "can't", "couldn't",
+    "wouldn't",
+];
+/// In front of these the first word of a sentence is a verb.
+const DETERMINERS: [&str; 10] = ["the", "your", "my", "his", "her", "our", "their", "these", "this", "it"];
+/// They stand between "have" and its verb.
+const ADVERBS: [&str; 10] = ["not", "never", "already", "just", "also", "always", "ever", "only", "once", "even"];
+/// Behind these a verb is in the perfect.
+const HAVE: [&str; 21] = [
+    "have", "has", "had", "having", "haven't", "hasn't", "hadn't", "i've", "you've", "we've", "they've", "who've", "he'd", "she'd", "i'd",
+    "they'd", "we'd", "you'd", "he's", "she's", "it's",
+];
 /// The feature of a word that begins with a small letter.
 const SMALL: [&str; 2] = ["^", "small"];
 
@@ -149,7 +165,31 @@ impl Disambiguator {
     /// The number of the pronunciation that the word at a place has; none, if it has only one.
     pub fn choose(&self, tokens: &[Token], at: usize) -> Option<usize> {
         let word = tokens.get(at)?.text;
-        self.words.contains_key(word).then(|| self.choose_of(word, &features(tokens, at)))?
+        self.words.contains_key(word).then(|| self.by_rule(tokens, at).or_else(|| self.choose_of(word, &features(tokens, at))))?
+    }
+
+    /// The same where the words beside it leave no doubt.
+    pub fn by_rule(&self, tokens: &[Token], at: usize) -> Option<usize> {
+        let pronunciations = &self.words.get(tokens.get(at)?.text)?.pronunciations;
+        let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text);
+        let [before, second, after] = [at.checked_sub(1), at.checked_sub(2), Some(at + 1)].map(word);
+        if tokens[at].text == "read" {
+            let adverb = ADVERBS.contains(&before) || before.ends_with("ly");
+            let perfect = HAVE.contains(&before) || (adverb && HAVE.contains(&second));
+            let sound = if perfect { "R EH1 D" } else { "R IY1 D" };
+            let sure = perfect || AUXILIARIES.contains(&before);
+            return sure.then(|| pronunciations.iter().position(|known| names(&known.phones) == sound))?;
+        }
+        // "Bow to the queen", but "close to the river".
+        let adjective = pronunciations.iter().any(|known| known.parts >> 1 & 1 == 1);
+        let object = if after == "to" && !adjective { word(Some(at + 2)) } else { after };
+        let order = (at == 0 || before == PAUSE) && tokens[at].capital && DETERMINERS.contains(&object);
+        let verb = order || matches!(before, "i" | "we" | "they") || AUXILIARIES.contains(&before);
+        let known_verb = VERBS.iter().find(|(verb, _)| *verb == tokens[at].text);
+        let is_verb = |known: &Pronunciation| known_verb.map_or(known.parts & 1 == 1, |(_, sound)| names(&known.phones) == *sound);
+        let mut verbs = (0..pronunciations.len()).filter(|&number| is_verb(&pronunciations[number]));
+        let (one, other) = (verbs.next(), verbs.next());
+        one.filter(|_| verb && other.is_none())
     }
 
     /// The number of the pronunciation that a word has where these features are true.

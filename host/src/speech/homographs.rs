@@ -41,6 +41,8 @@ pub fn phones(words: &[&str], at: usize) -> Option<Vec<Phone>> {
     // "to" before a verb; "I also read", "they never live" have the subject one word further away.
     let adverb = before.is_some_and(|word| word.ends_with("ly")) || among(before, " also never always often not ");
     let base = among(before, BEFORE_VERBS) || (adverb && among(second_before, BEFORE_VERBS));
+    // The first word of an order.
+    let base = base || (at == 0 && among(after, " the your my his her our their these this it "));
     let noun = among(before, BEFORE_NOUNS) && !base;
     let second = match homograph.kind {
         "noun" => base && !among(after, " of is was are were "),
