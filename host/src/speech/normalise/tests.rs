@@ -168,25 +168,19 @@ fn a_long_text_is_read_in_one_go() {
 #[test]
 fn time_is_proportional_to_length() {
     let seconds = |text: &str| {
-        let once = || {
-            let start = std::time::Instant::now();
-            assert!(!normalise(text, &|word| KNOWN.contains(&word)).items.is_empty());
-            start.elapsed().as_secs_f64()
-        };
-        (0..3).map(|_| once()).fold(f64::INFINITY, f64::min)
+        let start = std::time::Instant::now();
+        assert!(!normalise(text, &|word| KNOWN.contains(&word)).items.is_empty());
+        start.elapsed().as_secs_f64()
     };
     let signs = ('!'..='~').map(String::from);
     let runs =
         ["ab-", "a_", "a/", "AB.", "is.", "A. ", "a@", "a@a.", "1,", "1-", "1/", "1\"", "1 ", "a-a-a-a.", "- ", "etc. ", "a a ABE''"];
-    let wrong: Vec<String> = signs
-        .chain(runs.map(String::from))
-        .filter_map(|run| {
-            let [short, long] = [25_000, 200_000].map(|len| seconds(&run.repeat(len / run.len())));
-            // Eight times the text takes 8 times the time and some for memory, or 64 times if each token looks at all of it.
-            (long > 24.0 * short).then(|| format!("{run:?}: {short} s, {long} s"))
-        })
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for run in signs.chain(runs.map(String::from)) {
+        let [short, long] = [25_000, 200_000].map(|len| run.repeat(len / run.len()));
+        // Eight times the text takes 8 times the time and some for memory, or 64 times if each token looks at all of it. What else this machine
+        // does may slow one try, but not all.
+        assert!((0..10).any(|_| seconds(&long) < 24.0 * seconds(&short)), "{run:?}");
+    }
 }
 
 proptest! {
