@@ -102,7 +102,7 @@ fn texts_as_they_are_said() {
         // Signs.
         ("salt & pepper", "salt and pepper"),
         ("2 + 2 = 4", "two plus two equals four"),
-        ("and/or", "and slash or"),
+        ("and/or", "and or"),
         ("π ≈ 3.14", "pi approximately three point one four"),
     ] {
         // The word "I" is a small letter among the words; shown here as people write it.
