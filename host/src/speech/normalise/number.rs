@@ -356,7 +356,7 @@ mod tests {
             assert_eq!(reading(text).join(" "), expected, "{text}");
         }
         assert_eq!(fraction("1", "2").join(" "), "one half");
-        assert_eq!(fraction("1", "100").join(" "), "one over one hundred");
+        assert_eq!(fraction("1", "100").join(" "), "one hundredth");
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn texts_as_they_are_said() {
         // Signs.
         ("salt & pepper", "salt and pepper"),
         ("2 + 2 = 4", "two plus two equals four"),
-        ("and/or", "and slash or"),
+        ("and/or", "and or"),
         ("4000000000/4000000000", "four billion over four billion"),
         ("first-last_name@xn--abc.co.uk", "first dash last underscore name at X N dash dash A B C dot C O dot U K"),
         ("π ≈ 3.14", "pi approximately three point one four"),
