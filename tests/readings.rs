@@ -132,7 +132,7 @@ fn clause_17_numbers_with_something_attached() {
         ("24/7", "twenty four seven"),
         ("555-1234", "five five five one two three four"),
         ("$5-$10", "five dollars to ten dollars"),
-        ("9:00-17:00", "nine o'clock to seventeen hundred"),
+        ("9:00-17:00", "nine to seventeen hundred"),
         ("5–10km", "five to ten kilometers"),
         ("XLII", "forty two"),
         ("MCMLXXIV", "nineteen seventy four"),
