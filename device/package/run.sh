@@ -59,7 +59,7 @@ if [ -n "$small" ]; then total=${seconds:-3600}; else total=${seconds:-540}; fi
 
 mkdir -p "$out" && : >"$out/figures.tsv" && : >"$out/verdicts.tsv" ||
     fail "--out: expected a folder that can be written, found $out
-  hint: --out /tmp/results"
+  hint: --out \$HOME/results"
 out=$(cd "$out" && pwd)
 # What is only needed until the end; whatever else lies in that folder is not ours.
 work=$(mktemp -d "$out/work.XXXXXX") || fail "--out: expected a folder that can be written, found $out"
