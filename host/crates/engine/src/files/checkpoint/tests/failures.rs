@@ -24,7 +24,7 @@ fn fail_to_save(folder: &Path, between: impl FnOnce()) -> String {
     for step in [1, 2] {
         let tensors = [TensorRef::u8("w", &[big.len()], &big)];
         let error = retention.save(step, Some(1.0), &metadata(), &tensors).unwrap_err();
-        assert!(!matches!(error, Error::Invalid { .. }), "{error}");
+        assert!(!matches!(error, crate::Error::Invalid { .. }), "{error}");
         let after = (contents(folder), std::fs::read(step_file(folder, 1)).unwrap());
         assert!(before == after, "{:?} became {:?}", before.0, after.0);
         assert_eq!(latest_good(folder).unwrap().unwrap().step, 1);

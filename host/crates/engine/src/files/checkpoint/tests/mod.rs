@@ -45,7 +45,7 @@ fn bad_input<T>(result: crate::Result<T>) -> String {
     match result {
         Ok(_) => panic!("expected bad input, found success"),
         Err(error) => {
-            assert!(matches!(error, Error::Invalid { .. } | Error::Io { action: "reading", .. }), "{error}");
+            assert!(matches!(error, crate::Error::Invalid { .. } | crate::Error::Io { action: "reading", .. }), "{error}");
             error.to_string()
         }
     }
