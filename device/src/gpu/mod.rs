@@ -1,6 +1,5 @@
 //! Everything of a GPU that plain Rust lacks, under the names of `cuda_std`; the kernels use nothing else.
 //!
-//! - `launch`: how a kernel is declared
 //! - `thread`: a thread's place, and the barrier of its block
 //! - `warp`: exchange between lanes
 //! - `shared`: a block's shared memory
@@ -17,7 +16,6 @@ pub mod atomic;
 pub mod dot;
 #[cfg(not(feature = "cuda_std"))]
 mod float;
-mod launch;
 #[cfg(not(feature = "cuda_std"))]
 pub mod matrix;
 pub mod memory;
@@ -30,8 +28,3 @@ pub mod warp;
 pub use cuda_std::{GpuFloat, GpuFloat as GpuDouble, thread};
 #[cfg(not(feature = "cuda_std"))]
 pub use float::{GpuDouble, GpuFloat};
-pub(crate) use launch::kernels;
-pub use launch::{Launch, bytes};
-
-/// Lanes of a warp.
-pub const WARP: u32 = 32;
