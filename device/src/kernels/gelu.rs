@@ -3,13 +3,14 @@
 use super::sizes::elementwise::{COVERS, THREADS};
 use crate::launch::{kernels, on_gpu};
 
+/// √(2/π)
+pub const ROOT: f32 = 0.797_884_6;
+/// The factor of x³.
+pub const CUBIC: f32 = 0.044_715;
+
 on_gpu! {
     use super::common::elementwise::map;
     use super::common::float::exp;
-
-    /// √(2/π)
-    const ROOT: f32 = 0.797_884_6;
-    const CUBIC: f32 = 0.044_715;
 
     /// `σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
     #[inline(always)]

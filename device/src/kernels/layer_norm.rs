@@ -3,10 +3,12 @@
 use super::sizes::WARP;
 use crate::launch::{kernels, on_gpu};
 
+/// What is added to the variance.
+pub const EPS: f32 = 1e-5;
 /// Threads of a block of rows: a warp each.
 const THREADS: u32 = 128;
 const ROWS: u32 = THREADS / WARP;
-/// Rows whose parameter gradients are added up to one partial sum, as on the CPU.
+/// Rows whose parameter gradients are added up to one partial sum.
 pub const GROUP: u32 = 64;
 
 on_gpu! {
@@ -14,8 +16,6 @@ on_gpu! {
     use crate::gpu::GpuFloat;
     use crate::gpu::memory::{aligned, load, store};
     use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
-
-    const EPS: f32 = 1e-5;
 
     /// Walks a row by the lanes of a warp, `V` adjacent values at a time.
     #[inline(always)]

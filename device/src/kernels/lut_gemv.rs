@@ -7,6 +7,10 @@
 use super::sizes::WARP;
 use crate::launch::{kernels, on_gpu};
 
+/// Largest magnitude of a quantised activation.
+pub const LARGEST: i32 = 4095;
+/// Activations below it are zero: their step would not be a normal number.
+pub const TINY: f32 = 1e-30;
 /// Threads of a block that quantises.
 const QUANTIZERS: usize = 256;
 /// Threads of a block that multiplies, and the rows of each warp.
@@ -16,6 +20,8 @@ const ROWS: usize = 2;
 const LANE: usize = 32;
 /// Weights of a row that a warp takes in a step.
 pub const STEP: usize = LANE * WARP as usize;
+/// Where `q` begins in scratch behind `step`: it is loaded as vectors of 16 bytes.
+pub const QUANTIZED_AT: usize = 16;
 
 #[repr(C)]
 struct Shared([f32; QUANTIZERS / WARP as usize]);
@@ -28,10 +34,6 @@ on_gpu! {
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
     use crate::gpu::warp::warp_shuffle_xor;
     use crate::grid::{GRIDS, row_bytes};
-
-    /// Largest magnitude of a quantised activation, and activations taken for zero: as on the CPU.
-    const LARGEST: i32 = 4095;
-    const TINY: f32 = 1e-30;
 
     /// Steps whose sums fit into `i32`: 32 · 32 weights of at most 255 · 4095.
     const STEPS: usize = 32;

@@ -7,8 +7,12 @@ use super::sizes::blocks::{COVERS, THREADS};
 use crate::launch::{kernels, on_gpu};
 use crate::vote::VoteTable;
 
-/// Rows whose squares are added up to one partial sum of a column, as on the CPU.
+/// Mean squares below it are those of a gradient that is zero.
+pub const TINY: f32 = 1e-30;
+/// Rows whose squares are added up to one partial sum of a column.
 pub const GROUP: u32 = 512;
+/// Where `factor` begins in scratch behind `mean`: it is loaded as vectors of 16 bytes.
+pub const FACTORS_AT: usize = 4;
 /// Rows of R that are loaded together.
 const TILE: u32 = 256;
 
@@ -25,9 +29,6 @@ on_gpu! {
     use crate::grid::{GRIDS, row_bytes};
     use crate::philox::{Stream, uniform_byte};
     use crate::vote::{VoteRule, wanted_move};
-
-    /// Mean squares below it are those of a gradient that is zero, as on the CPU.
-    const TINY: f32 = 1e-30;
 
     /// `β₂·old + (1 − β₂)·mean square`.
     #[inline(always)]
