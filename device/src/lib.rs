@@ -8,7 +8,8 @@
 //! Everything is a plain function on `Copy` values: no heap, no state, no float library, so that the CPU back end and GPU
 //! kernels run the same code and get the same bits.
 //!
-//! The kernels themselves are built for `nvptx64` only, by `cargo xtask build-kernels`.
+//! - [`kernels`]: the ops on a GPU. Their bodies are built for `nvptx64` only, by `cargo xtask build-kernels`; the host has what a launch needs.
+//! - [`launch`]: how a kernel is declared and called
 #![no_std]
 #![cfg_attr(not(any(target_arch = "nvptx64", feature = "cuda_std")), deny(unsafe_code))]
 #![cfg_attr(feature = "cuda_std", allow(unexpected_cfgs, reason = "its macro asks for targets that rustc does not know"))]
@@ -18,11 +19,11 @@
 
 #[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]
 mod gpu;
-#[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]
-pub mod kernels;
 
 pub mod flip;
 pub mod grid;
+pub mod kernels;
+pub mod launch;
 pub mod philox;
 pub mod vote;
 

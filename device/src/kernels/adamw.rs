@@ -1,10 +1,14 @@
 //! AdamW (Loshchilov & Hutter 2019).
 
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::{GpuFloat, kernels};
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
 const THREADS: u32 = 256;
+
+on_gpu! {
+    use crate::gpu::GpuFloat;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
+}
 
 kernels! {
     /// One step on `value`; all of value, gradient, m, v `[n]`, norm_squared `[1]`. The gradient is scaled by `min(1, max_norm / norm)`; `rate`

@@ -1,7 +1,11 @@
 //! Sums of activations.
 
-use super::elementwise::{COVERS, THREADS, map};
-use crate::gpu::kernels;
+use super::sizes::elementwise::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
+
+on_gpu! {
+    use super::common::elementwise::map;
+}
 
 kernels! {
     /// `y = a + b`, all `[n]`; y may be a or b. A thread takes four elements.

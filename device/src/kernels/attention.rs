@@ -1,83 +1,90 @@
-//! Softmax attention within sequences, causal or not, without the matrix of scores (Dao et al. 2022). See [`super::heads`].
+//! Softmax attention within sequences, causal or not, without the matrix of scores (Dao et al. 2022). See `common::heads`.
 
-use super::float::ln;
-use super::heads::{ACROSS, Head, LOG2_E, THREADS, accumulate, across, own_row, products, put, shared_bytes};
-use crate::gpu::thread::sync_threads;
-use crate::gpu::warp::warp_shuffle_xor;
-use crate::gpu::{GpuFloat, kernels, shared::dynamic_shared_mem};
+use super::sizes::heads::{THREADS, shared_bytes};
+use crate::launch::{kernels, on_gpu};
 
-/// The combination over the eight threads that share own rows.
-#[inline(always)]
-fn combine(mut value: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = ACROSS / 2;
-    while lanes > 0 {
-        value = f(value, f32::from_bits(warp_shuffle_xor(value.to_bits(), lanes)));
-        lanes /= 2;
+on_gpu! {
+    use super::common::float::ln;
+    use super::common::heads::{Head, LOG2_E, accumulate, across, own_row, products, put};
+    use super::sizes::heads::ACROSS;
+    use crate::gpu::GpuFloat;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::sync_threads;
+    use crate::gpu::warp::warp_shuffle_xor;
+
+    /// The combination over the eight threads that share own rows.
+    #[inline(always)]
+    fn combine(mut value: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut lanes = ACROSS / 2;
+        while lanes > 0 {
+            value = f(value, f32::from_bits(warp_shuffle_xor(value.to_bits(), lanes)));
+            lanes /= 2;
+        }
+        value
     }
-    value
-}
 
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
+    #[inline(always)]
+    fn larger(a: f32, b: f32) -> f32 {
+        if b > a { b } else { a }
+    }
 
-#[inline(always)]
-unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize>(
-    out: *mut f32,
-    lse: *mut f32,
-    [q, k, v]: [*const f32; 3],
-    head: Head,
-) {
-    let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
-    let own = dynamic_shared_mem::<f32>();
-    let keys = own.add(16 * R * (D + 4));
-    let values = keys.add(8 * C * (D + 4));
-    let p = values.add(8 * C * (D + 4));
-    let Some(first) = head.own_queries(own_rows) else { return };
-    head.load::<D>(own, q, first, own_rows);
-    let scale = head.factor * LOG2_E;
-    let (mut max, mut sum) = ([f32::NEG_INFINITY; R], [0.0; R]);
-    let mut result = [[[0.0; 4]; W]; R];
-    let (mut key, end) = (0, head.keys_end(first, own_rows));
-    while key < end {
-        sync_threads();
-        head.load::<D>(keys, k, key, other_rows);
-        head.load::<D>(values, v, key, other_rows);
-        sync_threads();
-        let mut s = products::<D, R, C>(own, keys, head.dim);
+    #[inline(always)]
+    unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize>(
+        out: *mut f32,
+        lse: *mut f32,
+        [q, k, v]: [*const f32; 3],
+        head: Head,
+    ) {
+        let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
+        let own = dynamic_shared_mem::<f32>();
+        let keys = own.add(16 * R * (D + 4));
+        let values = keys.add(8 * C * (D + 4));
+        let p = values.add(8 * C * (D + 4));
+        let Some(first) = head.own_queries(own_rows) else { return };
+        head.load::<D>(own, q, first, own_rows);
+        let scale = head.factor * LOG2_E;
+        let (mut max, mut sum) = ([f32::NEG_INFINITY; R], [0.0; R]);
+        let mut result = [[[0.0; 4]; W]; R];
+        let (mut key, end) = (0, head.keys_end(first, own_rows));
+        while key < end {
+            sync_threads();
+            head.load::<D>(keys, k, key, other_rows);
+            head.load::<D>(values, v, key, other_rows);
+            sync_threads();
+            let mut s = products::<D, R, C>(own, keys, head.dim);
+            for i in 0..R {
+                let query = first + own_row::<R>() + i as u32;
+                let mut next = max[i];
+                for j in 0..C {
+                    let seen = key + across() + 8 * j as u32 <= head.last_key(query);
+                    s[i][j] = if seen { s[i][j] * scale } else { f32::NEG_INFINITY };
+                    next = larger(next, s[i][j]);
+                }
+                // The first tile has a key that each query sees, so the largest is finite from there on.
+                next = combine(next, larger);
+                let shrink = (max[i] - next).exp2();
+                max[i] = next;
+                sum[i] *= shrink;
+                for j in 0..C {
+                    s[i][j] = (s[i][j] - next).exp2();
+                    sum[i] += s[i][j];
+                }
+                for w in 0..W {
+                    result[i][w] = result[i][w].map(|x| x * shrink);
+                }
+            }
+            put(p, &s);
+            sync_threads();
+            accumulate::<D, R, C, W>(&mut result, p, values, other_rows.min(head.seq - key));
+            key += other_rows;
+        }
+        let sum = sum.map(|sum| combine(sum, |a, b| a + b));
+        head.store(out, first, &result, sum.map(|sum| 1.0 / sum));
         for i in 0..R {
             let query = first + own_row::<R>() + i as u32;
-            let mut next = max[i];
-            for j in 0..C {
-                let seen = key + across() + 8 * j as u32 <= head.last_key(query);
-                s[i][j] = if seen { s[i][j] * scale } else { f32::NEG_INFINITY };
-                next = larger(next, s[i][j]);
+            if across() == 0 && query < head.seq {
+                *lse.add(head.row_values + query as usize) = max[i] * core::f32::consts::LN_2 + ln(sum[i]);
             }
-            // The first tile has a key that each query sees, so the largest is finite from there on.
-            next = combine(next, larger);
-            let shrink = (max[i] - next).exp2();
-            max[i] = next;
-            sum[i] *= shrink;
-            for j in 0..C {
-                s[i][j] = (s[i][j] - next).exp2();
-                sum[i] += s[i][j];
-            }
-            for w in 0..W {
-                result[i][w] = result[i][w].map(|x| x * shrink);
-            }
-        }
-        put(p, &s);
-        sync_threads();
-        accumulate::<D, R, C, W>(&mut result, p, values, other_rows.min(head.seq - key));
-        key += other_rows;
-    }
-    let sum = sum.map(|sum| combine(sum, |a, b| a + b));
-    head.store(out, first, &result, sum.map(|sum| 1.0 / sum));
-    for i in 0..R {
-        let query = first + own_row::<R>() + i as u32;
-        if across() == 0 && query < head.seq {
-            *lse.add(head.row_values + query as usize) = max[i] * core::f32::consts::LN_2 + ln(sum[i]);
         }
     }
 }

@@ -1,117 +1,124 @@
-//! The gradients of attention, from the kept log-sum-exp (Dao et al. 2022). See [`super::heads`].
+//! The gradients of attention, from the kept log-sum-exp (Dao et al. 2022). See `common::heads`.
 //!
 //! Two kernels, each the only writer of its results: dq with queries as own rows, and dk, dv with keys.
 
-use super::heads::{Head, LOG2_E, THREADS, accumulate, across, own_row, products, put, shared_bytes};
-use super::reduce::warp_sum;
-use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-use crate::gpu::{GpuFloat, WARP, kernels, shared::dynamic_shared_mem};
+use super::sizes::WARP;
+use super::sizes::heads::{THREADS, shared_bytes};
+use crate::launch::{kernels, on_gpu};
 
-/// What the backward pass reads.
-#[derive(Clone, Copy)]
-struct Kept {
-    q: *const f32,
-    k: *const f32,
-    v: *const f32,
-    d_out: *const f32,
-    lse: *const f32,
-    delta: *const f32,
-}
+on_gpu! {
+    use super::common::heads::{Head, LOG2_E, accumulate, across, own_row, products, put};
+    use super::common::sums::warp_sum;
+    use crate::gpu::GpuFloat;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
 
-/// A probability and the gradient of its raw score, of a query that sees the key; zeros else.
-#[inline(always)]
-fn score_gradient(seen: bool, score: f32, dp: f32, lse: f32, delta: f32, factor: f32) -> (f32, f32) {
-    let p = (score * (factor * LOG2_E) - lse * LOG2_E).exp2();
-    if seen { (p, p * (dp - delta) * factor) } else { (0.0, 0.0) }
-}
-
-#[inline(always)]
-unsafe fn backward_query<const D: usize, const R: usize, const C: usize, const W: usize>(dq: *mut f32, kept: Kept, head: Head) {
-    let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
-    let queries = dynamic_shared_mem::<f32>();
-    let gradients = queries.add(16 * R * (D + 4));
-    let keys = gradients.add(16 * R * (D + 4));
-    let values = keys.add(8 * C * (D + 4));
-    let ds = values.add(8 * C * (D + 4));
-    let Some(first) = head.own_queries(own_rows) else { return };
-    head.load::<D>(queries, kept.q, first, own_rows);
-    head.load::<D>(gradients, kept.d_out, first, own_rows);
-    let row = first + own_row::<R>();
-    let lse: [f32; R] = core::array::from_fn(|i| head.row_value(kept.lse, row + i as u32));
-    let delta: [f32; R] = core::array::from_fn(|i| head.row_value(kept.delta, row + i as u32));
-    let mut result = [[[0.0; 4]; W]; R];
-    let (mut key, end) = (0, head.keys_end(first, own_rows));
-    while key < end {
-        sync_threads();
-        head.load::<D>(keys, kept.k, key, other_rows);
-        head.load::<D>(values, kept.v, key, other_rows);
-        sync_threads();
-        let mut s = products::<D, R, C>(queries, keys, head.dim);
-        let dp = products::<D, R, C>(gradients, values, head.dim);
-        for i in 0..R {
-            for j in 0..C {
-                let seen = key + across() + 8 * j as u32 <= head.last_key(row + i as u32);
-                s[i][j] = score_gradient(seen, s[i][j], dp[i][j], lse[i], delta[i], head.factor).1;
-            }
-        }
-        put(ds, &s);
-        sync_threads();
-        accumulate::<D, R, C, W>(&mut result, ds, keys, other_rows.min(head.seq - key));
-        key += other_rows;
+    /// What the backward pass reads.
+    #[derive(Clone, Copy)]
+    struct Kept {
+        q: *const f32,
+        k: *const f32,
+        v: *const f32,
+        d_out: *const f32,
+        lse: *const f32,
+        delta: *const f32,
     }
-    head.store(dq, first, &result, [1.0; R]);
-}
 
-#[inline(always)]
-unsafe fn backward_key_value<const D: usize, const R: usize, const C: usize, const W: usize>(
-    dk: *mut f32,
-    dv: *mut f32,
-    kept: Kept,
-    head: Head,
-) {
-    let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
-    let keys = dynamic_shared_mem::<f32>();
-    let values = keys.add(16 * R * (D + 4));
-    let queries = values.add(16 * R * (D + 4));
-    let gradients = queries.add(8 * C * (D + 4));
-    let p = gradients.add(8 * C * (D + 4));
-    let first = block_idx_x() * own_rows;
-    if first >= head.seq {
-        return;
+    /// A probability and the gradient of its raw score, of a query that sees the key; zeros else.
+    #[inline(always)]
+    fn score_gradient(seen: bool, score: f32, dp: f32, lse: f32, delta: f32, factor: f32) -> (f32, f32) {
+        let p = (score * (factor * LOG2_E) - lse * LOG2_E).exp2();
+        if seen { (p, p * (dp - delta) * factor) } else { (0.0, 0.0) }
     }
-    head.load::<D>(keys, kept.k, first, own_rows);
-    head.load::<D>(values, kept.v, first, own_rows);
-    let row = first + own_row::<R>();
-    let (mut by_key, mut by_value) = ([[[0.0; 4]; W]; R], [[[0.0; 4]; W]; R]);
-    // In causal attention, earlier queries do not see these keys.
-    let mut query = if head.causal { first } else { 0 };
-    while query < head.seq {
-        sync_threads();
-        head.load::<D>(queries, kept.q, query, other_rows);
-        head.load::<D>(gradients, kept.d_out, query, other_rows);
-        sync_threads();
-        let mut s = products::<D, R, C>(keys, queries, head.dim);
-        let mut dp = products::<D, R, C>(values, gradients, head.dim);
-        for j in 0..C {
-            let at = query + across() + 8 * j as u32;
-            let (lse, delta) = (head.row_value(kept.lse, at), head.row_value(kept.delta, at));
+
+    #[inline(always)]
+    unsafe fn backward_query<const D: usize, const R: usize, const C: usize, const W: usize>(dq: *mut f32, kept: Kept, head: Head) {
+        let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
+        let queries = dynamic_shared_mem::<f32>();
+        let gradients = queries.add(16 * R * (D + 4));
+        let keys = gradients.add(16 * R * (D + 4));
+        let values = keys.add(8 * C * (D + 4));
+        let ds = values.add(8 * C * (D + 4));
+        let Some(first) = head.own_queries(own_rows) else { return };
+        head.load::<D>(queries, kept.q, first, own_rows);
+        head.load::<D>(gradients, kept.d_out, first, own_rows);
+        let row = first + own_row::<R>();
+        let lse: [f32; R] = core::array::from_fn(|i| head.row_value(kept.lse, row + i as u32));
+        let delta: [f32; R] = core::array::from_fn(|i| head.row_value(kept.delta, row + i as u32));
+        let mut result = [[[0.0; 4]; W]; R];
+        let (mut key, end) = (0, head.keys_end(first, own_rows));
+        while key < end {
+            sync_threads();
+            head.load::<D>(keys, kept.k, key, other_rows);
+            head.load::<D>(values, kept.v, key, other_rows);
+            sync_threads();
+            let mut s = products::<D, R, C>(queries, keys, head.dim);
+            let dp = products::<D, R, C>(gradients, values, head.dim);
             for i in 0..R {
-                let seen = at < head.seq && row + i as u32 <= head.last_key(at);
-                (s[i][j], dp[i][j]) = score_gradient(seen, s[i][j], dp[i][j], lse, delta, head.factor);
+                for j in 0..C {
+                    let seen = key + across() + 8 * j as u32 <= head.last_key(row + i as u32);
+                    s[i][j] = score_gradient(seen, s[i][j], dp[i][j], lse[i], delta[i], head.factor).1;
+                }
             }
+            put(ds, &s);
+            sync_threads();
+            accumulate::<D, R, C, W>(&mut result, ds, keys, other_rows.min(head.seq - key));
+            key += other_rows;
         }
-        let count = other_rows.min(head.seq - query);
-        put(p, &s);
-        sync_threads();
-        accumulate::<D, R, C, W>(&mut by_value, p, gradients, count);
-        sync_threads();
-        put(p, &dp);
-        sync_threads();
-        accumulate::<D, R, C, W>(&mut by_key, p, queries, count);
-        query += other_rows;
+        head.store(dq, first, &result, [1.0; R]);
     }
-    head.store(dk, first, &by_key, [1.0; R]);
-    head.store(dv, first, &by_value, [1.0; R]);
+
+    #[inline(always)]
+    unsafe fn backward_key_value<const D: usize, const R: usize, const C: usize, const W: usize>(
+        dk: *mut f32,
+        dv: *mut f32,
+        kept: Kept,
+        head: Head,
+    ) {
+        let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
+        let keys = dynamic_shared_mem::<f32>();
+        let values = keys.add(16 * R * (D + 4));
+        let queries = values.add(16 * R * (D + 4));
+        let gradients = queries.add(8 * C * (D + 4));
+        let p = gradients.add(8 * C * (D + 4));
+        let first = block_idx_x() * own_rows;
+        if first >= head.seq {
+            return;
+        }
+        head.load::<D>(keys, kept.k, first, own_rows);
+        head.load::<D>(values, kept.v, first, own_rows);
+        let row = first + own_row::<R>();
+        let (mut by_key, mut by_value) = ([[[0.0; 4]; W]; R], [[[0.0; 4]; W]; R]);
+        // In causal attention, earlier queries do not see these keys.
+        let mut query = if head.causal { first } else { 0 };
+        while query < head.seq {
+            sync_threads();
+            head.load::<D>(queries, kept.q, query, other_rows);
+            head.load::<D>(gradients, kept.d_out, query, other_rows);
+            sync_threads();
+            let mut s = products::<D, R, C>(keys, queries, head.dim);
+            let mut dp = products::<D, R, C>(values, gradients, head.dim);
+            for j in 0..C {
+                let at = query + across() + 8 * j as u32;
+                let (lse, delta) = (head.row_value(kept.lse, at), head.row_value(kept.delta, at));
+                for i in 0..R {
+                    let seen = at < head.seq && row + i as u32 <= head.last_key(at);
+                    (s[i][j], dp[i][j]) = score_gradient(seen, s[i][j], dp[i][j], lse, delta, head.factor);
+                }
+            }
+            let count = other_rows.min(head.seq - query);
+            put(p, &s);
+            sync_threads();
+            accumulate::<D, R, C, W>(&mut by_value, p, gradients, count);
+            sync_threads();
+            put(p, &dp);
+            sync_threads();
+            accumulate::<D, R, C, W>(&mut by_key, p, queries, count);
+            query += other_rows;
+        }
+        head.store(dk, first, &by_key, [1.0; R]);
+        head.store(dv, first, &by_value, [1.0; R]);
+    }
 }
 
 kernels! {

@@ -1,12 +1,15 @@
 //! The gradient of a bias: the sum over rows, in groups of rows.
 
-use crate::gpu::kernels;
-use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block: a column each.
 const THREADS: u32 = 128;
 /// Rows that are added up to one partial sum.
-const GROUP: u32 = 64;
+pub const GROUP: u32 = 64;
+
+on_gpu! {
+    use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
+}
 
 kernels! {
     /// `partial[g] = Σ dy` of 64 rows each; partial `[⌈rows / 64⌉, dim]`, dy `[rows, dim]`. A thread takes a column of 64 rows. Items:

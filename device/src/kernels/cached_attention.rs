@@ -1,17 +1,12 @@
 //! Softmax attention of one query over cached keys and values: a decoding step.
 
-use super::float::exp;
-use super::reduce::block_reduce;
-use crate::gpu::memory::{aligned, load};
-use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-use crate::gpu::warp::warp_shuffle_xor;
-use crate::gpu::{GpuFloat, WARP, kernels, shared::dynamic_shared_mem};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block, and the widest head.
 const THREADS: usize = 256;
 const WARPS: usize = THREADS / WARP as usize;
-/// Threads that share a score.
-const ACROSS: usize = 8;
+
 /// Tokens whose scores are held at a time.
 const TOKENS: usize = 1024;
 
@@ -22,29 +17,42 @@ struct Shared {
     warps: [f32; WARPS],
 }
 
-/// `q · k` by the eight threads that share a score, `V` values at a time; the same in each of them.
-#[inline(always)]
-unsafe fn score<const V: usize>(q: *const f32, k: *const f32, dim: usize) -> f32 {
-    let mut sum = 0.0;
-    let mut c = thread_idx_x() as usize % ACROSS * V;
-    while c < dim {
-        let (q, k) = (load::<V>(q.add(c)), load::<V>(k.add(c)));
-        for i in 0..V {
-            sum = q[i].mul_add(k[i], sum);
-        }
-        c += ACROSS * V;
-    }
-    let mut lanes = ACROSS as u32 / 2;
-    while lanes > 0 {
-        sum += f32::from_bits(warp_shuffle_xor(sum.to_bits(), lanes));
-        lanes /= 2;
-    }
-    sum
-}
+on_gpu! {
+    use super::common::float::exp;
+    use super::common::sums::block_reduce;
+    use crate::gpu::GpuFloat;
+    use crate::gpu::memory::{aligned, load};
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
+    use crate::gpu::warp::warp_shuffle_xor;
 
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
+    /// Threads that share a score.
+    const ACROSS: usize = 8;
+
+    /// `q · k` by the eight threads that share a score, `V` values at a time; the same in each of them.
+    #[inline(always)]
+    unsafe fn score<const V: usize>(q: *const f32, k: *const f32, dim: usize) -> f32 {
+        let mut sum = 0.0;
+        let mut c = thread_idx_x() as usize % ACROSS * V;
+        while c < dim {
+            let (q, k) = (load::<V>(q.add(c)), load::<V>(k.add(c)));
+            for i in 0..V {
+                sum = q[i].mul_add(k[i], sum);
+            }
+            c += ACROSS * V;
+        }
+        let mut lanes = ACROSS as u32 / 2;
+        while lanes > 0 {
+            sum += f32::from_bits(warp_shuffle_xor(sum.to_bits(), lanes));
+            lanes /= 2;
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn larger(a: f32, b: f32) -> f32 {
+        if b > a { b } else { a }
+    }
 }
 
 kernels! {

@@ -1,27 +1,31 @@
 //! Convolution within sequences, and its gradients, as the products of a linear layer over windows of rows.
 //!
-//! All are tiles of [`super::gemm`] on the operands of [`super::windows`]: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items:
+//! All are tiles of `common::gemm` on the operands of `common::windows`: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items:
 //! columns of the result in x, rows in y. The weight is `[outputs, taps · inputs]`, column `tap · inputs + channel`; `taps` is odd. `grid` is
 //! the number of its grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. `offsets`
 //! are the sequences' first rows, `[sequences + 1]`, or null for sequences of `len` rows.
 
-use super::gemm::{AcrossK, AlongK, COVERS, CodesAlongK, SHARED, THREADS, Target, gemm, tile};
-use super::linear::plain;
-use super::windows::{Sequences, TapCodesAcrossK, TapShape, Taps, TapsAcrossK, Windows, WindowsAcrossK, padded};
-use crate::gpu::kernels;
-use crate::grid::row_bytes;
+use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::launch::{kernels, on_gpu};
 
-/// What the taps reach forwards, centred.
-#[inline(always)]
-fn forward(taps: u32, dilation: u32) -> Taps {
-    Taps { count: taps, first: -((taps / 2 * dilation) as i32), step: dilation as i32 }
-}
+on_gpu! {
+    use super::common::gemm::{AcrossK, AlongK, CodesAlongK, Target, gemm, tile};
+    use super::common::windows::{Sequences, TapCodesAcrossK, TapShape, Taps, TapsAcrossK, Windows, WindowsAcrossK, padded};
+    use super::linear::plain;
+    use crate::grid::row_bytes;
 
-/// The rows of y that a row of x went to: the same, mirrored.
-#[inline(always)]
-fn backward(taps: u32, dilation: u32) -> Taps {
-    let Taps { count, first, step } = forward(taps, dilation);
-    Taps { count, first: -first, step: -step }
+    /// What the taps reach forwards, centred.
+    #[inline(always)]
+    fn forward(taps: u32, dilation: u32) -> Taps {
+        Taps { count: taps, first: -((taps / 2 * dilation) as i32), step: dilation as i32 }
+    }
+
+    /// The rows of y that a row of x went to: the same, mirrored.
+    #[inline(always)]
+    fn backward(taps: u32, dilation: u32) -> Taps {
+        let Taps { count, first, step } = forward(taps, dilation);
+        Taps { count, first: -first, step: -step }
+    }
 }
 
 kernels! {

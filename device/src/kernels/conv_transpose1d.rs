@@ -2,22 +2,26 @@
 //!
 //! y `[stride · rows, outputs]` is the matrix `[rows, stride · outputs]`, whose row t has the `stride` rows of y that start at `stride · t`: its
 //! phases. A phase is the sum over few rows of x around t, each times the weight of one tap, so that this is a product of windows of x
-//! with the weight's taps in another order. Tiles of [`super::gemm`]: 128 threads, 25,664 bytes of shared memory; a tile walks the rows of x
+//! with the weight's taps in another order. Tiles of `common::gemm`: 128 threads, 25,664 bytes of shared memory; a tile walks the rows of x
 //! that its own phases take. Items: columns of that matrix in x, its rows in y.
 
-use super::gemm::{COVERS, SHARED, THREADS, Target, gemm, tile};
-use super::linear::plain;
-use super::windows::{PhaseCodesAlongK, PhaseShape, PhasesAlongK, Sequences, Taps, Windows, padded};
-use crate::gpu::kernels;
-use crate::grid::row_bytes;
+use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::launch::{kernels, on_gpu};
 
-/// A: the rows of x that the tile's phases take, nearest to the end first; and k of all.
-#[inline(always)]
-unsafe fn windows(x: *const f32, rows: u32, shape: PhaseShape) -> (Windows, u32) {
-    let (nearest, farthest) = shape.reach();
-    let taps = Taps { count: (farthest - nearest + 1) as u32, first: -nearest, step: -1 };
-    let sequence = Sequences { offsets: core::ptr::null(), count: 1, len: rows, rows };
-    (Windows::new(x, sequence, taps, tile().0, shape.inputs, shape.period), taps.count * shape.period)
+on_gpu! {
+    use super::common::gemm::{Target, gemm, tile};
+    use super::common::windows::{PhaseCodesAlongK, PhaseShape, PhasesAlongK, Sequences, Taps, Windows, padded};
+    use super::linear::plain;
+    use crate::grid::row_bytes;
+
+    /// A: the rows of x that the tile's phases take, nearest to the end first; and k of all.
+    #[inline(always)]
+    unsafe fn windows(x: *const f32, rows: u32, shape: PhaseShape) -> (Windows, u32) {
+        let (nearest, farthest) = shape.reach();
+        let taps = Taps { count: (farthest - nearest + 1) as u32, first: -nearest, step: -1 };
+        let sequence = Sequences { offsets: core::ptr::null(), count: 1, len: rows, rows };
+        (Windows::new(x, sequence, taps, tile().0, shape.inputs, shape.period), taps.count * shape.period)
+    }
 }
 
 kernels! {

@@ -1,10 +1,7 @@
 //! Softmax cross entropy, loss and gradient in two passes over each row of logits.
 
-use super::float::{exp, ln};
-use super::reduce::block_reduce;
-use crate::gpu::memory::{aligned, load, store};
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::{WARP, kernels, shared::dynamic_shared_mem};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block: one row.
 const THREADS: usize = 256;
@@ -13,50 +10,58 @@ const WARPS: usize = THREADS / WARP as usize;
 #[repr(C)]
 struct Shared([f32; WARPS]);
 
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
+on_gpu! {
+    use super::common::float::{exp, ln};
+    use super::common::sums::block_reduce;
+    use crate::gpu::memory::{aligned, load, store};
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
 
-#[inline(always)]
-unsafe fn row<const V: usize>(x: *mut f32, target: usize, vocab: usize, gradient_scale: f32) -> f32 {
-    let scratch = &raw mut (*dynamic_shared_mem::<Shared>()).0;
-    let logit = *x.add(target);
-    let first = thread_idx_x() as usize * V;
-    // Behind the last vector: a value each for the first threads.
-    let whole = vocab / V * V;
-    let rest = whole + thread_idx_x() as usize;
-    let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
-    let mut take = |x: &[f32]| {
-        let next = x.iter().fold(max, |max, &x| larger(max, x));
-        sum *= exp(max - next);
-        x.iter().for_each(|x| sum += exp(x - next));
-        max = next;
-    };
-    let mut c = first;
-    while c < whole {
-        take(&load::<V>(x.add(c)));
-        c += THREADS * V;
+    #[inline(always)]
+    fn larger(a: f32, b: f32) -> f32 {
+        if b > a { b } else { a }
     }
-    if rest < vocab {
-        take(&load::<1>(x.add(rest)));
+
+    #[inline(always)]
+    unsafe fn row<const V: usize>(x: *mut f32, target: usize, vocab: usize, gradient_scale: f32) -> f32 {
+        let scratch = &raw mut (*dynamic_shared_mem::<Shared>()).0;
+        let logit = *x.add(target);
+        let first = thread_idx_x() as usize * V;
+        // Behind the last vector: a value each for the first threads.
+        let whole = vocab / V * V;
+        let rest = whole + thread_idx_x() as usize;
+        let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+        let mut take = |x: &[f32]| {
+            let next = x.iter().fold(max, |max, &x| larger(max, x));
+            sum *= exp(max - next);
+            x.iter().for_each(|x| sum += exp(x - next));
+            max = next;
+        };
+        let mut c = first;
+        while c < whole {
+            take(&load::<V>(x.add(c)));
+            c += THREADS * V;
+        }
+        if rest < vocab {
+            take(&load::<1>(x.add(rest)));
+        }
+        let largest = block_reduce(max, scratch, larger);
+        // A thread without logits has none to scale: −∞ − −∞ is NaN.
+        let scaled = if sum == 0.0 { 0.0 } else { sum * exp(max - largest) };
+        let total = block_reduce(scaled, scratch, |a, b| a + b);
+        let factor = gradient_scale / total;
+        let gradient = |logit: f32, at: usize| exp(logit - largest) * factor - if at == target { gradient_scale } else { 0.0 };
+        let mut c = first;
+        while c < whole {
+            let logits = load::<V>(x.add(c));
+            store::<V>(x.add(c), core::array::from_fn(|i| gradient(logits[i], c + i)));
+            c += THREADS * V;
+        }
+        if rest < vocab {
+            *x.add(rest) = gradient(*x.add(rest), rest);
+        }
+        ln(total) + (largest - logit)
     }
-    let largest = block_reduce(max, scratch, larger);
-    // A thread without logits has none to scale: −∞ − −∞ is NaN.
-    let scaled = if sum == 0.0 { 0.0 } else { sum * exp(max - largest) };
-    let total = block_reduce(scaled, scratch, |a, b| a + b);
-    let factor = gradient_scale / total;
-    let gradient = |logit: f32, at: usize| exp(logit - largest) * factor - if at == target { gradient_scale } else { 0.0 };
-    let mut c = first;
-    while c < whole {
-        let logits = load::<V>(x.add(c));
-        store::<V>(x.add(c), core::array::from_fn(|i| gradient(logits[i], c + i)));
-        c += THREADS * V;
-    }
-    if rest < vocab {
-        *x.add(rest) = gradient(*x.add(rest), rest);
-    }
-    ln(total) + (largest - logit)
 }
 
 kernels! {

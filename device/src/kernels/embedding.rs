@@ -1,19 +1,22 @@
 //! Token and position embeddings.
 
-use crate::gpu::kernels;
-use crate::gpu::memory::{aligned, load, store};
-use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block; in the backward pass also its columns.
 const THREADS: u32 = 256;
 
-#[inline(always)]
-unsafe fn add_rows<const V: usize>(y: *mut f32, token: *const f32, position: *const f32, dim: usize) {
-    let mut c = thread_idx_x() as usize * V;
-    while c < dim {
-        let (t, p) = (load::<V>(token.add(c)), load::<V>(position.add(c)));
-        store::<V>(y.add(c), core::array::from_fn(|i| t[i] + p[i]));
-        c += THREADS as usize * V;
+on_gpu! {
+    use crate::gpu::memory::{aligned, load, store};
+    use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
+
+    #[inline(always)]
+    unsafe fn add_rows<const V: usize>(y: *mut f32, token: *const f32, position: *const f32, dim: usize) {
+        let mut c = thread_idx_x() as usize * V;
+        while c < dim {
+            let (t, p) = (load::<V>(token.add(c)), load::<V>(position.add(c)));
+            store::<V>(y.add(c), core::array::from_fn(|i| t[i] + p[i]));
+            c += THREADS as usize * V;
+        }
     }
 }
 

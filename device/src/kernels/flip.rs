@@ -1,10 +1,15 @@
 //! Flips over a whole tensor, by [`crate::flip`].
 
-use super::blocks::{BLOCK, COVERS, Counts, Place, THREADS, load_votes, nibbles, store_votes, word};
-use crate::flip::flip_between;
-use crate::gpu::kernels;
-use crate::grid::GRIDS;
-use crate::vote::VoteRule;
+use super::sizes::blocks::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
+
+on_gpu! {
+    use super::common::blocks::{Counts, Place, load_votes, nibbles, store_votes, word};
+    use super::sizes::blocks::BLOCK;
+    use crate::flip::flip_between;
+    use crate::grid::GRIDS;
+    use crate::vote::VoteRule;
+}
 
 kernels! {
     /// Flips the weights whose votes agree and adds to `counts`, `[flipped, at a rail]`, which must be zero before; codes

@@ -1,33 +1,38 @@
 //! Rows of a table by index, and their gradients.
 
-use crate::gpu::atomic::atomic_fetch_max_relaxed_u32_device;
-use crate::gpu::memory::{aligned, load, store};
-use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
-use crate::gpu::warp::warp_vote_ballot;
-use crate::gpu::{WARP, kernels, shared::dynamic_shared_mem};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block; in the backward pass also its columns, and the rows that it looks at together.
 const THREADS: u32 = 256;
 const WARPS: usize = (THREADS / WARP) as usize;
 
-/// `y = f(y, from)` over rows of `dim`, `V` adjacent values a thread.
-#[inline(always)]
-unsafe fn copy_row<const V: usize>(y: *mut f32, from: *const f32, dim: usize, accumulate: bool) {
-    let mut c = thread_idx_x() as usize * V;
-    while c < dim {
-        let mut values = load::<V>(from.add(c));
-        if accumulate {
-            let old = load::<V>(y.add(c));
-            values = core::array::from_fn(|i| old[i] + values[i]);
-        }
-        store::<V>(y.add(c), values);
-        c += THREADS as usize * V;
-    }
-}
-
 /// For each warp of rows, a bit for each row that has the block's id.
 #[repr(C)]
 struct Matches([u32; WARPS]);
+
+on_gpu! {
+    use crate::gpu::atomic::atomic_fetch_max_relaxed_u32_device;
+    use crate::gpu::memory::{aligned, load, store};
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
+    use crate::gpu::warp::warp_vote_ballot;
+
+    /// `y = f(y, from)` over rows of `dim`, `V` adjacent values a thread.
+    #[inline(always)]
+    unsafe fn copy_row<const V: usize>(y: *mut f32, from: *const f32, dim: usize, accumulate: bool) {
+        let mut c = thread_idx_x() as usize * V;
+        while c < dim {
+            let mut values = load::<V>(from.add(c));
+            if accumulate {
+                let old = load::<V>(y.add(c));
+                values = core::array::from_fn(|i| old[i] + values[i]);
+            }
+            store::<V>(y.add(c), values);
+            c += THREADS as usize * V;
+        }
+    }
+}
 
 kernels! {
     /// `y[r] = table[ids[r]]`, or `y[r] += …` if `accumulate` is 1; y `[rows, dim]`, table `[entries, dim]`, ids `[rows]`, each below entries.

@@ -1,17 +1,22 @@
 //! GELU in its tanh form (Hendrycks & Gimpel 2016), as GPT-2 has it.
 
-use super::elementwise::{COVERS, THREADS, map};
-use super::float::exp;
-use crate::gpu::kernels;
+use super::sizes::elementwise::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
 
 /// √(2/π)
-const ROOT: f32 = 0.797_884_6;
-const CUBIC: f32 = 0.044_715;
+pub const ROOT: f32 = 0.797_884_6;
+/// The factor of x³.
+pub const CUBIC: f32 = 0.044_715;
 
-/// `σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-2.0 * ROOT * x * (1.0 + CUBIC * x * x)))
+on_gpu! {
+    use super::common::elementwise::map;
+    use super::common::float::exp;
+
+    /// `σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
+    #[inline(always)]
+    fn sigmoid(x: f32) -> f32 {
+        1.0 / (1.0 + exp(-2.0 * ROOT * x * (1.0 + CUBIC * x * x)))
+    }
 }
 
 kernels! {

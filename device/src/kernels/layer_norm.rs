@@ -1,67 +1,73 @@
 //! Layer normalisation over rows (Ba et al. 2016), ε = 1e-5.
 
-use super::reduce::warp_sum;
-use crate::gpu::memory::{aligned, load, store};
-use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
-use crate::gpu::{GpuFloat, WARP, kernels};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
-const EPS: f32 = 1e-5;
+/// What is added to the variance.
+pub const EPS: f32 = 1e-5;
 /// Threads of a block of rows: a warp each.
 const THREADS: u32 = 128;
 const ROWS: u32 = THREADS / WARP;
-/// Rows whose parameter gradients are added up to one partial sum, as on the CPU.
-const GROUP: u32 = 64;
+/// Rows whose parameter gradients are added up to one partial sum.
+pub const GROUP: u32 = 64;
 
-/// Walks a row by the lanes of a warp, `V` adjacent values at a time.
-#[inline(always)]
-fn each<const V: usize>(dim: usize, mut body: impl FnMut(usize)) {
-    let mut c = (thread_idx_x() % WARP) as usize * V;
-    while c < dim {
-        body(c);
-        c += WARP as usize * V;
-    }
-}
+on_gpu! {
+    use super::common::sums::warp_sum;
+    use crate::gpu::GpuFloat;
+    use crate::gpu::memory::{aligned, load, store};
+    use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
 
-/// Σ f(c)[..] over a row.
-#[inline(always)]
-fn row_sum<const V: usize>(dim: usize, f: impl Fn(usize) -> [f32; V]) -> f32 {
-    let mut sum = 0.0;
-    each::<V>(dim, |c| f(c).iter().for_each(|x| sum += x));
-    warp_sum(sum)
-}
-
-#[inline(always)]
-unsafe fn forward<const V: usize>(y: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, dim: usize) -> (f32, f32) {
-    let n = dim as f32;
-    let mean = row_sum::<V>(dim, |c| load(x.add(c))) / n;
-    let variance = row_sum::<V>(dim, |c| load::<V>(x.add(c)).map(|x| (x - mean) * (x - mean))) / n;
-    let rstd = 1.0 / (variance + EPS).sqrt();
-    each::<V>(dim, |c| {
-        let (x, g, b) = (load::<V>(x.add(c)), load::<V>(gamma.add(c)), load::<V>(beta.add(c)));
-        store::<V>(y.add(c), core::array::from_fn(|i| (x[i] - mean) * rstd * g[i] + b[i]));
-    });
-    (mean, rstd)
-}
-
-#[inline(always)]
-unsafe fn backward<const V: usize>(dx: *mut f32, dy: *const f32, x: *const f32, gamma: *const f32, mean: f32, rstd: f32, dim: usize) {
-    // The gradient of the normalised value, and that value.
-    let both = |c: usize| -> [[f32; 2]; V] {
-        let (dy, x, g) = (load::<V>(dy.add(c)), load::<V>(x.add(c)), load::<V>(gamma.add(c)));
-        core::array::from_fn(|i| [dy[i] * g[i], (x[i] - mean) * rstd])
-    };
-    let (mut plain, mut by_normed) = (0.0, 0.0);
-    each::<V>(dim, |c| {
-        for [d, normed] in both(c) {
-            plain += d;
-            by_normed += d * normed;
+    /// Walks a row by the lanes of a warp, `V` adjacent values at a time.
+    #[inline(always)]
+    fn each<const V: usize>(dim: usize, mut body: impl FnMut(usize)) {
+        let mut c = (thread_idx_x() % WARP) as usize * V;
+        while c < dim {
+            body(c);
+            c += WARP as usize * V;
         }
-    });
-    let (plain, by_normed) = (warp_sum(plain) / dim as f32, warp_sum(by_normed) / dim as f32);
-    each::<V>(dim, |c| {
-        let (old, both) = (load::<V>(dx.add(c)), both(c));
-        store::<V>(dx.add(c), core::array::from_fn(|i| old[i] + rstd * (both[i][0] - plain - both[i][1] * by_normed)));
-    });
+    }
+
+    /// Σ f(c)[..] over a row.
+    #[inline(always)]
+    fn row_sum<const V: usize>(dim: usize, f: impl Fn(usize) -> [f32; V]) -> f32 {
+        let mut sum = 0.0;
+        each::<V>(dim, |c| f(c).iter().for_each(|x| sum += x));
+        warp_sum(sum)
+    }
+
+    #[inline(always)]
+    unsafe fn forward<const V: usize>(y: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, dim: usize) -> (f32, f32) {
+        let n = dim as f32;
+        let mean = row_sum::<V>(dim, |c| load(x.add(c))) / n;
+        let variance = row_sum::<V>(dim, |c| load::<V>(x.add(c)).map(|x| (x - mean) * (x - mean))) / n;
+        let rstd = 1.0 / (variance + EPS).sqrt();
+        each::<V>(dim, |c| {
+            let (x, g, b) = (load::<V>(x.add(c)), load::<V>(gamma.add(c)), load::<V>(beta.add(c)));
+            store::<V>(y.add(c), core::array::from_fn(|i| (x[i] - mean) * rstd * g[i] + b[i]));
+        });
+        (mean, rstd)
+    }
+
+    #[inline(always)]
+    unsafe fn backward<const V: usize>(dx: *mut f32, dy: *const f32, x: *const f32, gamma: *const f32, mean: f32, rstd: f32, dim: usize) {
+        // The gradient of the normalised value, and that value.
+        let both = |c: usize| -> [[f32; 2]; V] {
+            let (dy, x, g) = (load::<V>(dy.add(c)), load::<V>(x.add(c)), load::<V>(gamma.add(c)));
+            core::array::from_fn(|i| [dy[i] * g[i], (x[i] - mean) * rstd])
+        };
+        let (mut plain, mut by_normed) = (0.0, 0.0);
+        each::<V>(dim, |c| {
+            for [d, normed] in both(c) {
+                plain += d;
+                by_normed += d * normed;
+            }
+        });
+        let (plain, by_normed) = (warp_sum(plain) / dim as f32, warp_sum(by_normed) / dim as f32);
+        each::<V>(dim, |c| {
+            let (old, both) = (load::<V>(dx.add(c)), both(c));
+            store::<V>(dx.add(c), core::array::from_fn(|i| old[i] + rstd * (both[i][0] - plain - both[i][1] * by_normed)));
+        });
+    }
 }
 
 kernels! {

@@ -1,7 +1,11 @@
 //! Leaky ReLU (Maas et al. 2013); slope 0 is ReLU.
 
-use super::elementwise::{COVERS, THREADS, map};
-use crate::gpu::kernels;
+use super::sizes::elementwise::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
+
+on_gpu! {
+    use super::common::elementwise::map;
+}
 
 kernels! {
     /// `y = x` where positive, else `slope · x`, both `[n]`; y may be x. A thread takes four elements.

@@ -1,14 +1,19 @@
 //! How many weights have each code.
 
-use super::blocks::{BLOCK, THREADS};
-use super::reduce::warp_sum_u32;
-use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::{WARP, kernels};
-use crate::grid::row_bytes;
+use super::sizes::blocks::THREADS;
+use crate::launch::{kernels, on_gpu};
 
 /// Blocks of sixteen weights of a thread: sixteen times as many fit into the byte of a count.
 const BLOCKS: u32 = 15;
+
+on_gpu! {
+    use super::common::sums::warp_sum_u32;
+    use super::sizes::blocks::BLOCK;
+    use super::sizes::WARP;
+    use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
+    use crate::grid::row_bytes;
+}
 
 kernels! {
     /// Adds to `counts[code]` the number of weights with that code; counts `[16]` must be zero before; codes `[outputs, row_bytes]`. A thread

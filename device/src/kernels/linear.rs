@@ -1,17 +1,21 @@
 //! The three products of a linear layer, over grid or float weights.
 //!
-//! All are tiles of [`super::gemm`]: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items: columns of the result in x, rows in y. `grid` is
+//! All are tiles of `common::gemm`: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items: columns of the result in x, rows in y. `grid` is
 //! the number of the weight's grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. Rows
 //! of y and dy are `stride` values apart, of which the first `outputs` are used.
 
-use super::gemm::{AcrossK, AlongK, COVERS, CodesAcrossK, CodesAlongK, SHARED, THREADS, Target, gemm, tile};
-use crate::gpu::kernels;
-use crate::grid::row_bytes;
+use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::launch::{kernels, on_gpu};
 
-/// C without scales and bias, its rows one after another.
-pub fn plain(c: *mut f32, rows: u32, columns: u32, accumulate: u32) -> Target {
-    let none = core::ptr::null();
-    Target { c, rows, columns, stride: columns, accumulate: accumulate == 1, column_scale: none, bias: none, biases: 1 }
+on_gpu! {
+    use super::common::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Target, gemm, tile};
+    use crate::grid::row_bytes;
+
+    /// C without scales and bias, its rows one after another.
+    pub fn plain(c: *mut f32, rows: u32, columns: u32, accumulate: u32) -> Target {
+        let none = core::ptr::null();
+        Target { c, rows, columns, stride: columns, accumulate: accumulate == 1, column_scale: none, bias: none, biases: 1 }
+    }
 }
 
 kernels! {

@@ -1,59 +1,27 @@
-//! The three products of a linear layer on tensor cores: see [`super::half_gemm`] for tiles and what is lost.
+//! The three products of a linear layer on tensor cores: see `common::half_gemm` for tiles and what is lost.
 //!
 //! 128 threads, 36,928 bytes of shared memory. Items: columns of the result in x, rows in y. `grid` is the number of the weight's grid in `GridId`,
 //! any but prime15; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. Rows of y and dy are `stride` values
-//! apart, of which the first `outputs` are used. `…_largest` points to the bits of a tensor's largest absolute value, as [`largest`] finds it.
+//! apart, of which the first `outputs` are used. `…_largest` points to the bits of a tensor's largest absolute value, as the kernel `largest` finds it.
 
-use super::gemm::{AcrossK, AlongK, COVERS, CodesAcrossK, CodesAlongK, THREADS, tile};
-use super::half_gemm::{Output, Power, SHARED, ScaledAlongK, half_gemm};
-use crate::gpu::atomic::atomic_fetch_max_relaxed_u32_device;
-use crate::gpu::kernels;
-use crate::gpu::memory::{aligned, load4_constant};
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::warp::warp_shuffle_xor;
-use crate::grid::row_bytes;
+use super::sizes::half_tiles::SHARED;
+use super::sizes::tiles::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
 
-/// Values of a block of [`largest`], and of a thread at a time.
-const CHUNK: u32 = 4096;
-const VECTOR: u32 = 4;
-const LARGEST_THREADS: u32 = 256;
+on_gpu! {
+    use super::common::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, tile};
+    use super::common::half_gemm::{Output, Power, ScaledAlongK, half_gemm};
+    use crate::grid::row_bytes;
 
-/// The value of these bits.
-#[inline(always)]
-unsafe fn value(bits: *const u32) -> f32 {
-    f32::from_bits(*bits)
+    /// The value of these bits.
+    #[inline(always)]
+    unsafe fn value(bits: *const u32) -> f32 {
+        f32::from_bits(*bits)
+    }
 }
 
 kernels! {
-    /// `bits[0] = max(bits[0], bits of |x|)`; x `[n / stride, stride]`, of which the first `columns` of each row count. Bits of floats are ordered as
-    /// they are. A thread takes vectors of four. Items: values.
-    fn largest(bits: *mut u32, x: *const f32, columns: u32, stride: u32, n: u32) for [LARGEST_THREADS, 0, [CHUNK, 1]] {
-        let vectors = aligned(x) && stride.is_multiple_of(VECTOR);
-        let mut most = 0u32;
-        for pass in 0..CHUNK / (VECTOR * LARGEST_THREADS) {
-            let first = block_idx_x() * CHUNK + (pass * LARGEST_THREADS + thread_idx_x()) * VECTOR;
-            let at = x.wrapping_add(first as usize);
-            // Of whole tensors no value is left out, and none needs to know its column.
-            let counts = |i: u32| first + i < n && (columns == stride || (first + i) % stride < columns);
-            let bits = |x: f32| x.to_bits() & (u32::MAX >> 1);
-            if vectors && first + VECTOR <= n && counts(VECTOR - 1) {
-                let [a, b, c, d] = load4_constant(at).map(bits);
-                most = most.max(a).max(b).max(c).max(d);
-            } else {
-                for i in 0..VECTOR {
-                    if counts(i) {
-                        most = most.max(bits(*at.add(i as usize)));
-                    }
-                }
-            }
-        }
-        for step in [16, 8, 4, 2, 1] {
-            most = most.max(warp_shuffle_xor(most, step));
-        }
-        if thread_idx_x().is_multiple_of(32) {
-            atomic_fetch_max_relaxed_u32_device(bits, most);
-        }
-    }
+    optional
 
     /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, scale `[outputs]`.
     fn linear_grid_half(

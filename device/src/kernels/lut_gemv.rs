@@ -4,84 +4,93 @@
 //! multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
 //! of a table by three `prmt`, whose selector is the four codes themselves.
 
-use super::reduce::block_reduce;
-use crate::gpu::dot::{dp2a_hi_s32_s32, dp2a_hi_s32_u32, dp2a_lo_s32_s32, dp2a_lo_s32_u32, prmt};
-use crate::gpu::memory::U32x4;
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::warp::warp_shuffle_xor;
-use crate::gpu::{WARP, kernels, shared::dynamic_shared_mem};
-use crate::grid::{GRIDS, row_bytes};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
-/// Largest magnitude of a quantised activation, and activations taken for zero: as on the CPU.
-const LARGEST: i32 = 4095;
-const TINY: f32 = 1e-30;
-
+/// Largest magnitude of a quantised activation.
+pub const LARGEST: i32 = 4095;
+/// Activations below it are zero: their step would not be a normal number.
+pub const TINY: f32 = 1e-30;
 /// Threads of a block that quantises.
 const QUANTIZERS: usize = 256;
 /// Threads of a block that multiplies, and the rows of each warp.
 const THREADS: u32 = 128;
 const ROWS: usize = 2;
-/// Weights of a lane in a step: 16 bytes of codes; and of a warp.
+/// Weights of a lane in a step: 16 bytes of codes.
 const LANE: usize = 32;
-const STEP: usize = LANE * WARP as usize;
-/// Steps whose sums fit into `i32`: 32 · 32 weights of at most 255 · 4095.
-const STEPS: usize = 32;
+/// Weights of a row that a warp takes in a step.
+pub const STEP: usize = LANE * WARP as usize;
+/// Where `q` begins in scratch behind `step`: it is loaded as vectors of 16 bytes.
+pub const QUANTIZED_AT: usize = 16;
 
 #[repr(C)]
 struct Shared([f32; QUANTIZERS / WARP as usize]);
 
-/// The bytes of a grid's integers, codes 0–3, 4–7, 8–11 and 12–15: high bytes, then low ones.
-#[derive(Clone, Copy)]
-struct Table([[u32; 4]; 2]);
+on_gpu! {
+    use super::common::sums::block_reduce;
+    use crate::gpu::dot::{dp2a_hi_s32_s32, dp2a_hi_s32_u32, dp2a_lo_s32_s32, dp2a_lo_s32_u32, prmt};
+    use crate::gpu::memory::U32x4;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
+    use crate::gpu::warp::warp_shuffle_xor;
+    use crate::grid::{GRIDS, row_bytes};
 
-impl Table {
+    /// Steps whose sums fit into `i32`: 32 · 32 weights of at most 255 · 4095.
+    const STEPS: usize = 32;
+
+    /// The bytes of a grid's integers, codes 0–3, 4–7, 8–11 and 12–15: high bytes, then low ones.
+    #[derive(Clone, Copy)]
+    struct Table([[u32; 4]; 2]);
+
+    impl Table {
+        #[inline(always)]
+        fn new(grid: u32) -> Self {
+            let integers = &GRIDS[(grid & 3) as usize].integers;
+            let byte = |shift: u32, code: usize| u32::from(integers[code] as u16) >> shift & 255;
+            let words = |shift| {
+                core::array::from_fn(|i| {
+                    byte(shift, 4 * i) | byte(shift, 4 * i + 1) << 8 | byte(shift, 4 * i + 2) << 16 | byte(shift, 4 * i + 3) << 24
+                })
+            };
+            Self([words(8), words(0)])
+        }
+
+        /// The bytes of the four weights whose codes are the low half of `codes`.
+        #[inline(always)]
+        fn bytes(&self, half: usize, codes: u32) -> u32 {
+            let [a, b, c, d] = self.0[half];
+            let index = codes & 0x7777;
+            // Bit 3 of a code chooses between the table's halves.
+            let side = codes >> 1 & 0x4444 | 0x3210;
+            prmt(prmt(a, b, index), prmt(c, d, index), side)
+        }
+    }
+
+    /// Sums of high and of low bytes.
+    type Sums = [i32; 2];
+
+    /// Adds eight weights: a word of codes, four of activations.
     #[inline(always)]
-    fn new(grid: u32) -> Self {
-        let integers = &GRIDS[(grid & 3) as usize].integers;
-        let byte = |shift: u32, code: usize| u32::from(integers[code] as u16) >> shift & 255;
-        let words = |shift| {
-            core::array::from_fn(|i| {
-                byte(shift, 4 * i) | byte(shift, 4 * i + 1) << 8 | byte(shift, 4 * i + 2) << 16 | byte(shift, 4 * i + 3) << 24
-            })
-        };
-        Self([words(8), words(0)])
+    fn add(sums: &mut Sums, table: &Table, codes: u32, q: [u32; 4]) {
+        for i in 0..2 {
+            let codes = codes >> (16 * i);
+            let (high, low) = (table.bytes(0, codes), table.bytes(1, codes));
+            sums[0] = dp2a_hi_s32_s32(q[2 * i + 1], high, dp2a_lo_s32_s32(q[2 * i], high, sums[0]));
+            sums[1] = dp2a_hi_s32_u32(q[2 * i + 1], low, dp2a_lo_s32_u32(q[2 * i], low, sums[1]));
+        }
     }
 
-    /// The bytes of the four weights whose codes are the low half of `codes`.
+    /// The sum over all lanes.
     #[inline(always)]
-    fn bytes(&self, half: usize, codes: u32) -> u32 {
-        let [a, b, c, d] = self.0[half];
-        let index = codes & 0x7777;
-        // Bit 3 of a code chooses between the table's halves.
-        let side = codes >> 1 & 0x4444 | 0x3210;
-        prmt(prmt(a, b, index), prmt(c, d, index), side)
+    fn warp_sum_i64(mut value: i64) -> i64 {
+        let mut lanes = WARP / 2;
+        while lanes > 0 {
+            let (low, high) = (warp_shuffle_xor(value as u32, lanes), warp_shuffle_xor((value >> 32) as u32, lanes));
+            value += (u64::from(high) << 32 | u64::from(low)) as i64;
+            lanes /= 2;
+        }
+        value
     }
-}
-
-/// Sums of high and of low bytes.
-type Sums = [i32; 2];
-
-/// Adds eight weights: a word of codes, four of activations.
-#[inline(always)]
-fn add(sums: &mut Sums, table: &Table, codes: u32, q: [u32; 4]) {
-    for i in 0..2 {
-        let codes = codes >> (16 * i);
-        let (high, low) = (table.bytes(0, codes), table.bytes(1, codes));
-        sums[0] = dp2a_hi_s32_s32(q[2 * i + 1], high, dp2a_lo_s32_s32(q[2 * i], high, sums[0]));
-        sums[1] = dp2a_hi_s32_u32(q[2 * i + 1], low, dp2a_lo_s32_u32(q[2 * i], low, sums[1]));
-    }
-}
-
-/// The sum over all lanes.
-#[inline(always)]
-fn warp_sum_i64(mut value: i64) -> i64 {
-    let mut lanes = WARP / 2;
-    while lanes > 0 {
-        let (low, high) = (warp_shuffle_xor(value as u32, lanes), warp_shuffle_xor((value >> 32) as u32, lanes));
-        value += (u64::from(high) << 32 | u64::from(low)) as i64;
-        lanes /= 2;
-    }
-    value
 }
 
 kernels! {

@@ -1,19 +1,16 @@
 //! The kernels, one file an op, with the op's name in the host's `Backend`.
 //!
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
-//! `⌈items / covers⌉` blocks in x and y: each doc names the items, the manifest has the numbers.
+//! `⌈items / covers⌉` blocks in x and y: each doc names the items.
+//!
+//! On the host an op's file has the sizes that a launcher needs, and for each kernel a function that makes a [`Call`](crate::launch::Call).
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
 #![allow(clippy::needless_range_loop, reason = "iterators that own an array keep it in local memory")]
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, reason = "the contract is the launch's; a kernel names all its operands")]
 
-mod blocks;
-mod elementwise;
-mod float;
-mod gemm;
-#[cfg(not(feature = "cuda_std"))]
-mod half_gemm;
-mod heads;
-mod windows;
+#[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]
+mod common;
+pub mod sizes;
 
 pub mod absolute_error;
 pub mod adamw;
@@ -29,6 +26,7 @@ pub mod embedding;
 pub mod flip;
 pub mod gather;
 pub mod gelu;
+pub mod largest;
 pub mod layer_norm;
 pub mod leaky_relu;
 pub mod level_histogram;
@@ -44,3 +42,40 @@ pub mod scale_gradient;
 pub mod squared_error;
 pub mod tanh;
 pub mod vote;
+
+#[cfg(not(any(target_arch = "nvptx64", feature = "cuda_std")))]
+use crate::launch::Kernel;
+
+/// All kernels: those of each op.
+#[cfg(not(any(target_arch = "nvptx64", feature = "cuda_std")))]
+pub const ALL: &[&[&Kernel]] = &[
+    absolute_error::KERNELS,
+    adamw::KERNELS,
+    add::KERNELS,
+    attention::KERNELS,
+    attention_backward::KERNELS,
+    bias_backward::KERNELS,
+    cached_attention::KERNELS,
+    conv1d::KERNELS,
+    conv_transpose1d::KERNELS,
+    cross_entropy::KERNELS,
+    embedding::KERNELS,
+    flip::KERNELS,
+    gather::KERNELS,
+    gelu::KERNELS,
+    largest::KERNELS,
+    layer_norm::KERNELS,
+    leaky_relu::KERNELS,
+    level_histogram::KERNELS,
+    linear::KERNELS,
+    linear_half::KERNELS,
+    lut_gemv::KERNELS,
+    poltergeist::KERNELS,
+    quantize::KERNELS,
+    reduce::KERNELS,
+    rescale_rows::KERNELS,
+    scale_gradient::KERNELS,
+    squared_error::KERNELS,
+    tanh::KERNELS,
+    vote::KERNELS,
+];

@@ -2,24 +2,31 @@
 //!
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 
-use super::blocks::Counts;
-use super::reduce::{LANES, lanes_sum};
-use crate::flip::{self, poltergeist_probability};
-use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-use crate::gpu::{GpuDouble, kernels, shared::dynamic_shared_mem};
-use crate::grid::{GRIDS, padded, row_bytes};
-use crate::philox::{Stream, uniform};
-use crate::vote;
+use super::sizes::LANES;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
 const THREADS: u32 = 128;
 /// Rows whose sums are loaded together.
 const TILE: u32 = 256;
-/// Weights that share a Philox call here: each takes a word.
-const FOUR: u32 = 4;
 
 #[repr(C)]
 struct Tile([[f32; 2]; TILE as usize]);
+
+on_gpu! {
+    use super::common::blocks::Counts;
+    use super::common::sums::lanes_sum;
+    use crate::vote;
+    use crate::flip::{self, poltergeist_probability};
+    use crate::gpu::GpuDouble;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
+    use crate::grid::{GRIDS, padded, row_bytes};
+    use crate::philox::{Stream, uniform};
+
+    /// Weights that share a Philox call here: each takes a word.
+    const FOUR: u32 = 4;
+}
 
 kernels! {
     /// `sums[i] = [Σ_j |dw|, Σ_j dw²]`; sums `[outputs, 2]`, dw `[outputs, inputs]`. Half a warp takes a row, lane l the columns l, l + 16, ….

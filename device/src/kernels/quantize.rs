@@ -1,15 +1,20 @@
 //! Shadow weights to codes, and their straight-through gradients.
 
-use super::blocks::Counts;
-use super::reduce::warp_sum;
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::{WARP, kernels};
-use crate::grid::{GRIDS, row_bytes};
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
 const THREADS: u32 = 128;
-/// Weights of a thread.
-const FOUR: u32 = 4;
+
+on_gpu! {
+    use super::common::blocks::Counts;
+    use super::common::sums::warp_sum;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
+    use crate::grid::{GRIDS, row_bytes};
+
+    /// Weights of a thread.
+    const FOUR: u32 = 4;
+}
 
 kernels! {
     /// Shadow weights to the nearest codes; adds to `counts`, `[flipped, at a rail]`, which must be zero before; codes `[outputs, row_bytes]`,

@@ -1,11 +1,7 @@
 //! Wider scales for rows with many weights at a rail, by [`crate::flip::rescale`].
 
-use super::reduce::block_reduce;
-use crate::flip::rescale;
-use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::gpu::{WARP, kernels, shared::dynamic_shared_mem};
-use crate::grid::{GRIDS, padded, row_bytes};
-use crate::vote::VoteRule;
+use super::sizes::WARP;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block: one row.
 const THREADS: usize = 128;
@@ -14,10 +10,19 @@ const WARPS: usize = THREADS / WARP as usize;
 #[repr(C)]
 struct Shared([f32; WARPS]);
 
-/// The vote of one weight, of `bits` bits.
-#[inline(always)]
-unsafe fn vote(bits: u32, row: *const u8, index: usize) -> i32 {
-    if bits == 8 { i32::from(*row.add(index) as i8) } else { i32::from(*row.add(index / 2) >> (index % 2 * 4) & 15) - 8 }
+on_gpu! {
+    use super::common::sums::block_reduce;
+    use crate::flip::rescale;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, thread_idx_x};
+    use crate::grid::{GRIDS, padded, row_bytes};
+    use crate::vote::VoteRule;
+
+    /// The vote of one weight, of `bits` bits.
+    #[inline(always)]
+    unsafe fn vote(bits: u32, row: *const u8, index: usize) -> i32 {
+        if bits == 8 { i32::from(*row.add(index) as i8) } else { i32::from(*row.add(index / 2) >> (index % 2 * 4) & 15) - 8 }
+    }
 }
 
 kernels! {

@@ -1,15 +1,20 @@
 //! Gradients of row scales.
 
-use super::reduce::{LANES, lanes_sum};
-use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-use crate::gpu::{kernels, shared::dynamic_shared_mem};
-use crate::grid::{GRIDS, row_bytes};
+use super::sizes::LANES;
+use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
 const THREADS: u32 = 128;
 
 #[repr(C)]
 struct Levels([f32; 16]);
+
+on_gpu! {
+    use super::common::sums::lanes_sum;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
+    use crate::grid::{GRIDS, row_bytes};
+}
 
 kernels! {
     /// `d_scale[i] += Σ_j dw[i][j]·level[code[i][j]]`; d_scale `[outputs]`, dw `[outputs, inputs]`, codes `[outputs, row_bytes]`. Half a warp

@@ -1,7 +1,11 @@
 //! Squared error of predictions.
 
-use super::absolute_error::{COVERS, THREADS, row_error};
-use crate::gpu::kernels;
+use super::absolute_error::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
+
+on_gpu! {
+    use super::absolute_error::row_error;
+}
 
 kernels! {
     /// `losses[r] = Σ (x[r] − target[r])²` and `dx = 2(x − target) · gradient_scale`; dx, x, target `[rows, dim]`, losses `[rows]`. Half a

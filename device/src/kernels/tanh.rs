@@ -1,18 +1,23 @@
 //! Hyperbolic tangent.
 
-use super::elementwise::{COVERS, THREADS, map};
-use super::float::exp;
-use crate::gpu::{GpuFloat, kernels};
+use super::sizes::elementwise::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
 
-/// tanh x, relative error below 1e-6: the Taylor series where `1 − 2 / (e^2x + 1)` would cancel.
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    if x.abs() < 0.25 {
-        let square = x * x;
-        let tail = square.mul_add(-17.0 / 315.0, 2.0 / 15.0).mul_add(square, -1.0 / 3.0);
-        (x * square).mul_add(tail, x)
-    } else {
-        1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+on_gpu! {
+    use super::common::elementwise::map;
+    use super::common::float::exp;
+    use crate::gpu::GpuFloat;
+
+    /// tanh x, relative error below 1e-6: the Taylor series where `1 − 2 / (e^2x + 1)` would cancel.
+    #[inline(always)]
+    fn tanh(x: f32) -> f32 {
+        if x.abs() < 0.25 {
+            let square = x * x;
+            let tail = square.mul_add(-17.0 / 315.0, 2.0 / 15.0).mul_add(square, -1.0 / 3.0);
+            (x * square).mul_add(tail, x)
+        } else {
+            1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+        }
     }
 }
 

@@ -2,28 +2,39 @@
 //!
 //! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
 
-use super::blocks::{BLOCK, COVERS, Place, THREADS, load_votes, nibbles, store_votes};
-use super::reduce::{LANES, lanes_sum};
-use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
-use crate::gpu::{GpuFloat, kernels, shared::dynamic_shared_mem};
-use crate::grid::{GRIDS, row_bytes};
-use crate::philox::{Stream, uniform_byte};
-use crate::vote::{VoteRule, VoteTable, wanted_move};
+use super::sizes::LANES;
+use super::sizes::blocks::{COVERS, THREADS};
+use crate::launch::{kernels, on_gpu};
+use crate::vote::VoteTable;
 
-/// Mean squares below it are those of a gradient that is zero, as on the CPU.
-const TINY: f32 = 1e-30;
-/// Rows whose squares are added up to one partial sum of a column, as on the CPU.
-const GROUP: u32 = 512;
+/// Mean squares below it are those of a gradient that is zero.
+pub const TINY: f32 = 1e-30;
+/// Rows whose squares are added up to one partial sum of a column.
+pub const GROUP: u32 = 512;
+/// Where `factor` begins in scratch behind `mean`: it is loaded as vectors of 16 bytes.
+pub const FACTORS_AT: usize = 4;
 /// Rows of R that are loaded together.
 const TILE: u32 = 256;
 
 #[repr(C)]
 struct Tile([f32; TILE as usize]);
 
-/// `β₂·old + (1 − β₂)·mean square`.
-#[inline(always)]
-fn running(beta2: f32, old: f32, mean_square: f32) -> f32 {
-    beta2 * old + (1.0 - beta2) * mean_square
+on_gpu! {
+    use super::common::blocks::{Place, load_votes, nibbles, store_votes};
+    use super::common::sums::lanes_sum;
+    use super::sizes::blocks::BLOCK;
+    use crate::gpu::GpuFloat;
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
+    use crate::grid::{GRIDS, row_bytes};
+    use crate::philox::{Stream, uniform_byte};
+    use crate::vote::{VoteRule, wanted_move};
+
+    /// `β₂·old + (1 − β₂)·mean square`.
+    #[inline(always)]
+    fn running(beta2: f32, old: f32, mean_square: f32) -> f32 {
+        beta2 * old + (1.0 - beta2) * mean_square
+    }
 }
 
 kernels! {

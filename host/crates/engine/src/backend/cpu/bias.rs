@@ -1,11 +1,12 @@
 //! The gradient of a bias: sums over rows.
 
+use primal_device::kernels::bias_backward::GROUP;
 use rayon::prelude::*;
 
 /// Columns that a task takes.
 const COLUMNS: usize = 32;
 /// Rows that are summed before their sum is added to the total, so that rounding grows with the root of what a single sum would have.
-const ROWS: usize = 64;
+const ROWS: usize = GROUP as usize;
 
 /// `d_bias[j] += Σ_r dy[r][j]`, in groups of rows, in order.
 pub fn bias_backward(d_bias: &mut [f32], dy: &[f32]) {

@@ -1,14 +1,11 @@
 //! GELU in its tanh form (Hendrycks & Gimpel 2016), as GPT-2 has it.
 
 use multiversion::multiversion;
+use primal_device::kernels::gelu::{CUBIC, ROOT};
 use rayon::prelude::*;
 
 use super::add::CHUNK;
 use super::exp::exp;
-
-/// √(2/π)
-const ROOT: f32 = 0.797_884_6;
-const CUBIC: f32 = 0.044_715;
 
 /// `x · σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
 #[inline(always)]

@@ -1,13 +1,13 @@
 //! Layer normalisation over rows (Ba et al. 2016), ε = 1e-5.
 
 use multiversion::multiversion;
+use primal_device::kernels::layer_norm::{EPS, GROUP};
 use rayon::prelude::*;
 
 use super::memory::Parts;
 
-const EPS: f32 = 1e-5;
-/// Rows that a task takes.
-const ROWS: usize = 64;
+/// Rows that a task takes: in the backward pass, those of one partial sum.
+const ROWS: usize = GROUP as usize;
 const LANES: usize = 8;
 
 #[inline(always)]

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use multiversion::multiversion;
 use primal_device::grid::Grid;
+use primal_device::kernels::lut_gemv::{LARGEST, TINY};
 use rayon::prelude::*;
 
 use super::unpack::Codes;
@@ -15,10 +16,6 @@ use super::unpack::Codes;
 #[cfg(test)]
 mod tests;
 
-/// Largest magnitude of a quantised activation.
-const LARGEST: i32 = 4095;
-/// Activations below it are zero: their step would not be a normal number.
-const TINY: f32 = 1e-30;
 /// Bytes of codes that are worth a task of their own.
 const TASK_BYTES: usize = 64 * 1024;
 

@@ -1,12 +1,13 @@
 //! Sums in a fixed order: sixteen running sums over the elements of a chunk, chunks in order.
 
 use multiversion::multiversion;
+use primal_device::kernels::{reduce, sizes};
 use rayon::prelude::*;
 
-const LANES: usize = 16;
+const LANES: usize = sizes::LANES as usize;
 /// Chunks whose sums are taken in parallel at a time.
-const CHUNKS: usize = 64;
-const CHUNK: usize = 4096;
+const CHUNKS: usize = reduce::GROUP as usize;
+const CHUNK: usize = reduce::CHUNK as usize;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn chunk_sum(x: &[f32]) -> f32 {
@@ -35,7 +36,7 @@ fn chunk_sum_squares(x: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-fn reduce(x: &[f32], of: impl Fn(&[f32]) -> f32 + Sync) -> f32 {
+fn reduced(x: &[f32], of: impl Fn(&[f32]) -> f32 + Sync) -> f32 {
     let mut total = 0.0f64;
     for part in x.chunks(CHUNK * CHUNKS) {
         let mut sums = [0.0f32; CHUNKS];
@@ -47,10 +48,10 @@ fn reduce(x: &[f32], of: impl Fn(&[f32]) -> f32 + Sync) -> f32 {
 
 /// Σ x.
 pub fn sum(x: &[f32]) -> f32 {
-    reduce(x, chunk_sum)
+    reduced(x, chunk_sum)
 }
 
 /// Σ x².
 pub fn sum_squares(x: &[f32]) -> f32 {
-    reduce(x, chunk_sum_squares)
+    reduced(x, chunk_sum_squares)
 }

@@ -1,9 +1,10 @@
 //! Absolute and squared errors against targets, loss and gradient in one pass over each row.
 
 use multiversion::multiversion;
+use primal_device::kernels::sizes;
 use rayon::prelude::*;
 
-const LANES: usize = 16;
+const LANES: usize = sizes::LANES as usize;
 /// Values that a task takes at least.
 const VALUES: usize = 16 * 1024;
 

@@ -3,6 +3,8 @@
 use multiversion::multiversion;
 use primal_device::flip;
 use primal_device::grid::{self, Grid};
+use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::kernels::vote::{GROUP as ROW_GROUP, TINY};
 use primal_device::philox::{Stream, uniform, uniform_byte};
 use primal_device::vote::{self, VoteBits, VoteRule, VoteTable};
 use rayon::prelude::*;
@@ -10,14 +12,10 @@ use rayon::prelude::*;
 use super::unpack::Codes;
 use crate::backend::{RandomKey, VoteCast};
 
-/// Weights that share one Philox call.
-const BLOCK: usize = 16;
 /// Blocks whose random bytes are drawn together.
 const BLOCKS: usize = 16;
 /// Rows a task takes at least.
 const MIN_ROWS: usize = 16;
-/// Mean squares below it are those of a gradient that is zero.
-const TINY: f32 = 1e-30;
 
 impl RandomKey {
     fn stream(&self) -> Stream {
@@ -136,8 +134,7 @@ fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
 
 /// Columns that a task sums up.
 const COLUMNS: usize = 64;
-/// Rows whose squares make one partial sum of a column: on a GPU, one thread's work.
-const GROUP: usize = 512;
+const GROUP: usize = ROW_GROUP as usize;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn row_squares(dw: &[f32]) -> f32 {

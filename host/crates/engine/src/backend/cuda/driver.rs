@@ -214,16 +214,19 @@ impl Function {
     /// What the driver says.
     ///
     /// # Safety
-    /// The arguments are pointers to values of the kernel's parameter types, and pointers among these are valid for what the kernel does.
-    pub unsafe fn launch(
+    /// The arguments are values of the kernel's parameter types, each in the low bytes of a word, and pointers among these are valid for what the
+    /// kernel does.
+    pub unsafe fn launch<const N: usize>(
         self,
         stream: Handle,
         blocks: [u32; 2],
         threads: u32,
         shared: u32,
-        arguments: &[*mut c_void],
+        arguments: &[u64; N],
     ) -> Result<(), String> {
-        let parameters = arguments.as_ptr().cast_mut();
+        // A value's low bytes are its first ones on all hosts of CUDA.
+        let mut parameters = arguments.each_ref().map(|argument| (&raw const *argument).cast_mut().cast());
+        let parameters = parameters.as_mut_ptr();
         // SAFETY: by contract.
         let code =
             unsafe { cuLaunchKernel(self.0, blocks[0], blocks[1], 1, threads, 1, 1, shared, stream, parameters, std::ptr::null_mut()) };

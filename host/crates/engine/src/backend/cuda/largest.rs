@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use primal_device::grid::GridId;
+use primal_device::kernels;
 
 use super::Cuda;
 use super::ops::size;
@@ -61,7 +62,7 @@ impl Largest {
     }
 }
 
-/// Products of halves: see `device/src/kernels/half_gemm.rs`.
+/// Products of halves: see `device/src/kernels/common/half_gemm.rs`.
 impl Cuda {
     /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
     pub(super) fn on_tensor_cores(&self, grid: GridId) -> bool {
@@ -77,7 +78,10 @@ impl Cuda {
     fn largest_of(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
         let word = self.largest.find(x).unwrap_or_else(|| {
             let word = self.largest.take(x);
-            self.kernels.largest([x.len(), 1], self.memory.write(word), self.r(x), size(columns), size(stride), size(x.len()));
+            self.kernels.launch(
+                [x.len(), 1],
+                kernels::largest::largest(self.memory.write(word), self.r(x), size(columns), size(stride), size(x.len())),
+            );
             word
         });
         self.r(word)

@@ -8,33 +8,7 @@ use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
 use crate::grid::GRIDS;
-
-/// Threads of a block.
-pub const THREADS: u32 = 128;
-/// Rows of a tile.
-pub const ROWS: u32 = 128;
-/// Columns of a tile.
-pub const COLUMNS: u32 = 64;
-/// k of a stage.
-pub const DEPTH: u32 = 16;
-/// Columns and rows of C that a block covers.
-pub const COVERS: [u32; 2] = [COLUMNS, ROWS];
-
-/// From k to k of a stage of A.
-const A_STRIDE: usize = ROWS as usize + 4;
-/// From k to k of a stage of B.
-pub const B_STRIDE: usize = COLUMNS as usize + 4;
-
-/// Shared memory of a block.
-#[repr(C, align(16))]
-pub struct Shared {
-    a: [[f32; A_STRIDE * DEPTH as usize]; 2],
-    b: [[f32; B_STRIDE * DEPTH as usize]; 2],
-    levels: [f32; 16],
-}
-
-/// Shared bytes of a block.
-pub const SHARED: usize = size_of::<Shared>();
+use crate::kernels::sizes::tiles::{A_STRIDE, B_STRIDE, COLUMNS, DEPTH, ROWS, Shared, THREADS};
 
 /// A stage of an operand on its way: loaded to registers while the stage before is multiplied, then stored to shared memory.
 pub trait Operand {

@@ -11,31 +11,14 @@
 //! are adjacent in memory is kept as `[row][k]`, rows 48 bytes apart; one whose rows are adjacent as `[k][row]`, padded by 16 bytes, and transposed
 //! on its way to registers. Either way `ldmatrix` finds its eight rows in different banks.
 
-use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand, ROWS, tile};
+use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand, tile};
 use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halves, shared_address, unpack_halves};
 use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
 use crate::gpu::shared::dynamic_shared_mem;
 use crate::gpu::thread::{sync_threads, thread_idx_x};
 use crate::grid::GRIDS;
-
-/// k of a stage.
-const DEPTH: u32 = 16;
-/// Halves between rows of `[row][k]`.
-const ALONG: u32 = DEPTH + 8;
-/// Halves of a stage's part: 128 rows of A, 64 columns of B.
-const A_PART: usize = (ROWS * ALONG) as usize;
-const B_PART: usize = A_PART / 2;
-
-/// Shared memory of a block: two stages of each operand, in a high and a low part, and the level of each code.
-#[repr(C, align(16))]
-pub struct Shared {
-    a: [[[u16; A_PART]; 2]; 2],
-    b: [[[u16; B_PART]; 2]; 2],
-    levels: [u32; 16],
-}
-
-/// Shared bytes of a block.
-pub const SHARED: usize = size_of::<Shared>();
+use crate::kernels::sizes::half_tiles::{A_PART, ALONG, B_PART, Shared};
+use crate::kernels::sizes::tiles::{DEPTH, ROWS};
 
 /// A float operand's power of two and its reciprocal, from the largest absolute value.
 #[derive(Clone, Copy)]

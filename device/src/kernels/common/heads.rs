@@ -8,19 +8,10 @@
 use crate::gpu::GpuFloat;
 use crate::gpu::memory::{aligned, load, load4, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
+use crate::kernels::sizes::heads::{ACROSS, THREADS};
 
-/// Threads of a block.
-pub const THREADS: u32 = 128;
-/// Threads that share own rows.
-pub const ACROSS: u32 = 8;
 /// log₂ e: exponentials are powers of two.
 pub const LOG2_E: f32 = core::f32::consts::LOG2_E;
-
-/// Shared bytes of `tiles` own and two other tiles, and one of probabilities.
-pub const fn shared_bytes(own_tiles: usize, r: usize, c: usize, w: usize) -> usize {
-    let (own, other, stride) = (16 * r, 8 * c, 32 * w + 4);
-    4 * ((own_tiles * own + 2 * other) * stride + other * (own + 4))
-}
 
 /// One head of one sequence in `[tokens, heads · head_dim]`.
 #[derive(Clone, Copy)]

@@ -5,9 +5,10 @@
 
 use core::cell::Cell;
 
-use super::gemm::{AcrossK, AlongK, B_STRIDE, COLUMNS, CodesAcrossK, DEPTH, Operand};
+use super::gemm::{AcrossK, AlongK, CodesAcrossK, Operand};
 use crate::gpu::memory::{aligned, load_constant, load4_constant};
 use crate::gpu::thread::thread_idx_x;
+use crate::kernels::sizes::tiles::{B_STRIDE, COLUMNS, DEPTH};
 
 /// Where sequences lie in the rows.
 #[derive(Clone, Copy)]

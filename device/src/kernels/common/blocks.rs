@@ -1,18 +1,12 @@
 //! Sixteen weights at a time: those that share a Philox call.
 
-use super::reduce::warp_sum_u32;
-use crate::gpu::WARP;
+use super::sums::warp_sum_u32;
 use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
 use crate::gpu::memory::{U32x4, aligned, load};
 use crate::gpu::thread::{block_idx_x, thread_idx_x};
 use crate::grid::{Grid, ROW_ALIGN, row_bytes};
-
-/// Weights of a block.
-pub const BLOCK: usize = 16;
-/// Threads of a block of the grid: sixteen weights each.
-pub const THREADS: u32 = 128;
-/// Blocks of weights that a block of the grid covers.
-pub const COVERS: [u32; 2] = [THREADS, 1];
+use crate::kernels::sizes::WARP;
+use crate::kernels::sizes::blocks::{BLOCK, THREADS};
 
 /// Which weights a thread has.
 #[derive(Clone, Copy)]

@@ -2,11 +2,7 @@
 
 use crate::gpu::memory::{aligned, load4, store4};
 use crate::gpu::thread::{block_idx_x, thread_idx_x};
-
-/// Threads of a block.
-pub const THREADS: usize = 256;
-/// Elements of a block: four a thread.
-pub const COVERS: [u32; 2] = [4 * THREADS as u32, 1];
+use crate::kernels::sizes::elementwise::COVERS;
 
 /// `y[i] = f(inputs[..][i])` for this thread's four elements of `n`, in vectors of 16 bytes where all pointers allow it. `y` may be one of
 /// the inputs.

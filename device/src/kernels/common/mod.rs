@@ -1,0 +1,11 @@
+//! What kernels share beyond their [`sizes`](super::sizes): for the GPU alone.
+
+pub mod blocks;
+pub mod elementwise;
+pub mod float;
+pub mod gemm;
+#[cfg(not(feature = "cuda_std"))]
+pub mod half_gemm;
+pub mod heads;
+pub mod sums;
+pub mod windows;
