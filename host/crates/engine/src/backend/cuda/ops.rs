@@ -13,7 +13,6 @@ use super::Cuda;
 use crate::backend::cuda_plan::MAX_HEAD_DIM;
 use crate::backend::{AdamWStep, AttentionShape, Backend, ConvolutionShape, RandomKey, Sequences, Storage, VoteCast, VoteState, Weight};
 use crate::memory::Span;
-use crate::memory::Span;
 
 /// A size as kernels take it.
 pub(super) fn size(n: usize) -> u32 {
