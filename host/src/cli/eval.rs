@@ -114,6 +114,7 @@ impl Work for Eval {
             l.backend.upload(l.model.targets, &targets);
             l.model.evaluate(&mut l.backend, &l.parameters);
             l.backend.download(l.model.losses, &mut losses);
+            l.backend.fault()?;
             nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
         mapped::require_unchanged()?;

@@ -140,20 +140,23 @@ impl Hifigan {
             let audio = self.forward(b, rows, &window);
             let samples = &mut samples[..audio.len()];
             b.download(audio, samples);
+            b.fault()?;
             sink(samples)?;
         }
         Ok(())
     }
 
     /// All samples of [`Self::vocode`].
-    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
         let mut all = Vec::with_capacity(mel.len() / self.num_mels * self.hop_size());
-        let gathered = self.vocode(b, mel, |samples| {
+        self.vocode(b, mel, |samples| {
             all.extend_from_slice(samples);
             Ok(())
-        });
-        gathered.expect("the sink does not fail");
-        all
+        })?;
+        Ok(all)
     }
 
     /// Samples of a frame.

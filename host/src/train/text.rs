@@ -131,6 +131,7 @@ impl<B: Backend> Trainer<B> {
             b.upload(model.targets, &self.batch.targets);
             model.evaluate(b, p);
             b.download(model.losses, &mut self.batch.losses);
+            b.fault()?;
             total += self.batch.losses.iter().map(|&l| f64::from(l)).sum::<f64>();
             count += filled;
         }
