@@ -3,15 +3,19 @@
 use std::process::Command;
 
 use primal_device::grid::GridId;
-use primal_host::arena::{Kind, Plan};
-use primal_host::backend::Backend;
-use primal_host::backend::cpu::Cpu;
-use primal_host::config::{Config, Rule};
-use primal_host::data::{Corpus, CorpusOptions, Tokenizer};
-use primal_host::model::gpt::Purpose;
-use primal_host::model::{Decoder, Gpt, GptIds, Parameters};
-use primal_host::run::sample::{Sampling, draw, generate};
-use primal_host::train::trainer::{Layout, Trainer};
+use primal_engine::backend::Backend;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::config::Tokenizer;
+use primal_engine::config::{Config, Rule};
+use primal_engine::memory::{Kind, Plan};
+use primal_engine::models::gpt::sample::{Sampling, draw};
+use primal_engine::models::gpt::{Decoder, Gpt, GptIds};
+use primal_engine::nn::Parameters;
+use primal_engine::nn::Purpose;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_host::configurations::Load;
+use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Encode, generate};
 
 /// Cached and uncached logits may differ by this part of the largest logit: activations of every layer rounded to 13 bits, against float ones.
 const LOGITS: f32 = 2e-3;

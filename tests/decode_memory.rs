@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argh::FromArgs;
 use primal_device::grid::GridId;
-use primal_host::arena::Plan;
-use primal_host::backend::Backend;
-use primal_host::backend::cpu::Cpu;
-use primal_host::checkpoint::{TensorRef, save};
+use primal_engine::backend::Backend;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::config::Config;
+use primal_engine::files::checkpoint::{TensorRef, save};
+use primal_engine::memory::Plan;
+use primal_engine::models::gpt::GptIds;
+use primal_engine::nn::Parameters;
+use primal_engine::nn::tensors;
 use primal_host::cli::Arguments;
-use primal_host::config::Config;
-use primal_host::model::{GptIds, Parameters};
-use primal_host::run::state;
+use primal_host::configurations::Load;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -66,7 +68,7 @@ fn write_checkpoint(path: &std::path::Path) -> usize {
     let parameters = Parameters::plan(specs, &mut plan);
     let mut backend = Cpu::new(&mut plan);
     parameters.initialise(&mut backend, 1, |_, _, _, _| {});
-    let copies = state::parameters(&parameters).into_iter().map(|tensor| {
+    let copies = tensors::parameters(&parameters).into_iter().map(|tensor| {
         let mut bytes = vec![0; tensor.bytes.len()];
         backend.download(tensor.bytes, &mut bytes);
         (tensor, bytes)

@@ -11,9 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use primal_host::checkpoint::{latest_good, step_file};
-use primal_host::config::Config;
-use primal_host::train::metrics;
+use primal_engine::config::Config;
+use primal_engine::files::checkpoint::{latest_good, step_file};
+use primal_host::configurations::Load;
+use primal_host::report::metrics;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_primal-host");
 /// Set in a child that has mounts of its own: the folder to work in.

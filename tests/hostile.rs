@@ -8,8 +8,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use primal_host::checkpoint::{Checkpoint, Dtype, TensorRef, save};
-use primal_host::config::Config;
+use primal_engine::config::Config;
+use primal_engine::files::checkpoint::{Checkpoint, Dtype, TensorRef, save};
+use primal_host::configurations::Load;
 
 #[path = "hostile/arguments.rs"]
 mod arguments;

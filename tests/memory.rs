@@ -11,11 +11,14 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use primal_host::arena::Plan;
-use primal_host::backend::cpu::Cpu;
-use primal_host::config::{Config, Flips, Recompute, Rule, SpeechConfig, votes_of};
-use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
-use primal_host::train::trainer::{Layout, Trainer};
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::config::Tokenizer;
+use primal_engine::config::{Config, Flips, ModelConfig, Recompute, Rule, SpeechConfig, votes_of};
+use primal_engine::memory::Plan;
+use primal_engine::train::learner::Learner;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_host::configurations::Load;
+use primal_host::data::{Corpus, CorpusOptions};
 
 use utterances::{Random, batch};
 
@@ -114,7 +117,7 @@ fn steps_allocate_nothing(config: &Config, corpus: &Corpus, what: &str) {
             let mut steps = |count| {
                 for _ in 0..count {
                     trainer.step(corpus).expect("a step");
-                    trainer.validate(corpus, Split::Validation, 200).expect("a validation");
+                    ModelConfig::validate(&mut trainer, corpus).expect("a validation");
                 }
             };
             steps(WARM_UP);

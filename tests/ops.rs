@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use primal_host::backend::cpu::Cpu;
-use primal_host::verify::ops::Table;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::verify::ops::Table;
 
 fn check(result: Result<(), String>) {
     if let Err(failures) = result {
@@ -31,7 +31,7 @@ const NOT_OPS: [&str; 3] = ["upload", "download", "map"];
 
 #[test]
 fn every_op_has_a_row() {
-    let source = include_str!("../host/src/backend/mod.rs");
+    let source = include_str!("../host/crates/engine/src/backend/mod.rs");
     let (_, body) = source.split_once("pub trait Backend").expect("the trait");
     let methods = body.lines().filter_map(|line| line.trim_start().strip_prefix("fn ")?.split(['(', '<']).next());
     let methods: BTreeSet<&str> = methods.filter(|name| !NOT_OPS.contains(name)).collect();

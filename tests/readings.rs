@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use primal_host::speech::{Lexicon, phone};
+use primal_speech::{Lexicon, phone};
 
 /// The kinds that the file has to have.
 const KINDS: [&str; 17] = [
@@ -40,7 +40,7 @@ fn reading(lexicon: &Lexicon, written: &str, homograph: Option<&str>) -> String 
 
 #[test]
 fn texts_are_read_as_people_say_them() {
-    let lexicon = Lexicon::english();
+    let lexicon = primal_host::voice::english();
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for line in include_str!("speech/readings.txt").lines().filter(|line| !line.starts_with("# ")) {
@@ -69,7 +69,7 @@ fn texts_are_read_as_people_say_them() {
 fn deviations_from_the_suite_are_what_their_list_says() {
     /// So many may be listed.
     const MOST: usize = 30;
-    let lexicon = Lexicon::english();
+    let lexicon = primal_host::voice::english();
     let lines: Vec<&str> = include_str!("speech/nemo_deviations.txt").lines().filter(|line| !line.starts_with("# ")).collect();
     assert!(lines.len() <= MOST, "{} deviations", lines.len());
     for line in lines {

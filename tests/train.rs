@@ -5,17 +5,21 @@ use std::path::Path;
 use std::process::Command;
 
 use primal_device::grid::GridId;
-use primal_host::arena::Plan;
-use primal_host::arena::Span;
-use primal_host::backend::cpu::{Cpu, attention};
-use primal_host::backend::{Backend, ConvolutionShape};
-use primal_host::checkpoint::{Checkpoint, encode};
-use primal_host::config::{Config, Recompute, Rule};
-use primal_host::data::{Corpus, CorpusOptions, Split};
-use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
-use primal_host::run::state;
-use primal_host::train::optimizer::MatrixState;
-use primal_host::train::trainer::{Layout, Trainer};
+use primal_engine::backend::cpu::{Cpu, attention};
+use primal_engine::backend::{Backend, ConvolutionShape};
+use primal_engine::config::{Config, ModelConfig, Recompute, Rule, Tokenizer};
+use primal_engine::files::checkpoint::{Checkpoint, encode};
+use primal_engine::memory::Plan;
+use primal_engine::memory::Span;
+use primal_engine::nn::tensors;
+use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
+use primal_engine::optim::MatrixState;
+use primal_engine::train::learner::{Draw, Learner};
+use primal_engine::train::state;
+use primal_engine::train::text::TextSource;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_host::configurations::Load;
+use primal_host::data::{Corpus, CorpusOptions};
 
 fn config(rule: Rule) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -39,7 +43,7 @@ fn trainer(config: &Config) -> Trainer<Cpu> {
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], primal_host::data::Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
 }
 
 fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
@@ -82,7 +86,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         };
         let tokens = trainer.layout.model.tokens();
         let (mut inputs, mut targets) = (vec![0; tokens], vec![0; tokens]);
-        corpus().sample(1, 0, 0, 3, 13, &mut inputs, &mut targets);
+        corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
         let b = &mut trainer.backend;
         b.upload(trainer.layout.model.inputs, &inputs);
         b.upload(trainer.layout.model.targets, &targets);
@@ -240,7 +244,7 @@ fn an_activation_that_overflows_is_named() {
         trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
         let error = trainer.step(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
-        let error = trainer.validate(&corpus, Split::Validation, 100).expect_err("an overflow").to_string();
+        let error = ModelConfig::validate(&mut trainer, &corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 0: the output of blocks.1 is not finite (the validation loss is "), "{error}");
     }
 }
@@ -251,8 +255,8 @@ fn a_checkpoint_with_a_value_that_is_not_finite_is_refused() {
     let tensor = trainer.layout.optimizer.floats[0].moments[1];
     trainer.backend.upload(tensor.slice(3, 1), &[f32::INFINITY]);
     let checkpoint = Checkpoint::from_bytes("spoiled", &state_bytes(&mut trainer)).expect("an undamaged file");
-    let error = state::load(&mut trainer.backend, &state::tensors(&trainer.layout), &checkpoint).expect_err("infinity");
-    assert_eq!(error.exit_code(), 2, "{error}");
+    let error = tensors::load(&mut trainer.backend, &state::tensors(&trainer.layout), &checkpoint).expect_err("infinity");
+    assert!(matches!(error, primal_engine::Error::Invalid { .. }), "{error}");
     assert!(error.to_string().contains("embedding.tokens.v"), "{error}");
 }
 
@@ -260,9 +264,9 @@ fn a_checkpoint_with_a_value_that_is_not_finite_is_refused() {
 fn a_grid_weight_takes_a_byte_and_a_half_or_one() {
     for (bits, expected) in [(8, 1.5), (4, 1.0)] {
         let mut config = Config::load("gpt-0.1b").expect("an embedded configuration");
-        config.train.votes = primal_host::config::votes_of(bits).expect("4 or 8");
+        config.train.votes = primal_engine::config::votes_of(bits).expect("4 or 8");
         let layout = Layout::plan(&config, &mut Plan::default());
-        let bytes = primal_host::train::trainer::grid_state_bytes(&layout) as f64 / layout.parameters.specs.matrix_weights() as f64;
+        let bytes = primal_engine::train::trainer::grid_state_bytes(&layout) as f64 / layout.parameters.specs.matrix_weights() as f64;
         assert!(bytes <= expected + 1e-9, "{bits}-bit votes: {bytes} bytes a weight");
     }
 }
@@ -275,7 +279,7 @@ fn the_large_model_takes_less_than_4_gb_of_a_gpu() {
     config.train.recompute = Recompute::On;
     let mut plan = Plan::default();
     let layout = Layout::plan(&config, &mut plan);
-    primal_host::backend::cuda_plan::plan(&mut plan);
+    primal_engine::backend::cuda_plan::plan(&mut plan);
     assert_eq!(layout.model.tokens(), 64 * 512);
     // Spans follow each other, each on a cache line of its own; parts of spans take nothing.
     let lines: usize = plan.entries().iter().map(|entry| entry.bytes.next_multiple_of(64)).sum();

@@ -8,24 +8,25 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use primal_host::arena::{Plan, Span};
-use primal_host::backend::cpu::Cpu;
-use primal_host::backend::{Backend, ConvolutionShape, cuda_plan};
-use primal_host::checkpoint::encode;
-use primal_host::config::{Rule, SpeechConfig};
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::backend::{Backend, ConvolutionShape, cuda_plan};
+use primal_engine::config::{Rule, SpeechConfig};
+use primal_engine::files::checkpoint::encode;
+use primal_engine::memory::{Plan, Span};
+use primal_engine::models::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
+use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
+use primal_engine::train::state;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_host::configurations::Load;
 use primal_host::data::SpeechCorpus;
-use primal_host::model::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
-use primal_host::model::{GradientSink, MatrixId, Part, VectorId};
-use primal_host::run::state;
-use primal_host::speech::mel::MelSettings;
-use primal_host::speech::{Phone, wav};
-use primal_host::train::speech::SpeechData;
-use primal_host::train::trainer::{Layout, Trainer};
+use primal_host::data::SpeechData;
+use primal_speech::Phone;
+use primal_speech::mel::MelSettings;
 
 use primal_host::verify::tones::write_corpus;
 use utterances::{Random, batch};
 
-type SpeechTrainer = Trainer<Cpu, primal_host::config::GhostTtsConfig>;
+type SpeechTrainer = Trainer<Cpu, primal_engine::config::GhostTtsConfig>;
 
 fn config(rule: Rule) -> SpeechConfig {
     let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
@@ -192,7 +193,7 @@ fn a_voice_learns_its_tones_and_speaks() {
         let (b, p, model) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.model);
         let mut batch = model.batch();
         let mut speak = |controls: &Controls| {
-            let spoken = model.synthesise(b, p, &mut batch, data.facts(), &phones, controls).expect("a sentence");
+            let spoken = model.synthesise(b, p, &mut batch, &data.facts().scales(), &phones, controls).expect("a sentence");
             let frames = spoken.durations.iter().sum::<u32>() as usize;
             assert_eq!(spoken.mel.len(), frames * model.mels);
             assert!(spoken.mel.iter().all(|value| (-20.0..10.0).contains(value)), "{rule:?}: a spectrogram out of range");
@@ -252,7 +253,7 @@ fn samples_are_drawn_and_spoken() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for step in [10, 20] {
         let sample = |end: &str| folder.path().join(format!("run/samples/step-{step:08}.{end}"));
-        let samples = wav::read(&sample("wav"), 22_050).expect("a WAV");
+        let samples = primal_host::voice::sound::read(&sample("wav"), 22_050).expect("a WAV");
         assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
         assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
     }

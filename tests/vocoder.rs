@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::Hifigan;
+use primal_engine::models::hifigan::{Padding, Window};
 use primal_host::Result;
-use primal_host::arena::Plan;
-use primal_host::backend::cpu::Cpu;
-use primal_host::model::hifigan::{Padding, Window};
-use primal_host::model::{Hifigan, Vocoder};
-use primal_host::speech::wav;
+use primal_host::voice::Vocoder;
+use primal_host::voice::sound;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 
@@ -350,17 +351,17 @@ fn the_command_resynthesises_a_wav() {
     let at = |name: &str| folder.path().join(name).display().to_string();
     let (vocoder, _) = import(folder.path(), "generator_v3", None, &[]);
     let tone: Vec<f32> = (0..30_000).map(|i| 0.3 * (i as f32 * 0.05).sin()).collect();
-    wav::write(Path::new(&at("in.wav")), 22_050, &tone).expect("written");
+    sound::write(Path::new(&at("in.wav")), 22_050, &tone).expect("written");
     let vocoder = vocoder.display().to_string();
     let (code, out, err) = primal(&["vocode", "--input", &at("in.wav"), "--output", &at("out.wav"), "--vocoder", &vocoder, "--json"]);
     assert_eq!(code, Some(0), "{err}");
     let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    let samples = wav::read(Path::new(&at("out.wav")), 22_050).expect("a WAV");
+    let samples = sound::read(Path::new(&at("out.wav")), 22_050).expect("a WAV");
     assert_eq!(samples.len(), 30_000 / 256 * 256);
     assert_eq!(report["seconds"], samples.len() as f64 / 22_050.0);
     assert!(report["real_time_factor"].as_f64() > Some(0.0) && report["first_audio"].as_f64() > Some(0.0), "{report}");
-    wav::write(Path::new(&at("short.wav")), 22_050, &tone[..200]).expect("written");
-    wav::write(Path::new(&at("slow.wav")), 16_000, &tone).expect("written");
+    sound::write(Path::new(&at("short.wav")), 22_050, &tone[..200]).expect("written");
+    sound::write(Path::new(&at("slow.wav")), 16_000, &tone).expect("written");
     for (input, output, code) in
         [("short.wav", "no.wav", 2), ("slow.wav", "no.wav", 2), ("none.wav", "no.wav", 2), ("in.wav", "none/no.wav", 2)]
     {

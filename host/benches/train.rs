@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use gemm::Parallelism;
-use primal_host::arena::Plan;
-use primal_host::backend::cpu::Cpu;
-use primal_host::config::{Config, rule};
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::config::{Config, rule};
+use primal_engine::memory::Plan;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_host::configurations::Load;
 use primal_host::data::{Corpus, CorpusOptions};
-use primal_host::train::trainer::{Layout, Trainer};
 
 /// time training steps beside the peak of the gemm crate
 #[derive(FromArgs)]
@@ -70,7 +71,7 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
     let (mut steps, mut rounds) = (Vec::new(), Vec::new());
     let start = Instant::now();
     while steps.len() < 3 || start.elapsed().as_secs_f64() < arguments.seconds {
-        steps.push(seconds(|| trainer.step(&corpus).map(|_| ()))?);
+        steps.push(seconds(|| Ok(trainer.step(&corpus).map(|_| ())?))?);
         rounds.push(seconds(|| {
             peer.round();
             Ok(())

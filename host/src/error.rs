@@ -67,7 +67,7 @@ impl Error {
     /// Says it on standard error, unless all is said, and gives the exit code of the process.
     pub fn report(&self) -> ExitCode {
         if !matches!(self, Self::Ended(_)) {
-            crate::cli::warn(format!("primal-host: {self}"));
+            crate::output::warn(format!("primal-host: {self}"));
         }
         ExitCode::from(self.exit_code())
     }
@@ -79,6 +79,34 @@ impl Error {
             Self::Io { action, .. } if *action == "reading" => 2,
             Self::Io { .. } | Self::Failed { .. } => 1,
             Self::Ended(code) => *code,
+        }
+    }
+}
+
+/// What the engine calls what flags choose: the flag.
+const FLAGS: [(&str, &str); 1] = [(primal_engine::backend::cuda_plan::SUBJECT, "--device cuda")];
+
+impl From<primal_engine::Error> for Error {
+    fn from(error: primal_engine::Error) -> Self {
+        use primal_engine::Error as Engine;
+        match error {
+            Engine::Invalid { subject, expected, found, hint } => {
+                let flag = FLAGS.iter().find(|(name, _)| *name == subject).map(|(_, flag)| (*flag).to_owned());
+                Self::BadInput { subject: flag.unwrap_or(subject), expected, found, hint }
+            }
+            Engine::Io { action, path, hint, source } => Self::Io { action, path, hint, source },
+            Engine::Failed { message, hint } => Self::Failed { message, hint },
+            Engine::Closed => Self::Ended(0),
+        }
+    }
+}
+
+impl From<primal_speech::Error> for Error {
+    fn from(error: primal_speech::Error) -> Self {
+        use primal_speech::Error as Speech;
+        match error {
+            Speech::Invalid { subject, expected, found, hint } => Self::BadInput { subject, expected, found, hint },
+            Speech::Unwritable { message, hint } => Self::Failed { message, hint },
         }
     }
 }

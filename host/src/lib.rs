@@ -1,20 +1,15 @@
-//! The engine of PRIMAL: networks that train directly on a 4-bit grid.
-pub mod arena;
-pub mod backend;
-pub mod checkpoint;
+//! PRIMAL as a program: its commands, data, voices and reports, around [`primal_engine`] and [`primal_speech`].
 pub mod cli;
-pub mod config;
+pub mod configurations;
 pub mod data;
-pub mod durable;
 pub mod error;
 pub mod input;
-pub mod interrupt;
-pub mod mapped;
-pub mod model;
-pub mod run;
-pub mod speech;
-pub mod train;
+pub mod output;
+pub mod report;
+pub mod runs;
+pub mod signals;
 pub mod verify;
 pub mod visible;
+pub mod voice;
 
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    primal_host::mapped::complain_of_bus_errors();
-    let done = primal_host::interrupt::watch().and_then(|()| arguments.run());
+    primal_engine::files::mapped::complain_of_bus_errors("\nprimal-host: ");
+    let done = primal_host::signals::watch().and_then(|()| arguments.run());
     done.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }

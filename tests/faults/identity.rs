@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use primal_host::checkpoint::step_file;
+use primal_engine::files::checkpoint::step_file;
 
 use crate::world::{Ended, Running, World, tensors, text};
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 
-use primal_host::checkpoint::list;
+use primal_engine::files::checkpoint::list;
 
 use crate::world::World;
 

@@ -1,6 +1,6 @@
 //! More steps for a finished run, and a run that starts with the weights of another.
 
-use primal_host::checkpoint::step_file;
+use primal_engine::files::checkpoint::step_file;
 
 use crate::world::{World, tensors, text};
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use primal_host::checkpoint::list;
+use primal_engine::files::checkpoint::list;
 
 use crate::world::{Ended, World};
 

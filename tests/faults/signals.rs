@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use libc::{SIGHUP, SIGINT, SIGTERM};
-use primal_host::checkpoint::list;
+use primal_engine::files::checkpoint::list;
 
 use crate::world::{Running, World};
 

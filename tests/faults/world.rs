@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use primal_host::checkpoint::{Checkpoint, step_file};
-use primal_host::config::{Config, SpeechConfig};
+use primal_engine::config::{Config, SpeechConfig};
+use primal_engine::files::checkpoint::{Checkpoint, step_file};
+use primal_host::configurations::Load;
 
 use primal_host::verify::tones::write_corpus;
 
@@ -137,12 +138,12 @@ impl World {
 
     /// The steps in the records of a run.
     pub fn steps(&self, run: &str) -> Vec<u64> {
-        let records = primal_host::train::metrics::read(&self.path(run).join("metrics.jsonl")).expect("records");
+        let records = primal_host::report::metrics::read(&self.path(run).join("metrics.jsonl")).expect("records");
         records.iter().map(|record| record.step).collect()
     }
 
     pub fn best(&self, run: &str) -> u64 {
-        primal_host::checkpoint::best(&self.path(run).join("checkpoints")).expect("a best.json").expect("a best checkpoint").step
+        primal_engine::files::checkpoint::best(&self.path(run).join("checkpoints")).expect("a best.json").expect("a best checkpoint").step
     }
 
     /// Puts `to` for `from`, which has to be there, into a file.

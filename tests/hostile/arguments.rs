@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use primal_host::configurations::Load;
+
 use crate::tiny::Tiny;
 use crate::{Place, refusal, text, tiny_run};
 
@@ -20,7 +22,7 @@ fn clause_15_a_run_without_sources_is_refused() {
 fn clause_15_a_run_of_a_voice_without_a_corpus_is_refused() {
     let (place, run) = (Place::new(), "run");
     fs::create_dir(place.path(run)).expect("a folder");
-    let config = primal_host::config::SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration").to_toml();
+    let config = <primal_engine::config::SpeechConfig as Load>::load("ghost-tts-nano").expect("an embedded configuration").to_toml();
     place.write("run/config.toml", config);
     for content in ["[]", "[\n]"] {
         fs::write(place.path("run/data.json"), content).expect("the sources");

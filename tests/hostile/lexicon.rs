@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use primal_host::speech::Lexicon;
-use primal_host::speech::disambiguation::Disambiguator;
+use primal_speech::Lexicon;
+use primal_speech::disambiguation::Disambiguator;
 
 use crate::Place;
 use crate::tiny::Tiny;

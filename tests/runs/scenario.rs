@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use primal_host::checkpoint::step_file;
-use primal_host::config::{Config, SpeechConfig};
-use primal_host::train::metrics;
+use primal_engine::config::{Config, SpeechConfig};
+use primal_engine::files::checkpoint::step_file;
+use primal_host::configurations::Load;
+use primal_host::report::metrics;
 use primal_host::verify::tones::write_corpus;
 
 use crate::tiny::Tiny;

@@ -1,9 +1,8 @@
 //! Utterances of nothing.
 
 use primal_device::philox::{Stream, uniform};
-use primal_host::model::ghost_tts::{GhostTts, MelScale, SpeechBatch, Utterance};
-use primal_host::speech::Phone;
-use primal_host::speech::prosody::{Normal, Statistics};
+use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, Utterance};
+use primal_speech::Phone;
 
 /// An utterance of random phones and durations. Its spectrogram is far from anything that an untrained model says, so that the sign of no
 /// error changes with a small step: there the slope of an absolute error jumps.
@@ -33,14 +32,13 @@ impl Random {
         }
     }
 
-    fn utterance(&self) -> Utterance<'_> {
+    fn utterance(&self) -> Utterance<'_, Phone> {
         Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
     }
 }
 
 fn scale(mels: usize) -> MelScale {
-    let normal = Normal { mean: 0.0, std: 1.0 };
-    MelScale::of(&Statistics { log_f0: normal, log_energy: normal, mel: vec![normal; mels] })
+    MelScale::new(std::iter::repeat_n((0.0, 1.0), mels))
 }
 
 /// A batch of them; their spectrograms count as standardised.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use primal_host::speech::mel::MelSettings;
+use primal_speech::mel::MelSettings;
 
 use crate::tiny::write_vocoder;
 use crate::{Speaker, TEXT, read, text};

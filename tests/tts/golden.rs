@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
+use primal_engine::models::ghost_tts::Controls;
 use primal_host::Result;
-use primal_host::backend::cpu::Cpu;
-use primal_host::checkpoint::{Checkpoint, TensorRef, save};
-use primal_host::model::ghost_tts::Controls;
-use primal_host::speech::Phone;
-use primal_host::speech::synthesis::{Listener, Said, Synthesizer};
-use primal_host::speech::voice::Voice;
+use primal_host::voice::synthesis::{Listener, Said, Synthesizer};
+use primal_host::voice::voice::Voice;
+use primal_speech::Phone;
 
 const TEXT: &str = "The ghost in the machine is singing.";
 /// Log-mel values may differ by this between processors, whose sums are of other orders; a step between two 8-bit greys of a picture is 0.04.

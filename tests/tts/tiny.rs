@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use primal_host::arena::Plan;
-use primal_host::backend::Backend;
-use primal_host::backend::cpu::Cpu;
-use primal_host::checkpoint::{TensorRef, save};
-use primal_host::config::SpeechConfig;
-use primal_host::model::ghost_tts::{FACTS_KEY, GhostTtsIds, VoiceFacts};
-use primal_host::model::{HifiganConfig, Parameters};
-use primal_host::run::state;
-use primal_host::speech::mel::MelSettings;
-use primal_host::speech::prosody::{Normal, Statistics};
+use primal_engine::backend::Backend;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::config::SpeechConfig;
+use primal_engine::files::checkpoint::{TensorRef, save};
+use primal_engine::memory::Plan;
+use primal_engine::models::ghost_tts::{FACTS_KEY, GhostTtsIds};
+use primal_engine::models::hifigan::HifiganConfig;
+use primal_engine::nn::Parameters;
+use primal_engine::nn::tensors;
+use primal_host::configurations::Load;
+use primal_host::voice::VoiceFacts;
+use primal_speech::mel::MelSettings;
+use primal_speech::prosody::{Normal, Statistics};
 
 /// Frames of most phones.
 const FRAMES: f32 = 8.0;
@@ -58,7 +61,7 @@ fn write_checkpoint(path: &Path) {
     parameters.initialise(&mut backend, 3, |_, _, _, _| {});
     let bias = parameters.specs.vectors.iter().position(|spec| spec.name == "predictors.duration.out.bias").expect("a bias");
     backend.upload(parameters.vectors[bias], &[(1.0 + FRAMES).ln()]);
-    let copies = state::parameters(&parameters).into_iter().map(|tensor| {
+    let copies = tensors::parameters(&parameters).into_iter().map(|tensor| {
         let mut bytes = vec![0; tensor.bytes.len()];
         backend.download(tensor.bytes, &mut bytes);
         (tensor, bytes)

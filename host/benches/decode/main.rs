@@ -13,13 +13,16 @@ use std::time::Instant;
 use ggml::{Format, Ggml, Matrix};
 use primal_device::grid::{self, GridId};
 use primal_device::philox::{Stream, uniform};
-use primal_host::arena::Plan;
-use primal_host::backend::cpu::Cpu;
-use primal_host::backend::cpu::lut_gemv::{Kernel, lut_gemv};
-use primal_host::backend::cpu::unpack::Codes;
-use primal_host::config::Config;
-use primal_host::model::{Decoder, GptIds, Parameters};
-use primal_host::run::sample::{Sampling, generate};
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::backend::cpu::lut_gemv::{Kernel, lut_gemv};
+use primal_engine::backend::cpu::unpack::Codes;
+use primal_engine::config::Config;
+use primal_engine::memory::Plan;
+use primal_engine::models::gpt::sample::Sampling;
+use primal_engine::models::gpt::{Decoder, GptIds};
+use primal_engine::nn::Parameters;
+use primal_host::configurations::Load;
+use primal_host::data::generate;
 
 /// `[outputs, inputs]`.
 const SHAPES: [[usize; 2]; 3] = [[4096, 4096], [3072, 768], [4096, 11008]];

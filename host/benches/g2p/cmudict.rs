@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use primal_host::speech::Phone;
+use primal_speech::Phone;
 
 /// Words and their pronunciations.
 pub type Words = BTreeMap<String, Vec<Vec<Phone>>>;

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use primal_host::speech::disambiguation::{Disambiguator, Homograph, NAME, PARTS, Pronunciation, Weights, features, tokens};
-use primal_host::speech::normalise::normalise;
-use primal_host::speech::{Lexicon, Phone};
+use primal_speech::disambiguation::{Disambiguator, Homograph, NAME, PARTS, Pronunciation, Weights, features, tokens};
+use primal_speech::normalise::normalise;
+use primal_speech::{Lexicon, Phone};
 
 use crate::cmudict::Words;
 use crate::ipa;
@@ -40,7 +40,7 @@ type Known = BTreeMap<String, Vec<(String, Pronunciation)>>;
 /// Trains on the training split, prints how many sentences of the other one are answered, and gives the model.
 pub fn train(folder: &Path, cmudict: &Words) -> Disambiguator {
     let known = pronunciations(&folder.join("data/wordids.tsv"), cmudict);
-    let lexicon = Lexicon::english();
+    let lexicon = primal_host::voice::english();
     let read = |split: &str| examples(&folder.join("data").join(split), &known, &lexicon);
     let (training, evaluation) = (read("train"), read("eval"));
     let model = fit(&known, &training);
@@ -123,7 +123,7 @@ fn examples(folder: &Path, known: &Known, lexicon: &Lexicon) -> Vec<Example> {
             let (Ok(start), Ok(end)) = (start.parse::<usize>(), end.parse::<usize>()) else { continue };
             let Some(answer) = known[word].iter().position(|(known, _)| known == name) else { continue };
             let items = normalise(sentence, &|word| lexicon.knows(word)).items;
-            let said: Vec<_> = items.into_iter().filter(|item| item.spoken != primal_host::speech::normalise::Spoken::Silence).collect();
+            let said: Vec<_> = items.into_iter().filter(|item| item.spoken != primal_speech::normalise::Spoken::Silence).collect();
             let found = said.iter().position(|item| item.spoken.word() == Some(word) && item.source.start < end && start < item.source.end);
             let features = found.map_or_else(Vec::new, |at| features(&tokens(sentence, &said), at));
             lost += usize::from(features.is_empty());

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use argh::FromArgs;
-use primal_host::speech::dictionary::Dictionary;
-use primal_host::speech::disambiguation::Disambiguator;
-use primal_host::speech::g2p::{FIRST, G2p};
-use primal_host::speech::{Lexicon, Phone};
+use primal_speech::dictionary::Dictionary;
+use primal_speech::disambiguation::Disambiguator;
+use primal_speech::g2p::{FIRST, G2p};
+use primal_speech::{Lexicon, Phone};
 
 use score::Score;
 
@@ -67,14 +67,14 @@ fn main() {
     };
     if let Some(folder) = &arguments.homographs {
         let homographs = homographs::train(folder, &words);
-        return write(&Lexicon::english().with_homographs(&homographs, compress));
+        return write(&primal_host::voice::english().with_homographs(&homographs, compress));
     }
     if !arguments.quick {
         measure(&words, arguments.prune);
     }
     if arguments.write.is_some() {
         let all: Vec<_> = words.iter().map(|(word, phones)| (&word[..], &phones[0][..])).collect();
-        write(&lexicon(&all, Lexicon::english().homographs(), arguments.prune));
+        write(&lexicon(&all, primal_host::voice::english().homographs(), arguments.prune));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Error rates.
 
-use primal_host::speech::Phone;
+use primal_speech::Phone;
 
 /// Errors so far.
 #[derive(Default)]

@@ -6,14 +6,14 @@
 
 use std::path::Path;
 
-use primal_host::speech::Lexicon;
+use primal_speech::Lexicon;
 
 /// Files whose lines are about something else than how a text is read.
 const LEFT_OUT: [&str; 3] = ["punctuation", "punctuation_match_input", "special_text"];
 
 /// Prints a table by kind and, if asked, what is read otherwise.
 pub fn measure(folder: &Path, misses: bool) {
-    let lexicon = Lexicon::english();
+    let lexicon = primal_host::voice::english();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .filter_map(|entry| Some(entry.ok()?.path()))

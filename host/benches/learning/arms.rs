@@ -1,7 +1,7 @@
 //! What is compared: sizes of the model, and arms.
 
 use primal_device::grid::GridId;
-use primal_host::config::{Flips, Rule, TrainConfig};
+use primal_engine::config::{Flips, Rule, TrainConfig};
 
 /// One size of the model, and how long it learns.
 pub struct Size {
@@ -105,7 +105,7 @@ impl Arm {
 }
 
 fn votes(bits: i64) -> primal_device::vote::VoteBits {
-    primal_host::config::votes_of(bits).expect("4 or 8")
+    primal_engine::config::votes_of(bits).expect("4 or 8")
 }
 
 /// The same batch in four parts.

@@ -12,10 +12,11 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use argh::FromArgs;
-use primal_host::checkpoint::latest_good;
-use primal_host::config::{Config, ModelConfig, TrainConfig};
-use primal_host::data::{Corpus, CorpusOptions, Split, Tokenizer};
-use primal_host::train::metrics;
+use primal_engine::config::Tokenizer;
+use primal_engine::config::{Config, ModelConfig, TrainConfig};
+use primal_engine::files::checkpoint::latest_good;
+use primal_host::data::{Corpus, CorpusOptions, Split};
+use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
 mod arms;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use primal_host::config::Rule;
-use primal_host::train::report::chart::LineChart;
+use primal_engine::config::Rule;
+use primal_host::report::html::chart::LineChart;
 
 use super::arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES};
 use super::{Outcome, Result};

@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use peer::Peer;
 use primal_device::philox::{Stream, uniform};
-use primal_host::arena::Plan;
-use primal_host::backend::cpu::Cpu;
-use primal_host::checkpoint::{TensorRef, save};
-use primal_host::model::hifigan::config::Step;
-use primal_host::model::hifigan::{CHUNK, HifiganConfig};
-use primal_host::model::{Hifigan, Vocoder};
-use primal_host::speech::mel::MelSettings;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::files::checkpoint::{TensorRef, save};
+use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::Hifigan;
+use primal_engine::models::hifigan::config::Step;
+use primal_engine::models::hifigan::{CHUNK, HifiganConfig};
+use primal_host::voice::Vocoder;
+use primal_speech::mel::MelSettings;
 
 const V3: &str = r#"{"resblock": "2", "upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8], "upsample_initial_channel": 256,
     "resblock_kernel_sizes": [3, 5, 7], "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]]}"#;
@@ -119,9 +120,9 @@ fn run(folder: &Path, vocoder: Option<PathBuf>) -> Result<(), String> {
         let mut heard = None;
         let done = model.vocode(&mut backend, &mel, |_| {
             heard.get_or_insert_with(|| began.elapsed());
-            Ok(())
+            Ok::<_, primal_engine::Error>(())
         });
-        done.map_err(|e| e.to_string())?;
+        done.map_err(|error| error.to_string())?;
         let elapsed = [began.elapsed().as_secs_f64(), busy() - busy_before];
         times[0].iter_mut().zip(elapsed).for_each(|(times, time)| times.push(time));
         first.extend(heard.map(|time| time.as_secs_f64()));

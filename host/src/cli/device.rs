@@ -5,11 +5,11 @@ use std::str::FromStr;
 #[cfg(not(feature = "cuda"))]
 use crate::Error;
 use crate::Result;
-use crate::arena::Plan;
-use crate::backend::cpu::Cpu;
+use primal_engine::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
-use crate::backend::cuda::Cuda;
-use crate::backend::{AttentionShape, Device, cuda_plan};
+use primal_engine::backend::cuda::Cuda;
+use primal_engine::backend::{AttentionShape, Device, cuda_plan};
+use primal_engine::memory::Plan;
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +38,10 @@ impl DeviceName {
     /// Bad input that names the limit.
     pub(super) fn require(self, attention: &AttentionShape) -> Result<()> {
         match self {
-            Self::Cpu => Cpu::require(attention),
-            Self::Cuda => cuda_plan::require(attention),
+            Self::Cpu => Cpu::require(attention)?,
+            Self::Cuda => cuda_plan::require(attention)?,
         }
+        Ok(())
     }
 
     /// Adds what its ops need for themselves; the device need not be there, nor built in.

@@ -6,17 +6,21 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::output::{print, print_json, warn};
 use super::threads::in_pool;
-use crate::arena::Plan;
-use crate::backend::{AttentionShape, Device, Sequences};
-use crate::checkpoint::Checkpoint;
-use crate::config::{Config, ModelConfig, Rule, TrainConfig};
 use crate::data::{Corpus, CorpusOptions, Split};
-use crate::model::gpt::Purpose;
-use crate::model::{Gpt, GptIds, Parameters};
-use crate::run::state;
-use crate::{Error, Result, mapped};
+use crate::output::{print, print_json, warn};
+use crate::{Error, Result};
+use primal_engine::backend::{AttentionShape, Device, Sequences};
+use primal_engine::config::{Config, ModelConfig, Rule, TrainConfig};
+use primal_engine::files::checkpoint::Checkpoint;
+use primal_engine::files::mapped;
+use primal_engine::memory::Plan;
+use primal_engine::models::gpt::{Gpt, GptIds};
+use primal_engine::nn::Parameters;
+use primal_engine::nn::Purpose;
+use primal_engine::nn::tensors;
+use primal_engine::train::state;
+use primal_engine::train::text::{Measured, measure};
 
 /// Sequences of a batch.
 const BATCH: usize = 8;
@@ -65,7 +69,7 @@ pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &M
     D::require(&attention)?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
-    let parameters = state::map(&mut backend, specs, &checkpoint)?;
+    let parameters = tensors::map(&mut backend, specs, &checkpoint)?;
     Ok(Loaded { config, model, parameters, backend })
 }
 
@@ -94,29 +98,18 @@ impl Work for Eval {
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
         let corpus = Corpus::open(&sources, l.config.model.tokenizer, &options)?;
         corpus.require_split(split)?;
-        let (mut inputs, mut targets, mut losses) = (vec![0u32; BATCH * seq], vec![0u32; BATCH * seq], vec![0.0f32; BATCH * seq]);
-        let (mut nats, mut tokens, mut bytes) = (0.0f64, 0u64, 0u64);
-        let mut windows = corpus.windows(split, seq);
-        loop {
-            inputs.fill(0);
-            targets.fill(u32::MAX);
-            let before = tokens;
-            for (row, window) in windows.by_ref().take(BATCH).enumerate() {
-                let at = row * seq..row * seq + window.len;
-                corpus.read_window(window, &mut inputs[at.clone()], &mut targets[at]);
-                tokens += window.len as u64;
-                bytes += corpus.window_bytes(window);
-            }
-            if tokens == before {
-                break;
-            }
-            l.backend.upload(l.model.inputs, &inputs);
-            l.backend.upload(l.model.targets, &targets);
-            l.model.evaluate(&mut l.backend, &l.parameters);
-            l.backend.download(l.model.losses, &mut losses);
-            l.backend.fault()?;
-            nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
-        }
+        let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
+        let mut losses = vec![0.0f32; BATCH * seq];
+        let (mut index, mut bytes) = (0, 0);
+        let next = |inputs: &mut [u32], targets: &mut [u32]| {
+            let window = corpus.window(split, seq, index);
+            corpus.read_window(window, inputs, targets);
+            index += 1;
+            bytes += if window.len > 0 { corpus.window_bytes(window) } else { 0 };
+            window.len
+        };
+        let Measured { nats, tokens } =
+            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next)?;
         mapped::require_unchanged()?;
         if !nats.is_finite() {
             let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 use half::f16;
 
-use super::output::print;
 use super::paths::{Named, require_distinct};
-use crate::arena::Plan;
-use crate::checkpoint::{Checkpoint, Dtype, TensorRef, save};
-use crate::model::Parameters;
-use crate::model::hifigan::{Vocoder, weights};
-use crate::run::state;
-use crate::speech::Lexicon;
-use crate::speech::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
-use crate::{Error, Result, durable, input};
+use crate::output::print;
+use crate::voice::Vocoder;
+use crate::voice::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
+use crate::{Error, Result, input};
+use primal_engine::files::checkpoint::{Checkpoint, Dtype, TensorRef, save};
+use primal_engine::files::durable;
+use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::weights;
+use primal_engine::nn::Parameters;
+use primal_engine::nn::tensors;
+use primal_speech::Lexicon;
 
 /// Weights of the vocoder with at least so many values are stored in 8 bits: the upsampling layers of V3 and the blocks of its first stage.
 const LARGE: usize = 40_000;
@@ -57,7 +59,7 @@ impl ExportVoice {
         let vocoder = Vocoder::open(&self.vocoder)?;
         acoustic.require_fit(&vocoder, self.vocoder.display())?;
         let (_, specs) = acoustic.parameters();
-        state::validate(&state::parameters(&Parameters::plan(specs, &mut Plan::default())), &acoustic.checkpoint)?;
+        tensors::validate(&tensors::parameters(&Parameters::plan(specs, &mut Plan::default())), &acoustic.checkpoint)?;
 
         fs::create_dir_all(&self.out).map_err(|error| durable::write_error(&self.out, 0, error))?;
         save_acoustic(&acoustic, &self.out.join(ACOUSTIC))?;
@@ -98,13 +100,13 @@ impl ExportVoice {
 /// The parameters of an acoustic model, and what its run says of it; no votes, no moments.
 fn save_acoustic(acoustic: &Acoustic, path: &Path) -> Result<()> {
     let (checkpoint, (_, specs)) = (&acoustic.checkpoint, acoustic.parameters());
-    let parameters = state::parameters(&Parameters::plan(specs, &mut Plan::default()));
+    let parameters = tensors::parameters(&Parameters::plan(specs, &mut Plan::default()));
     let mut tensors = Vec::with_capacity(parameters.len());
     for tensor in parameters {
-        let view = state::view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
+        let view = tensors::view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
         tensors.push(TensorRef::new(tensor.name, tensor.dtype, &tensor.shape, view.bytes));
     }
-    save(path, checkpoint.metadata(), &tensors)
+    Ok(save(path, checkpoint.metadata(), &tensors)?)
 }
 
 /// What 8 bits made of weights.

@@ -7,12 +7,14 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::open;
-use super::output::{print_json, warn, write_all};
 use super::threads::in_pool;
-use crate::backend::Device;
-use crate::model::Decoder;
-use crate::run::sample::{Sampling, Timing, generate};
-use crate::{Error, Result, mapped, visible};
+use crate::data::{Encode, generate};
+use crate::output::{print_json, warn, write_all};
+use crate::{Error, Result, visible};
+use primal_engine::backend::Device;
+use primal_engine::files::mapped;
+use primal_engine::models::gpt::Decoder;
+use primal_engine::models::gpt::sample::{Sampling, Timing};
 
 /// continue a text
 #[derive(FromArgs)]

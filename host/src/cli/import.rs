@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 use half::f16;
 
-use super::output::print;
 use super::paths::{Named, require_distinct, require_extension, require_writable};
-use crate::checkpoint::{Dtype, TensorRef, save};
-use crate::model::hifigan::torch::{self, Tensors, TorchGenerator};
-use crate::model::hifigan::{HifiganConfig, weights};
-use crate::speech::mel::MelSettings;
+use crate::output::print;
+use crate::voice::require_fit;
 use crate::{Error, Result, input};
+use primal_engine::files::checkpoint::{Dtype, TensorRef, save};
+use primal_engine::models::hifigan::torch::{self, Tensors, TorchGenerator};
+use primal_engine::models::hifigan::{HifiganConfig, weights};
+use primal_speech::mel::MelSettings;
 
 /// make a file of this program of another one's
 #[derive(FromArgs)]
@@ -86,7 +87,8 @@ impl Hifigan {
         };
         let blame = self.config.as_deref().map_or(subject.clone(), |path| path.display().to_string());
         mel.validate(&blame)?;
-        config.validate(&mel, &blame)?;
+        config.validate(&blame)?;
+        require_fit(&config, mel.num_mels, &mel, &blame)?;
         let hint = "give the configuration that it was trained with (--config config.json)";
         weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
         let tensors = generator.values()?;
@@ -126,7 +128,7 @@ impl Hifigan {
             stored.push((name, shape, bytes));
         }
         let tensors: Vec<TensorRef> = stored.iter().map(|(name, shape, bytes)| TensorRef::new(*name, dtype, shape, bytes)).collect();
-        save(&self.out, &metadata, &tensors)
+        Ok(save(&self.out, &metadata, &tensors)?)
     }
 }
 

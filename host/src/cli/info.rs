@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use primal_device::grid;
 
-use super::output::print;
-use crate::arena::Plan;
-use crate::checkpoint::Checkpoint;
-use crate::config::{GhostTtsConfig, ModelConfig};
-use crate::run::state;
-use crate::train::learner::Learner;
-use crate::train::trainer::Layout;
+use crate::output::print;
 use crate::{Result, visible};
+use primal_engine::config::{GhostTtsConfig, ModelConfig};
+use primal_engine::files::checkpoint::Checkpoint;
+use primal_engine::memory::Plan;
+use primal_engine::nn::tensors;
+use primal_engine::train::learner::Learner;
+use primal_engine::train::state;
+use primal_engine::train::trainer::Layout;
 
 /// print what a checkpoint holds; all checksums and all values are verified
 #[derive(FromArgs)]
@@ -39,10 +40,10 @@ fn describe<M: Learner>(checkpoint: &Checkpoint) -> Result<()> {
     let step = state::step_of(checkpoint, &config)?;
     let layout = Layout::<M>::plan(&config, &mut Plan::default());
     // Parameters come first; what training keeps besides need not be there.
-    let (mut tensors, needed) = (state::tensors(&layout), state::parameters(&layout.parameters).len());
+    let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
     let besides = tensors.split_off(needed).into_iter().filter(|tensor| checkpoint.header().tensors.contains_key(&tensor.name));
     tensors.extend(besides);
-    state::validate(&tensors, checkpoint)?;
+    tensors::validate(&tensors, checkpoint)?;
     print(format!("step {step}; every checksum is right\n\n{}", config.to_toml()))?;
     for name in checkpoint.names() {
         let view = checkpoint.tensor(name)?;

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use super::output::warn;
-use crate::arena::Plan;
-use crate::backend::Device;
-use crate::config::{ConfigOf, Recompute};
-use crate::train::learner::Learner;
-use crate::train::trainer::Layout;
+use crate::output::warn;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
+use primal_engine::config::{ConfigOf, Recompute};
+use primal_engine::memory::Plan;
+use primal_engine::train::learner::Learner;
+use primal_engine::train::trainer::Layout;
 
 /// Bytes for people.
 fn mib(bytes: usize) -> String {

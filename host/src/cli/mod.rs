@@ -7,19 +7,15 @@ mod generate;
 mod import;
 mod info;
 mod limits;
-mod output;
 mod overrides;
 mod paths;
 mod phonemes;
 mod plan;
 mod report;
-mod run_folder;
 mod text;
 mod threads;
 mod train;
-mod training;
 mod tts;
-mod tts_sample;
 mod tts_train;
 mod verify;
 mod vocode;
@@ -29,9 +25,8 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-pub use output::warn;
-
 use crate::Result;
+use crate::output::{self, warn};
 
 /// Trains and runs neural networks directly on a 4-bit grid. Exit codes: 0 ok, 1 failed, 2 bad input.
 #[derive(FromArgs)]

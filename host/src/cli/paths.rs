@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::durable::{Place, folder_of};
 use crate::{Error, Result};
+use primal_engine::files::durable::{Place, folder_of};
 
 /// A flag and the file that it names.
 pub(super) type Named<'a> = (&'a str, &'a Path);

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 use serde_json::json;
 
-use super::output::{print, print_json, warn};
 use super::text::{bytes_of, decode};
-use crate::speech::{Lexicon, phone};
+use crate::output::{print, print_json, warn};
+use crate::voice::english;
 use crate::{Error, Result};
+use primal_speech::phone;
 
 /// show what a text sounds like: its words, their phones, and how they were found
 #[derive(FromArgs)]
@@ -36,7 +37,7 @@ impl Phonemes {
     pub fn run(self) -> Result<()> {
         let bytes = bytes_of("TEXT", self.text.as_deref(), self.file.as_deref())?;
         let text = decode(&bytes, self.file.as_deref().unwrap_or(Path::new("the text")).display(), self.markup)?;
-        let all = Lexicon::english().pieces(&text);
+        let all = english().pieces(&text);
         let warnings: Vec<String> = all.warnings.iter().map(ToString::to_string).collect();
         if all.is_empty() {
             let found = if warnings.is_empty() { format!("{text:?}") } else { warnings.join("; ") };

@@ -4,19 +4,20 @@ use argh::FromArgs;
 
 use super::device::DeviceName;
 use super::limits::{self, Bytes};
-use super::output::{print, print_json};
-use crate::arena::{self, Kind};
-use crate::config::{self, AnyConfig, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, Recompute};
-use crate::train::learner::Learner;
-use crate::train::trainer::{Layout, grid_state_bytes};
+use crate::configurations::{AnyConfig, Load, Named};
+use crate::output::{print, print_json};
 use crate::{Error, Result};
+use primal_engine::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, Recompute, VOTES, votes_of};
+use primal_engine::memory::{self, Kind};
+use primal_engine::train::learner::Learner;
+use primal_engine::train::trainer::{Layout, grid_state_bytes};
 
 /// print every span of memory that training would use
 #[derive(FromArgs)]
 #[argh(subcommand, name = "plan")]
 pub struct Plan {
     /// configuration: a name, such as gpt-nano or ghost-tts, or a .toml file
-    #[argh(option, default = "config::DEFAULT.to_string()")]
+    #[argh(option, default = "ModelConfig::DEFAULT.to_string()")]
     config: String,
     /// of text: sequences of a micro-batch
     #[argh(option)]
@@ -69,12 +70,12 @@ impl Plan {
         t.seq_len = self.seq_len.unwrap_or(t.seq_len);
         t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
         if let Some(bits) = self.votes {
-            t.votes = config::votes_of(bits).ok_or_else(|| Error::bad_input("--votes", config::VOTES, bits, "give one of them"))?;
+            t.votes = votes_of(bits).ok_or_else(|| Error::bad_input("--votes", VOTES, bits, "give one of them"))?;
         }
         config.model.complete(&mut config.train);
         config.check(&self.config)?;
         let plan_with = |recompute| {
-            let (mut config, mut plan) = (config.clone(), arena::Plan::default());
+            let (mut config, mut plan) = (config.clone(), memory::Plan::default());
             config.train.recompute = recompute;
             let layout = Layout::plan(&config, &mut plan);
             self.device.plan_scratch(&mut plan);
@@ -92,7 +93,7 @@ impl Plan {
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
-            let span = |e: &arena::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
+            let span = |e: &memory::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
             let spans: Vec<_> = plan.entries().iter().map(span).collect();
             return print_json(&serde_json::json!({
                 "total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use super::output::print;
 use crate::Result;
-use crate::train::report::write_report;
+use crate::output::print;
+use crate::report::html::write_report;
 
 /// write RUN/report.html: one page, no network
 #[derive(FromArgs)]

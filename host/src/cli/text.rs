@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, stdin};
 use std::path::Path;
 
-use crate::speech::markup;
 use crate::{Error, Result, input};
+use primal_speech::markup;
 
 /// The bytes of `text`, which `flag` names, of the file at `file` (or standard input, if that is `-`), or of standard input where neither is given and someone writes
 /// to it; without a byte order mark.

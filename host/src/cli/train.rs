@@ -6,19 +6,22 @@ use argh::FromArgs;
 use primal_device::grid::GridId;
 
 use crate::Result;
-use crate::arena;
-use crate::backend::{Backend, Device};
-use crate::config::{self, Config, votes_of};
-use crate::data::{Corpus, CorpusOptions, STORIES, Tokenizer};
-use crate::run::sample::{Sampling, generate};
-use crate::train::trainer::{Layout, Trainer};
+use crate::configurations::Named;
+use crate::data::generate;
+use crate::data::{Corpus, CorpusOptions, STORIES};
+use primal_engine::backend::{Backend, Device};
+use primal_engine::config::Tokenizer;
+use primal_engine::config::{self, Config, ModelConfig, votes_of};
+use primal_engine::memory;
+use primal_engine::models::gpt::sample::Sampling;
+use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::overrides::Overrides;
-use super::run_folder::{Flags, RunFolder, unwritable_out};
 use super::threads::in_pool;
-use super::training::{self, Start};
+use crate::runs::folder::{Flags, RunFolder, unwritable_out};
+use crate::runs::training::{self, Start};
 
 /// train a model; without flags: a small one on generated stories
 #[derive(FromArgs)]
@@ -131,12 +134,12 @@ impl Work for Train {
             resume: self.resume.as_deref(),
             from: self.from.as_deref(),
             config: self.config.as_deref(),
-            default: config::DEFAULT,
+            default: ModelConfig::DEFAULT,
         };
         let folder = RunFolder::open(&flags, |config| self.apply(config))?;
         let (config, t) = (&folder.config, &folder.config.train);
         let sources = folder.sources(&self.data, Some(STORIES))?;
-        let mut plan = arena::Plan::default();
+        let mut plan = memory::Plan::default();
         let mut planned = config.clone();
         limits::choose_recompute::<_, D>(&mut planned)?;
         let layout = Layout::plan(&planned, &mut plan);

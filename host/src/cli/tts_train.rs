@@ -4,22 +4,23 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use crate::arena;
-use crate::backend::Device;
-use crate::config::{self, SpeechConfig, votes_of};
+use crate::configurations::Named;
 use crate::data::SpeechCorpus;
-use crate::speech::mel::MelSettings;
-use crate::train::speech::SpeechData;
-use crate::train::trainer::Layout;
+use crate::data::SpeechData;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
+use primal_engine::config::{self, GhostTtsConfig, SpeechConfig, votes_of};
+use primal_engine::memory;
+use primal_engine::train::trainer::Layout;
+use primal_speech::mel::MelSettings;
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::overrides::Overrides;
-use super::run_folder::{Flags, RunFolder, unwritable_out};
 use super::threads::in_pool;
-use super::training::{self, Start};
-use super::tts_sample::Samples;
+use crate::runs::folder::{Flags, RunFolder, unwritable_out};
+use crate::runs::training::{self, Start};
+use crate::voice::samples::Samples;
 
 /// train a voice on a corpus of speech
 #[derive(FromArgs)]
@@ -125,7 +126,7 @@ impl Work for TtsTrain {
             resume: self.resume.as_deref(),
             from: self.from.as_deref(),
             config: self.config.as_deref(),
-            default: config::DEFAULT_SPEECH,
+            default: GhostTtsConfig::DEFAULT,
         };
         if self.data.is_none() && self.resume.is_none() {
             let hint = "make one with models/voices/slt/make_corpus.py";
@@ -134,7 +135,7 @@ impl Work for TtsTrain {
         let folder = RunFolder::open(&flags, |config| self.apply(config))?;
         let config = &folder.config;
         let sources = folder.sources(self.data.as_slice(), None)?;
-        let mut plan = arena::Plan::default();
+        let mut plan = memory::Plan::default();
         let layout = Layout::plan(config, &mut plan);
         let cache = self.cache.as_deref().unwrap_or(&folder.path);
         let opened = SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache));

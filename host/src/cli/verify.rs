@@ -8,12 +8,12 @@ use std::time::Instant;
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::output::print;
 use super::threads::in_pool;
-use crate::backend::Device;
-use crate::verify::ops::Table;
+use crate::output::print;
 use crate::verify::steps;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
+use primal_engine::verify::ops::Table;
 
 /// check a device: every op against plain references; training, generated text and speech beside the CPU's
 #[derive(FromArgs)]

@@ -7,16 +7,17 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::limits;
-use super::output::{print, print_json};
 use super::paths::{require_distinct, require_extension, require_writable};
 use super::threads::in_pool;
-use crate::arena::Plan;
-use crate::backend::Device;
-use crate::model::hifigan::CHUNK;
-use crate::model::{Hifigan, Vocoder};
-use crate::speech::mel::Analyser;
-use crate::speech::wav;
+use crate::output::{print, print_json};
+use crate::voice::Vocoder;
+use crate::voice::sound;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
+use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::CHUNK;
+use primal_engine::models::hifigan::Hifigan;
+use primal_speech::mel::Analyser;
 
 /// resynthesise a WAV from its mel spectrogram: how a vocoder sounds at its best
 #[derive(FromArgs)]
@@ -60,7 +61,7 @@ impl Work for Vocode {
     fn run_on<D: Device>(&self) -> Result<()> {
         let vocoder = Vocoder::open(&self.vocoder)?;
         let settings = vocoder.mel;
-        let sound = wav::read(&self.input, settings.sampling_rate)?;
+        let sound = sound::read(&self.input, settings.sampling_rate)?;
         if settings.frames(sound.len()) == 0 {
             let expected = format!("{} samples or more", settings.hop_size);
             return Err(Error::bad_input(self.input.display(), expected, sound.len(), "give a longer WAV"));
@@ -75,10 +76,10 @@ impl Work for Vocode {
         model.vocode(&mut backend, &mel, |chunk| {
             first.get_or_insert_with(|| began.elapsed());
             samples.extend_from_slice(chunk);
-            Ok(())
+            Ok::<_, Error>(())
         })?;
         let elapsed = began.elapsed();
-        wav::write(&self.output, settings.sampling_rate, &samples)?;
+        sound::write(&self.output, settings.sampling_rate, &samples)?;
         let seconds = samples.len() as f64 / f64::from(settings.sampling_rate);
         let factor = elapsed.as_secs_f64() / seconds;
         let first = first.unwrap_or(Duration::ZERO).as_secs_f64();

@@ -10,8 +10,11 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::source::{self, Bytes, Source, Split};
 use super::token_cache::TokenFile;
-use super::{Tokenizer, stories};
+use super::{Encode, stories};
 use crate::{Error, Result};
+use primal_engine::config::Tokenizer;
+use primal_engine::train::learner::Draw;
+use primal_engine::train::text::TextSource;
 
 /// How to open a corpus.
 #[derive(Debug, Clone)]
@@ -98,36 +101,31 @@ pub struct Window {
     pub len: usize,
 }
 
-/// Iterator over the windows of a split; see [`Corpus::windows`].
-#[derive(Debug, Clone)]
-pub struct Windows {
-    split: Split,
-    seq_len: usize,
-    next: u64,
-    targets: u64,
-}
+impl TextSource for Corpus {
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
 
-impl Iterator for Windows {
-    type Item = Window;
-
-    fn next(&mut self) -> Option<Window> {
-        let len = (self.seq_len as u64).min(self.targets.saturating_sub(self.next)) as usize;
-        if len == 0 {
-            return None;
+    /// Fills a micro-batch with random windows of the training split, each equally likely; they depend on seed, draw, row and the data alone. Nothing is
+    /// allocated. [`Corpus::require`] says beforehand whether there is enough data.
+    ///
+    /// # Panics
+    /// When the slices differ in length or the training split has no window of that length.
+    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
+        assert_eq!(inputs.len(), targets.len());
+        let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
+        for (row, (inputs, targets)) in rows.enumerate() {
+            let start = self.sample_start(seed, draw.step, draw.micro_batch, row as u32, seq_len);
+            self.fill(Split::Train, start, inputs, targets);
         }
-        let window = Window { split: self.split, start: self.next, len };
-        self.next += len as u64;
-        Some(window)
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.targets.saturating_sub(self.next);
-        let windows = left.div_ceil(self.seq_len.max(1) as u64) as usize;
-        (windows, Some(windows))
+    fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize {
+        let window = self.window(Split::Validation, inputs.len(), index);
+        self.read_window(window, inputs, targets);
+        window.len
     }
 }
-
-impl ExactSizeIterator for Windows {}
 
 impl Corpus {
     /// Opens files, folders and `stories`, checks them, and tokenises them where the tokenizer is not bytes.
@@ -248,25 +246,6 @@ impl Corpus {
         Ok(())
     }
 
-    /// Fills a micro-batch with random windows of the training split, each equally likely.
-    ///
-    /// `inputs` and `targets` are `[batch, seq_len]`, row-major; targets are the inputs moved on by one token. The windows depend on
-    /// (seed, step, micro_batch, row) and the data alone. Nothing is allocated. [`Corpus::require`] says beforehand whether there is
-    /// enough data.
-    ///
-    /// # Panics
-    /// When the slices are not `batch * seq_len` long or the training split has no window of that length.
-    #[allow(clippy::too_many_arguments)]
-    pub fn sample(&self, seed: u64, step: u64, micro_batch: u32, batch: usize, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
-        assert_eq!(inputs.len(), batch * seq_len, "inputs");
-        assert_eq!(targets.len(), batch * seq_len, "targets");
-        let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
-        for (row, (inputs, targets)) in rows.enumerate() {
-            let start = self.sample_start(seed, step, micro_batch, row as u32, seq_len);
-            self.fill(Split::Train, start, inputs, targets);
-        }
-    }
-
     /// Where a row's window starts in the training stream.
     fn sample_start(&self, seed: u64, step: u64, micro_batch: u32, row: u32, seq_len: usize) -> u64 {
         let starts = self.tokens(Split::Train).saturating_sub(seq_len as u64);
@@ -280,9 +259,11 @@ impl Corpus {
         ((u128::from(xxh3_64(&key)) * u128::from(starts)) >> 64) as u64
     }
 
-    /// The windows of `seq_len` tokens that together have every token of the split but the first as a target once; the last may be shorter.
-    pub fn windows(&self, split: Split, seq_len: usize) -> Windows {
-        Windows { split, seq_len, next: 0, targets: self.tokens(split).saturating_sub(1) }
+    /// The `index`-th window of `seq_len` tokens of a split. Together they have every token but the first as a target once; the last may be shorter, and what
+    /// is beyond it is empty.
+    pub fn window(&self, split: Split, seq_len: usize, index: u64) -> Window {
+        let (start, targets) = (index * seq_len as u64, self.tokens(split).saturating_sub(1));
+        Window { split, start, len: (seq_len as u64).min(targets.saturating_sub(start)) as usize }
     }
 
     /// Reads a window: the first `window.len` of `inputs` and `targets`; what follows is left alone.

@@ -47,7 +47,7 @@ fn files_are_mapped_and_sampled() {
         for _ in 0..2 {
             let corpus = Corpus::open(&sources, tokenizer, &options).unwrap();
             let (mut inputs, mut targets) = (vec![0; 8 * 32], vec![0; 8 * 32]);
-            corpus.sample(7, 3, 1, 8, 32, &mut inputs, &mut targets);
+            corpus.sample(7, Draw { step: 3, micro_batch: 1 }, 32, &mut inputs, &mut targets);
             rows.push((inputs, targets, corpus.fingerprint(), corpus.describe()));
         }
         assert_eq!(rows[0], rows[1]);
@@ -62,7 +62,7 @@ fn sampling_is_a_function_of_its_arguments() {
     let sample = |seed, step, micro_batch, batch: usize| {
         let mut inputs = vec![0; batch * 16];
         let mut targets = vec![0; batch * 16];
-        corpus.sample(seed, step, micro_batch, batch, 16, &mut inputs, &mut targets);
+        corpus.sample(seed, Draw { step, micro_batch }, 16, &mut inputs, &mut targets);
         (inputs, targets)
     };
     assert_eq!(sample(1, 2, 3, 4), sample(1, 2, 3, 4));
@@ -167,7 +167,7 @@ proptest! {
         prop_assume!(corpus.tokens(Split::Train) > seq_len as u64);
         let train = stream(&corpus, Split::Train);
         let (mut inputs, mut targets) = (vec![0; 4 * seq_len], vec![0; 4 * seq_len]);
-        corpus.sample(seed, step, 0, 4, seq_len, &mut inputs, &mut targets);
+        corpus.sample(seed, Draw { step, micro_batch: 0 }, seq_len, &mut inputs, &mut targets);
         for row in 0..4 {
             let start = corpus.sample_start(seed, step, 0, row as u32, seq_len) as usize;
             prop_assert!(start + seq_len < train.len());
@@ -188,7 +188,8 @@ proptest! {
         for split in [Split::Train, Split::Validation, Split::Test, Split::All] {
             let expected = stream(&corpus, split);
             let (mut seen, mut bytes) = (Vec::new(), 0);
-            let windows = corpus.windows(split, seq_len);
+            let windows = (0..).map(|index| corpus.window(split, seq_len, index)).take_while(|window| window.len > 0);
+            let windows: Vec<Window> = windows.collect();
             prop_assert_eq!(windows.len(), expected.len().saturating_sub(1).div_ceil(seq_len));
             for window in windows {
                 let (mut inputs, mut targets) = (vec![u32::MAX; seq_len], vec![u32::MAX; seq_len]);

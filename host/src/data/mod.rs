@@ -7,23 +7,29 @@
 //! | `source.rs`      | `--data`: files and folders, memory-mapped, checked, cut into training, validation and test |
 //! | `tokenizer.rs`   | bytes and GPT-2 byte pairs, encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
+//! | `generation.rs`  | text from a model |
 //! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
 //! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
 //! | `speech_features.rs` | mel, pitch and energy of its sound, computed once and memory-mapped afterwards |
 //! | `speech_batch.rs`    | stateless random batches of whole utterances |
+//! | `speech_data.rs`     | the corpus as GhostTTS is trained on it |
 
 mod batch;
+mod generation;
 mod source;
 mod speech_batch;
 mod speech_corpus;
+mod speech_data;
 mod speech_features;
 mod stories;
 mod token_cache;
 mod tokenizer;
 
-pub use batch::{Corpus, CorpusOptions, Window, Windows};
+pub use batch::{Corpus, CorpusOptions, Window};
+pub use generation::generate;
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit, Utterance};
+pub use speech_data::SpeechData;
 pub use stories::stories;
-pub use tokenizer::{StreamDecoder, Tokenizer};
+pub use tokenizer::{Encode, StreamDecoder};

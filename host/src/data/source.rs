@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Error, Result, input, mapped};
+use crate::{Error, Result, input};
+use primal_engine::files::mapped;
 
 /// The name of the embedded source where a path could stand. A file of that name is reached as `./stories`.
 pub const STORIES: &str = "stories";

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::speech_features::{Features, too_short};
-use crate::speech::Phone;
-use crate::speech::mel::MelSettings;
-use crate::speech::prosody::{Normal, Statistics, fill_gaps};
 use crate::{Error, Result, input};
+use primal_speech::Phone;
+use primal_speech::mel::MelSettings;
+use primal_speech::prosody::{Normal, Statistics, fill_gaps};
 
 const MAKE: &str = "make the corpus with models/voices/slt/make_corpus.py";
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 use super::*;
-use crate::speech::wav;
+use crate::voice::sound;
 
 const HOP: usize = 256;
 
@@ -32,7 +32,7 @@ fn write_corpus(folder: &Path) {
         let lines: Vec<String> = (0..count)
             .map(|index| {
                 let (id, frames) = (format!("{file}_{index}"), 12 + index);
-                wav::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &sound(frames, 150.0 + 15.0 * index as f32)).unwrap();
+                sound::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &sound(frames, 150.0 + 15.0 * index as f32)).unwrap();
                 line(&id, frames).to_string()
             })
             .collect();
@@ -119,7 +119,7 @@ fn features_are_cached_by_content() {
     }
 
     let louder: Vec<f32> = sound(12, 150.0).iter().map(|sample| sample * 1.5).collect();
-    wav::write(&folder.path().join("wavs/train_0.wav"), 22_050, &louder).unwrap();
+    sound::write(&folder.path().join("wavs/train_0.wav"), 22_050, &louder).unwrap();
     assert!(!same(&first, &open()), "another sound, the same features");
     assert_eq!(files().len(), 2);
 }
@@ -180,9 +180,9 @@ fn what_is_wrong_is_named() {
 
     fs::write(path.join("train.jsonl"), &good).unwrap();
     let wav_path = path.join("wavs/train_4.wav");
-    wav::write(&wav_path, 16_000, &sound(16, 150.0)).unwrap();
+    sound::write(&wav_path, 16_000, &sound(16, 150.0)).unwrap();
     complaint(&["train_4.wav", "16000 Hz", "22050 Hz"]);
-    wav::write(&wav_path, 22_050, &sound(15, 150.0)).unwrap();
+    sound::write(&wav_path, 22_050, &sound(15, 150.0)).unwrap();
     complaint(&["train_4.wav", "48 frames", "11520 samples"]);
     fs::remove_file(path.join("heldout.jsonl")).unwrap();
     complaint(&["heldout.jsonl"]);

@@ -12,10 +12,13 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::speech_corpus::Utterance;
-use crate::speech::mel::{Analyser, MelSettings};
-use crate::speech::pitch::PitchTracker;
-use crate::speech::{prosody, wav};
-use crate::{Error, Result, durable, mapped};
+use crate::voice::sound;
+use crate::{Error, Result};
+use primal_engine::files::durable;
+use primal_engine::files::mapped;
+use primal_speech::mel::{Analyser, MelSettings};
+use primal_speech::pitch::PitchTracker;
+use primal_speech::prosody;
 
 /// Read in another byte order it is another number, so that no file of another machine is taken for one of this.
 const MAGIC: u64 = u64::from_le_bytes(*b"PRIMSPK1");
@@ -125,7 +128,7 @@ fn compute(folder: &Path, utterances: &[Utterance], settings: &MelSettings, phon
         .collect();
     tasks.into_par_iter().try_for_each(|(utterance, log_f0, log_energy, mel)| {
         let path = folder.join(&utterance.wav);
-        let samples = wav::read(&path, settings.sampling_rate)?;
+        let samples = sound::read(&path, settings.sampling_rate)?;
         let needed = utterance.frames * settings.hop_size;
         let Some(samples) = samples.get(..needed) else {
             return Err(too_short(&path, utterance, settings, format!("{} samples", samples.len())));

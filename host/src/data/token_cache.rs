@@ -12,7 +12,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::source::{Bytes, Source};
 use super::tokenizer::{encode_piece, pieces};
-use crate::{Error, Result, durable, mapped};
+use crate::{Error, Result};
+use primal_engine::files::durable;
+use primal_engine::files::mapped;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"PRIMALTK");
 const VERSION: u64 = 1;
@@ -145,7 +147,9 @@ fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Tokenizer;
+    use primal_engine::config::Tokenizer;
+
+    use crate::data::Encode;
 
     fn tokens(file: &TokenFile) -> Vec<u32> {
         (0..file.count).map(|index| file.get(index)).collect()

@@ -1,20 +1,22 @@
 //! Training, generation and speech on a device beside the CPU's, from the same state.
 
 use crate::Error;
-use crate::arena::{Kind, Plan, Span};
-use crate::backend::cpu::Cpu;
-use crate::backend::{Device, RandomKey, VoteCast};
-use crate::config::{Config, Rule, SpeechConfig, votes_of};
-use crate::data::{Corpus, CorpusOptions, SpeechCorpus, Tokenizer};
-use crate::model::ghost_tts::{Controls, Spoken};
-use crate::run::sample::{Sampling, draw};
-use crate::speech::Phone;
-use crate::speech::mel::MelSettings;
-use crate::speech::synthesis::{Listener, Said, Synthesizer};
-use crate::speech::voice::Voice;
-use crate::train::optimizer::MatrixState;
-use crate::train::speech::SpeechData;
-use crate::train::trainer::{Layout, Trainer};
+use crate::configurations::Load;
+use crate::data::SpeechData;
+use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
+use crate::voice::synthesis::{Listener, Said, Synthesizer};
+use crate::voice::voice::Voice;
+use primal_engine::backend::cpu::Cpu;
+use primal_engine::backend::{Device, RandomKey, VoteCast};
+use primal_engine::config::Tokenizer;
+use primal_engine::config::{Config, Rule, SpeechConfig, votes_of};
+use primal_engine::memory::{Kind, Plan, Span};
+use primal_engine::models::ghost_tts::{Controls, Spoken};
+use primal_engine::models::gpt::sample::{Sampling, draw};
+use primal_engine::optim::MatrixState;
+use primal_engine::train::trainer::{Layout, Trainer};
+use primal_speech::Phone;
+use primal_speech::mel::MelSettings;
 
 use primal_device::vote::VoteRule;
 
@@ -159,7 +161,7 @@ fn speech<D: Device>() -> (Vec<f64>, Spoken) {
     let model = &trainer.layout.model;
     let phones = ["SIL", "AA1", "M"].map(|name| Phone::from_name(name).expect("a phone"));
     let (b, p, mut batch) = (&mut trainer.backend, &trainer.layout.parameters, model.batch());
-    let spoken = model.synthesise(b, p, &mut batch, data.facts(), &phones, &Controls::default());
+    let spoken = model.synthesise(b, p, &mut batch, &data.facts().scales(), &phones, &Controls::default());
     (terms, spoken.expect("a sentence"))
 }
 

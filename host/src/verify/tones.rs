@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::speech::wav;
+use crate::voice::sound;
 
 /// Writes a corpus in which each phone is a tone of its own.
 pub fn write_corpus(folder: &Path) {
@@ -18,7 +18,7 @@ pub fn write_corpus(folder: &Path) {
                 let (hz, amplitude) = (120.0 + 90.0 * phone as f32, if names[phone] == "SIL" { 0.0 } else { 0.3 });
                 (0..frames * 256).map(move |at| amplitude * (at as f32 * hz / 22_050.0 * std::f32::consts::TAU).sin())
             });
-            wav::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &samples.collect::<Vec<_>>()).expect("a WAV");
+            sound::write(&folder.join(format!("wavs/{id}.wav")), 22_050, &samples.collect::<Vec<_>>()).expect("a WAV");
             let phones: Vec<&str> = phones.iter().map(|&phone| names[phone]).collect();
             let frames: usize = durations.iter().sum();
             let line = serde_json::json!({"id": id, "text": "Mm.", "phones": phones, "durations_frames": durations, "n_frames": frames,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use primal_host::checkpoint::{Checkpoint, TensorRef, encode};
+use primal_engine::files::checkpoint::{Checkpoint, TensorRef, encode};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {

@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use primal_host::config::{Config, NAMED};
+use primal_engine::config::{Config, NAMED};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use primal_host::speech::disambiguation::Disambiguator;
-use primal_host::speech::{Lexicon, Phone};
+use primal_speech::disambiguation::Disambiguator;
+use primal_speech::{Lexicon, Phone};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {

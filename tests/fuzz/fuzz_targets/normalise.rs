@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use primal_host::speech::{Lexicon, Phone, markup, sentences};
+use primal_speech::{Lexicon, Phone, markup, sentences};
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::english);
 

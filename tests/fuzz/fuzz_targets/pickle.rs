@@ -7,7 +7,7 @@ use std::io::{Seek, Write};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use primal_host::model::hifigan::torch;
+use primal_engine::models::hifigan::torch;
 use tempfile::NamedTempFile;
 
 #[derive(Arbitrary, Debug)]

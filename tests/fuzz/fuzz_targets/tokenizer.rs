@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use primal_host::data::Tokenizer;
+use primal_engine::config::Tokenizer;
 
 fn streamed(tokenizer: Tokenizer, tokens: &[u32]) -> String {
     let mut decoder = tokenizer.stream_decoder();

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::ear::Ear;
 use super::output::{check_writable, output_error, write_bytes, write_whole};
 use super::{Job, MANIFEST, show_warnings};
-use crate::backend::Device;
-use crate::cli::output::{print, print_json, warn};
 use crate::cli::text::decode;
-use crate::durable::AppendFile;
-use crate::speech::synthesis::Synthesizer;
+use crate::output::{print, print_json, warn};
+use crate::voice::synthesis::Synthesizer;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
+use primal_engine::files::durable::AppendFile;
 
 /// What became of the lines.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::output::TakeSamples;
 use crate::Result;
-use crate::speech::mel::MelSettings;
-use crate::speech::synthesis::{Listener, Said};
+use crate::voice::synthesis::{Listener, Said};
+use primal_speech::mel::MelSettings;
 
 /// The longest spectrogram that is drawn, in seconds.
 const DRAWN: f64 = 60.0;

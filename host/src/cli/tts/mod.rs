@@ -11,15 +11,15 @@ use std::time::Instant;
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::output::warn;
 use super::paths::{Named, require_distinct, require_extension, require_writable};
 use super::text::{bytes_of, decode};
 use super::threads::in_pool;
-use crate::backend::Device;
-use crate::model::ghost_tts::Controls;
-use crate::speech::synthesis::Synthesizer;
-use crate::speech::voice::Voice;
+use crate::output::warn;
+use crate::voice::synthesis::Synthesizer;
+use crate::voice::voice::Voice;
 use crate::{Error, Result, input};
+use primal_engine::backend::Device;
+use primal_engine::models::ghost_tts::Controls;
 
 /// speak a text: a WAV of 22,050 Hz, mono, 16 bits
 #[derive(FromArgs)]

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use crate::durable::{self, Place, Transient};
-use crate::speech::wav_stream::WavStream;
 use crate::{Error, Result};
+use primal_engine::files::durable::{self, Place, Transient};
+use primal_speech::wav_stream::WavStream;
 
 /// Where the sound goes.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn write_pipe<T>(
 /// # Errors
 /// An output that cannot be written.
 pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    durable::write(path, bytes).map_err(|error| in_terms_of_output(path, error))
+    durable::write(path, bytes).map_err(|error| in_terms_of_output(path, error.into()))
 }
 
 /// Replaces `path` by a WAV of what `speak` says, or leaves everything as it was.

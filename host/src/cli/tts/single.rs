@@ -7,12 +7,12 @@ use serde_json::json;
 use super::ear::Ear;
 use super::output::{Target, write_bytes};
 use super::{Job, show_warnings};
-use crate::backend::Device;
-use crate::cli::output::{print, print_json, warn};
-use crate::speech::draw;
-use crate::speech::synthesis::Synthesizer;
-use crate::speech::voice::Voice;
+use crate::output::{print, print_json, warn};
+use crate::voice::draw;
+use crate::voice::synthesis::Synthesizer;
+use crate::voice::voice::Voice;
 use crate::{Error, Result};
+use primal_engine::backend::Device;
 
 impl Job<'_> {
     /// Speaks a text and says where it is.

@@ -1,0 +1,122 @@
+//! The CUDA back end: the kernels of `primal-device` on one GPU, launched through the driver's own functions.
+//!
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. After
+//! a call of the driver that failed nothing is queued any more, downloads give zeros, and [`Backend::fault`] tells.
+
+mod driver;
+mod kernels;
+mod largest;
+mod memory;
+mod ops;
+mod profile;
+mod queue;
+
+use std::time::Instant;
+
+use bytemuck::Pod;
+
+use driver::{Attribute, Context, Failure};
+use kernels::Kernels;
+use largest::Largest;
+use memory::Memory;
+use queue::Queue;
+
+use super::cuda_plan::{self, SUBJECT};
+use super::{AttentionShape, Device};
+use crate::memory::{Plan, Span};
+use crate::{Error, Result};
+
+/// A GPU.
+pub struct Cuda {
+    kernels: Kernels,
+    memory: Memory,
+    scratch: Span<f32>,
+    largest: Largest,
+    // Last, so that it outlives what was made in it.
+    _context: Context,
+}
+
+/// An error for a call of the driver that failed.
+fn failed(doing: &'static str) -> impl Fn(Failure) -> Error + Copy {
+    let hint = "see that the GPU and its driver work, with nvidia-smi; the CPU back end needs neither";
+    move |failure| Error::failed(format!("{doing}: {failure}"), hint)
+}
+
+/// The first GPU, its context current in this thread.
+fn open_device() -> Result<(driver::Device, Context)> {
+    let hint = "install the NVIDIA driver, or run on the CPU";
+    if let Some(cause) = driver::missing() {
+        return Err(Error::invalid(SUBJECT, "an NVIDIA driver", cause, hint));
+    }
+    let device = driver::Device::first().map_err(|failure| Error::invalid(SUBJECT, "a GPU", failure, hint))?;
+    Ok((device, Context::retain(device).map_err(failed("making a context"))?))
+}
+
+impl Cuda {
+    /// Where `len` values of scratch are.
+    fn scratch(&self, len: usize) -> *mut f32 {
+        assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
+        self.memory.write(self.scratch)
+    }
+
+    fn r<T: Pod>(&self, span: Span<T>) -> *const T {
+        self.memory.read(span)
+    }
+
+    fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
+        self.largest.forget(span);
+        self.memory.write(span)
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        profile::write();
+    }
+}
+
+impl Device for Cuda {
+    fn plan_scratch(plan: &mut Plan) {
+        cuda_plan::plan(plan);
+    }
+
+    fn require(attention: &AttentionShape) -> Result<()> {
+        cuda_plan::require(attention)
+    }
+
+    fn available_memory() -> Result<Option<usize>> {
+        let (_, _context) = open_device()?;
+        let [free, _] = driver::memory_info().map_err(failed("asking for the memory that is free"))?;
+        Ok(Some(free))
+    }
+
+    fn open(plan: &mut Plan) -> Result<Self> {
+        let (scratch, words) = cuda_plan::plan(plan);
+        let (device, context) = open_device()?;
+        let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
+        Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
+    }
+
+    fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
+    }
+
+    fn describe() -> Result<Vec<(&'static str, String)>> {
+        let (device, _context) = open_device()?;
+        let asked = failed("asking what the device is");
+        let number = |attribute| device.attribute(attribute).map_err(asked);
+        let [major, minor] = driver::version().map_err(asked)?;
+        let [free, total] = driver::memory_info().map_err(asked)?;
+        let began = Instant::now();
+        let opened = Self::open(&mut Plan::default())?;
+        Ok(vec![
+            ("device", device.name().map_err(asked)?),
+            ("architecture", format!("sm_{}{}", number(Attribute::ComputeCapabilityMajor)?, number(Attribute::ComputeCapabilityMinor)?)),
+            ("multiprocessors", number(Attribute::Multiprocessors)?.to_string()),
+            ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
+            ("driver", format!("CUDA {major}.{minor}")),
+            ("kernels", opened.kernels.file().display().to_string()),
+            ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
+        ])
+    }
+}

@@ -1,0 +1,47 @@
+//! What the CUDA back end adds to a plan, and what it cannot run: known without CUDA, so that any build can say what a run would take on a GPU.
+
+use primal_device::kernels::sizes::heads;
+use primal_device::kernels::{bias_backward, layer_norm};
+
+use super::AttentionShape;
+use crate::memory::{Kind, Plan, Span};
+use crate::{Error, Result};
+
+/// What messages call the back end.
+pub const SUBJECT: &str = "the CUDA back end";
+/// Widest heads of attention.
+pub const MAX_HEAD_DIM: usize = heads::WIDTHS[heads::WIDTHS.len() - 1];
+/// Most blocks of a launch along y, which no device exceeds.
+const MAX_BLOCKS_Y: usize = 65_535;
+/// Rows that the kernels with the most blocks along y give to each: partial sums of columns.
+const ROWS_OF_A_BLOCK: usize = {
+    let (norm, bias) = (layer_norm::GROUP as usize, bias_backward::GROUP as usize);
+    if norm < bias { norm } else { bias }
+};
+
+/// Whether the kernels can run attention of that shape, and others over as many rows.
+pub fn require(attention: &AttentionShape) -> Result<()> {
+    let limit = |what: &str, most: usize, found: usize, hint: &str| {
+        let expected = format!("at most {most} {what}");
+        if found <= most { Ok(()) } else { Err(Error::invalid(SUBJECT, expected, found, hint)) }
+    };
+    limit("values in an attention head", MAX_HEAD_DIM, attention.head_dim, "use more heads, or the CPU back end")?;
+    let sequences = attention.sequences.count() * attention.heads;
+    limit("heads of all sequences of a micro-batch", MAX_BLOCKS_Y, sequences, "lower the batch, and raise grad_accum")?;
+    limit("rows in a micro-batch", MAX_BLOCKS_Y * ROWS_OF_A_BLOCK, attention.tokens(), "lower the batch, and raise grad_accum")
+}
+
+/// Values of a span's tensor that share one value of scratch: partial sums of such rows, two a column.
+const VALUES_PER_SCRATCH: usize = ROWS_OF_A_BLOCK / 2;
+/// Values of scratch for what does not grow with the tensors.
+const LEAST_SCRATCH: usize = 1 << 16;
+
+/// Words for the largest values of tensors that are known at a time.
+const LARGEST: usize = 1024;
+
+/// Adds the ops' own scratch to the plan of all else, and words for the largest values of tensors.
+pub fn plan(plan: &mut Plan) -> (Span<f32>, Span<u32>) {
+    let largest = plan.entries().iter().map(|entry| entry.bytes / size_of::<f32>()).max().unwrap_or(0);
+    let scratch = plan.span(Kind::Scratch, "cuda.scratch", largest / VALUES_PER_SCRATCH + LEAST_SCRATCH);
+    (scratch, plan.span(Kind::Scratch, "cuda.largest", LARGEST))
+}

@@ -1,0 +1,140 @@
+//! How a run that trains is asked to stop ([`request`]): a step that has not yet moved anything is left by unwinding ([`check`]), one that has is
+//! finished ([`commit`]).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where the program stands.
+enum Phase {
+    /// Not training.
+    Elsewhere,
+    /// Training, between two steps, and what is done there, in words.
+    Between(&'static str),
+    /// In a step of which nothing counts yet.
+    Revocable,
+    /// In a step that has cast votes or moved weights, until about then.
+    Committed(Instant),
+    /// In a step that is to be left.
+    Abandoned,
+}
+
+struct State {
+    phase: Phase,
+    /// The first signal while training.
+    signal: Option<i32>,
+    /// Steps that are done.
+    done: u64,
+    /// When the last step began, and how long the last whole one took.
+    began: Option<Instant>,
+    took: Option<Duration>,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { phase: Phase::Elsewhere, signal: None, done: 0, began: None, took: None });
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a step is left with.
+struct Abandoned;
+
+/// What comes of a request to stop.
+pub enum Answer {
+    /// Nothing is being trained, or it was asked before: the program ends at once. Whether it was asked before.
+    Ends {
+        /// Whether a run is being trained, which was asked to stop before.
+        again: bool,
+    },
+    /// The run stops between two steps, of which so many are done; what is being done there, in words.
+    Between(u64, &'static str),
+    /// The step after so many is abandoned, and nothing of it counts.
+    Abandons(u64),
+    /// The step after so many moves weights already: it is finished, in about so long.
+    Finishes(u64, Duration),
+}
+
+/// Asks the run to stop, for a signal of that number.
+pub fn request(signal: i32) -> Answer {
+    let mut state = state();
+    let done = state.done;
+    let answer = match &state.phase {
+        Phase::Elsewhere => Answer::Ends { again: false },
+        _ if state.signal.is_some() => Answer::Ends { again: true },
+        Phase::Between(doing) => Answer::Between(done, doing),
+        Phase::Revocable | Phase::Abandoned => Answer::Abandons(done),
+        Phase::Committed(until) => Answer::Finishes(done, until.saturating_duration_since(Instant::now())),
+    };
+    if let Phase::Revocable = state.phase {
+        state.phase = Phase::Abandoned;
+    }
+    state.signal = Some(signal);
+    answer
+}
+
+/// From here on [`request`] stops the run, of which `done` steps are done.
+pub fn begin_training(done: u64) {
+    let mut state = state();
+    (state.phase, state.done) = (Phase::Between(""), done);
+}
+
+/// The signal that asked the run to stop.
+pub fn requested() -> Option<i32> {
+    state().signal
+}
+
+/// Says what is done between two steps, for who asks to stop: " after the validation".
+pub fn doing(what: &'static str) {
+    let mut state = state();
+    if let Phase::Between(doing) = &mut state.phase {
+        *doing = what;
+    }
+}
+
+/// Runs `work`, the next step of a run, which calls [`commit`] before it changes anything that is saved; `None` where a signal came before that.
+pub fn step<T>(work: impl FnOnce() -> T) -> Option<T> {
+    {
+        let mut state = state();
+        if state.signal.is_some() {
+            return None;
+        }
+        state.phase = Phase::Revocable;
+        state.began = Some(Instant::now());
+    }
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    let mut state = state();
+    state.phase = Phase::Between("");
+    match answer {
+        Ok(answer) => {
+            state.done += 1;
+            state.took = state.began.map(|began| began.elapsed());
+            Some(answer)
+        }
+        Err(reason) if reason.is::<Abandoned>() => None,
+        Err(panic) => {
+            drop(state);
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+/// Leaves the step, by unwinding, if a signal asked for it and nothing has changed yet.
+pub fn check() {
+    leave_if_abandoned(&state());
+}
+
+fn leave_if_abandoned(state: &State) {
+    if let Phase::Abandoned = state.phase {
+        // Its guard is dropped on the way.
+        std::panic::resume_unwind(Box::new(Abandoned));
+    }
+}
+
+/// The step is about to change what is saved: it will be finished, or is left here. As long as no step was timed, this one takes `whole` times the
+/// time so far.
+pub fn commit(whole: u32) {
+    let mut state = state();
+    leave_if_abandoned(&state);
+    if let (Phase::Revocable, Some(began)) = (&state.phase, state.began) {
+        state.phase = Phase::Committed(began + state.took.unwrap_or_else(|| began.elapsed() * whole));
+    }
+}

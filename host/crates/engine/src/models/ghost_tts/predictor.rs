@@ -1,0 +1,105 @@
+//! What a phone's duration, pitch and energy are predicted by: twice convolution, ReLU, layer norm, then one number a phone
+//! (the variance predictor of FastSpeech 2, Ren et al. 2021).
+
+use primal_device::grid::GridId;
+
+use crate::backend::{Backend, Sequences};
+use crate::memory::{Kind, Plan, Span};
+use crate::nn::block::{Norm, NormActivations, norm_backward};
+use crate::nn::convolution::Convolution;
+use crate::nn::parameters::Specs;
+use crate::nn::stack::GAIN;
+use crate::nn::{GradientSink, Parameters};
+
+/// The parameters of a predictor.
+#[derive(Clone, Copy, Debug)]
+pub struct PredictorIds {
+    layers: [(Convolution, Norm); 2],
+    out: Convolution,
+    width: usize,
+}
+
+impl PredictorIds {
+    /// Names the parameters, for inputs of width `dim`.
+    pub fn new(specs: &mut Specs, name: &str, dim: usize, width: usize, kernel: usize, grid: Option<GridId>) -> Self {
+        let layers = [(1, dim), (2, width)].map(|(i, inputs)| {
+            let convolution = Convolution::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
+            (convolution, Norm::new(specs, &format!("{name}.norm{i}"), width))
+        });
+        Self { layers, out: Convolution::new(specs, &format!("{name}.out"), [1, width], 1, grid, GAIN), width }
+    }
+}
+
+/// A predictor over its activations.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictor {
+    ids: PredictorIds,
+    /// After each ReLU, `[rows, width]`, and after the norm that follows.
+    kept: [(Span<f32>, NormActivations); 2],
+    predictions: Span<f32>,
+}
+
+impl Predictor {
+    /// Reserves activations for at most `rows` phones.
+    pub fn plan(ids: PredictorIds, plan: &mut Plan, name: &str, rows: usize) -> Self {
+        let kept = [1, 2].map(|i| {
+            let rectified = plan.span(Kind::Activation, format!("{name}.relu{i}"), rows * ids.width);
+            (rectified, NormActivations::plan(plan, &format!("{name}.norm{i}"), rows, ids.width))
+        });
+        Self { ids, kept, predictions: plan.span(Kind::Activation, format!("{name}.predictions"), rows) }
+    }
+
+    /// The predictions, `[rows]`.
+    pub fn predictions(&self, rows: usize) -> Span<f32> {
+        self.predictions.slice(0, rows)
+    }
+
+    fn kept(&self, layer: usize, rows: usize) -> (Span<f32>, NormActivations) {
+        let (rectified, norm) = &self.kept[layer];
+        (rectified.slice(0, rows * self.ids.width), norm.first(rows))
+    }
+
+    /// Predicts from x `[rows, dim]`.
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, mut x: Span<f32>, phones: Sequences) {
+        let rows = phones.rows();
+        for (i, (convolution, norm)) in self.ids.layers.iter().enumerate() {
+            let (rectified, kept) = self.kept(i, rows);
+            convolution.forward(b, p, rectified, x, phones, false);
+            b.leaky_relu(rectified, rectified, 0.0);
+            let (gamma, beta) = (p.vector(norm.gamma), p.vector(norm.beta));
+            b.layer_norm(kept.y, kept.mean, kept.rstd, rectified, gamma, beta, self.ids.width);
+            x = kept.y;
+        }
+        self.ids.out.forward(b, p, self.predictions(rows), x, phones, false);
+    }
+
+    /// Adds the gradient of x to `dx`, from that of the predictions; `scratch` holds two matrices `[rows, width]`.
+    #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]
+    pub fn backward<B: Backend>(
+        &self,
+        b: &mut B,
+        p: &Parameters,
+        sink: &mut impl GradientSink<B>,
+        dx: Span<f32>,
+        dy: Span<f32>,
+        x: Span<f32>,
+        phones: Sequences,
+        scratch: [Span<f32>; 2],
+    ) {
+        let (ids, rows) = (&self.ids, phones.rows());
+        let [d_normed, d_rectified] = scratch.map(|span| span.slice(0, rows * ids.width));
+        let (_, last) = self.kept(1, rows);
+        ids.out.backward(b, sink, dy, last.y, phones);
+        ids.out.backward_input(b, p, d_normed, dy, phones, false);
+        for (i, (convolution, norm)) in ids.layers.iter().enumerate().rev() {
+            let (rectified, kept) = self.kept(i, rows);
+            b.zero(d_rectified);
+            norm_backward(b, p, sink, norm, &kept, d_rectified, d_normed, rectified, ids.width);
+            b.leaky_relu_backward(d_rectified, d_rectified, rectified, 0.0);
+            let input = if i == 0 { x } else { self.kept(i - 1, rows).1.y };
+            convolution.backward(b, sink, d_rectified, input, phones);
+            let (d_input, accumulate) = if i == 0 { (dx, true) } else { (d_normed, false) };
+            convolution.backward_input(b, p, d_input, d_rectified, phones, accumulate);
+        }
+    }
+}

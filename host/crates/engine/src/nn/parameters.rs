@@ -1,0 +1,219 @@
+//! The parameters of a model: named matrices (on the grid or float) and float vectors.
+
+use std::convert::Infallible;
+
+use primal_device::grid::{self, GridId};
+use primal_device::philox::{Stream, uniform};
+
+use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::files::checkpoint::Dtype;
+use crate::memory::{Kind, Plan, Span};
+
+/// Start values that are made and uploaded at a time, at most, but for whole rows: 8 MiB of floats.
+const UPLOAD: usize = 2 << 20;
+
+/// Index of a matrix in [`Parameters::matrices`]; also its number in the random streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixId(pub usize);
+
+/// Index of a float tensor in [`Parameters::vectors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorId(pub usize);
+
+/// A linear layer's weight before it has memory.
+#[derive(Clone, Debug)]
+pub struct MatrixSpec {
+    /// e.g. `blocks.0.attention.q`.
+    pub name: String,
+    /// Rows.
+    pub out_features: usize,
+    /// Columns.
+    pub in_features: usize,
+    /// Its grid; `None` for a float weight.
+    pub grid: Option<GridId>,
+    /// Standard deviation at the start.
+    pub sigma: f32,
+}
+
+impl MatrixSpec {
+    /// A row scale at the start: the largest level is 2.8 σ on every grid.
+    pub fn initial_scale(&self) -> f32 {
+        2.8 * self.sigma / self.grid.map_or(1.0, |grid| grid.grid().largest())
+    }
+
+    /// Weights in it.
+    pub fn weights(&self) -> usize {
+        self.out_features * self.in_features
+    }
+}
+
+/// How a float tensor starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Init {
+    /// Normal with this standard deviation.
+    Normal(f32),
+    /// All the same.
+    Constant(f32),
+}
+
+/// A float tensor before it has memory.
+#[derive(Clone, Debug)]
+pub struct VectorSpec {
+    /// e.g. `embedding.tokens`.
+    pub name: String,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// Start values.
+    pub init: Init,
+}
+
+/// All parameters of a model, in the order in which the model names them.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    /// Linear layers.
+    pub matrices: Vec<MatrixSpec>,
+    /// Float tensors.
+    pub vectors: Vec<VectorSpec>,
+}
+
+impl Specs {
+    /// Adds a matrix.
+    pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<GridId>, sigma: f32) -> MatrixId {
+        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, sigma });
+        MatrixId(self.matrices.len() - 1)
+    }
+
+    /// Adds a float tensor.
+    pub fn vector(&mut self, name: String, shape: &[usize], init: Init) -> VectorId {
+        self.vectors.push(VectorSpec { name, shape: shape.to_vec(), init });
+        VectorId(self.vectors.len() - 1)
+    }
+
+    /// Weights in all matrices.
+    pub fn matrix_weights(&self) -> usize {
+        self.matrices.iter().map(MatrixSpec::weights).sum()
+    }
+}
+
+/// Specs with memory.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// What they are.
+    pub specs: Specs,
+    /// By [`MatrixId`].
+    pub matrices: Vec<Weight>,
+    /// By [`VectorId`].
+    pub vectors: Vec<Span<f32>>,
+}
+
+impl Parameters {
+    /// Reserves memory for all parameters.
+    pub fn plan(specs: Specs, plan: &mut Plan) -> Self {
+        let Ok(parameters) = Self::place(specs, |name, dtype, shape| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            Ok::<_, Infallible>(plan.span(Kind::Parameter, name, bytes))
+        });
+        parameters
+    }
+
+    /// Parameters that lie where `span` says; it gets the name, type and shape of each tensor.
+    ///
+    /// # Errors
+    /// Those of `span`.
+    pub fn place<E>(specs: Specs, mut span: impl FnMut(&str, Dtype, &[usize]) -> Result<Span<u8>, E>) -> Result<Self, E> {
+        let matrices = specs.matrices.iter().map(|spec| {
+            let (name, out_features, in_features) = (&spec.name, spec.out_features, spec.in_features);
+            let storage = match spec.grid {
+                Some(grid) => Storage::Grid(GridWeight {
+                    grid,
+                    codes: span(&format!("{name}.codes"), Dtype::U8, &[out_features, grid::row_bytes(in_features)])?,
+                    scale: span(&format!("{name}.scale"), Dtype::F32, &[out_features])?.cast(),
+                }),
+                None => Storage::Float(span(&format!("{name}.weight"), Dtype::F32, &[out_features, in_features])?.cast()),
+            };
+            Ok(Weight { out_features, in_features, storage })
+        });
+        let matrices = matrices.collect::<Result<_, E>>()?;
+        let vectors = specs.vectors.iter().map(|spec| Ok(span(&spec.name, Dtype::F32, &spec.shape)?.cast()));
+        let vectors = vectors.collect::<Result<_, E>>()?;
+        Ok(Self { specs, matrices, vectors })
+    }
+
+    /// A linear layer's weight.
+    pub fn weight(&self, id: MatrixId) -> &Weight {
+        &self.matrices[id.0]
+    }
+
+    /// A float tensor.
+    pub fn vector(&self, id: VectorId) -> Span<f32> {
+        self.vectors[id.0]
+    }
+
+    /// Fills all parameters with their start values. `shadow` receives each matrix's float start values (`[out, in]`), some rows at a time, from
+    /// the value of that number on.
+    pub fn initialise<B: Backend>(&self, backend: &mut B, seed: u64, mut shadow: impl FnMut(&mut B, MatrixId, usize, &[f32])) {
+        for (index, (spec, weight)) in self.specs.matrices.iter().zip(&self.matrices).enumerate() {
+            let mut normal = Normal::new(seed, index as u32);
+            // Whole matrices, if they are not too large: an upload waits for the device.
+            let most = (UPLOAD / spec.in_features).clamp(1, spec.out_features);
+            let mut codes = vec![grid::ZERO; grid::padded(spec.in_features)];
+            let scale = spec.initial_scale();
+            for first in (0..spec.out_features).step_by(most) {
+                let rows = most.min(spec.out_features - first);
+                let values: Vec<f32> = (0..rows * spec.in_features).map(|_| spec.sigma * normal.draw()).collect();
+                match &weight.storage {
+                    Storage::Grid(target) => {
+                        let (levels, row_bytes) = (target.grid.grid(), weight.row_bytes());
+                        let mut packed = vec![0u8; rows * row_bytes];
+                        for (row, packed) in values.chunks_exact(spec.in_features).zip(packed.chunks_exact_mut(row_bytes)) {
+                            for (code, w) in codes.iter_mut().zip(row) {
+                                *code = levels.nearest(w / scale);
+                            }
+                            grid::pack_row(&codes, packed);
+                        }
+                        backend.upload(target.codes.slice(first * row_bytes, packed.len()), &packed);
+                    }
+                    Storage::Float(target) => backend.upload(target.slice(first * spec.in_features, values.len()), &values),
+                }
+                shadow(backend, MatrixId(index), first * spec.in_features, &values);
+            }
+            if let Storage::Grid(target) = &weight.storage {
+                backend.upload(target.scale, &vec![scale; spec.out_features]);
+            }
+        }
+        for (index, (spec, &span)) in self.specs.vectors.iter().zip(&self.vectors).enumerate() {
+            let mut normal = Normal::new(seed, u32::MAX - index as u32);
+            let values: Vec<f32> = match spec.init {
+                Init::Normal(sigma) => (0..span.len()).map(|_| sigma * normal.draw()).collect(),
+                Init::Constant(value) => vec![value; span.len()],
+            };
+            backend.upload(span, &values);
+        }
+    }
+}
+
+/// Standard normal numbers by Box and Muller (1958) from a Philox stream of their own (`step` is `u64::MAX`).
+struct Normal {
+    stream: Stream,
+    next: u32,
+    ready: [f32; 4],
+}
+
+impl Normal {
+    fn new(seed: u64, tensor: u32) -> Self {
+        Self { stream: Stream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
+    }
+
+    fn draw(&mut self) -> f32 {
+        if self.next.is_multiple_of(4) {
+            let words = self.stream.words(self.next / 4).map(uniform);
+            for (pair, out) in words.chunks_exact(2).zip(self.ready.chunks_exact_mut(2)) {
+                let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
+                let (sin, cos) = (std::f32::consts::TAU * pair[1]).sin_cos();
+                out.copy_from_slice(&[radius * cos, radius * sin]);
+            }
+        }
+        self.next += 1;
+        self.ready[(self.next - 1) as usize % 4]
+    }
+}

@@ -1,0 +1,109 @@
+//! What can be trained: a kind of model with its data, by the `[model]` table of its configuration.
+
+use std::collections::BTreeMap;
+
+use crate::Result;
+use crate::backend::{AttentionShape, Backend};
+use crate::config::{ConfigOf, ModelTable, TrainConfig};
+use crate::memory::{Plan, Span};
+use crate::nn::Parameters;
+use crate::nn::parameters::Specs;
+
+use super::trainer::Trainer;
+use crate::optim::Sink;
+
+/// The most terms that a loss has.
+pub const MAX_TERMS: usize = 5;
+
+/// Which batch to draw: a function of this, the seed and the data alone, so that a run resumes without a cursor.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// The step, from 0.
+    pub step: u64,
+    /// The micro-batch of the step.
+    pub micro_batch: u32,
+}
+
+/// What a micro-batch held.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Values that the sum of each term is of.
+    pub values: [f64; MAX_TERMS],
+    /// Tokens or frames.
+    pub items: u64,
+}
+
+/// A validation.
+#[derive(Clone, Debug, Default)]
+pub struct Validation {
+    /// What the best checkpoint is chosen by.
+    pub loss: f64,
+    /// The means of the loss's terms, in the order of [`Learner::TERMS`].
+    pub terms: [f64; MAX_TERMS],
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A kind of model that [`Trainer`] trains.
+pub trait Learner: ModelTable {
+    /// The names of its parameters.
+    type Ids;
+    /// It over its activations.
+    type Model;
+    /// What writes samples.
+    type Sampler;
+    /// What it learns from.
+    type Corpus: ?Sized;
+    /// A micro-batch on the host.
+    type Batch;
+
+    /// The terms of the loss, and what each counts in it; at most [`MAX_TERMS`].
+    const TERMS: &'static [(&'static str, f64)];
+
+    /// Names all parameters.
+    fn name_parameters(config: &ConfigOf<Self>) -> (Self::Ids, Specs);
+
+    /// Reserves activations.
+    fn plan(config: &ConfigOf<Self>, ids: Self::Ids, plan: &mut Plan) -> (Self::Model, Self::Sampler);
+
+    /// The largest attention of a step.
+    fn attention(model: &Self::Model) -> AttentionShape;
+
+    /// Writes the constants that the model needs besides its parameters.
+    fn prepare<B: Backend>(_model: &Self::Model, _b: &mut B) {}
+
+    /// Memory for a micro-batch.
+    fn batch(model: &Self::Model) -> Self::Batch;
+
+    /// Draws a micro-batch, gives its gradients to the sink, those of a mean over all micro-batches of the step, and writes the sums of the
+    /// loss's terms to `sums`.
+    #[expect(clippy::too_many_arguments, reason = "all that a step has")]
+    fn train<B: Backend>(
+        config: &TrainConfig,
+        model: &Self::Model,
+        batch: &mut Self::Batch,
+        corpus: &Self::Corpus,
+        draw: Draw,
+        b: &mut B,
+        p: &Parameters,
+        sink: &mut Sink<'_>,
+        sums: Span<f32>,
+    ) -> Seen;
+
+    /// Measures what was learnt, on data held back.
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    fn validate<B: Backend>(trainer: &mut Trainer<B, Self>, corpus: &Self::Corpus) -> Result<Validation>;
+
+    /// The first activation of the last batch that is not finite, by name; `sum` is one value of scratch.
+    fn not_finite<B: Backend>(model: &Self::Model, batch: &Self::Batch, b: &mut B, sum: Span<f32>) -> Option<String>;
+
+    /// A hash of the data: a run resumes only on the same.
+    fn fingerprint(corpus: &Self::Corpus) -> u64;
+
+    /// What checkpoints say besides the configuration, step and data.
+    fn metadata(_corpus: &Self::Corpus) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}

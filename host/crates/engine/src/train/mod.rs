@@ -1,0 +1,11 @@
+//! Training: the step, validation, and the state of a run as named tensors.
+
+mod layers;
+pub mod learner;
+pub mod patience;
+pub mod speech;
+pub mod state;
+pub mod text;
+pub mod trainer;
+
+pub use layers::{LayerRecord, ScaleSummary};

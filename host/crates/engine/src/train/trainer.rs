@@ -1,0 +1,243 @@
+//! One run: a model, its optimizer, a back end, and the step.
+
+use crate::backend::{Backend, Storage};
+use crate::config::{ConfigOf, ModelConfig};
+use crate::memory::{Kind, Plan, Span};
+use crate::nn::{MatrixId, Parameters};
+use crate::{Error, Result};
+
+use super::layers::{LayerRecord, ScaleSummary};
+use super::learner::{Draw, Learner, MAX_TERMS};
+use crate::optim::readings::Readout;
+use crate::optim::schedule::learning_rate;
+use crate::optim::{MatrixState, Optimizer};
+
+/// All spans of a run.
+pub struct Layout<M: Learner = ModelConfig> {
+    /// The model over its activations.
+    pub model: M::Model,
+    /// What writes samples.
+    pub sampler: M::Sampler,
+    /// The model's parameters.
+    pub parameters: Parameters,
+    /// Their optimizer state.
+    pub optimizer: Optimizer,
+    histogram: Span<u32>,
+}
+
+impl<M: Learner> Layout<M> {
+    /// Plans parameters, state and activations of a configuration. All activations are kept unless it says that they are recomputed.
+    pub fn plan(config: &ConfigOf<M>, plan: &mut Plan) -> Self {
+        let (ids, specs) = M::name_parameters(config);
+        let parameters = Parameters::plan(specs, plan);
+        let optimizer = Optimizer::plan(&config.train, &parameters, M::TERMS.len(), plan);
+        let (model, sampler) = M::plan(config, ids, plan);
+        let histogram = plan.span(Kind::Io, "histogram", 16);
+        Self { model, sampler, parameters, optimizer, histogram }
+    }
+}
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepStats {
+    /// Mean loss: of text in nats a token; of speech the weighted sum of its terms.
+    pub loss: f64,
+    /// The means of the loss's terms, in the order of [`Learner::TERMS`].
+    pub terms: [f64; MAX_TERMS],
+    /// Tokens or frames that the step saw.
+    pub items: u64,
+    /// Norm of the float tensors' gradient before clipping.
+    pub grad_norm: f64,
+    /// Share of grid weights that flipped; 0 without a grid.
+    pub flip_rate: f64,
+    /// Share of grid weights at a rail.
+    pub saturation: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+}
+
+/// A run in memory.
+pub struct Trainer<B: Backend, M: Learner = ModelConfig> {
+    /// Its configuration.
+    pub config: ConfigOf<M>,
+    /// Its spans.
+    pub layout: Layout<M>,
+    /// The device.
+    pub backend: B,
+    /// Steps done.
+    pub step: u64,
+    pub(super) batch: M::Batch,
+    readout: Readout,
+    /// What each micro-batch's sums are divided by.
+    values: Vec<[f64; MAX_TERMS]>,
+    fault: Option<usize>,
+}
+
+impl<B: Backend, M: Learner> Trainer<B, M> {
+    /// A run over memory that is allocated but not initialised.
+    pub fn new(config: ConfigOf<M>, layout: Layout<M>, mut backend: B) -> Self {
+        M::prepare(&layout.model, &mut backend);
+        Self {
+            batch: M::batch(&layout.model),
+            readout: Readout::new(&mut backend, &layout.optimizer.readings),
+            values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
+            config,
+            layout,
+            backend,
+            step: 0,
+            fault: None,
+        }
+    }
+
+    /// Start values.
+    pub fn initialise(&mut self) {
+        self.layout.optimizer.initialise(&mut self.backend, &self.layout.parameters, self.config.train.seed);
+    }
+
+    /// Makes the next gradient of a tensor not a number, by the index of [`Optimizer::norm_name`]; for tests of the watchdog.
+    pub fn inject_fault(&mut self, tensor: usize) {
+        self.fault = Some(tensor);
+    }
+
+    /// One step: micro-batches cast votes and add up float gradients, then everything moves.
+    ///
+    /// # Errors
+    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; a device that failed. The run in memory is then unusable,
+    /// checkpoints are untouched.
+    pub fn step(&mut self, corpus: &M::Corpus) -> Result<StepStats> {
+        let t = &self.config.train;
+        let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
+        let floats = optimizer.floats.len();
+        let fault = self.fault.take();
+        let mut items = 0;
+        optimizer.zero_gradients(b);
+        for micro_batch in 0..t.grad_accum {
+            let mut sink = optimizer.sink(p, t, self.step, micro_batch);
+            sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
+            let draw = Draw { step: self.step, micro_batch };
+            let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * M::TERMS.len(), M::TERMS.len());
+            let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
+            self.values[micro_batch as usize] = seen.values;
+            items += seen.items;
+            if optimizer.flips_between(t) && micro_batch + 1 < t.grad_accum {
+                optimizer.flip(b, p, t, self.step);
+            }
+        }
+        if let Some(float) = fault.and_then(|tensor| optimizer.floats.get(tensor)) {
+            b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
+        }
+        optimizer.step(b, p, t, self.step);
+
+        self.readout.update(b, &optimizer.readings);
+        b.fault()?;
+        let mut terms = [0.0; MAX_TERMS];
+        for (sums, values) in self.readout.loss_sums().chunks_exact(M::TERMS.len()).zip(&self.values) {
+            for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
+                *term += f64::from(sum) / (values * f64::from(t.grad_accum));
+            }
+        }
+        let loss = weighted::<M>(&terms);
+        if !loss.is_finite() || self.readout.norms()[1..].iter().chain(self.readout.watch()).any(|value| !value.is_finite()) {
+            return Err(self.not_finite(self.step + 1, "the loss", loss));
+        }
+        let weights = p.specs.matrix_weights() as f64;
+        let (flipped, at_rail) =
+            self.readout.counts().chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
+        let stats = StepStats {
+            loss,
+            terms,
+            items,
+            grad_norm: f64::from(self.readout.norms()[0]).sqrt(),
+            flip_rate: flipped as f64 / weights,
+            saturation: at_rail as f64 / weights,
+            learning_rate: f64::from(learning_rate(t, self.step)),
+        };
+        self.step += 1;
+        Ok(stats)
+    }
+
+    /// Names what is not finite, nearest to the cause: a parameter, an activation, a gradient (the first that the backward pass met), a mean
+    /// square of the vote rule, or else `what`.
+    pub(super) fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
+        let (b, optimizer, layout) = (&mut self.backend, &self.layout.optimizer, &self.layout);
+        let watched = |range: std::ops::Range<usize>| {
+            let at = self.readout.watch()[range.clone()].iter().position(|sum| !sum.is_finite())?;
+            Some(optimizer.watch_name(range.start + at).to_string())
+        };
+        let gradient = || {
+            let at = self.readout.norms()[1..].iter().rposition(|norm| !norm.is_finite())?;
+            Some(format!("the gradient of {}", optimizer.norm_name(&layout.parameters, at)))
+        };
+        let floats = optimizer.floats.len();
+        let name = watched(0..floats)
+            .or_else(|| {
+                if loss.is_finite() { None } else { M::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
+            })
+            .or_else(gradient)
+            .or_else(|| watched(floats..self.readout.watch().len()));
+        Error::failed(
+            format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
+            "nothing on disk was changed by this step: the run can go on from its last checkpoint; if it happens again, start anew with a lower learning rate",
+        )
+    }
+
+    /// Says that a validation loss is not finite, and why.
+    pub(super) fn validation_not_finite(&mut self, loss: f64) -> Error {
+        self.layout.optimizer.watch(&mut self.backend);
+        self.readout.update(&mut self.backend, &self.layout.optimizer.readings);
+        self.not_finite(self.step, "the validation loss", loss)
+    }
+
+    /// Flips, levels and scales of each matrix after a step.
+    pub fn layers(&mut self) -> Vec<LayerRecord> {
+        let p = &self.layout.parameters;
+        let mut layers = Vec::new();
+        for (i, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
+            let Storage::Grid(grid) = &weight.storage else { continue };
+            self.backend.level_histogram(self.layout.histogram, weight);
+            let mut histogram = [0u32; 16];
+            self.backend.download(self.layout.histogram, &mut histogram);
+            let mut scale = vec![0.0f32; spec.out_features];
+            self.backend.download(grid.scale, &mut scale);
+            let levels = grid.grid.grid();
+            let weights = spec.weights() as f64;
+            layers.push(LayerRecord {
+                name: spec.name.clone(),
+                flip_rate: Some(f64::from(self.readout.counts()[2 * i]) / weights),
+                saturation: Some(f64::from(self.readout.counts()[2 * i + 1]) / weights),
+                histogram: Some(histogram.map(u64::from)),
+                levels: Some(std::array::from_fn(|code| levels.is_level(code as u8).then(|| levels.level(code as u8)))),
+                scale: ScaleSummary::of(&scale),
+            });
+        }
+        layers
+    }
+
+    /// Bytes of codes and votes of all grid weights.
+    pub fn grid_state_bytes(&self) -> usize {
+        grid_state_bytes(&self.layout)
+    }
+}
+
+/// The loss that the means of terms make.
+pub(super) fn weighted<M: Learner>(terms: &[f64; MAX_TERMS]) -> f64 {
+    M::TERMS.iter().zip(terms).map(|((_, weight), term)| weight * term).sum()
+}
+
+/// Bytes of codes and votes (or shadow weights and moments) of all matrices.
+pub fn grid_state_bytes<M: Learner>(layout: &Layout<M>) -> usize {
+    let matrices = layout.parameters.matrices.iter().zip(&layout.optimizer.matrices);
+    let bytes = matrices.map(|(weight, state)| {
+        let codes = match &weight.storage {
+            Storage::Grid(grid) => grid.codes.bytes(),
+            Storage::Float(_) => 0,
+        };
+        codes
+            + match state {
+                MatrixState::Votes(state) => state.votes.bytes(),
+                MatrixState::Poltergeist(votes) => votes.bytes(),
+                MatrixState::Qat(index) | MatrixState::Float(index) => 3 * layout.optimizer.floats[*index].value.bytes(),
+            }
+    });
+    bytes.sum()
+}

@@ -1,0 +1,474 @@
+//! What a row of the case table is, and how its modes run on any back end.
+
+use std::time::{Duration, Instant};
+
+use crate::backend::Backend;
+use crate::memory::{Kind, Plan, Span};
+use primal_device::philox::{Stream, uniform};
+
+/// Elements that the gradient mode differentiates numerically in each operand.
+const GRADIENT_SAMPLES: usize = 40;
+/// Step of the central differences; in `f64` their error is about its square.
+const GRADIENT_STEP: f64 = 1e-4;
+/// What the differences add to a case's tolerance, relative to the gradient.
+const GRADIENT_RELATIVE: f64 = 1e-5;
+/// Larger cases are left out of the gradient mode: each sample costs two naive forward passes.
+const GRADIENT_MAX_VALUES: usize = 20_000;
+/// Smaller cases are left out of the speed mode: they time the call, not the op.
+const SPEED_MIN_VALUES: usize = 50_000;
+
+/// What may differ between the back end and the reference: `absolute + relative · |expected|`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// In the unit of the values.
+    pub absolute: f64,
+    /// As a part of the expected value.
+    pub relative: f64,
+}
+
+/// Initial contents of a buffer.
+#[derive(Clone, Debug)]
+pub enum Data {
+    F32(Vec<f32>),
+    U32(Vec<u32>),
+    U8(Vec<u8>),
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::U32(x) => x.len(),
+            Self::U8(x) => x.len(),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::F32(x) => bytemuck::cast_slice(x).to_vec(),
+            Self::U32(x) => bytemuck::cast_slice(x).to_vec(),
+            Self::U8(x) => x.clone(),
+        }
+    }
+}
+
+/// A buffer as the reference sees it.
+#[derive(Clone, Debug)]
+enum Value {
+    Float(Vec<f64>),
+    Word(Vec<u32>),
+    Byte(Vec<u8>),
+    /// Either cell is right: rounding decides. The mask is that of the lowest cell: a byte or a nibble.
+    Either(Vec<u8>, Vec<u8>, u8),
+}
+
+/// The buffers of a case in the order of its rows, floats widened to `f64`.
+#[derive(Clone, Debug)]
+pub struct Values {
+    values: Vec<Value>,
+    written: Vec<bool>,
+}
+
+impl Values {
+    fn new(buffers: &[Data]) -> Self {
+        let widen = |data: &Data| match data {
+            Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
+            Data::U32(x) => Value::Word(x.clone()),
+            Data::U8(x) => Value::Byte(x.clone()),
+        };
+        Self { values: buffers.iter().map(widen).collect(), written: vec![false; buffers.len()] }
+    }
+
+    /// Floats of buffer `i`.
+    pub fn f(&self, i: usize) -> &[f64] {
+        match &self.values[i] {
+            Value::Float(x) => x,
+            other => panic!("buffer {i} is {other:?}"),
+        }
+    }
+
+    /// Words of buffer `i`.
+    pub fn u(&self, i: usize) -> &[u32] {
+        match &self.values[i] {
+            Value::Word(x) => x,
+            other => panic!("buffer {i} is {other:?}"),
+        }
+    }
+
+    /// Bytes of buffer `i`.
+    pub fn b(&self, i: usize) -> &[u8] {
+        match &self.values[i] {
+            Value::Byte(x) => x,
+            other => panic!("buffer {i} is {other:?}"),
+        }
+    }
+
+    fn put(&mut self, i: usize, value: Value) {
+        self.values[i] = value;
+        self.written[i] = true;
+    }
+
+    /// What buffer `i` must hold.
+    pub fn set(&mut self, i: usize, x: Vec<f64>) {
+        assert_eq!(self.f(i).len(), x.len(), "reference of buffer {i}");
+        self.put(i, Value::Float(x));
+    }
+
+    /// What must have been added to buffer `i`.
+    pub fn add(&mut self, i: usize, x: Vec<f64>) {
+        let sum = self.f(i).iter().zip(&x).map(|(a, b)| a + b).collect();
+        self.set(i, sum);
+    }
+
+    /// As [`Values::set`], for words.
+    pub fn set_u(&mut self, i: usize, x: Vec<u32>) {
+        self.put(i, Value::Word(x));
+    }
+
+    /// As [`Values::set`], for bytes.
+    pub fn set_b(&mut self, i: usize, x: Vec<u8>) {
+        self.put(i, Value::Byte(x));
+    }
+
+    /// Each cell of buffer `i`, 8 or 4 bits wide, must be one of two.
+    pub fn set_either(&mut self, i: usize, x: Vec<u8>, y: Vec<u8>, bits: u32) {
+        self.put(i, Value::Either(x, y, u8::MAX >> (8 - bits)));
+    }
+}
+
+enum Handle {
+    F32(Span<f32>),
+    U32(Span<u32>),
+    U8(Span<u8>),
+}
+
+/// The buffers of a case on the back end.
+pub struct Spans(Vec<Handle>);
+
+impl Spans {
+    /// Floats of buffer `i`.
+    pub fn f(&self, i: usize) -> Span<f32> {
+        match self.0[i] {
+            Handle::F32(span) => span,
+            _ => panic!("buffer {i} does not hold floats"),
+        }
+    }
+
+    /// Words of buffer `i`.
+    pub fn u(&self, i: usize) -> Span<u32> {
+        match self.0[i] {
+            Handle::U32(span) => span,
+            _ => panic!("buffer {i} does not hold words"),
+        }
+    }
+
+    /// Bytes of buffer `i`.
+    pub fn b(&self, i: usize) -> Span<u8> {
+        match self.0[i] {
+            Handle::U8(span) => span,
+            _ => panic!("buffer {i} does not hold bytes"),
+        }
+    }
+}
+
+type Run<B> = Box<dyn Fn(&mut B, &Spans) + Send + Sync>;
+type Loss = Box<dyn Fn(&Values) -> f64 + Send + Sync>;
+
+/// A gradient that a buffer holds after the op.
+#[derive(Clone, Copy, Debug)]
+pub enum Slope {
+    /// `Overwrites(x, dx)`: the op writes ∂loss/∂x to dx.
+    Overwrites(usize, usize),
+    /// `Adds(x, dx)`: the op adds it.
+    Adds(usize, usize),
+}
+
+/// One row of the table.
+pub struct Case<B> {
+    /// Method of [`Backend`].
+    pub op: &'static str,
+    /// Shape and variant.
+    pub shape: String,
+    buffers: Vec<Data>,
+    run: Run<B>,
+    reference: Box<dyn Fn(&mut Values) + Send + Sync>,
+    gradient: Option<(Loss, Vec<Slope>)>,
+    tolerance: Tolerance,
+    flops: f64,
+    only_for_speed: bool,
+}
+
+impl<B: Backend> Case<B> {
+    /// A row without gradient check. Outputs that the op overwrites should start as [`unset`].
+    pub fn new(
+        op: &'static str,
+        shape: String,
+        buffers: Vec<Data>,
+        run: impl Fn(&mut B, &Spans) + Send + Sync + 'static,
+        reference: impl Fn(&mut Values) + Send + Sync + 'static,
+        tolerance: Tolerance,
+    ) -> Self {
+        Self {
+            op,
+            shape,
+            buffers,
+            run: Box::new(run),
+            reference: Box::new(reference),
+            gradient: None,
+            tolerance,
+            flops: 0.0,
+            only_for_speed: false,
+        }
+    }
+
+    /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
+    pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&Values) -> f64 + Send + Sync + 'static) -> Self {
+        self.gradient = Some((Box::new(loss), slopes.to_vec()));
+        self
+    }
+
+    /// Floating-point operations, for the speed mode of products.
+    pub fn flops(mut self, flops: usize) -> Self {
+        self.flops = flops as f64;
+        self
+    }
+
+    /// Too large for the naive reference: a shape that smaller rows check, at a realistic size.
+    pub fn only_for_speed(mut self) -> Self {
+        self.only_for_speed = true;
+        self
+    }
+
+    /// Whether the other modes than speed cover this row.
+    pub fn is_checked(&self) -> bool {
+        !self.only_for_speed
+    }
+
+    /// Whether the gradient mode covers this row.
+    pub fn has_gradient(&self) -> bool {
+        self.gradient.is_some() && self.len() <= GRADIENT_MAX_VALUES
+    }
+
+    /// Whether the speed mode covers this row.
+    pub fn has_speed(&self) -> bool {
+        self.len() >= SPEED_MIN_VALUES
+    }
+
+    /// Values of all buffers.
+    pub fn len(&self) -> usize {
+        self.buffers.iter().map(Data::len).sum()
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.op, self.shape)
+    }
+
+    fn place(&self, make: fn(&mut Plan) -> B) -> (B, Spans) {
+        let mut plan = Plan::default();
+        let spans = self.buffers.iter().enumerate().map(|(i, data)| {
+            let name = format!("{}.{i}", self.op);
+            match data {
+                Data::F32(x) => Handle::F32(plan.span(Kind::Activation, name, x.len())),
+                Data::U32(x) => Handle::U32(plan.span(Kind::Activation, name, x.len())),
+                Data::U8(x) => Handle::U8(plan.span(Kind::Activation, name, x.len())),
+            }
+        });
+        let spans = Spans(spans.collect());
+        (make(&mut plan), spans)
+    }
+
+    fn upload(&self, backend: &mut B, spans: &Spans) {
+        for (i, data) in self.buffers.iter().enumerate() {
+            match data {
+                Data::F32(x) => backend.upload(spans.f(i), x),
+                Data::U32(x) => backend.upload(spans.u(i), x),
+                Data::U8(x) => backend.upload(spans.b(i), x),
+            }
+        }
+    }
+
+    /// Waits until the op is done, where the call only queues it: by the download of one value.
+    fn wait(&self, backend: &mut B, spans: &Spans) {
+        match self.buffers[0] {
+            Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
+            Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
+            Data::U8(_) => backend.download(spans.b(0).slice(0, 1), &mut [0]),
+        }
+    }
+
+    /// All buffers after the op.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn results(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Data>, String> {
+        let (mut backend, spans) = self.place(make);
+        self.upload(&mut backend, &spans);
+        (self.run)(&mut backend, &spans);
+        let mut results = self.buffers.clone();
+        for (i, data) in results.iter_mut().enumerate() {
+            match data {
+                Data::F32(x) => backend.download(spans.f(i), x),
+                Data::U32(x) => backend.download(spans.u(i), x),
+                Data::U8(x) => backend.download(spans.b(i), x),
+            }
+        }
+        backend.fault().map_err(|error| format!("{}: {error}", self.name()))?;
+        Ok(results)
+    }
+
+    /// The bytes of all buffers after the op.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn bytes(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Vec<u8>>, String> {
+        Ok(self.results(make)?.iter().map(Data::bytes).collect())
+    }
+
+    /// Compare mode: every buffer against the reference; a buffer that the reference does not touch must not have changed.
+    pub fn compare(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
+        let mut expected = Values::new(&self.buffers);
+        (self.reference)(&mut expected);
+        for (i, (got, before)) in self.results(make)?.iter().zip(&self.buffers).enumerate() {
+            let what = format!("{}: buffer {i}", self.name());
+            if !expected.written[i] {
+                // NaN is not equal to itself, so bits are compared.
+                if got.bytes() != before.bytes() {
+                    return Err(format!("{what} is read-only and was changed"));
+                }
+                continue;
+            }
+            match (got, &expected.values[i]) {
+                (Data::F32(got), Value::Float(expected)) => {
+                    let pairs = got.iter().zip(expected).enumerate().map(|(j, (&g, &e))| (j, f64::from(g), e));
+                    self.worst(&what, pairs, self.tolerance)?;
+                }
+                (Data::U32(got), Value::Word(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
+                (Data::U8(got), Value::Byte(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
+                (Data::U8(got), Value::Either(low, high, cell)) => {
+                    same(&what, got, [low, high], |g, a, b| [*cell, !cell].iter().all(|mask| g & mask == a & mask || g & mask == b & mask))?
+                }
+                _ => return Err(format!("{what}: the reference has another type")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gradient mode: what the op wrote against central differences of the loss, taken in `f64`.
+    pub fn check_gradient(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
+        let Some((loss, slopes)) = &self.gradient else { return Ok(()) };
+        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)?));
+        for &slope in slopes {
+            let (x, dx, adds) = match slope {
+                Slope::Overwrites(x, dx) => (x, dx, false),
+                Slope::Adds(x, dx) => (x, dx, true),
+            };
+            let len = before.f(x).len();
+            // An odd stride visits rows and columns alike.
+            let stride = (len / GRADIENT_SAMPLES) | 1;
+            let pairs = (0..len).step_by(stride).map(|j| {
+                let moved = |by: f64| {
+                    let mut values = before.clone();
+                    let mut operand = values.f(x).to_vec();
+                    operand[j] += by;
+                    values.set(x, operand);
+                    loss(&values)
+                };
+                let slope = (moved(GRADIENT_STEP) - moved(-GRADIENT_STEP)) / (2.0 * GRADIENT_STEP);
+                (j, after.f(dx)[j], if adds { before.f(dx)[j] + slope } else { slope })
+            });
+            let tolerance = Tolerance { relative: self.tolerance.relative + GRADIENT_RELATIVE, ..self.tolerance };
+            self.worst(&format!("{}: gradient {slope:?}", self.name()), pairs, tolerance)?;
+        }
+        Ok(())
+    }
+
+    fn worst(&self, what: &str, pairs: impl Iterator<Item = (usize, f64, f64)>, tolerance: Tolerance) -> Result<(), String> {
+        let mut worst = (0.0, String::from("exact"));
+        for (j, got, expected) in pairs {
+            let (error, allowed) = ((got - expected).abs(), tolerance.absolute + tolerance.relative * expected.abs());
+            // A NaN counts as infinitely far off.
+            let off = if got == expected {
+                0.0
+            } else if error.is_nan() {
+                f64::INFINITY
+            } else {
+                error / allowed
+            };
+            if off > worst.0 {
+                worst = (off, format!("[{j}]: got {got:e}, expected {expected:e}, error {error:.1e}, tolerance {allowed:.1e}"));
+            }
+        }
+        let line = format!("{what}: {}", worst.1);
+        println!("{line}");
+        if worst.0 > 1.0 { Err(line) } else { Ok(()) }
+    }
+
+    /// Speed mode: the fastest of several runs, each on fresh inputs. GB/s counts every buffer once.
+    pub fn speed(&self, make: fn(&mut Plan) -> B) -> String {
+        let (mut backend, spans) = self.place(make);
+        let (start, mut best, mut runs) = (Instant::now(), Duration::MAX, 0);
+        while runs < 5 || (runs < 500 && start.elapsed() < Duration::from_millis(200)) {
+            self.upload(&mut backend, &spans);
+            let begin = Instant::now();
+            (self.run)(&mut backend, &spans);
+            self.wait(&mut backend, &spans);
+            best = best.min(begin.elapsed());
+            runs += 1;
+        }
+        let nanoseconds = best.as_secs_f64() * 1e9;
+        let bytes: usize = self.buffers.iter().map(|data| data.bytes().len()).sum();
+        let rate = if self.flops > 0.0 {
+            format!("{:8.2} GFLOP/s", self.flops / nanoseconds)
+        } else {
+            format!("{:8.2} GB/s   ", bytes as f64 / nanoseconds)
+        };
+        format!("{:<58} {nanoseconds:>12.0} ns  {rate}", self.name())
+    }
+}
+
+fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2], right: impl Fn(T, T, T) -> bool) -> Result<(), String> {
+    if got.len() != low.len() {
+        return Err(format!("{what}: {} values, expected {}", got.len(), low.len()));
+    }
+    let wrong: Vec<usize> = (0..got.len()).filter(|&j| !right(got[j], low[j], high[j])).collect();
+    match wrong.first() {
+        None => {
+            println!("{what}: exact");
+            Ok(())
+        }
+        Some(&j) => {
+            let (got, low, high, count) = (got[j], low[j], high[j], wrong.len());
+            Err(format!("{what}[{j}]: got {got:?}, expected {low:?} or {high:?}, tolerance 0; {count} are wrong"))
+        }
+    }
+}
+
+fn draws(len: usize, seed: u64) -> impl Iterator<Item = [f32; 4]> {
+    let stream = Stream::new(seed, 0, 0);
+    (0..len).map(move |i| stream.words(i as u32).map(uniform))
+}
+
+/// Values with mean 0 and variance 1, within ±3.5; a sum of four uniform ones.
+pub fn normal(len: usize, seed: u64) -> Vec<f32> {
+    draws(len, seed).map(|u| (u.iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
+}
+
+/// Values between `low` and `high`.
+pub fn between(low: f32, high: f32, len: usize, seed: u64) -> Vec<f32> {
+    draws(len, seed).map(|u| low + (high - low) * u[0]).collect()
+}
+
+/// Integers below `end`.
+pub fn below(end: usize, len: usize, seed: u64) -> Vec<u32> {
+    draws(len, seed).map(|u| ((f64::from(u[0]) * end as f64) as u32).min(end as u32 - 1)).collect()
+}
+
+/// A buffer that the op must overwrite: NaN shows what it leaves out.
+pub fn unset(len: usize) -> Data {
+    Data::F32(vec![f32::NAN; len])
+}
+
+/// A buffer of [`normal`] values.
+pub fn random(len: usize, seed: u64) -> Data {
+    Data::F32(normal(len, seed))
+}

@@ -1,0 +1,32 @@
+//! Text from a model.
+
+use primal_engine::backend::Backend;
+use primal_engine::config::Tokenizer;
+use primal_engine::models::gpt::Decoder;
+use primal_engine::models::gpt::sample::{self, Sampling, Timing};
+use primal_engine::nn::Parameters;
+
+use super::Encode;
+use crate::Result;
+
+/// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text.
+///
+/// # Errors
+/// Those of `emit`, which end it; a model that gives numbers that are not finite.
+#[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
+pub fn generate<B: Backend>(
+    b: &mut B,
+    p: &Parameters,
+    model: &Decoder,
+    tokenizer: Tokenizer,
+    prompt: &str,
+    max_tokens: usize,
+    sampling: Sampling,
+    mut emit: impl FnMut(&str) -> Result<()>,
+) -> Result<Timing> {
+    let tokens = tokenizer.encode(if prompt.is_empty() { "\n" } else { prompt });
+    let mut decoder = tokenizer.stream_decoder();
+    let timing = sample::generate(b, p, model, &tokens, max_tokens, sampling, |token| emit(&decoder.push(token)))?;
+    emit(&decoder.finish())?;
+    Ok(timing)
+}

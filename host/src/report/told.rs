@@ -1,0 +1,59 @@
+//! What is told of a kind of model that trains.
+
+use std::collections::BTreeMap;
+
+use primal_engine::config::{GhostTtsConfig, ModelConfig};
+use primal_engine::models::ghost_tts::TERMS;
+use primal_engine::train::learner::{Learner, MAX_TERMS, Validation};
+use primal_engine::train::trainer::StepStats;
+
+use super::metrics::StepRecord;
+use super::progress::Progress;
+
+/// A kind of model in records and on the screen.
+pub trait Told: Learner {
+    /// The command that trains it.
+    const COMMAND: &'static str;
+
+    /// Adds to the record of a step what is told of this kind of model: its speed over `seconds`, the terms of the loss.
+    fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64);
+
+    /// Shows a validation.
+    fn show(progress: &Progress, step: u64, validation: &Validation);
+}
+
+impl Told for ModelConfig {
+    const COMMAND: &'static str = "train";
+
+    fn record(record: &mut StepRecord, stats: &StepStats, _validation: Option<&Validation>, seconds: f64) {
+        record.tokens_per_second = Some(stats.items as f64 / seconds);
+        // Every step has the same number of tokens.
+        record.tokens = Some(record.step * stats.items);
+    }
+
+    fn show(progress: &Progress, step: u64, validation: &Validation) {
+        progress.validation(step, validation.loss);
+    }
+}
+
+impl Told for GhostTtsConfig {
+    const COMMAND: &'static str = "tts-train";
+
+    fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64) {
+        record.frames_per_second = Some(stats.items as f64 / seconds);
+        record.losses = Some(named(&stats.terms));
+        record.validation_losses = validation.map(|validation| named(&validation.terms));
+    }
+
+    fn show(progress: &Progress, step: u64, validation: &Validation) {
+        let terms: Vec<String> = TERMS.iter().zip(&validation.terms).map(|(name, term)| format!("{name} {term:.4}")).collect();
+        progress.print(&format!("step {step}: validation loss {:.4} ({})", validation.loss, terms.join(", ")));
+        for warning in &validation.warnings {
+            progress.print(&format!("step {step}: warning: {warning}"));
+        }
+    }
+}
+
+fn named(terms: &[f64; MAX_TERMS]) -> BTreeMap<String, f64> {
+    TERMS.iter().zip(terms).map(|(name, &term)| (name.to_string(), term)).collect()
+}

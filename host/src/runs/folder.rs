@@ -1,0 +1,449 @@
+//! The folder of a run: `--out`, `--resume` and `--from`. It is taken (locked) before anything in it is read or written.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::difference::{Difference, differences};
+use crate::configurations::{Load, Named};
+use crate::output::warn;
+use crate::report::metrics;
+use crate::runs::identity::{Identity, Origin};
+use crate::{Error, Result, input};
+use primal_engine::config::{ConfigOf, ModelTable};
+use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, latest_good, list};
+use primal_engine::files::durable::{self, Transient};
+use primal_engine::optim::schedule;
+use primal_engine::train::state;
+
+const CHECKPOINTS: &str = "checkpoints";
+const CONFIG: &str = "config.toml";
+const SOURCES: &str = "data.json";
+/// The flags that a run in progress takes.
+const CHANGES: [&str; 5] = ["--steps", "--validate-every", "--sample-every", "--checkpoint-every", "--keep"];
+
+/// The flags that name a run.
+pub(crate) struct Flags<'a> {
+    pub out: Option<&'a Path>,
+    pub resume: Option<&'a Path>,
+    pub from: Option<&'a Path>,
+    pub config: Option<&'a str>,
+    /// The configuration of who names none.
+    pub default: &'static str,
+}
+
+/// What a run starts with.
+pub(crate) enum Beginning {
+    /// Its start values.
+    Anew,
+    /// The weights of another run.
+    Weights(Checkpoint),
+    /// Its last checkpoint.
+    Checkpoint(Latest),
+}
+
+/// A run folder that no other process has.
+pub(crate) struct RunFolder<M: ModelTable> {
+    pub path: PathBuf,
+    pub config: ConfigOf<M>,
+    pub beginning: Beginning,
+    pub is_resumed: bool,
+    identity: Option<Identity>,
+    /// Of a run that goes on: its configuration before flags changed it.
+    before: String,
+    changes: Vec<Difference>,
+    /// What is removed again if the run does not begin; innermost first.
+    made: Vec<Transient>,
+    pub retention: Retention,
+}
+
+impl<M: Named> RunFolder<M> {
+    /// Takes the folder of a new run, with the flags of `apply`, which names those that were given; or that of `--resume`, which takes few flags.
+    ///
+    /// # Errors
+    /// A folder that cannot become that of a new run, flags out of range; or flags that a run in progress cannot take, no run there, a configuration
+    /// of another kind of model, files of another run or changed by hand; a folder that another process trains in.
+    pub fn open(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+        match flags.resume {
+            None => Self::open_new(flags, apply),
+            Some(run) => Self::open_again(run, flags, apply),
+        }
+    }
+
+    fn open_new(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+        let weights = flags.from.map(Checkpoint::open_verified).transpose()?;
+        let (mut config, name) = match (&weights, flags.config) {
+            (Some(weights), None) => (state::config_of(weights)?, weights.path().display().to_string()),
+            (_, name) => {
+                let name = name.unwrap_or(flags.default);
+                (ConfigOf::load(name)?, name.to_owned())
+            }
+        };
+        apply(&mut config)?;
+        config.model.complete(&mut config.train);
+        config.check(&name)?;
+        if let Some(weights) = &weights {
+            require_same_model(&config, weights)?;
+        }
+        let stem = Path::new(flags.config.unwrap_or(flags.default)).file_stem().unwrap_or_default();
+        let (path, made, retention) = match flags.out {
+            Some(out) => {
+                require_new(out)?;
+                let (made, retention) = take(out).map_err(unwritable_out)?;
+                // Another process may have begun one meanwhile.
+                require_new(out)?;
+                (out.to_path_buf(), made, retention)
+            }
+            None => take_free(&format!("runs/{}", stem.display())).map_err(unwritable_out)?,
+        };
+        let beginning = weights.map_or(Beginning::Anew, Beginning::Weights);
+        Ok(Self { path, config, beginning, is_resumed: false, identity: None, before: String::new(), changes: Vec::new(), made, retention })
+    }
+
+    fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+        let names = [flags.out.map(|_| "--out"), flags.config.map(|_| "--config"), flags.from.map(|_| "--from")];
+        let given = apply(&mut ConfigOf::load(flags.default)?)?;
+        let fixed: Vec<_> = names.into_iter().flatten().chain(given.into_iter().filter(|flag| !CHANGES.contains(flag))).collect();
+        if !fixed.is_empty() {
+            let hint = format!(
+                "with --resume give only the data, --device, --threads, and {}: else a run goes on as it was begun",
+                CHANGES.join(", ")
+            );
+            return Err(Error::bad_input("--resume", "no flag that changes the run", fixed.join(", "), hint));
+        }
+        let file = run.join(CONFIG);
+        if !file.is_file() {
+            let hint = "give the folder that `train` named when the run began; if it ended before that, begin it anew";
+            return Err(Error::bad_input("--resume", "the folder of a run", format!("no file {}", file.display()), hint));
+        }
+        let mut retention = Retention::open(run.join(CHECKPOINTS), 1)?;
+        durable::sweep_all(run);
+        let mut identity = Identity::read(run)?;
+        let written: ConfigOf<M> = ConfigOf::load(&file.display().to_string())?;
+        let before = match &identity {
+            Some(identity) => known_config(identity, &written, &file)?,
+            None => written,
+        };
+        require_own_checkpoints(&retention, identity.as_ref(), &before)?;
+        let latest = latest_good(retention.folder())?;
+        if let Some(latest) = &latest {
+            let own: ConfigOf<M> = state::config_of(&latest.checkpoint)?;
+            // An earlier version wrote both and changed neither.
+            let may_change = identity.is_some();
+            if let Some(edited) = differences(&before, &own).into_iter().find(|found| !(may_change && found.is_changeable())) {
+                return Err(edited_config(&file, &edited, &latest.checkpoint.path().display().to_string()));
+            }
+            if identity.is_none()
+                && let Some(id) = latest.checkpoint.metadata().get(RUN_KEY)
+            {
+                identity = Some(Identity { id: id.clone(), ..Identity::new(before.to_toml(), 0, None) });
+            }
+        }
+        let mut config = before.clone();
+        apply(&mut config)?;
+        config.check(&file.display().to_string())?;
+        let changes = differences(&before, &config);
+        retention.keep(config.train.keep, identity.as_ref().map_or(&[], |identity| &identity.ends));
+        let beginning = match (latest, identity.as_ref().and_then(|identity| identity.from.as_ref())) {
+            (Some(latest), _) => Beginning::Checkpoint(latest),
+            (None, Some(from)) => Beginning::Weights(reopen(from)?),
+            (None, None) => Beginning::Anew,
+        };
+        let (path, before) = (run.to_path_buf(), before.to_toml());
+        Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
+    }
+
+    /// The data: those of the flags, else those that the run was begun with, else `default`.
+    ///
+    /// # Errors
+    /// Data of the run that cannot be found any more.
+    pub fn sources(&self, given: &[String], default: Option<&str>) -> Result<Vec<String>> {
+        if !given.is_empty() || !self.is_resumed {
+            let given = given.iter().map(String::as_str).chain(default.filter(|_| given.is_empty()));
+            return Ok(given.map(|source| if Some(source) == default { source.to_owned() } else { absolute(source) }).collect());
+        }
+        let path = self.path.join(SOURCES);
+        let hint = "give the data of the run with --data";
+        let text = input::read_text(&path, input::CONFIGURATION, hint)?;
+        let sources: Vec<String> =
+            serde_json::from_str(&text).map_err(|error| Error::bad_input(path.display(), "a JSON list of paths", error, hint))?;
+        if sources.is_empty() {
+            return Err(Error::bad_input(path.display(), "a JSON list of at least one path", "an empty one", hint));
+        }
+        for source in sources.iter().filter(|source| Some(source.as_str()) != default) {
+            if !Path::new(source).exists() {
+                let place = match Path::new(source).is_absolute() {
+                    true => "",
+                    false => ", a path relative to the folder where the run was begun",
+                };
+                let hint = "put it back, or say with --data where the data of the run are now";
+                return Err(Error::bad_input(path.display(), format!("the data of the run, {source}{place}"), "nothing there", hint));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Writes what a new run needs to be resumed, `config.toml` last, which makes it a run; or what flags changed of one that goes on. `done`
+    /// steps are done.
+    ///
+    /// # Errors
+    /// Fewer steps than are done; files that cannot be written.
+    pub fn begin(&mut self, done: u64, fingerprint: u64, sources: &[String]) -> Result<()> {
+        let text = self.config.to_toml();
+        let identity = match self.identity.take() {
+            Some(identity) if self.changes.is_empty() => identity,
+            Some(identity) => self.changed(identity, &text, done)?,
+            // A run that an earlier version began goes on as one of this version.
+            None if self.is_resumed => {
+                let before = Identity::new(self.before.clone(), fingerprint, None);
+                if self.changes.is_empty() { before } else { self.changed(before, &text, done)? }
+            }
+            None => {
+                let from = match &self.beginning {
+                    Beginning::Weights(weights) => Some(Origin::of(weights)),
+                    _ => None,
+                };
+                Identity::new(text.clone(), fingerprint, from)
+            }
+        };
+        self.retention.belong_to(&identity.id)?;
+        self.retention.keep(self.config.train.keep, &identity.ends);
+        let write = || {
+            identity.write(&self.path)?;
+            if !self.is_resumed {
+                durable::write(&self.path.join(SOURCES), serde_json::to_string(sources).expect("strings").as_bytes())?;
+            }
+            if self.is_resumed && self.changes.is_empty() {
+                return Ok(());
+            }
+            durable::write(&self.path.join(CONFIG), text.as_bytes())?;
+            // Now both say the same: what it said before would be an edit.
+            if identity.previous.is_some() { Identity { previous: None, ..identity.clone() }.write(&self.path) } else { Ok(()) }
+        };
+        if self.is_resumed {
+            return write().map_err(|error| with_resume(&self.path, error));
+        }
+        write().map_err(unwritable_out)?;
+        self.made.drain(..).for_each(Transient::keep);
+        Ok(())
+    }
+
+    /// Says what flags change, and notes it.
+    fn changed(&self, before: Identity, text: &str, done: u64) -> Result<Identity> {
+        let path = self.path.display();
+        for Difference { key, one, other } in &self.changes {
+            warn(format!("{path}: {key} is {other} from here on, it was {one}"));
+        }
+        let mut identity = Identity { config: text.to_owned(), previous: Some(before.config.clone()), ..before };
+        let old: ConfigOf<M> = ConfigOf::parse(identity.previous.as_deref().unwrap_or(text), CONFIG)?;
+        let (old, new) = (&old.train, &self.config.train);
+        if old.steps == new.steps {
+            return Ok(identity);
+        }
+        if new.steps <= done {
+            return Err(Error::bad_input(
+                "--steps",
+                format!("more than the {done} steps that are done"),
+                new.steps,
+                "give more, or leave it out",
+            ));
+        }
+        let [was, is] = [old, new].map(|train| schedule::learning_rate(train, done));
+        warn(format!(
+            "{path}: the learning rate follows the schedule of {} steps from here on: {is:.3e} at step {}, not {was:.3e}",
+            new.steps,
+            done + 1
+        ));
+        if done == old.steps {
+            warn(format!("{path}: the checkpoint of step {done}, the end so far, is kept"));
+            identity.ends.push(done);
+        }
+        Ok(identity)
+    }
+}
+
+/// The configuration as this program wrote it last.
+fn known_config<M: ModelTable>(identity: &Identity, written: &ConfigOf<M>, file: &Path) -> Result<ConfigOf<M>> {
+    let known: ConfigOf<M> = ConfigOf::parse(&identity.config, CONFIG)?;
+    let Some(edited) = differences(written, &known).into_iter().next() else { return Ok(known) };
+    if let Some(previous) = &identity.previous
+        && differences(written, &ConfigOf::parse(previous, CONFIG)?).is_empty()
+    {
+        // Killed between the two files.
+        durable::write(file, identity.config.as_bytes())?;
+        return Ok(known);
+    }
+    Err(edited_config(file, &edited, "the run"))
+}
+
+fn edited_config(file: &Path, edited: &Difference, truth: &str) -> Error {
+    let Difference { key, one, other } = edited;
+    let hint = format!(
+        "set {key} back to {other}: a run goes on as it was begun, and what may change ({}) changes by its flag",
+        CHANGES.join(", ")
+    );
+    Error::bad_input(format!("{}: {key}", file.display()), format!("{other}, as in {truth}"), one, hint)
+}
+
+/// Refuses checkpoints of another run: by their identity, or where an earlier version wrote them, by their configuration.
+fn require_own_checkpoints<M: ModelTable>(retention: &Retention, identity: Option<&Identity>, config: &ConfigOf<M>) -> Result<()> {
+    for saved in list(retention.folder())? {
+        // Damaged ones are told of elsewhere.
+        let Ok(checkpoint) = Checkpoint::open(&saved.path) else { continue };
+        let path = checkpoint.path().display();
+        let hint = "move it elsewhere: a run goes on from its own checkpoints alone";
+        match (checkpoint.metadata().get(RUN_KEY), identity) {
+            (Some(found), Some(Identity { id, .. })) if found != id => {
+                return Err(Error::bad_input(
+                    path,
+                    format!("a checkpoint of this run, {id}"),
+                    format!("one of another run, {found}"),
+                    hint,
+                ));
+            }
+            (Some(_), _) | (None, None) => {}
+            (None, Some(_)) => {
+                let own: ConfigOf<M> = state::config_of(&checkpoint)?;
+                if let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(|found| !found.is_changeable()) {
+                    return Err(Error::bad_input(
+                        path,
+                        format!("a checkpoint of this run, with {key} = {one}"),
+                        format!("{key} = {other}"),
+                        hint,
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The checkpoint that a run without any of its own started from.
+fn reopen(from: &Origin) -> Result<Checkpoint> {
+    let weights = Checkpoint::open_verified(&from.path)?;
+    let found = Origin::of(&weights).content;
+    if found == from.content {
+        return Ok(weights);
+    }
+    Err(Error::bad_input(
+        &from.path,
+        format!("the checkpoint that the run started from ({})", from.content),
+        found,
+        "put it back, or begin the run anew",
+    ))
+}
+
+/// Weights fit no other model.
+fn require_same_model<M: ModelTable>(config: &ConfigOf<M>, weights: &Checkpoint) -> Result<()> {
+    let own: ConfigOf<M> = state::config_of(weights)?;
+    let model = |found: &Difference| found.key.starts_with("model.");
+    let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(model) else { return Ok(()) };
+    let expected = format!("a checkpoint with {key} = {one}");
+    Err(Error::bad_input(
+        format!("--from {}", weights.path().display()),
+        expected,
+        other,
+        "leave out the flags that change the model, and --config",
+    ))
+}
+
+/// A source as it can be found from any folder.
+fn absolute(source: &str) -> String {
+    std::path::absolute(source).map_or_else(|_| source.to_owned(), |path| path.display().to_string())
+}
+
+/// Refuses a folder that cannot become that of a new run.
+fn require_new(run: &Path) -> Result<()> {
+    let hint = "give a new folder, or one without a run";
+    if run.as_os_str().is_empty() {
+        return Err(Error::bad_input("--out", "a folder", "an empty path", hint));
+    }
+    if run.exists() && !run.is_dir() {
+        return Err(Error::bad_input("--out", "a folder", format!("a file, {}", run.display()), hint));
+    }
+    if run.join(CONFIG).exists() {
+        let hint = format!("continue it with --resume {}, or give another folder with --out", run.display());
+        return Err(Error::bad_input("--out", "a new folder", format!("a run in {}", run.display()), hint));
+    }
+    if !run.is_dir() {
+        return Ok(());
+    }
+    let found = match list(&run.join(CHECKPOINTS))?.as_slice() {
+        [] if fs::metadata(run.join(metrics::FILE_NAME)).is_ok_and(|found| found.len() > 0) => metrics::FILE_NAME.to_owned(),
+        [] => return Ok(()),
+        saved => format!("{} checkpoints", saved.len()),
+    };
+    let hint = "give a new folder, or move what is left of the other run elsewhere";
+    Err(Error::bad_input("--out", "a new folder", format!("{found} of another run in {}", run.display()), hint))
+}
+
+/// Makes the folder where it is missing and locks it; what was made.
+fn take(run: &Path) -> Result<(Vec<Transient>, Retention)> {
+    let missing: Vec<&Path> = run.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    let mut made = Vec::new();
+    for folder in missing.into_iter().rev() {
+        match fs::create_dir(folder) {
+            Ok(()) => made.insert(0, Transient::new(folder.to_owned())),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) => return Err(durable::write_error(folder, 0, error).into()),
+        }
+    }
+    lock(run, made)
+}
+
+/// The same with the first free one of `stem`, `stem-2` and so on.
+fn take_free(stem: &str) -> Result<(PathBuf, Vec<Transient>, Retention)> {
+    let mut made = Vec::new();
+    let parent = durable::folder_of(Path::new(stem));
+    if fs::create_dir(parent).is_ok() {
+        made.push(Transient::new(parent.to_owned()));
+    }
+    for run in std::iter::once(stem.to_string()).chain((2..).map(|n| format!("{stem}-{n}"))).map(PathBuf::from) {
+        match fs::create_dir(&run) {
+            Ok(()) => {
+                made.insert(0, Transient::new(run.clone()));
+                let (made, retention) = lock(&run, made)?;
+                return Ok((run, made, retention));
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(durable::write_error(&run, 0, error).into()),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+fn lock(run: &Path, mut made: Vec<Transient>) -> Result<(Vec<Transient>, Retention)> {
+    let folder = run.join(CHECKPOINTS);
+    let is_new = !folder.exists();
+    let retention = Retention::open(&folder, 1)?;
+    if is_new {
+        made.insert(0, Transient::new(folder.clone()));
+        made.insert(0, Transient::new(folder.join(LOCK)));
+    }
+    durable::sweep_all(run);
+    Ok((made, retention))
+}
+
+/// While a new run is made, a path that cannot be written is a wrong `--out`; a full disk is not.
+pub(crate) fn unwritable_out(error: Error) -> Error {
+    match error {
+        Error::Io { action: "writing", source, path, .. } if !durable::is_full(&source) => {
+            Error::bad_input("--out", "a folder that can be made and written", format!("{path}: {source}"), "give another")
+        }
+        Error::Io { action: "writing", source, path, hint } => {
+            Error::Io { action: "writing", source, path, hint: format!("{hint}; --out names another folder") }
+        }
+        error => error,
+    }
+}
+
+/// An output error of a run that can go on.
+pub(crate) fn with_resume(run: &Path, error: Error) -> Error {
+    match error {
+        Error::Io { action: "writing", source, path, hint } => {
+            let hint = format!("{hint}; what was saved before is untouched, --resume {} continues from it", run.display());
+            Error::Io { action: "writing", source, path, hint }
+        }
+        error => error,
+    }
+}

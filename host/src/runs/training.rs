@@ -1,0 +1,216 @@
+//! A training run on disk, whatever is trained: steps with their record, validation, samples, checkpoints, and the report.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::configurations::Named;
+use crate::output::{self, print, warn};
+use crate::report::html::write_report;
+use crate::report::metrics::{self, MetricsWriter, StepRecord};
+use crate::report::progress::Progress;
+use crate::report::tensorboard::TensorBoardWriter;
+use crate::report::told::Told;
+use crate::runs::folder::{Beginning, RunFolder, with_resume};
+use crate::{Error, Result};
+use primal_engine::backend::{Backend, Device};
+use primal_engine::config::ConfigOf;
+use primal_engine::files::checkpoint::Latest;
+use primal_engine::files::mapped;
+use primal_engine::interrupt;
+use primal_engine::memory::Plan;
+use primal_engine::nn::tensors;
+use primal_engine::train::patience::Patience;
+use primal_engine::train::state;
+use primal_engine::train::trainer::{Layout, Trainer};
+
+/// Records with levels and scales of every layer, in all.
+const LAYER_RECORDS: u64 = 100;
+/// Records of steps that a run without a checkpoint makes again.
+const OLD_METRICS: &str = "metrics.old.jsonl";
+
+/// Where a run stands before its first step.
+pub(crate) struct Start<M: Told + Named> {
+    /// Its folder, with its configuration.
+    pub folder: RunFolder<M>,
+    /// Where its data are.
+    pub sources: Vec<String>,
+    /// All its memory.
+    pub plan: Plan,
+    /// That of model and optimizer.
+    pub layout: Layout<M>,
+}
+
+/// Trains until the last step, a signal, or the end of patience. `sample` shows what the model can do by now.
+///
+/// # Errors
+/// A run folder that cannot be read or written; a checkpoint of other data; a loss or gradient that is not finite; those of `sample`; a signal.
+pub(crate) fn train<D: Device, M: Told + Named>(
+    start: Start<M>,
+    corpus: &M::Corpus,
+    description: &str,
+    sample: impl FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>,
+) -> Result<()> {
+    let Start { mut folder, sources, mut plan, layout } = start;
+    let backend = D::open(&mut plan)?;
+    let mut trainer = Trainer::new(folder.config.clone(), layout, backend);
+    match &folder.beginning {
+        Beginning::Anew => trainer.initialise(),
+        Beginning::Weights(weights) => {
+            trainer.initialise();
+            tensors::load(&mut trainer.backend, &state::weights(&trainer.layout), weights)?;
+        }
+        Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
+    }
+    folder.begin(trainer.step, M::fingerprint(corpus), &sources)?;
+    let run = folder.path.clone();
+    let words = [description.to_owned(), describe(&trainer, &plan, &run)];
+    Run { trainer, folder, corpus, sample }.train(&words).map_err(|error| with_resume(&run, error))
+}
+
+fn describe<M: Told + Named>(trainer: &Trainer<impl Backend, M>, plan: &Plan, run: &Path) -> String {
+    let weights = trainer.layout.parameters.specs.matrix_weights();
+    format!(
+        "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; {} threads; run folder {}",
+        trainer.grid_state_bytes() as f64 / weights as f64,
+        plan.total_bytes() as f64 / f64::from(1 << 20),
+        rayon::current_num_threads(),
+        run.display()
+    )
+}
+
+/// Goes back to a checkpoint of the same run.
+fn resume<M: Told + Named>(trainer: &mut Trainer<impl Backend, M>, latest: &Latest, corpus: &M::Corpus) -> Result<()> {
+    latest.skipped.iter().for_each(|warning| warn(format!("warning: {warning}")));
+    let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", M::fingerprint(corpus)));
+    if found != now {
+        return Err(Error::bad_input("--data", format!("the data of the run ({found})"), now, "give the same data as at the start"));
+    }
+    tensors::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
+    let own: ConfigOf<M> = state::config_of(&latest.checkpoint)?;
+    trainer.step = state::step_of(&latest.checkpoint, &own)?;
+    Ok(())
+}
+
+/// A run in memory and on disk.
+struct Run<'a, D, M: Told + Named, S>
+where
+    D: Backend,
+{
+    trainer: Trainer<D, M>,
+    folder: RunFolder<M>,
+    corpus: &'a M::Corpus,
+    sample: S,
+}
+
+impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>> Run<'_, D, M, S> {
+    fn train(mut self, words: &[String]) -> Result<()> {
+        let (t, run, done) = (self.folder.config.train.clone(), self.folder.path.clone(), self.trainer.step);
+        let mut metrics = self.open_metrics(done)?;
+        let mut patience = Patience::new(t.patience);
+        metrics::read(metrics.path())?.iter().filter_map(|record| record.validation_loss).for_each(|loss| patience.add(loss));
+        let mut events = TensorBoardWriter::create(&run, done)?;
+        let mut progress = Progress::new(t.steps, done);
+        words.iter().for_each(|line| progress.print(line));
+        if done >= t.steps {
+            let hint = format!("primal-host {} --resume {} --steps N trains on", M::COMMAND, run.display());
+            progress.print(&format!("the run is finished: {done} of {} steps are done; {hint}", t.steps));
+        }
+        // The validation loss of the last step, until it is saved.
+        let (mut saved, mut validated) = (done, None);
+        let start = Instant::now();
+        interrupt::begin_training(done);
+        while self.trainer.step < t.steps && !patience.is_over() && !progress.has_failed() {
+            let began = Instant::now();
+            let Some(stats) = interrupt::step(|| self.trainer.step(self.corpus)) else { break };
+            let (stats, step, seconds) = (stats?, self.trainer.step, began.elapsed().as_secs_f64());
+            let due = |every: u64| step == t.steps || (every > 0 && step.is_multiple_of(every));
+            interrupt::doing(" after its validation");
+            let validation = if due(t.validate_every) { Some(M::validate(&mut self.trainer, self.corpus)?) } else { None };
+            validated = validation.as_ref().map(|validation| validation.loss);
+            validated.iter().for_each(|&loss| patience.add(loss));
+            let mut record = StepRecord {
+                step,
+                loss: stats.loss,
+                flip_rate: Some(stats.flip_rate),
+                learning_rate: Some(stats.learning_rate),
+                grad_norm: Some(stats.grad_norm),
+                saturation: Some(stats.saturation),
+                seconds: Some(start.elapsed().as_secs_f64()),
+                validation_loss: validated,
+                layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()),
+                ..StepRecord::default()
+            };
+            M::record(&mut record, &stats, validation.as_ref(), seconds);
+            metrics.write(&record)?;
+            events.write(&record)?;
+            progress.step(&record);
+            if let Some(validation) = &validation {
+                M::show(&progress, step, validation);
+            }
+            if due(t.sample_every) {
+                interrupt::doing(" after its sample");
+                (self.sample)(&mut self.trainer, &progress)?;
+            }
+            interrupt::doing("");
+            if due(t.checkpoint_every) || patience.is_over() {
+                self.save(validated)?;
+                saved = step;
+            }
+        }
+        if self.trainer.step > saved {
+            self.save(validated)?;
+        }
+        progress.finish();
+        self.conclude(progress, patience.is_over())
+    }
+
+    /// Saves the state, unless some of the steps since the last time may have seen other data than the run's.
+    fn save(&mut self, validation_loss: Option<f64>) -> Result<()> {
+        mapped::require_unchanged()?;
+        let (step, retention) = (self.trainer.step, &mut self.folder.retention);
+        state::checkpoint(&mut self.trainer, self.corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
+        Ok(())
+    }
+
+    /// The records of the steps so far. Those that will be made again go; of a run without any checkpoint they are set aside.
+    fn open_metrics(&self, done: u64) -> Result<MetricsWriter> {
+        let run = &self.folder.path;
+        if !self.folder.is_resumed {
+            return MetricsWriter::create(run);
+        }
+        if done == 0 {
+            let path = run.join(metrics::FILE_NAME);
+            let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+            let old = run.join(OLD_METRICS);
+            let mut text = format!("{}: no checkpoint in it yet, so it begins again with step 1", run.display());
+            if length(&path) > length(&old) {
+                fs::rename(&path, &old).map_err(|error| primal_engine::files::durable::write_error(&old, 0, error))?;
+                text += &format!("; the records of its steps so far are in {OLD_METRICS}");
+            }
+            warn(text);
+        }
+        MetricsWriter::resume(run, done)
+    }
+
+    /// Says why the run ended, and writes its report.
+    fn conclude(self, progress: Progress, out_of_patience: bool) -> Result<()> {
+        let (run, step, t) = (&self.folder.path, self.trainer.step, &self.folder.config.train);
+        if let Some(error) = progress.failure() {
+            write_report(run)?;
+            return Err(output::failed(error));
+        }
+        if out_of_patience {
+            warn(format!("stopped after step {step}: {} validations without a lower loss", t.patience));
+        } else if step < t.steps {
+            warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", M::COMMAND, run.display()));
+        }
+        let report = write_report(run)?;
+        let printed = print(format!("report: {}", report.display()));
+        match interrupt::requested() {
+            // Its terminal may be gone.
+            Some(signal) => Err(Error::Ended(crate::signals::exit_code(signal))),
+            None => printed,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A vocoder with the spectrograms that it was trained on.
+
+use std::ops::Deref;
+use std::path::Path;
+
+use primal_engine::models::hifigan::{self, HifiganConfig, weights};
+use primal_speech::mel::MelSettings;
+
+use crate::{Error, Result};
+
+/// A vocoder's file, whose metadata say under `mel` what spectrograms it turns to sound.
+#[derive(Debug)]
+pub struct Vocoder {
+    file: hifigan::Vocoder,
+    /// The spectrograms that it was trained on.
+    pub mel: MelSettings,
+}
+
+impl Deref for Vocoder {
+    type Target = hifigan::Vocoder;
+
+    fn deref(&self) -> &hifigan::Vocoder {
+        &self.file
+    }
+}
+
+impl Vocoder {
+    /// Maps a file and checks everything.
+    ///
+    /// # Errors
+    /// I/O errors; bad input that names what is missing, extra, of another shape, or has a value that no vocoder has.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let name = path.as_ref().display().to_string();
+        Self::new(hifigan::Vocoder::open(path)?, &name)
+    }
+
+    /// A vocoder of bytes in memory; `name` stands for the path in messages.
+    ///
+    /// # Errors
+    /// As [`Vocoder::open`].
+    pub fn from_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+        Self::new(hifigan::Vocoder::from_bytes(name, bytes)?, name)
+    }
+
+    fn new(file: hifigan::Vocoder, name: &str) -> Result<Self> {
+        let mel: MelSettings = weights::parse(name, &file.metadata, "mel")?;
+        mel.validate(name)?;
+        require_fit(&file.config, file.num_mels, &mel, name)?;
+        Ok(Self { file, mel })
+    }
+}
+
+/// Checks that a generator for frames of `num_mels` bands makes as many samples of a frame as the mel settings have.
+///
+/// # Errors
+/// Bad input that names the field.
+pub fn require_fit(config: &HifiganConfig, num_mels: usize, mel: &MelSettings, subject: &str) -> Result<()> {
+    let hint = "give the configuration that the vocoder was trained with";
+    if config.hop_size() != mel.hop_size {
+        let expected = format!("`upsample_rates` whose product is the hop size, {}", mel.hop_size);
+        return Err(Error::bad_input(subject, expected, format!("{:?}", config.upsample_rates), hint));
+    }
+    if num_mels != mel.num_mels {
+        return Err(Error::bad_input(subject, format!("weights for {} mels", mel.num_mels), num_mels, hint));
+    }
+    Ok(())
+}
