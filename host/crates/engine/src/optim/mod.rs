@@ -165,7 +165,7 @@ impl Optimizer {
         for state in &self.matrices {
             match state {
                 MatrixState::Votes(state) => {
-                    let empty = crate::backend::cpu::vote::empty_vote(state.bits);
+                    let empty = VoteState::empty_byte(state.bits);
                     backend.upload(state.votes, &vec![empty; state.votes.len()]);
                     backend.zero(state.row);
                     backend.zero(state.column);

@@ -89,7 +89,7 @@ impl Memory {
     ///
     /// # Panics
     /// If a written span overlaps another one, or lies in a mapped file.
-    pub(crate) fn split<W: Spans, R: Spans>(&mut self, writes: W, reads: R) -> (W::Mut<'_>, R::Ref<'_>) {
+    pub fn split<W: Spans, R: Spans>(&mut self, writes: W, reads: R) -> (W::Mut<'_>, R::Ref<'_>) {
         let (mut written, mut read): (Ranges, Ranges) = Default::default();
         let (w, r) = (writes.ranges(&mut written), reads.ranges(&mut read));
         for i in 0..w {
@@ -106,10 +106,10 @@ impl Memory {
 }
 
 /// `(segment, byte range)` of up to eight spans.
-pub(crate) type Ranges = [(u32, Range<usize>); 8];
+pub type Ranges = [(u32, Range<usize>); 8];
 
 /// A tuple of spans.
-pub(crate) trait Spans: Copy {
+pub trait Spans: Copy {
     /// The tuple of slices.
     type Ref<'a>;
     /// The tuple of mutable slices.
@@ -203,7 +203,7 @@ impl<'a, T> Parts<'a, T> {
 }
 
 /// Memory that this process could still take without swapping, in bytes; `None` where the system does not say.
-pub(super) fn available() -> Option<usize> {
+pub fn available() -> Option<usize> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
