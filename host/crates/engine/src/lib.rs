@@ -28,7 +28,7 @@
 //!     println!("{:.3} nats a byte", ModelConfig::validate(&mut trainer, &source)?.loss);
 //!     let (b, layout, mut written) = (&mut trainer.backend, &trainer.layout, Vec::new());
 //!     let likeliest = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
-//!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], 39, likeliest, |byte| {
+//!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], 40, likeliest, |byte| {
 //!         written.push(byte as u8);
 //!         Ok(())
 //!     })?;
