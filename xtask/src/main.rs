@@ -9,6 +9,7 @@ mod doctor;
 mod listing;
 mod package;
 mod ptx;
+mod ptxas;
 mod report;
 mod speech;
 mod toolchain;

@@ -109,7 +109,7 @@ impl Work for Eval {
             window.len
         };
         let Measured { nats, tokens } =
-            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next);
+            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next)?;
         mapped::require_unchanged()?;
         if !nats.is_finite() {
             let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());

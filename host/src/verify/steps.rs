@@ -68,6 +68,7 @@ fn written<D: Device>(trainer: &mut Trainer<D>) -> Vec<(u32, Vec<f32>)> {
     let tokens = (0..GENERATED).map(|i| {
         let mut logits = vec![0.0; Tokenizer::Bytes.vocab_size()];
         b.download(span, &mut logits);
+        b.fault().unwrap_or_else(|error| panic!("{error}"));
         let token = draw(&logits, greedy, 0.0);
         if i + 1 < GENERATED {
             span = sampler.decode(b, p, token, prompt.len() + i);
@@ -263,6 +264,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
             b.download(span, &mut part);
             bytes.push(bytemuck::cast_slice(&part).to_vec());
         }
+        b.fault().unwrap_or_else(|error| panic!("{error}"));
     }
     bytes
 }

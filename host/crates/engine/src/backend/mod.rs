@@ -285,8 +285,15 @@ pub fn by_id(ids: &[u32], places: &mut [u32], order: &mut [u32]) {
 pub trait Backend {
     /// Copies from the host.
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]);
-    /// Copies to the host, after all queued ops.
+    /// Copies to the host, after all queued ops; zeros if the device failed.
     fn download<T: Pod>(&mut self, from: Span<T>, to: &mut [T]);
+    /// Whether all ops so far did what they had to. Who goes by what it downloaded asks first: a device that failed runs no op any more.
+    ///
+    /// # Errors
+    /// What failed first. The CPU does not fail.
+    fn fault(&self) -> Result<()> {
+        Ok(())
+    }
     /// Makes a read-only file part available to ops as a span; on the CPU without a copy.
     fn map(&mut self, file: &Arc<memmap2::Mmap>, range: std::ops::Range<usize>) -> Span<u8>;
     /// `to = from`.

@@ -119,6 +119,7 @@ impl Learner for GhostTtsConfig {
                 *count += values(model, &lengths, corpus.mel_std())[term];
             }
             prosody.add(b, model, batch, &lengths);
+            b.fault()?;
             seen += batch.frames();
         }
         let terms: [f64; MAX_TERMS] = std::array::from_fn(|term| sums[term] / counts[term]);

@@ -72,6 +72,7 @@ impl<B: Backend> TensorSource for Streamed<'_, B> {
         (0..self.bytes.len()).step_by(PIECE).try_for_each(|start| {
             let piece = &mut buffer[..PIECE.min(self.bytes.len() - start)];
             backend.download(self.bytes.slice(start, piece.len()), piece);
+            backend.fault()?;
             sink(piece)
         })
     }

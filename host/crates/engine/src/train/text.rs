@@ -118,7 +118,7 @@ impl<B: Backend> Trainer<B> {
     pub fn measure(&mut self, tokens: u64, next: impl FnMut(&mut [u32], &mut [u32]) -> usize) -> Result<f64> {
         let (p, model) = (&self.layout.parameters, &self.layout.model);
         let TextBatch { inputs, targets, losses, .. } = &mut self.batch;
-        let Measured { nats, tokens } = measure(&mut self.backend, p, model, [inputs, targets], losses, tokens, next);
+        let Measured { nats, tokens } = measure(&mut self.backend, p, model, [inputs, targets], losses, tokens, next)?;
         if tokens == 0 {
             return Err(Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"));
         }
@@ -138,6 +138,9 @@ pub struct Measured {
 
 /// The loss of windows that `next` copies (see [`TextSource::held_out`]), until it has no more or the batch is done in which `most` tokens are reached.
 /// The buffers have the places of a batch of the model.
+///
+/// # Errors
+/// A device that failed.
 pub fn measure<B: Backend>(
     b: &mut B,
     p: &Parameters,
@@ -146,7 +149,7 @@ pub fn measure<B: Backend>(
     losses: &mut [f32],
     most: u64,
     mut next: impl FnMut(&mut [u32], &mut [u32]) -> usize,
-) -> Measured {
+) -> Result<Measured> {
     let seq_len = model.attention().sequences.longest();
     let mut all = Measured::default();
     while all.tokens < most {
@@ -161,8 +164,9 @@ pub fn measure<B: Backend>(
         b.upload(model.targets, targets);
         model.evaluate(b, p);
         b.download(model.losses, losses);
+        b.fault()?;
         all.nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
         all.tokens += filled as u64;
     }
-    all
+    Ok(all)
 }

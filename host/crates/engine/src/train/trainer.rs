@@ -102,8 +102,8 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     /// One step: micro-batches cast votes and add up float gradients, then everything moves.
     ///
     /// # Errors
-    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; the run in memory is then unusable, checkpoints are
-    /// untouched.
+    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; a device that failed. The run in memory is then unusable,
+    /// checkpoints are untouched.
     pub fn step(&mut self, corpus: &M::Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
@@ -129,6 +129,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         optimizer.step(b, p, t, self.step);
 
         self.readout.update(b, &optimizer.readings);
+        b.fault()?;
         let mut terms = [0.0; MAX_TERMS];
         for (sums, values) in self.readout.loss_sums().chunks_exact(M::TERMS.len()).zip(&self.values) {
             for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {

@@ -297,7 +297,10 @@ impl<B: Backend> Case<B> {
     }
 
     /// All buffers after the op.
-    pub fn results(&self, make: fn(&mut Plan) -> B) -> Vec<Data> {
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn results(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Data>, String> {
         let (mut backend, spans) = self.place(make);
         self.upload(&mut backend, &spans);
         (self.run)(&mut backend, &spans);
@@ -309,19 +312,23 @@ impl<B: Backend> Case<B> {
                 Data::U8(x) => backend.download(spans.b(i), x),
             }
         }
-        results
+        backend.fault().map_err(|error| format!("{}: {error}", self.name()))?;
+        Ok(results)
     }
 
     /// The bytes of all buffers after the op.
-    pub fn bytes(&self, make: fn(&mut Plan) -> B) -> Vec<Vec<u8>> {
-        self.results(make).iter().map(Data::bytes).collect()
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn bytes(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Vec<u8>>, String> {
+        Ok(self.results(make)?.iter().map(Data::bytes).collect())
     }
 
     /// Compare mode: every buffer against the reference; a buffer that the reference does not touch must not have changed.
     pub fn compare(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let mut expected = Values::new(&self.buffers);
         (self.reference)(&mut expected);
-        for (i, (got, before)) in self.results(make).iter().zip(&self.buffers).enumerate() {
+        for (i, (got, before)) in self.results(make)?.iter().zip(&self.buffers).enumerate() {
             let what = format!("{}: buffer {i}", self.name());
             if !expected.written[i] {
                 // NaN is not equal to itself, so bits are compared.
@@ -349,7 +356,7 @@ impl<B: Backend> Case<B> {
     /// Gradient mode: what the op wrote against central differences of the loss, taken in `f64`.
     pub fn check_gradient(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let Some((loss, slopes)) = &self.gradient else { return Ok(()) };
-        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)));
+        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)?));
         for &slope in slopes {
             let (x, dx, adds) = match slope {
                 Slope::Overwrites(x, dx) => (x, dx, false),

@@ -84,10 +84,11 @@ impl<B: Backend + 'static> Table<B> {
         let pool = |&n: &usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool");
         let pools: Vec<_> = pools.iter().map(pool).collect();
         failures(self.checked().collect(), |case| {
-            let runs: Vec<_> = match pools.as_slice() {
+            let runs: Result<Vec<_>, _> = match pools.as_slice() {
                 [] => (0..2).map(|_| case.bytes(self.make)).collect(),
                 pools => pools.iter().map(|pool| pool.install(|| case.bytes(self.make))).collect(),
             };
+            let runs = runs?;
             let (first, others) = runs.split_first().expect("two runs or more");
             let differs = |(buffer, bytes): (usize, &Vec<u8>)| {
                 let byte = (0..bytes.len()).find(|&byte| others.iter().any(|other| other[buffer][byte] != bytes[byte]))?;

@@ -71,7 +71,7 @@ impl Cuda {
 
     /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.
     pub(super) fn largest<const N: usize>(&self, operands: [(Span<f32>, usize, usize); N]) -> [*const u32; N] {
-        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.stream()));
+        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.queue()));
         operands.map(|(x, columns, stride)| self.largest_of(x, columns, stride))
     }
 

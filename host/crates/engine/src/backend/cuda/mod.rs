@@ -1,7 +1,7 @@
-//! The CUDA back end: the kernels of `primal-device` on one GPU, launched by `cust`.
+//! The CUDA back end: the kernels of `primal-device` on one GPU, launched through the driver's own functions.
 //!
-//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. A kernel
-//! that faults makes every later call fail, so what the driver then says of it ends the program.
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. After
+//! a call of the driver that failed nothing is queued any more, downloads give zeros, and [`Backend::fault`] tells.
 
 mod driver;
 mod kernels;
@@ -9,18 +9,17 @@ mod largest;
 mod memory;
 mod ops;
 mod profile;
+mod queue;
 
 use std::time::Instant;
 
 use bytemuck::Pod;
-use cust::context::{Context, CurrentContext};
-use cust::device::DeviceAttribute::{ComputeCapabilityMajor, ComputeCapabilityMinor, MultiprocessorCount};
-use cust::stream::{Stream, StreamFlags};
-use cust::{CudaApiVersion, CudaFlags};
 
+use driver::{Attribute, Context, Failure};
 use kernels::Kernels;
 use largest::Largest;
 use memory::Memory;
+use queue::Queue;
 
 use super::cuda_plan::{self, SUBJECT};
 use super::{AttentionShape, Device};
@@ -37,24 +36,20 @@ pub struct Cuda {
     _context: Context,
 }
 
-/// A call of the driver that just failed in this thread.
-fn driver_error(doing: &str) -> Error {
+/// An error for a call of the driver that failed.
+fn failed(doing: &'static str) -> impl Fn(Failure) -> Error + Copy {
     let hint = "see that the GPU and its driver work, with nvidia-smi; the CPU back end needs neither";
-    Error::failed(format!("{doing}: {}", driver::last_error()), hint)
+    move |failure| Error::failed(format!("{doing}: {failure}"), hint)
 }
 
 /// The first GPU, its context current in this thread.
-fn open_device() -> Result<(cust::device::Device, Context)> {
+fn open_device() -> Result<(driver::Device, Context)> {
     let hint = "install the NVIDIA driver, or run on the CPU";
     if let Some(cause) = driver::missing() {
         return Err(Error::invalid(SUBJECT, "an NVIDIA driver", cause, hint));
     }
-    let no_device = |_| Error::invalid(SUBJECT, "a GPU", driver::last_error(), hint);
-    cust::init(CudaFlags::empty()).map_err(no_device)?;
-    let device = cust::device::Device::get_device(0).map_err(no_device)?;
-    let context = Context::new(device).map_err(|_| driver_error("making a context"))?;
-    CurrentContext::set_current(&context).map_err(|_| driver_error("making a context"))?;
-    Ok((device, context))
+    let device = driver::Device::first().map_err(|failure| Error::invalid(SUBJECT, "a GPU", failure, hint))?;
+    Ok((device, Context::retain(device).map_err(failed("making a context"))?))
 }
 
 impl Cuda {
@@ -91,16 +86,14 @@ impl Device for Cuda {
 
     fn available_memory() -> Result<Option<usize>> {
         let (_, _context) = open_device()?;
-        let (free, _) = cust::memory::mem_get_info().map_err(|_| driver_error("asking for the memory that is free"))?;
+        let [free, _] = driver::memory_info().map_err(failed("asking for the memory that is free"))?;
         Ok(Some(free))
     }
 
     fn open(plan: &mut Plan) -> Result<Self> {
         let (scratch, words) = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
-        // A stream that the copies of `upload` and `download` wait for.
-        let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|_| driver_error("making a stream"))?;
-        let kernels = Kernels::load(device, stream)?;
+        let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
         Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
 
@@ -110,18 +103,18 @@ impl Device for Cuda {
 
     fn describe() -> Result<Vec<(&'static str, String)>> {
         let (device, _context) = open_device()?;
-        let asked = |_| driver_error("asking what the device is");
-        let number = |attribute| device.get_attribute(attribute).map_err(asked);
-        let version = CudaApiVersion::get().map_err(asked)?;
-        let (free, total) = cust::memory::mem_get_info().map_err(asked)?;
+        let asked = failed("asking what the device is");
+        let number = |attribute| device.attribute(attribute).map_err(asked);
+        let [major, minor] = driver::version().map_err(asked)?;
+        let [free, total] = driver::memory_info().map_err(asked)?;
         let began = Instant::now();
         let opened = Self::open(&mut Plan::default())?;
         Ok(vec![
             ("device", device.name().map_err(asked)?),
-            ("architecture", format!("sm_{}{}", number(ComputeCapabilityMajor)?, number(ComputeCapabilityMinor)?)),
-            ("multiprocessors", number(MultiprocessorCount)?.to_string()),
+            ("architecture", format!("sm_{}{}", number(Attribute::ComputeCapabilityMajor)?, number(Attribute::ComputeCapabilityMinor)?)),
+            ("multiprocessors", number(Attribute::Multiprocessors)?.to_string()),
             ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
-            ("driver", format!("CUDA {}.{}", version.major(), version.minor())),
+            ("driver", format!("CUDA {major}.{minor}")),
             ("kernels", opened.kernels.file().display().to_string()),
             ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
         ])

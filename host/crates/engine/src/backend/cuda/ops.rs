@@ -10,6 +10,7 @@ use primal_device::kernels::{self, attention, attention_backward as backward};
 use primal_device::vote::{VoteBits, VoteRule};
 
 use super::Cuda;
+use crate::Result;
 use crate::backend::cuda_plan::MAX_HEAD_DIM;
 use crate::backend::{AdamWStep, AttentionShape, Backend, ConvolutionShape, RandomKey, Sequences, Storage, VoteCast, VoteState, Weight};
 use crate::memory::Span;
@@ -83,25 +84,29 @@ fn stride(tensor: Span<f32>, rows: usize) -> usize {
 impl Backend for Cuda {
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
         self.largest.forget(to);
-        self.memory.upload(to, from);
+        self.memory.upload(to, from, self.kernels.queue());
     }
 
     fn download<T: Pod>(&mut self, from: Span<T>, to: &mut [T]) {
-        self.memory.download(from, to);
+        self.memory.download(from, to, self.kernels.queue());
+    }
+
+    fn fault(&self) -> Result<()> {
+        self.kernels.queue().check()
     }
 
     fn map(&mut self, file: &Arc<Mmap>, range: Range<usize>) -> Span<u8> {
-        self.memory.map(file, range)
+        self.memory.map(file, range, self.kernels.queue())
     }
 
     fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
         self.largest.forget(to);
-        self.memory.copy(to, from, self.kernels.stream());
+        self.memory.copy(to, from, self.kernels.queue());
     }
 
     fn zero<T: Pod>(&mut self, to: Span<T>) {
         self.largest.forget(to);
-        self.memory.zero(to, self.kernels.stream());
+        self.memory.zero(to, self.kernels.queue());
     }
 
     fn embedding(&mut self, y: Span<f32>, table: Span<f32>, positions: Span<f32>, ids: Span<u32>, seq: usize, dim: usize) {

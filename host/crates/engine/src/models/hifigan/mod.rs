@@ -21,11 +21,9 @@ pub use config::{HifiganConfig, Padding, Resblock};
 pub use weights::Vocoder;
 pub use window::Window;
 
-use std::convert::Infallible;
-
-use crate::Result;
 use crate::backend::{Backend, ConvolutionShape, Sequences, Storage, Weight};
 use crate::memory::{Kind, Plan, Span};
+use crate::{Error, Result};
 use config::{Layer, Layers, Stage, Step};
 use window::{StageRows, reach};
 
@@ -128,11 +126,16 @@ impl Hifigan {
     /// Passes the samples of log-mel frames `[frames, num_mels]` to `sink`, in chunks, from first to last; each sample lies within ±1.
     ///
     /// # Errors
-    /// Those of `sink`, which end the synthesis.
+    /// Those of `sink`, which end the synthesis; a device that failed.
     ///
     /// # Panics
     /// If `mel` is no whole number of frames.
-    pub fn vocode<B: Backend, E>(&self, b: &mut B, mel: &[f32], mut sink: impl FnMut(&[f32]) -> Result<(), E>) -> Result<(), E> {
+    pub fn vocode<B: Backend, E: From<Error>>(
+        &self,
+        b: &mut B,
+        mel: &[f32],
+        mut sink: impl FnMut(&[f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
         assert!(mel.len().is_multiple_of(self.num_mels), "{} values of frames of {}", mel.len(), self.num_mels);
         let frames = mel.len() / self.num_mels;
         let mut samples = vec![0.0f32; self.chunk * self.hop_size()];
@@ -142,19 +145,23 @@ impl Hifigan {
             let audio = self.forward(b, rows, &window);
             let samples = &mut samples[..audio.len()];
             b.download(audio, samples);
+            b.fault()?;
             sink(samples)?;
         }
         Ok(())
     }
 
     /// All samples of [`Self::vocode`].
-    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
         let mut all = Vec::with_capacity(mel.len() / self.num_mels * self.hop_size());
-        let Ok(()) = self.vocode(b, mel, |samples| {
+        self.vocode(b, mel, |samples| {
             all.extend_from_slice(samples);
-            Ok::<_, Infallible>(())
-        });
-        all
+            Ok::<_, Error>(())
+        })?;
+        Ok(all)
     }
 
     /// Samples of a frame.
