@@ -4,7 +4,7 @@ pub mod readings;
 pub mod schedule;
 
 use primal_device::grid;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use crate::backend::{AdamWStep, Backend, ConvolutionShape, RandomKey, Storage, VoteCast, VoteState};
 use crate::config::{Flips, Rule, TrainConfig};
@@ -165,7 +165,7 @@ impl Optimizer {
         for state in &self.matrices {
             match state {
                 MatrixState::Votes(state) => {
-                    let empty = crate::backend::cpu::vote::empty_vote(state.bits);
+                    let empty = grid::empty_votes(state.bits);
                     backend.upload(state.votes, &vec![empty; state.votes.len()]);
                     backend.zero(state.row);
                     backend.zero(state.column);
