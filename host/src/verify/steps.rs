@@ -19,7 +19,7 @@ use primal_engine::train::trainer::{Layout, Trainer};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::tones;
 

@@ -14,8 +14,9 @@ pub mod cuda_plan;
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use primal_device::grid::VoteBits;
 use primal_device::grid::{self, GridId};
-use primal_device::vote::{VoteBits, VoteRule};
+use primal_device::rules::votes::VoteRule;
 
 use crate::Result;
 use crate::memory::{Plan, Span};

@@ -6,7 +6,7 @@ mod speech;
 mod text;
 mod tokenizer;
 
-use primal_device::vote::VoteBits;
+use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
 pub use rule::{RULES, Rule, rule};

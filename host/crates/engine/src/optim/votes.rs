@@ -1,9 +1,9 @@
 //! The vote rule: each weight remembers, as a vote in units of the gap to its neighbouring level, where its gradients want it to go, and flips by
 //! one level where the vote reaches a consensus. No shadow weights.
 
-use primal_device::vote::VoteRule;
+use primal_device::grid::empty_votes;
+use primal_device::rules::votes::VoteRule;
 
-use crate::backend::cpu::vote::empty_vote;
 use crate::backend::{Backend, VoteCast, VoteState, Weight};
 use crate::config::{Flips, TrainConfig};
 use crate::files::checkpoint::Content;
@@ -42,7 +42,7 @@ impl UpdateRule for Votes {
 
     fn initialise<B: Backend>(&self, b: &mut B) {
         let Self(state) = self;
-        b.upload(state.votes, &vec![empty_vote(state.bits); state.votes.len()]);
+        b.upload(state.votes, &vec![empty_votes(state.bits); state.votes.len()]);
         b.zero(state.row);
         b.zero(state.column);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::conv1d::Convolution;
 use super::memory::Parts;

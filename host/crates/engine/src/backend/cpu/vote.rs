@@ -1,12 +1,11 @@
 //! Votes and flips over whole tensors: the plain functions of `primal-device`, sixteen weights at a time, rows in parallel.
 
 use multiversion::multiversion;
-use primal_device::flip;
-use primal_device::grid::{self, Grid};
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::{self, BLOCK, Grid, VoteBits};
 use primal_device::kernels::vote::{GROUP as ROW_GROUP, TINY};
 use primal_device::philox::{Stream, uniform, uniform_byte};
-use primal_device::vote::{self, VoteBits, VoteRule, VoteTable};
+use primal_device::rules::votes::{VoteRule, VoteTable, rescale, wanted_move};
+use primal_device::rules::{poltergeist, quantise};
 use rayon::prelude::*;
 
 use super::unpack::Codes;
@@ -43,40 +42,34 @@ impl Counts {
     }
 }
 
+/// The bytes of a block in a row, so many for each.
+fn part<const BYTES: usize>(row: &[u8], block: usize) -> [u8; BYTES] {
+    *row[block * BYTES..].first_chunk().expect("a block in the row")
+}
+
+fn part_mut<const BYTES: usize>(row: &mut [u8], block: usize) -> &mut [u8; BYTES] {
+    row[block * BYTES..].first_chunk_mut().expect("a block in the row")
+}
+
 fn load_codes(row: &[u8], block: usize) -> [u8; BLOCK] {
-    let bytes = &row[block * BLOCK / 2..][..BLOCK / 2];
-    std::array::from_fn(|i| (bytes[i / 2] >> (i % 2 * 4)) & 15)
+    grid::unpack_codes(part(row, block))
 }
 
 fn store_codes(row: &mut [u8], block: usize, codes: &[u8; BLOCK]) {
-    let bytes = &mut row[block * BLOCK / 2..][..BLOCK / 2];
-    for (byte, pair) in bytes.iter_mut().zip(codes.chunks_exact(2)) {
-        *byte = pair[0] | pair[1] << 4;
-    }
+    *part_mut(row, block) = grid::pack_codes(*codes);
 }
 
 fn load_votes(bits: VoteBits, row: &[u8], block: usize) -> [i8; BLOCK] {
     match bits {
-        VoteBits::Eight => {
-            let bytes = &row[block * BLOCK..][..BLOCK];
-            std::array::from_fn(|i| bytes[i] as i8)
-        }
-        VoteBits::Four => load_codes(row, block).map(|nibble| nibble as i8 - 8),
+        VoteBits::Eight => part(row, block).map(|byte: u8| byte as i8),
+        VoteBits::Four => load_codes(row, block).map(|nibble| grid::vote_of_nibble(nibble) as i8),
     }
 }
 
 fn store_votes(bits: VoteBits, row: &mut [u8], block: usize, votes: &[i8; BLOCK]) {
     match bits {
-        VoteBits::Eight => row[block * BLOCK..][..BLOCK].copy_from_slice(&votes.map(|v| v as u8)),
-        VoteBits::Four => store_codes(row, block, &votes.map(|v| (v + 8) as u8)),
-    }
-}
-
-/// The vote buffer's byte for "no votes": 4-bit votes are excess 8.
-pub fn empty_vote(bits: VoteBits) -> u8 {
-    match bits {
-        VoteBits::Eight => 0,
-        VoteBits::Four => 0x88,
+        VoteBits::Eight => *part_mut(row, block) = votes.map(|vote| vote as u8),
+        VoteBits::Four => store_codes(row, block, &votes.map(|vote| grid::nibble_of_vote(vote.into()))),
     }
 }
 
@@ -235,7 +228,7 @@ fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32],
         let old = load_votes(bits, votes, block);
         let mut new = old;
         for j in 0..BLOCK {
-            let wanted = vote::wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
+            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
             new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
         }
         new[dw.len()..].copy_from_slice(&old[dw.len()..]);
@@ -243,7 +236,7 @@ fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32],
     }
 }
 
-/// Flips where votes agree; see [`flip::flip`].
+/// Flips where votes agree; see [`primal_device::rules::votes::flip`].
 pub fn flip(codes: &mut [u8], votes: &mut [u8], bits: VoteBits, inputs: usize, grid: &Grid, rule: &VoteRule) -> Counts {
     let code_bytes = grid::row_bytes(inputs);
     let table = VoteTable::new(rule, grid);
@@ -288,7 +281,7 @@ fn flip_row(bits: VoteBits, codes: &mut [u8], votes: &mut [u8], inputs: usize, g
     counts
 }
 
-/// Widens the scale of rows that have more than `share` of their weights at a rail; see [`flip::rescale`].
+/// Widens the scale of rows that have more than `share` of their weights at a rail; see [`primal_device::rules::votes::rescale`].
 #[expect(clippy::too_many_arguments, reason = "an op names all its operands")]
 pub fn rescale_rows(
     codes: &mut [u8],
@@ -315,7 +308,7 @@ pub fn rescale_rows(
         for block in 0..inputs.div_ceil(BLOCK) {
             let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
             for j in 0..BLOCK.min(inputs - block * BLOCK) {
-                let (after, left) = flip::rescale(rule, grid, code[j], i32::from(vote[j]), factor);
+                let (after, left) = rescale(rule, grid, code[j], i32::from(vote[j]), factor);
                 (code[j], vote[j]) = (after, left as i8);
             }
             store_codes(codes, block, &code);
@@ -341,7 +334,7 @@ pub fn poltergeist_vote(votes: &mut [u8], dw: &[f32], w: &Codes, z: f32, scratch
     votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).zip(w.scale).with_min_len(MIN_ROWS).for_each(
         |((votes, dw), &scale)| {
             for (cell, &g) in votes.iter_mut().zip(dw) {
-                let sum = i32::from(*cell as i8) + vote::poltergeist(g, scale, cutoff);
+                let sum = i32::from(*cell as i8) + poltergeist::vote(g, scale, cutoff);
                 *cell = sum.clamp(-127, 127) as i8 as u8;
             }
         },
@@ -364,7 +357,7 @@ pub fn poltergeist_flip(
     rows.enumerate()
         .with_min_len(MIN_ROWS)
         .map(|(i, ((codes, votes), &scale))| {
-            let probability = flip::poltergeist_probability(scale);
+            let probability = poltergeist::probability(scale);
             let mut counts = Counts::default();
             for block in 0..inputs.div_ceil(BLOCK) {
                 let (mut code, vote) = (load_codes(codes, block), load_votes(VoteBits::Eight, votes, block));
@@ -373,8 +366,7 @@ pub fn poltergeist_flip(
                     let before = code[j];
                     if vote[j] != 0 {
                         let words = stream.words(((i * blocks + block) * 4 + j / 4) as u32);
-                        code[j] =
-                            flip::poltergeist_flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
+                        code[j] = poltergeist::flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
                     }
                     counts.count(grid, before, code[j]);
                 }
@@ -398,7 +390,7 @@ pub fn quantize(codes: &mut [u8], scale: &[f32], shadow: &[f32], grid: &Grid) ->
                 let mut code = load_codes(codes, block);
                 for (code, &value) in code.iter_mut().zip(values) {
                     let before = *code;
-                    *code = grid.nearest(value * inverse);
+                    *code = quantise::quantise(grid, value, inverse);
                     counts.count(grid, before, *code);
                 }
                 store_codes(codes, block, &code);
@@ -425,12 +417,7 @@ pub fn straight_through(d_shadow: &mut [f32], d_scale: &mut [f32], dw: &[f32], s
             let codes = load_codes(codes, block);
             for (j, ((d, &g), &value)) in d_shadow.iter_mut().zip(dw).zip(shadow).enumerate() {
                 let (level, at) = (w.grid.levels[codes[j] as usize], value * inverse);
-                if at.abs() <= largest {
-                    *d += g;
-                    sum += g * (level - at);
-                } else {
-                    sum += g * level;
-                }
+                sum += quantise::straight_through(g, level, at, largest, || *d += g);
             }
         }
         *d_scale += sum;

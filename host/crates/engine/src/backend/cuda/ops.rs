@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
+use primal_device::grid::VoteBits;
 use primal_device::kernels::sizes::heads::WIDTHS;
 use primal_device::kernels::{self, attention, attention_backward as backward};
-use primal_device::vote::{VoteBits, VoteRule};
+use primal_device::rules::votes::VoteRule;
 
 use super::Cuda;
 use crate::Result;
