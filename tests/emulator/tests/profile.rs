@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Size, device, execute_on, module};
-use cuda::exec::program::Class;
+use cuda::profile::Class;
 use cuda::profile::Counters;
 
 fn count(threads: u32, body: &str) -> Counters {
