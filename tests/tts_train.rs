@@ -150,13 +150,11 @@ fn data(folder: &Path, config: &SpeechConfig) -> SpeechData {
     SpeechData::new(corpus, config).expect("a corpus that fits")
 }
 
-const RULES: [Rule; 4] = [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw];
-
 #[test]
 fn threads_do_not_change_a_byte() {
     let folder = tempfile::tempdir().expect("a folder");
     write_corpus(folder.path());
-    for rule in RULES {
+    for &rule in Rule::ALL {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {

@@ -11,7 +11,7 @@ use crate::data::{Corpus, CorpusOptions, Split};
 use crate::output::{print, print_json, warn};
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device, Sequences};
-use primal_engine::config::{Config, ModelConfig, Rule, TrainConfig};
+use primal_engine::config::{Config, ModelConfig, TrainConfig};
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::files::mapped;
 use primal_engine::memory::Plan;
@@ -62,7 +62,7 @@ pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &M
     let checkpoint = Checkpoint::open(path)?;
     let config: Config = state::config_of(&checkpoint)?;
     let mut plan = Plan::default();
-    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
     let model = plan_model(ids, &config.model, &mut plan);
     let (sequences, heads) = (Sequences::Equal { count: BATCH, len: config.model.context }, config.model.heads);
     let attention = AttentionShape { sequences, heads, head_dim: config.model.dim / heads, causal: true };

@@ -88,7 +88,7 @@ impl Hifigan {
         let blame = self.config.as_deref().map_or(subject.clone(), |path| path.display().to_string());
         mel.validate(&blame)?;
         config.validate(&blame)?;
-        require_fit(&config, mel.num_mels, &mel, &blame)?;
+        require_fit(&config, &mel, &blame)?;
         let hint = "give the configuration that it was trained with (--config config.json)";
         weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
         let tensors = generator.values()?;

@@ -9,7 +9,6 @@ use crate::files::checkpoint::{Checkpoint, Content, TensorRef, TensorSource};
 use crate::memory::Span;
 use crate::models::ghost_tts::FACTS_KEY;
 use crate::nn::tensors::{Tensor, parameters, tensor};
-use crate::optim::{FloatState, MatrixState};
 use crate::train::learner::Learner;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -17,15 +16,8 @@ use crate::{Error, Result};
 /// The tensors that a run starts with: [`parameters`], and the shadow weights of those that have them.
 pub fn weights<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
-    tensors.extend(layout.optimizer.matrices.iter().filter_map(|state| match state {
-        MatrixState::Qat(index) => Some(shadow(&layout.optimizer.floats[*index])),
-        _ => None,
-    }));
+    tensors.extend(layout.optimizer.tensors(&layout.parameters).filter(|tensor| tensor.content == Content::Values));
     tensors
-}
-
-fn shadow(float: &FloatState) -> Tensor {
-    tensor(&float.name, Content::Values, &[float.value.len()], float.value)
 }
 
 /// All tensors of a run in training.
@@ -36,24 +28,7 @@ pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
             tensors.push(tensor(format!("{}.{name}", float.name), content, &[moment.len()], *moment));
         }
     }
-    for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
-        let rows = spec.out_features;
-        match state {
-            MatrixState::Votes(state) => {
-                tensors.push(tensor(
-                    format!("{}.votes", spec.name),
-                    Content::Votes(state.bits),
-                    &[rows, state.votes.len() / rows],
-                    state.votes,
-                ));
-                tensors.push(tensor(format!("{}.vote_row", spec.name), Content::Squares, &[rows], state.row));
-                tensors.push(tensor(format!("{}.vote_column", spec.name), Content::Squares, &[spec.in_features], state.column));
-            }
-            MatrixState::Qat(index) => tensors.push(shadow(&layout.optimizer.floats[*index])),
-            // Votes are cleared at each step; a float weight is a parameter.
-            MatrixState::Poltergeist(_) | MatrixState::Float(_) => {}
-        }
-    }
+    tensors.extend(layout.optimizer.tensors(&layout.parameters));
     tensors
 }
 
