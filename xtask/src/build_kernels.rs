@@ -11,7 +11,7 @@ use argh::FromArgs;
 use crate::compile::{Compiled, Compiler};
 use crate::ptx::{self, Kernel};
 use crate::toolchain::Toolchain;
-use crate::{divergence, report, root};
+use crate::{divergence, ptxas, report, root};
 
 /// PTX version of an architecture: the oldest that has what the kernels use.
 const ARCHITECTURES: [(&str, &str); 7] = [
@@ -110,12 +110,12 @@ impl BuildKernels {
             let of_kernels = kernels.iter().flat_map(|of| {
                 let apart = report::ptx_body(&of.ptx, &of.kernel.name).map(divergence::find).unwrap_or_default();
                 let apart = apart.into_iter().map(|instruction| format!("{}: not all lanes may reach {instruction}", of.kernel.name));
-                report::fault(&of.kernel.name, &of.usage).into_iter().chain(apart)
+                ptxas::fault(&of.kernel.name, &of.usage).into_iter().chain(apart)
             });
             faults.extend(ptx::lint(&text).into_iter().chain(of_kernels).map(|fault| format!("{arch}: {fault}")));
             println!("{arch}: {} kernels in {}", kernels.len(), file.display());
             if self.cubin {
-                report::assemble_all(&tools, arch, &file, &file.with_extension("cubin"))?;
+                ptxas::assemble_all(&tools, arch, &file, &file.with_extension("cubin"))?;
             }
         }
         write(&folder.join("manifest.json"), &manifest(&builds, self.cubin))?;

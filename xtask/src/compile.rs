@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ptx::{self, Kernel};
-use crate::report::{self, Usage};
+use crate::ptxas::{self, Usage};
 use crate::toolchain::Toolchain;
 use crate::{cargo_command, root, tuning};
 
@@ -148,7 +148,7 @@ impl<'a> Compiler<'a> {
             ptx::extract(&fs::read_to_string(&raw).map_err(|error| of(&raw, error))?, tuning::of(name).blocks_on(arch, name))?;
         let kernel = kernels.pop().expect("a kernel");
         fs::write(&file, &ptx).map_err(|error| of(&file, error))?;
-        let usage = report::assemble(self.tools, arch, &file, &cubin)?;
+        let usage = ptxas::assemble(self.tools, arch, &file, &cubin)?;
         Ok(Compiled { kernel, ptx, usage, cubin })
     }
 
