@@ -4,7 +4,8 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Vocoder, VoiceFacts};
+use super::vocoder::Vocoder;
+use crate::data::VoiceFacts;
 use crate::{Error, Result, input};
 use primal_engine::config::{GhostTtsConfig, SpeechConfig};
 use primal_engine::files::checkpoint::Checkpoint;
