@@ -11,7 +11,7 @@ use crate::output::print;
 use crate::voice::require_fit;
 use crate::{Error, Result, input};
 use primal_engine::files::checkpoint::{Dtype, TensorRef, save};
-use primal_engine::models::hifigan::torch::{self, Tensors, TorchGenerator};
+use primal_engine::models::hifigan::generator::{self, Tensors, TorchGenerator};
 use primal_engine::models::hifigan::{HifiganConfig, weights};
 use primal_speech::mel::MelSettings;
 
@@ -73,7 +73,7 @@ impl Hifigan {
         let inputs: Vec<Named> = inputs.into_iter().filter_map(|(flag, path)| Some((flag, path?.as_path()))).collect();
         require_distinct(out, &inputs)?;
         require_writable(out)?;
-        let generator = torch::open(&self.file, self.key.as_deref())?;
+        let generator = generator::open(&self.file, self.key.as_deref())?;
         let subject = self.file.display().to_string();
         let (config, mel, origin) = match &self.config {
             Some(path) => {

@@ -13,8 +13,8 @@ use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::config::{HifiganConfig, OUTER_KERNEL, Padding, Resblock};
-use super::pickle;
 use crate::files::checkpoint::{LARGEST, map_file};
+use crate::files::torch::pickle;
 use crate::{Error, Result};
 
 const HINT: &str = "give a HiFi-GAN generator of jik876/hifi-gan (generator_v1, g_02500000) or SpeechBrain (generator.ckpt)";
