@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Vocoder, VoiceFacts};
 use crate::{Error, Result, input};
 use primal_engine::config::{GhostTtsConfig, Rule, SpeechConfig};
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::ghost_tts::{FACTS_KEY, GhostTtsIds};
 use primal_engine::nn::parameters::Specs;
