@@ -150,13 +150,11 @@ fn data(folder: &Path, config: &SpeechConfig) -> SpeechData {
     SpeechData::new(corpus, config).expect("a corpus that fits")
 }
 
-const RULES: [Rule; 4] = [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw];
-
 #[test]
 fn threads_do_not_change_a_byte() {
     let folder = tempfile::tempdir().expect("a folder");
     write_corpus(folder.path());
-    for rule in RULES {
+    for &rule in Rule::ALL {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
@@ -253,7 +251,7 @@ fn samples_are_drawn_and_spoken() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for step in [10, 20] {
         let sample = |end: &str| folder.path().join(format!("run/samples/step-{step:08}.{end}"));
-        let samples = primal_host::voice::sound::read(&sample("wav"), 22_050).expect("a WAV");
+        let samples = primal_host::sound::read(&sample("wav"), 22_050).expect("a WAV");
         assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
         assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
     }

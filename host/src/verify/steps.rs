@@ -14,11 +14,12 @@ use primal_engine::memory::{Kind, Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, Spoken};
 use primal_engine::models::gpt::sample::{Sampling, draw};
 use primal_engine::optim::MatrixState;
+use primal_engine::optim::votes::Votes;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::tones;
 
@@ -241,7 +242,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.readings.counts.slice(0, 2));
     let mut bytes = Vec::new();
     for (tensor, (weight, state)) in p.matrices.iter().zip(&optimizer.matrices).enumerate() {
-        let MatrixState::Votes(state) = state else { panic!("votes keep votes") };
+        let MatrixState::Votes(Votes(state)) = state else { panic!("votes keep votes") };
         let dw = gradients.slice(0, weight.out_features * weight.in_features);
         for step in 0..8u64 {
             b.upload(dw, &gradient(dw.len(), step as u32 * 97 + tensor as u32));

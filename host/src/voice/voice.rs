@@ -4,9 +4,11 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Vocoder, VoiceFacts};
+use super::vocoder::Vocoder;
+use crate::data::VoiceFacts;
 use crate::{Error, Result, input};
-use primal_engine::config::{GhostTtsConfig, Rule, SpeechConfig};
+use primal_engine::config::{GhostTtsConfig, SpeechConfig};
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::ghost_tts::{FACTS_KEY, GhostTtsIds};
 use primal_engine::nn::parameters::Specs;
@@ -75,7 +77,7 @@ impl Acoustic {
 
     /// Names all parameters.
     pub fn parameters(&self) -> (GhostTtsIds, Specs) {
-        GhostTtsIds::new(&self.config.model, self.config.train.optimizer == Rule::Adamw)
+        GhostTtsIds::new(&self.config.model, self.config.train.optimizer.is_float())
     }
 
     /// Checks that a vocoder, `subject` in messages, was trained on the same mel settings.

@@ -271,11 +271,11 @@ pub trait Backend {
         self.run(crate::ops::Vote { weight: *weight, state: *state, dw, cast: *cast });
     }
     #[allow(missing_docs, clippy::too_many_arguments)]
-    fn flip(&mut self, weight: &Weight, state: &VoteState, rule: &primal_device::vote::VoteRule, counts: Span<u32>) {
+    fn flip(&mut self, weight: &Weight, state: &VoteState, rule: &primal_device::rules::votes::VoteRule, counts: Span<u32>) {
         self.run(crate::ops::Flip { weight: *weight, state: *state, rule: *rule, counts });
     }
     #[allow(missing_docs, clippy::too_many_arguments)]
-    fn rescale_rows(&mut self, weight: &Weight, state: &VoteState, rule: &primal_device::vote::VoteRule, share: f32, factor: f32) {
+    fn rescale_rows(&mut self, weight: &Weight, state: &VoteState, rule: &primal_device::rules::votes::VoteRule, share: f32, factor: f32) {
         self.run(crate::ops::RescaleRows { weight: *weight, state: *state, rule: *rule, share, factor });
     }
     #[allow(missing_docs, clippy::too_many_arguments)]

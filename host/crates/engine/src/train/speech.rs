@@ -6,7 +6,7 @@ use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
 use super::trainer::Trainer;
 use crate::Result;
 use crate::backend::{AttentionShape, Backend};
-use crate::config::{GhostTtsConfig, Rule, SpeechConfig, TrainConfig};
+use crate::config::{GhostTtsConfig, SpeechConfig, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::ghost_tts::{Capacity, FACTS_KEY, GhostTts, GhostTtsIds, Lengths, SpeechBatch, TERM_WEIGHTS, TERMS};
 use crate::nn::parameters::Specs;
@@ -58,7 +58,7 @@ impl Learner for GhostTtsConfig {
     };
 
     fn name_parameters(config: &SpeechConfig) -> (GhostTtsIds, Specs) {
-        GhostTtsIds::new(&config.model, config.train.optimizer == Rule::Adamw)
+        GhostTtsIds::new(&config.model, config.train.optimizer.is_float())
     }
 
     fn plan(config: &SpeechConfig, ids: GhostTtsIds, plan: &mut Plan) -> (GhostTts, ()) {

@@ -1,7 +1,7 @@
 //! Training GPTs on text.
 
 use crate::backend::{AttentionShape, Backend, by_id};
-use crate::config::{Config, ModelConfig, Recompute, Rule, TrainConfig};
+use crate::config::{Config, ModelConfig, Recompute, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::gpt::{Decoder, Gpt, GptIds};
 use crate::nn::parameters::Specs;
@@ -46,7 +46,7 @@ impl Learner for ModelConfig {
     const TERMS: &'static [(&'static str, f64)] = &[("cross_entropy", 1.0)];
 
     fn name_parameters(config: &Config) -> (GptIds, Specs) {
-        GptIds::new(&config.model, config.train.optimizer == Rule::Adamw)
+        GptIds::new(&config.model, config.train.optimizer.is_float())
     }
 
     fn plan(config: &Config, ids: GptIds, plan: &mut Plan) -> (Gpt, Decoder) {

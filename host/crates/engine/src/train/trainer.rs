@@ -8,9 +8,9 @@ use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
 use super::learner::{Draw, Learner, MAX_TERMS};
+use crate::optim::Optimizer;
 use crate::optim::readings::Readout;
 use crate::optim::schedule::learning_rate;
-use crate::optim::{MatrixState, Optimizer};
 
 /// All spans of a run.
 pub struct Layout<M: Learner = ModelConfig> {
@@ -119,9 +119,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
             let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;
-            if optimizer.flips_between(t) && micro_batch + 1 < t.grad_accum {
-                optimizer.flip(b, p, t, self.step);
-            }
+            optimizer.end_micro_batch(b, p, t, self.step, micro_batch);
         }
         if let Some(float) = fault.and_then(|tensor| optimizer.floats.get(tensor)) {
             b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
@@ -226,18 +224,9 @@ pub(super) fn weighted<M: Learner>(terms: &[f64; MAX_TERMS]) -> f64 {
 
 /// Bytes of codes and votes (or shadow weights and moments) of all matrices.
 pub fn grid_state_bytes<M: Learner>(layout: &Layout<M>) -> usize {
-    let matrices = layout.parameters.matrices.iter().zip(&layout.optimizer.matrices);
-    let bytes = matrices.map(|(weight, state)| {
-        let codes = match &weight.storage {
-            Storage::Grid(grid) => grid.codes.bytes(),
-            Storage::Float(_) => 0,
-        };
-        codes
-            + match state {
-                MatrixState::Votes(state) => state.votes.bytes(),
-                MatrixState::Poltergeist(votes) => votes.bytes(),
-                MatrixState::Qat(index) | MatrixState::Float(index) => 3 * layout.optimizer.floats[*index].value.bytes(),
-            }
+    let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
+        Storage::Grid(grid) => grid.codes.bytes(),
+        Storage::Float(_) => 0,
     });
-    bytes.sum()
+    codes.sum::<usize>() + layout.optimizer.bytes()
 }

@@ -1,9 +1,7 @@
 //! Grid weights and their votes, sixteen of a row at a time.
 
 use multiversion::multiversion;
-use primal_device::grid::Grid;
-use primal_device::kernels::sizes::blocks::BLOCK;
-use primal_device::vote::VoteBits;
+use primal_device::grid::{self, BLOCK, Grid, VoteBits};
 
 /// Rows that a task takes at least.
 pub const MIN_ROWS: usize = 16;
@@ -38,31 +36,35 @@ impl Counts {
     }
 }
 
+/// The bytes of a block in a row, so many for each.
+#[inline]
+fn part<const BYTES: usize>(row: &[u8], block: usize) -> [u8; BYTES] {
+    *row[block * BYTES..].first_chunk().expect("a block in the row")
+}
+
+#[inline]
+fn part_mut<const BYTES: usize>(row: &mut [u8], block: usize) -> &mut [u8; BYTES] {
+    row[block * BYTES..].first_chunk_mut().expect("a block in the row")
+}
+
 /// Codes of a block of a row.
 #[inline]
 pub fn load_codes(row: &[u8], block: usize) -> [u8; BLOCK] {
-    let bytes = &row[block * BLOCK / 2..][..BLOCK / 2];
-    std::array::from_fn(|i| (bytes[i / 2] >> (i % 2 * 4)) & 15)
+    grid::unpack_codes(part(row, block))
 }
 
 /// Writes the codes of a block of a row.
 #[inline]
 pub fn store_codes(row: &mut [u8], block: usize, codes: &[u8; BLOCK]) {
-    let bytes = &mut row[block * BLOCK / 2..][..BLOCK / 2];
-    for (byte, pair) in bytes.iter_mut().zip(codes.chunks_exact(2)) {
-        *byte = pair[0] | pair[1] << 4;
-    }
+    *part_mut(row, block) = grid::pack_codes(*codes);
 }
 
 /// Votes of a block of a row.
 #[inline]
 pub fn load_votes(bits: VoteBits, row: &[u8], block: usize) -> [i8; BLOCK] {
     match bits {
-        VoteBits::Eight => {
-            let bytes = &row[block * BLOCK..][..BLOCK];
-            std::array::from_fn(|i| bytes[i] as i8)
-        }
-        VoteBits::Four => load_codes(row, block).map(|nibble| nibble as i8 - 8),
+        VoteBits::Eight => part(row, block).map(|byte: u8| byte as i8),
+        VoteBits::Four => load_codes(row, block).map(|nibble| grid::vote_of_nibble(nibble) as i8),
     }
 }
 
@@ -70,8 +72,8 @@ pub fn load_votes(bits: VoteBits, row: &[u8], block: usize) -> [i8; BLOCK] {
 #[inline]
 pub fn store_votes(bits: VoteBits, row: &mut [u8], block: usize, votes: &[i8; BLOCK]) {
     match bits {
-        VoteBits::Eight => row[block * BLOCK..][..BLOCK].copy_from_slice(&votes.map(|v| v as u8)),
-        VoteBits::Four => store_codes(row, block, &votes.map(|v| (v + 8) as u8)),
+        VoteBits::Eight => *part_mut(row, block) = votes.map(|vote| vote as u8),
+        VoteBits::Four => store_codes(row, block, &votes.map(|vote| grid::nibble_of_vote(vote.into()))),
     }
 }
 

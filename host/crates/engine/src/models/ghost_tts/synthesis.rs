@@ -1,6 +1,8 @@
 //! A spectrogram for phones whose sound nobody knows yet.
 
-use super::{GhostTts, MelScale, SpeechBatch, Utterance};
+use super::batch::{SpeechBatch, Utterance};
+use super::network::GhostTts;
+use super::scale::MelScale;
 use crate::backend::Backend;
 use crate::nn::Parameters;
 use crate::{Error, Result};

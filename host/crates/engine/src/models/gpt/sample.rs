@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{Stream, uniform};
 
-use super::Decoder;
+use super::decoder::Decoder;
 use crate::backend::Backend;
 use crate::nn::Parameters;
 use crate::{Error, Result};

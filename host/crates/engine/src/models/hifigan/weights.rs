@@ -1,7 +1,7 @@
 //! A vocoder's file: safetensors with the names of jik876/hifi-gan, weight norm folded in, `F32`, `F16`, `BF16`, or `I8` where a tensor
 //! `<name>.scale` (`F32`) has a factor for each of the weight's rows.
 //!
-//! The metadata hold `architecture` (`hifigan`) and `config` (JSON); any other keys are kept. Whoever wrote the file: those of
+//! The metadata hold `architecture` (`hifigan`), `config` and `mel` (JSON, of which `num_mels` counts here); any other keys are kept. Whoever wrote the file: those of
 //! `primal-host import` have checksums besides, which are verified.
 
 use std::collections::BTreeMap;
@@ -12,8 +12,15 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::{HifiganConfig, Layer, Layers, Step};
-use crate::files::checkpoint::{Checkpoint, LARGEST, VERSION_KEY, map_file};
+use crate::files::checkpoint::{Checkpoint, LARGEST, VERSION_KEY};
+use crate::files::mapped;
 use crate::{Error, Result};
+
+/// What the engine needs of the spectrograms that a vocoder was trained on.
+#[derive(serde::Deserialize)]
+struct Bands {
+    num_mels: usize,
+}
 
 /// The value of the metadata key `architecture`.
 pub const ARCHITECTURE: &str = "hifigan";
@@ -52,7 +59,7 @@ impl Vocoder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        match map_file(path, "a vocoder's file", HINT)? {
+        match mapped::open(path, "a vocoder's file", HINT)? {
             Some(map) => Self::from_bytes(&name, map),
             None => Err(Error::invalid(name, "a vocoder's file", "an empty one", HINT)),
         }
@@ -74,7 +81,7 @@ impl Vocoder {
         }
         let config: HifiganConfig = parse(name, &metadata, "config")?;
         config.validate(name)?;
-        let num_mels = file.tensor("conv_pre.weight").ok().and_then(|weight| weight.shape().get(1).copied()).unwrap_or(0);
+        let Bands { num_mels } = parse(name, &metadata, "mel")?;
         check_shapes(name, &config.layers(num_mels), &file)?;
         if metadata.contains_key(VERSION_KEY) {
             Checkpoint::from_bytes(name, data)?.verify()?;

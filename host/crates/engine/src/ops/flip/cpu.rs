@@ -1,9 +1,8 @@
 //! Flips on the CPU.
 
 use multiversion::multiversion;
-use primal_device::grid::{self, Grid};
-use primal_device::kernels::sizes::blocks::BLOCK;
-use primal_device::vote::{VoteBits, VoteTable};
+use primal_device::grid::{self, BLOCK, Grid, VoteBits};
+use primal_device::rules::votes::VoteTable;
 use rayon::prelude::*;
 
 use super::Flip;

@@ -1,7 +1,7 @@
 //! Flips on CUDA.
 
 use primal_device::kernels::flip as kernels;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::Flip;
 use crate::backend::RunOn;

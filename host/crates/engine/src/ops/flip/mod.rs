@@ -7,7 +7,7 @@ mod cuda;
 use super::VoteState;
 use crate::backend::Weight;
 use crate::memory::Span;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 /// Flips the weights whose votes reach the rule's threshold, which takes from the votes.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,9 @@
 //! The seed's rule on the CPU.
 
 use multiversion::multiversion;
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::{self, BLOCK, VoteBits};
 use primal_device::philox::uniform;
-use primal_device::vote::{self, VoteBits};
-use primal_device::{flip, grid};
+use primal_device::rules::poltergeist;
 use rayon::prelude::*;
 
 use super::{PoltergeistFlip, PoltergeistVote};
@@ -36,7 +35,7 @@ impl RunOn<Cpu> for PoltergeistVote {
         votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).zip(scale).with_min_len(MIN_ROWS).for_each(
             |((votes, dw), &scale)| {
                 for (cell, &g) in votes.iter_mut().zip(dw) {
-                    let sum = i32::from(*cell as i8) + vote::poltergeist(g, scale, cutoff);
+                    let sum = i32::from(*cell as i8) + poltergeist::vote(g, scale, cutoff);
                     *cell = sum.clamp(-127, 127) as i8 as u8;
                 }
             },
@@ -56,7 +55,7 @@ impl RunOn<Cpu> for PoltergeistFlip {
             .enumerate()
             .with_min_len(MIN_ROWS)
             .map(|(i, ((codes, votes), &scale))| {
-                let probability = flip::poltergeist_probability(scale);
+                let probability = poltergeist::probability(scale);
                 let mut counts = Counts::default();
                 for block in 0..inputs.div_ceil(BLOCK) {
                     let (mut code, vote) = (load_codes(codes, block), load_votes(VoteBits::Eight, votes, block));
@@ -65,14 +64,8 @@ impl RunOn<Cpu> for PoltergeistFlip {
                         let before = code[j];
                         if vote[j] != 0 {
                             let words = stream.words(((i * blocks + block) * 4 + j / 4) as u32);
-                            code[j] = flip::poltergeist_flip(
-                                grid,
-                                before,
-                                i32::from(vote[j]),
-                                consensus as i32,
-                                probability,
-                                uniform(words[j % 4]),
-                            );
+                            code[j] =
+                                poltergeist::flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
                         }
                         counts.count(grid, before, code[j]);
                     }

@@ -1,7 +1,7 @@
 //! Shadow weights on the CPU.
 
-use primal_device::grid;
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::{self, BLOCK};
+use primal_device::rules::quantise;
 use rayon::prelude::*;
 
 use super::{Quantize, StraightThrough};
@@ -25,7 +25,7 @@ impl RunOn<Cpu> for Quantize {
                     let mut code = load_codes(codes, block);
                     for (code, &value) in code.iter_mut().zip(values) {
                         let before = *code;
-                        *code = grid.nearest(value * inverse);
+                        *code = quantise::quantise(grid, value, inverse);
                         counts.count(grid, before, *code);
                     }
                     store_codes(codes, block, &code);
@@ -59,12 +59,7 @@ impl RunOn<Cpu> for StraightThrough {
                 let codes = load_codes(codes, block);
                 for (j, ((d, &g), &value)) in d_shadow.iter_mut().zip(dw).zip(shadow).enumerate() {
                     let (level, at) = (w.grid.levels[codes[j] as usize], value * inverse);
-                    if at.abs() <= largest {
-                        *d += g;
-                        sum += g * (level - at);
-                    } else {
-                        sum += g * level;
-                    }
+                    sum += quantise::straight_through(g, level, at, largest, || *d += g);
                 }
             }
             *d_scale += sum;

@@ -1,8 +1,7 @@
 //! Wider row scales on the CPU.
 
-use primal_device::flip;
-use primal_device::grid;
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::{self, BLOCK};
+use primal_device::rules::votes::rescale;
 use rayon::prelude::*;
 
 use super::RescaleRows;
@@ -31,7 +30,7 @@ impl RunOn<Cpu> for RescaleRows {
             for block in 0..inputs.div_ceil(BLOCK) {
                 let (mut code, mut vote) = (load_codes(codes, block), load_votes(bits, votes, block));
                 for j in 0..BLOCK.min(inputs - block * BLOCK) {
-                    let (after, left) = flip::rescale(&rule, grid, code[j], i32::from(vote[j]), factor);
+                    let (after, left) = rescale(&rule, grid, code[j], i32::from(vote[j]), factor);
                     (code[j], vote[j]) = (after, left as i8);
                 }
                 store_codes(codes, block, &code);

@@ -1,7 +1,7 @@
 //! Wider row scales on CUDA.
 
 use primal_device::kernels::rescale_rows as kernels;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::RescaleRows;
 use crate::backend::RunOn;

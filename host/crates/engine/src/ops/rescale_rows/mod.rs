@@ -6,7 +6,7 @@ mod cuda;
 
 use super::VoteState;
 use crate::backend::Weight;
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 /// Rows with more than `share` of their weights at a rail: scale times `factor`, codes re-encoded, remainders into the votes.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! The gradient of row scales on the CPU.
 
 use multiversion::multiversion;
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::BLOCK;
 use rayon::prelude::*;
 
 use super::ScaleGradient;

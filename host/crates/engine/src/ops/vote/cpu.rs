@@ -1,10 +1,10 @@
 //! Votes on the CPU.
 
 use multiversion::multiversion;
-use primal_device::kernels::sizes::blocks::BLOCK;
+use primal_device::grid::{BLOCK, VoteBits};
 use primal_device::kernels::vote::{GROUP as ROW_GROUP, TINY};
 use primal_device::philox::{Stream, uniform_byte};
-use primal_device::vote::{self, VoteBits, VoteTable};
+use primal_device::rules::votes::{VoteTable, wanted_move};
 use rayon::prelude::*;
 
 use super::{Vote, VoteState};
@@ -116,7 +116,7 @@ fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32],
         let old = load_votes(bits, votes, block);
         let mut new = old;
         for j in 0..BLOCK {
-            let wanted = vote::wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
+            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
             new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
         }
         new[dw.len()..].copy_from_slice(&old[dw.len()..]);

@@ -1,7 +1,8 @@
 //! Votes on CUDA.
 
+use primal_device::grid::VoteBits;
 use primal_device::kernels::vote as kernels;
-use primal_device::vote::{VoteBits, VoteRule};
+use primal_device::rules::votes::VoteRule;
 
 use super::{RandomKey, Vote, VoteState};
 use crate::backend::RunOn;

@@ -6,9 +6,9 @@ mod cuda;
 
 use crate::backend::Weight;
 use crate::memory::Span;
-use primal_device::grid;
+use primal_device::grid::{self, VoteBits};
 use primal_device::philox::Stream;
-use primal_device::vote::{VoteBits, VoteRule};
+use primal_device::rules::votes::VoteRule;
 
 /// The key of a tensor's random numbers in one step (Philox; the weight's index is the counter).
 #[derive(Clone, Copy, Debug)]
@@ -75,14 +75,6 @@ impl VoteState {
         match bits {
             VoteBits::Eight => grid::padded(in_features),
             VoteBits::Four => grid::padded(in_features) / 2,
-        }
-    }
-
-    /// The byte of votes of zero: 4-bit votes are excess 8.
-    pub fn empty_byte(bits: VoteBits) -> u8 {
-        match bits {
-            VoteBits::Eight => 0,
-            VoteBits::Four => 0x88,
         }
     }
 }

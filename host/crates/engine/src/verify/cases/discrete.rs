@@ -2,10 +2,10 @@
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
 use crate::backend::{Backend, RandomKey, VoteCast, VoteState};
-use primal_device::flip::{self, poltergeist_flip, poltergeist_probability};
-use primal_device::grid::{GridId, padded};
+use primal_device::grid::{GridId, VoteBits, padded};
 use primal_device::philox::{Stream, uniform, uniform_byte};
-use primal_device::vote::{self, VoteBits, VoteRule};
+use primal_device::rules::poltergeist;
+use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
 use super::{EXACT, sum_of, widen};
@@ -137,7 +137,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
                 let at = counter(w, i);
                 let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
-                vote::cast(&rule, w.id.grid(), codes[i], before[i], wanted as f32, u + by)
+                votes::cast(&rule, w.id.grid(), codes[i], before[i], wanted as f32, u + by)
             });
             pack_votes(&new.collect::<Vec<_>>(), bits, inputs)
         };
@@ -173,7 +173,7 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
     let reference = move |v: &mut Values| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), bits, w.inputs);
-        let both = before.iter().zip(votes).map(|(&code, vote)| flip::flip(&rule, w.id.grid(), code, vote));
+        let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.id.grid(), code, vote));
         let (after, votes): (Vec<u8>, Vec<i32>) = both.unzip();
         v.set_b(w.codes, pack(&after, w.inputs));
         v.set_b(0, pack_votes(&votes, bits, w.inputs));
@@ -200,7 +200,7 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
             if at_rail as f64 > f64::from(share) * w.inputs as f64 {
                 *scale *= f64::from(factor);
                 for i in cells {
-                    (codes[i], votes[i]) = flip::rescale(&rule, grid, codes[i], votes[i], factor);
+                    (codes[i], votes[i]) = votes::rescale(&rule, grid, codes[i], votes[i], factor);
                 }
             }
         }
@@ -251,10 +251,10 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
         let after = (0..before.len()).map(|i| {
-            let probability = poltergeist_probability(v.f(w.codes + 1)[i / w.inputs] as f32);
+            let probability = poltergeist::probability(v.f(w.codes + 1)[i / w.inputs] as f32);
             let at = counter(w, i);
             let random = uniform(stream().words(at / 4)[at as usize % 4]);
-            poltergeist_flip(w.id.grid(), before[i], votes[i], consensus as i32, probability, random)
+            poltergeist::flip(w.id.grid(), before[i], votes[i], consensus as i32, probability, random)
         });
         let after: Vec<u8> = after.collect();
         v.set_b(0, vec![0; v.b(0).len()]);

@@ -1,10 +1,10 @@
 //! The votes and flips: a table worked out by hand, and what must hold for any input.
 
-use primal_device::flip::{flip, poltergeist_flip, poltergeist_probability, rescale};
 use primal_device::grid::GridId::{self, Fine15, Prime13, Uniform15};
+use primal_device::grid::VoteBits::{self, Eight, Four};
 use primal_device::philox::uniform_byte;
-use primal_device::vote::VoteBits::{self, Eight, Four};
-use primal_device::vote::{VoteRule, VoteTable, cast, poltergeist, wanted_move};
+use primal_device::rules::poltergeist;
+use primal_device::rules::votes::{VoteRule, VoteTable, cast, flip, rescale, wanted_move};
 use proptest::prelude::*;
 
 /// (grid, votes, κ), (code, vote), wanted, uniform, (code, vote) after one cast and flip.
@@ -113,7 +113,7 @@ fn poltergeist_votes_against_large_gradients() {
         (f32::NAN, 1.0, 0.4, 0),
         (1.0, 1.0, f32::NAN, 0),
     ] {
-        assert_eq!(poltergeist(gradient, scale, cutoff), expected, "{gradient} {scale} {cutoff}");
+        assert_eq!(poltergeist::vote(gradient, scale, cutoff), expected, "{gradient} {scale} {cutoff}");
     }
 }
 
@@ -131,12 +131,12 @@ fn poltergeist_flips_by_consensus_and_chance() {
         (8, 0, 0, 1.0, 0.0, 8),
         (8, 9, 1, f32::NAN, 0.0, 8),
     ] {
-        let got = poltergeist_flip(grid, code, vote, consensus, probability, uniform);
+        let got = poltergeist::flip(grid, code, vote, consensus, probability, uniform);
         assert_eq!(got, expected, "{code} {vote} {consensus} {probability} {uniform}");
     }
     // 0.002 / 0.1 = 0.02; the bounds at both ends; the sign does not matter.
     for (scale, expected) in [(0.1, 0.02), (-0.1, 0.02), (1e-3, 0.05), (0.0, 0.05), (100.0, 1e-4)] {
-        let got = poltergeist_probability(scale);
+        let got = poltergeist::probability(scale);
         assert!((got - expected).abs() < 1e-8, "{scale}: {got}, not {expected}");
     }
 }

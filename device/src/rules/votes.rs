@@ -1,18 +1,9 @@
-//! From a gradient to a vote: the integer by which a weight remembers where it wants to go.
+//! From a gradient to a vote, the integer by which a weight remembers where it wants to go, and from a vote to a flip: a move by one level.
 //!
 //! A vote counts fractions of the gap to the neighbouring level: [`VoteRule::quantum`] votes are one gap. It is kept across
 //! steps and rounded at random without bias, so moves far smaller than one vote add up.
 
-use crate::grid::Grid;
-
-/// The width of a stored vote.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum VoteBits {
-    /// −7..=7: with its code, a weight takes one byte.
-    Four,
-    /// −127..=127.
-    Eight,
-}
+use crate::grid::{Grid, VoteBits};
 
 /// The constants of the vote accumulator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +78,45 @@ fn add_rounded(vote: i32, change: f32, uniform: f32, max: i32) -> i32 {
     if sum.is_nan() { vote } else { floor }
 }
 
-/// [`cast`] and [`flip`](crate::flip::flip) for many weights: the 32 quotients Q/gap of a grid, worked out once.
+/// Moves the weight by one level if its vote has reached the consensus, and takes the price from the vote.
+///
+/// The price is paid at the rails too, where the code stays: a weight held back there must not be stuck at full vote. What
+/// remains of the vote is truncated toward zero.
+#[inline(always)]
+pub fn flip(rule: &VoteRule, grid: &Grid, code: u8, vote: i32) -> (u8, i32) {
+    flip_between(rule, grid.min, grid.max, code, vote)
+}
+
+#[inline(always)]
+pub(crate) fn flip_between(rule: &VoteRule, min: u8, max: u8, code: u8, vote: i32) -> (u8, i32) {
+    let step = (vote >= rule.threshold) as i32 - (vote <= -rule.threshold) as i32;
+    let moved = (code as i32 + step).clamp(min as i32, max as i32) as u8;
+    (moved, (vote as f32 - step as f32 * rule.consumed) as i32)
+}
+
+/// Re-encodes one weight after its row's scale was multiplied by `factor`.
+///
+/// The code becomes that of the level nearest to level / factor. What that leaves out, and the move that the vote stood for
+/// (vote/Q of a gap, also divided by `factor`), go into the new vote in units of the gap on its side, truncated toward zero
+/// and limited to ±A. So the weight and its intention keep their place. A `factor` that is not positive and finite changes
+/// nothing.
+#[inline]
+pub fn rescale(rule: &VoteRule, grid: &Grid, code: u8, vote: i32, factor: f32) -> (u8, i32) {
+    if !(factor > 0.0 && factor.is_finite()) {
+        return (code, vote);
+    }
+    let target = grid.level(code) / factor;
+    let new_code = grid.nearest(target);
+    let remainder = target - grid.level(new_code);
+    let old_gap = grid.gap(code, vote > 0) / factor;
+    let up = vote as f32 * old_gap + rule.quantum * remainder > 0.0;
+    let new_gap = grid.gap(new_code, up);
+    // Two quotients rather than one of the sum: with factor 1 both are exact, and nothing changes.
+    let new_vote = vote as f32 * (old_gap / new_gap) + rule.quantum * (remainder / new_gap);
+    (new_code, (new_vote as i32).clamp(-rule.max, rule.max))
+}
+
+/// [`cast`] and [`flip`] for many weights: the 32 quotients Q/gap of a grid, worked out once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VoteTable {
     /// Votes per unit of level at `code` when moving down, then the same when moving up.
@@ -135,20 +164,9 @@ impl VoteTable {
         add_rounded(vote, change, uniform, self.rule.max)
     }
 
-    /// The same as [`flip`](crate::flip::flip).
+    /// The same as [`flip`].
     #[inline(always)]
     pub fn flip(&self, code: u8, vote: i32) -> (u8, i32) {
-        crate::flip::flip_between(&self.rule, self.min, self.max, code, vote)
+        flip_between(&self.rule, self.min, self.max, code, vote)
     }
-}
-
-/// The vote of the older rule (`--optimizer poltergeist`): one step against the gradient where |gradient| > `cutoff`.
-///
-/// `cutoff`: the tensor's mean of |gradient| plus s standard deviations. The sign is in level units, so a negative `scale`
-/// turns it round. NaN gives 0.
-#[inline(always)]
-pub fn poltergeist(gradient: f32, scale: f32, cutoff: f32) -> i32 {
-    let towards = gradient * if scale < 0.0 { -1.0 } else { 1.0 };
-    let magnitude = if towards < 0.0 { -towards } else { towards };
-    if magnitude > cutoff { if towards > 0.0 { -1 } else { 1 } } else { 0 }
 }

@@ -1,0 +1,58 @@
+//! A float tensor that AdamW moves: vectors, row scales, shadow weights and float weights.
+
+use crate::backend::{AdamWStep, Backend};
+use crate::config::TrainConfig;
+use crate::memory::{Kind, Plan, Span};
+
+use super::schedule::learning_rate;
+
+/// AdamW's ε.
+const EPS: f32 = 1e-8;
+
+/// A float tensor with its gradient and moments.
+#[derive(Clone, Debug)]
+pub struct FloatState {
+    /// Name of the tensor, for messages and checkpoints.
+    pub name: String,
+    /// The tensor itself.
+    pub value: Span<f32>,
+    /// Sum of the step's gradients.
+    pub gradient: Span<f32>,
+    /// First and second moment.
+    pub moments: [Span<f32>; 2],
+    /// Factor of the learning rate.
+    pub lr_factor: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Smallest value after a step.
+    pub floor: f32,
+}
+
+impl FloatState {
+    /// Reserves gradient and moments of a tensor that moves at the run's learning rate, without decay or floor.
+    pub fn plan(plan: &mut Plan, name: String, value: Span<f32>) -> Self {
+        let gradient = plan.span(Kind::Gradient, format!("{name}.gradient"), value.len());
+        let moments = ["m", "v"].map(|moment| plan.span(Kind::State, format!("{name}.{moment}"), value.len()));
+        Self { name, value, gradient, moments, lr_factor: 1.0, weight_decay: 0.0, floor: f32::NEG_INFINITY }
+    }
+
+    /// One step of AdamW, the gradient clipped by the norm of all float tensors.
+    pub fn step<B: Backend>(&self, b: &mut B, norm_squared: Span<f32>, config: &TrainConfig, step: u64) {
+        let adamw = AdamWStep {
+            lr: learning_rate(config, step) * self.lr_factor,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            eps: EPS,
+            weight_decay: self.weight_decay,
+            t: step + 1,
+            max_norm: config.clip,
+            floor: self.floor,
+        };
+        b.adamw(self.value, self.gradient, self.moments, norm_squared, &adamw);
+    }
+
+    /// Bytes of the tensor and its moments.
+    pub fn bytes(&self) -> usize {
+        3 * self.value.bytes()
+    }
+}

@@ -1,0 +1,40 @@
+//! The seed's rule: a vote of ±1 where a gradient is far above the mean of its matrix, random flips where the micro-batches of a step agree, and
+//! nothing remembered from step to step.
+
+use primal_device::grid;
+
+use crate::backend::{Backend, Weight};
+use crate::config::TrainConfig;
+use crate::memory::{Kind, Plan, Span};
+use crate::nn::parameters::MatrixSpec;
+
+use super::float::FloatState;
+use super::rule::{Turn, UpdateRule};
+
+/// Votes of a matrix, `[out, padded(in)]`, one `i8` a weight. Each step clears them, so no checkpoint holds them.
+#[derive(Clone, Debug)]
+pub struct Poltergeist(pub Span<u8>);
+
+impl UpdateRule for Poltergeist {
+    fn plan(_config: &TrainConfig, spec: &MatrixSpec, _weight: &Weight, _floats: &mut Vec<FloatState>, plan: &mut Plan) -> Self {
+        Self(plan.span(Kind::State, format!("{}.votes", spec.name), spec.out_features * grid::padded(spec.in_features)))
+    }
+
+    fn initialise<B: Backend>(&self, b: &mut B) {
+        b.zero(self.0);
+    }
+
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
+        b.scale_gradient(d_scale, dw, weight);
+        b.poltergeist_vote(weight, self.0, dw, turn.config.poltergeist_z);
+    }
+
+    /// Half of the micro-batches make a consensus.
+    fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, turn: &Turn) {
+        b.poltergeist_flip(weight, self.0, turn.config.grad_accum.div_ceil(2), turn.key_of_step(), counts);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
