@@ -26,6 +26,8 @@
 mod breaks;
 pub mod dictionary;
 pub mod disambiguation;
+#[cfg(test)]
+mod english;
 mod error;
 mod exceptions;
 pub mod g2p;
