@@ -104,7 +104,7 @@ impl Arguments {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// Those of the subcommand.
+    /// Errors of the subcommand.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),

@@ -22,7 +22,7 @@ impl Overrides {
     /// Takes what the value of a flag is read as; `read` also gets the flag, for its error.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Errors of `read`.
     pub(super) fn set_read<V, T>(
         &mut self,
         field: &str,

@@ -34,11 +34,11 @@ pub(crate) struct Flags<'a> {
 
 /// What a run starts with.
 pub(crate) enum Beginning {
-    /// Its start values.
+    /// Start values.
     Anew,
     /// The weights of another run.
     Weights(Checkpoint),
-    /// Its last checkpoint.
+    /// The last checkpoint of the run itself.
     Checkpoint(Latest),
 }
 
@@ -392,7 +392,7 @@ fn take(run: &Path) -> Result<(Vec<Transient>, Retention)> {
     lock(run, made)
 }
 
-/// The same with the first free one of `stem`, `stem-2` and so on.
+/// Takes the first free one of `stem`, `stem-2` and so on as the folder of a new run.
 fn take_free(stem: &str) -> Result<(PathBuf, Vec<Transient>, Retention)> {
     let mut made = Vec::new();
     let parent = durable::folder_of(Path::new(stem));

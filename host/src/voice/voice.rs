@@ -29,7 +29,7 @@ const HINT: &str = "give the folder of a voice, as `primal-host export-voice` ma
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// Its name.
+    /// Name of the voice.
     pub name: String,
     /// The language it speaks, as in RFC 5646.
     pub language: String,
