@@ -251,7 +251,7 @@ fn samples_are_drawn_and_spoken() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for step in [10, 20] {
         let sample = |end: &str| folder.path().join(format!("run/samples/step-{step:08}.{end}"));
-        let samples = primal_host::voice::sound::read(&sample("wav"), 22_050).expect("a WAV");
+        let samples = primal_host::sound::read(&sample("wav"), 22_050).expect("a WAV");
         assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
         assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
     }

@@ -12,8 +12,8 @@ use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::Hifigan;
 use primal_engine::models::hifigan::{Padding, Window};
 use primal_host::Result;
+use primal_host::sound;
 use primal_host::voice::Vocoder;
-use primal_host::voice::sound;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 

@@ -1,7 +1,6 @@
 //! The one error type of the crate: bad input (exit code 2) or a failure while working (exit code 1).
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use crate::visible::line;
 
@@ -62,14 +61,6 @@ impl Error {
     /// A failure while working.
     pub fn failed(message: impl ToString, hint: impl ToString) -> Self {
         Self::Failed { message: message.to_string(), hint: hint.to_string() }
-    }
-
-    /// Says it on standard error, unless all is said, and gives the exit code of the process.
-    pub fn report(&self) -> ExitCode {
-        if !matches!(self, Self::Ended(_)) {
-            crate::output::warn(format!("primal-host: {self}"));
-        }
-        ExitCode::from(self.exit_code())
     }
 
     /// The process exit code: 2 for bad input (unreadable input files included), 1 for failures.

@@ -8,6 +8,7 @@ pub mod output;
 pub mod report;
 pub mod runs;
 pub mod signals;
+pub mod sound;
 pub mod verify;
 pub mod visible;
 pub mod voice;

@@ -9,5 +9,5 @@ fn main() -> ExitCode {
     };
     primal_engine::files::mapped::complain_of_bus_errors("\nprimal-host: ");
     let done = primal_host::signals::watch().and_then(|()| arguments.run());
-    done.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+    done.map_or_else(|error| primal_host::output::report(&error), |()| ExitCode::SUCCESS)
 }

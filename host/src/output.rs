@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::{Error, Result, visible};
 
@@ -42,4 +43,12 @@ pub(crate) fn failed(error: io::Error) -> Error {
 /// Prints `text` and the end of its line to standard error, without what could drive a terminal; it is lost where that cannot be written.
 pub fn warn(text: impl Display) {
     let _ = writeln!(stderr(), "{}", visible::text(&text.to_string()));
+}
+
+/// Says on standard error what went wrong, unless all is said, and gives the exit code of the process.
+pub fn report(error: &Error) -> ExitCode {
+    if !matches!(error, Error::Ended(_)) {
+        warn(format!("primal-host: {error}"));
+    }
+    ExitCode::from(error.exit_code())
 }

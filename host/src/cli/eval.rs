@@ -12,8 +12,7 @@ use crate::output::{print, print_json, warn};
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device, Sequences};
 use primal_engine::config::{Config, ModelConfig, TrainConfig};
-use primal_engine::files::checkpoint::Checkpoint;
-use primal_engine::files::mapped;
+use primal_engine::files::{self, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::gpt::{Gpt, GptIds};
 use primal_engine::nn::Parameters;
@@ -57,10 +56,10 @@ pub(super) struct Loaded<M, D> {
     pub backend: D,
 }
 
-/// Maps a checkpoint, verifies what the model needs of it, and plans the model.
+/// Opens a file of tensors, verifies what the model needs of it, and plans the model.
 pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M, D>> {
-    let checkpoint = Checkpoint::open(path)?;
-    let config: Config = state::config_of(&checkpoint)?;
+    let file = files::open(path)?;
+    let config: Config = state::config_of(&*file)?;
     let mut plan = Plan::default();
     let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
     let model = plan_model(ids, &config.model, &mut plan);
@@ -69,7 +68,7 @@ pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &M
     D::require(&attention)?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
-    let parameters = tensors::map(&mut backend, specs, &checkpoint)?;
+    let parameters = tensors::map(&mut backend, specs, &*file)?;
     Ok(Loaded { config, model, parameters, backend })
 }
 

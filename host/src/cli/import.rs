@@ -11,7 +11,7 @@ use crate::output::print;
 use crate::voice::require_fit;
 use crate::{Error, Result, input};
 use primal_engine::files::checkpoint::{Dtype, TensorRef, save};
-use primal_engine::models::hifigan::torch::{self, Tensors, TorchGenerator};
+use primal_engine::models::hifigan::generator::{self, Generator, Tensors};
 use primal_engine::models::hifigan::{HifiganConfig, weights};
 use primal_speech::mel::MelSettings;
 
@@ -73,7 +73,12 @@ impl Hifigan {
         let inputs: Vec<Named> = inputs.into_iter().filter_map(|(flag, path)| Some((flag, path?.as_path()))).collect();
         require_distinct(out, &inputs)?;
         require_writable(out)?;
-        let generator = torch::open(&self.file, self.key.as_deref())?;
+        let generator = generator::open(&self.file, self.key.as_deref()).map_err(|error| match Error::from(error) {
+            Error::BadInput { subject, expected, found, hint } if subject == generator::KEY => {
+                Error::bad_input("--key", expected, found, hint)
+            }
+            other => other,
+        })?;
         let subject = self.file.display().to_string();
         let (config, mel, origin) = match &self.config {
             Some(path) => {
@@ -133,7 +138,7 @@ impl Hifigan {
 }
 
 /// A configuration file, whose missing mel settings are those of the published models.
-fn read_config(path: &Path, generator: &TorchGenerator) -> Result<(HifiganConfig, MelSettings)> {
+fn read_config(path: &Path, generator: &Generator) -> Result<(HifiganConfig, MelSettings)> {
     const HINT: &str = "give the config.json of the model, as in jik876/hifi-gan";
     let text = input::read_text(path, input::CONFIGURATION, HINT)?;
     let bad = |error: serde_json::Error| Error::bad_input(path.display(), "the configuration of a HiFi-GAN in JSON", error, HINT);
@@ -152,7 +157,7 @@ fn read_config(path: &Path, generator: &TorchGenerator) -> Result<(HifiganConfig
 }
 
 /// The configuration and mel settings of a published model.
-fn published(subject: &str, generator: &TorchGenerator) -> Result<(HifiganConfig, MelSettings)> {
+fn published(subject: &str, generator: &Generator) -> Result<(HifiganConfig, MelSettings)> {
     let config = generator.infer().ok_or_else(|| {
         let found = "others, which do not tell rates and dilations";
         Error::bad_input(subject, "the shapes of HiFi-GAN V1, V2 or V3", found, "give its configuration with --config config.json")

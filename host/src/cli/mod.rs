@@ -95,7 +95,7 @@ impl Arguments {
         let texts = texts.map_err(|found| bad(&format!("arguments: expected UTF-8, found {found:?}")))?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         Self::from_args(&["primal-host"], &texts).map_err(|exit| match exit.status {
-            Ok(()) => output::print(exit.output).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
+            Ok(()) => output::print(exit.output).map_or_else(|error| output::report(&error), |()| ExitCode::SUCCESS),
             Err(()) => bad(&exit.output),
         })
     }

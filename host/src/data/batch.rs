@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::source::{self, Bytes, Source, Split};
+use super::stories::stories;
 use super::token_cache::TokenFile;
-use super::{Encode, stories};
+use super::tokenizer::Encode;
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::train::learner::Draw;

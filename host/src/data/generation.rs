@@ -6,7 +6,7 @@ use primal_engine::models::gpt::Decoder;
 use primal_engine::models::gpt::sample::{self, Sampling, Timing};
 use primal_engine::nn::Parameters;
 
-use super::Encode;
+use super::tokenizer::Encode;
 use crate::Result;
 
 /// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text.

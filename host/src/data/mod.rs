@@ -9,9 +9,11 @@
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
 //! | `generation.rs`  | text from a model |
 //! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
+//! | `utterance.rs`       | a line of a speech corpus' file |
 //! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
 //! | `speech_features.rs` | mel, pitch and energy of its sound, computed once and memory-mapped afterwards |
 //! | `speech_batch.rs`    | stateless random batches of whole utterances |
+//! | `voice_facts.rs`     | what the numbers of a voice's checkpoint mean |
 //! | `speech_data.rs`     | the corpus as GhostTTS is trained on it |
 
 mod batch;
@@ -24,12 +26,16 @@ mod speech_features;
 mod stories;
 mod token_cache;
 mod tokenizer;
+mod utterance;
+mod voice_facts;
 
 pub use batch::{Corpus, CorpusOptions, Window};
 pub use generation::generate;
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
-pub use speech_corpus::{SpeechCorpus, SpeechSplit, Utterance};
+pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;
 pub use stories::stories;
 pub use tokenizer::{Encode, StreamDecoder};
+pub use utterance::Utterance;
+pub use voice_facts::VoiceFacts;

@@ -5,7 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::speech_corpus::{SpeechCorpus, SpeechSplit, Utterance};
+use super::speech_corpus::{SpeechCorpus, SpeechSplit};
+use super::utterance::Utterance;
 use crate::{Error, Result};
 
 /// Utterances of similar length meet in a batch; they are sorted within so many batches, which leaves the rest to chance.

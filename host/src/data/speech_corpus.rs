@@ -7,54 +7,18 @@ use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde::Deserialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::speech_features::{Features, too_short};
+use super::speech_features::Features;
+use super::utterance::{MAKE, Utterance};
 use crate::{Error, Result, input};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 use primal_speech::prosody::{Normal, Statistics, fill_gaps};
 
-const MAKE: &str = "make the corpus with models/voices/slt/make_corpus.py";
-
 /// Standardised pitch and energy stay within so many deviations: a few errors of the pitch tracker and the depth of silence are not worth a
 /// predictor's efforts.
 const CLIP: f32 = 3.0;
-
-/// A line of a `.jsonl` file; other fields are of no interest here.
-#[derive(Deserialize)]
-struct Line {
-    id: String,
-    text: String,
-    phones: Vec<String>,
-    durations_frames: Vec<u32>,
-    n_frames: usize,
-    wav: String,
-}
-
-/// One utterance.
-#[derive(Debug, Clone)]
-pub struct Utterance {
-    /// Its name.
-    pub id: String,
-    /// What is said.
-    pub text: String,
-    /// The path of its sound, relative to the folder.
-    pub wav: String,
-    /// Its phones `[phones]`.
-    pub phones: Vec<Phone>,
-    /// Frames of each phone `[phones]`; a phone may have none.
-    pub durations: Vec<u32>,
-    /// The sum of the durations.
-    pub frames: usize,
-    /// Mean ln F0 of each phone `[phones]`, standardised, clipped to -3..3, interpolated over unvoiced phones.
-    pub pitch: Vec<f32>,
-    /// Mean ln energy of each phone `[phones]`, standardised, clipped to -3..3.
-    pub energy: Vec<f32>,
-    /// Its first row in the mel of the corpus.
-    first_frame: usize,
-}
 
 /// A part of a speech corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +77,7 @@ impl SpeechCorpus {
                 let bytes = input::read(&path, input::SOUND, &hint)?;
                 // Before anything is as large as the durations say: a sample has two bytes.
                 if utterance.frames.saturating_mul(2 * settings.hop_size) > bytes.len() {
-                    return Err(too_short(&path, utterance, settings, format!("{} samples", bytes.len().saturating_sub(44) / 2)));
+                    return Err(utterance.too_short(&path, settings, format!("{} samples", bytes.len().saturating_sub(44) / 2)));
                 }
                 Ok(xxh3_64(&bytes))
             })
@@ -185,46 +149,12 @@ fn read_split(path: &Path, utterances: &mut Vec<Utterance>, hash: &mut Xxh3) -> 
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let subject = format!("{}:{}", path.display(), index + 1);
         let first_frame = utterances.last().map_or(0, |last: &Utterance| last.first_frame + last.frames);
-        utterances.push(read_line(&subject, line, first_frame)?);
+        utterances.push(Utterance::parse(&subject, line, first_frame)?);
     }
     if utterances.len() == before {
         return Err(Error::bad_input(path.display(), "at least one utterance", "none", MAKE));
     }
     Ok(())
-}
-
-fn read_line(subject: &str, line: &str, first_frame: usize) -> Result<Utterance> {
-    let line: Line = serde_json::from_str(line).map_err(|error| {
-        let expected = "a JSON object with id, text, phones, durations_frames, n_frames and wav";
-        Error::bad_input(subject, expected, error, "correct the line or remove it")
-    })?;
-    let phone = |name: &String| {
-        Phone::from_name(name).ok_or_else(|| {
-            let hint = "phones are those of CMUdict in upper case, vowels with a stress digit, and SIL";
-            Error::bad_input(subject, "known phones", format!("phone {name:?} in {}", line.id), hint)
-        })
-    };
-    let phones = line.phones.iter().map(phone).collect::<Result<Vec<_>>>()?;
-    if phones.len() != line.durations_frames.len() || phones.is_empty() {
-        let found = format!("{} phones and {} durations in {}", phones.len(), line.durations_frames.len(), line.id);
-        return Err(Error::bad_input(subject, "one duration to each phone, and at least one phone", found, MAKE));
-    }
-    let sum: u64 = line.durations_frames.iter().map(|&duration| u64::from(duration)).sum();
-    if sum != line.n_frames as u64 || sum == 0 || sum > u64::from(u32::MAX) {
-        let expected = format!("durations that sum to n_frames = {}, above 0", line.n_frames);
-        return Err(Error::bad_input(subject, expected, format!("a sum of {sum} in {}", line.id), MAKE));
-    }
-    Ok(Utterance {
-        id: line.id,
-        text: line.text,
-        wav: line.wav,
-        phones,
-        durations: line.durations_frames,
-        frames: line.n_frames,
-        pitch: Vec::new(),
-        energy: Vec::new(),
-        first_frame,
-    })
 }
 
 /// Statistics of the first utterances, whose features come first as well.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 use super::*;
-use crate::voice::sound;
+use crate::sound;
 
 const HOP: usize = 256;
 

@@ -6,8 +6,9 @@ use primal_engine::config::SpeechConfig;
 use primal_engine::models::ghost_tts::{Capacity, MelScale, SpeechBatch, Utterance};
 use primal_engine::train::speech::SpeechSource;
 
-use super::{SpeechBatches, SpeechCorpus, SpeechLimits, SpeechSplit, heldout_batches};
-use crate::voice::VoiceFacts;
+use super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
+use super::speech_corpus::{SpeechCorpus, SpeechSplit};
+use super::voice_facts::VoiceFacts;
 use crate::{Error, Result};
 
 /// What a voice is trained on and measured by.

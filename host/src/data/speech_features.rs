@@ -11,9 +11,8 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::speech_corpus::Utterance;
-use crate::voice::sound;
-use crate::{Error, Result};
+use super::utterance::Utterance;
+use crate::{Error, Result, sound};
 use primal_engine::files::durable;
 use primal_engine::files::mapped;
 use primal_speech::mel::{Analyser, MelSettings};
@@ -99,13 +98,6 @@ fn save(path: &Path, values: &[f32], fingerprint: u64) -> Result<()> {
     })
 }
 
-/// What to say of a WAV with fewer samples than its utterance has frames for.
-pub(super) fn too_short(path: &Path, utterance: &Utterance, settings: &MelSettings, found: String) -> Error {
-    let (frames, id) = (utterance.frames, &utterance.id);
-    let expected = format!("{} samples, {frames} frames as the durations of {id} say", frames.saturating_mul(settings.hop_size));
-    Error::bad_input(path.display(), expected, found, "the sound and its durations do not belong together: make the corpus again")
-}
-
 /// Cuts the first `len` values off.
 fn cut<'a>(values: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
     let (first, rest) = std::mem::take(values).split_at_mut(len);
@@ -131,7 +123,7 @@ fn compute(folder: &Path, utterances: &[Utterance], settings: &MelSettings, phon
         let samples = sound::read(&path, settings.sampling_rate)?;
         let needed = utterance.frames * settings.hop_size;
         let Some(samples) = samples.get(..needed) else {
-            return Err(too_short(&path, utterance, settings, format!("{} samples", samples.len())));
+            return Err(utterance.too_short(&path, settings, format!("{} samples", samples.len())));
         };
         let analysis = analyser.analyse(samples);
         let (f0, energy) = prosody::measure(&tracker.track(samples), &analysis.energy, &utterance.durations);

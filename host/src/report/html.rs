@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::metrics::{self, StepRecord};
+use super::metrics::StepRecord;
 use crate::Result;
-use crate::input;
 use primal_engine::files::durable;
 
 mod axis;
@@ -16,56 +15,18 @@ mod facts;
 mod heat_map;
 mod layers;
 mod levels;
+mod panel;
+mod run_data;
 mod series;
 pub mod svg;
 
 use chart::{LineChart, Mark};
+pub use run_data::RunData;
 use series::smooth;
 use svg::escape;
 
 /// The report's name inside a run folder.
 pub const FILE_NAME: &str = "report.html";
-
-/// What a report is made of.
-#[derive(Clone, Debug, Default)]
-pub struct RunData {
-    /// What to call the run.
-    pub name: String,
-    /// The configuration's text, as in `config.toml`; empty if unknown.
-    pub config: String,
-    /// Its records, in order of their steps.
-    pub records: Vec<StepRecord>,
-}
-
-impl RunData {
-    /// Reads `metrics.jsonl` and, if it is there, `config.toml` of a run folder.
-    ///
-    /// # Errors
-    /// When the metrics are missing or broken before their last line.
-    pub fn load(run_dir: &Path) -> Result<Self> {
-        let records = metrics::read(&run_dir.join(metrics::FILE_NAME))?;
-        let config = input::read(&run_dir.join("config.toml"), input::CONFIGURATION, "").unwrap_or_default();
-        // A folder given as `.` or `runs/..` has no name until it is resolved.
-        let resolved = run_dir.canonicalize().unwrap_or_else(|_| run_dir.to_path_buf());
-        let name = resolved.file_name().unwrap_or(resolved.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name, config: String::from_utf8_lossy(&config).into_owned(), records })
-    }
-
-    /// Whether it trained on speech.
-    fn is_speech(&self) -> bool {
-        self.records.iter().any(|record| record.frames_per_second.is_some())
-    }
-
-    /// The terms of the loss, where it has several.
-    fn terms(&self) -> impl Iterator<Item = &str> {
-        self.records.first().and_then(|record| record.losses.as_ref()).into_iter().flat_map(|terms| terms.keys().map(String::as_str))
-    }
-
-    /// (step, value) of the records that have the value.
-    fn curve(&self, value: impl Fn(&StepRecord) -> Option<f64>) -> Vec<(f64, f64)> {
-        self.records.iter().filter_map(|r| Some((r.step as f64, value(r)?))).collect()
-    }
-}
 
 /// Writes the report of a run into its folder, in place of an earlier one, and returns its path.
 ///
@@ -120,9 +81,9 @@ fn curves(run: &RunData) -> String {
     if !validation.is_empty() && !speech {
         chart = chart.series("validation", 1, Mark::Dots, validation);
     }
-    out += &figure_of(&chart, true);
+    out += &panel::of_chart(&chart, true);
     for term in run.terms() {
-        out += &figure_of(&term_chart(run, term), false);
+        out += &panel::of_chart(&term_chart(run, term), false);
     }
 
     let share = |value: fn(&StepRecord) -> Option<f64>| run.curve(move |r| value(r).map(|share| share * 100.0));
@@ -145,10 +106,10 @@ fn curves(run: &RunData) -> String {
         } else {
             chart = chart.series("value", color, Mark::Line, points);
         }
-        out += &figure_of(&chart, false);
+        out += &panel::of_chart(&chart, false);
     }
     if let Some(chart) = layers::scale_chart(run) {
-        out += &figure_of(&chart, false);
+        out += &panel::of_chart(&chart, false);
     }
     out + "</div>\n"
 }
@@ -164,19 +125,6 @@ fn term_chart(run: &RunData, term: &str) -> LineChart {
         .series("training, each step", 0, Mark::Faint, train.clone())
         .series("training, smoothed", 0, Mark::Line, smooth(&train))
         .series("validation", 1, Mark::Dots, validation)
-}
-
-/// A panel with the chart in two widths.
-fn figure_of(chart: &LineChart, full: bool) -> String {
-    let (class, width, height) = if full { ("panel full", 1118.0, 340.0) } else { ("panel", 535.0, 230.0) };
-    panel(class, &chart.title, &chart.svg(width, height), &chart.svg(340.0, 230.0))
-}
-
-fn panel(class: &str, title: &str, wide: &str, narrow: &str) -> String {
-    format!(
-        "<figure class=\"{class}\">\n<h3>{}</h3>\n<div class=\"wide\">{wide}</div>\n<div class=\"narrow\">{narrow}</div>\n</figure>\n",
-        escape(title)
-    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::voice::sound;
+use crate::sound;
 
 /// Writes a corpus in which each phone is a tone of its own.
 pub fn write_corpus(folder: &Path) {

@@ -3,14 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::VoiceFacts;
-use crate::data::SpeechData;
-use crate::data::SpeechSplit;
+use super::draw::write_mel_png;
+use super::vocoder::Vocoder;
+use crate::data::{SpeechData, SpeechSplit, VoiceFacts};
 use crate::report::progress::Progress;
-use crate::voice::Vocoder;
-use crate::voice::draw::write_mel_png;
-use crate::voice::sound;
-use crate::{Error, Result};
+use crate::{Error, Result, sound};
 use primal_engine::backend::Backend;
 use primal_engine::config::GhostTtsConfig;
 use primal_engine::files::durable;

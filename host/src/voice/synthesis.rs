@@ -1,6 +1,6 @@
 //! From a text to sound: sentence by sentence, and within a sentence chunk by chunk, so that memory does not grow with the text.
 
-use super::Voice;
+use super::voice::Voice;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::memory::Plan;

@@ -4,9 +4,11 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Vocoder, VoiceFacts};
+use super::vocoder::Vocoder;
+use crate::data::VoiceFacts;
 use crate::{Error, Result, input};
 use primal_engine::config::{GhostTtsConfig, SpeechConfig};
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::ghost_tts::{FACTS_KEY, GhostTtsIds};
 use primal_engine::nn::parameters::Specs;

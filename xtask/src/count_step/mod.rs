@@ -4,6 +4,7 @@
 mod count;
 mod predictions;
 mod print;
+mod request;
 
 use std::collections::BTreeMap;
 use std::fs;

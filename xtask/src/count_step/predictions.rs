@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::count::{Request, Step};
+use super::request::{Request, Step};
 
 /// A card that the review has a column of times for.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Counts and predicted times as Markdown, those of two counts side by side.
 
-use super::count::{Count, Request, Step};
+use super::count::Count;
 use super::predictions::{Predictions, Work};
+use super::request::{Request, Step};
 
 /// `then → now`, or one of them if they look the same.
 fn change<T>(then: Option<T>, now: T, show: impl Fn(T) -> String) -> String {

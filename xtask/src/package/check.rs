@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::{copy, replace};
+use crate::folder::{copy, empty};
 use crate::{root, verify};
 
 /// The architecture that is emulated.
@@ -16,7 +16,7 @@ const ABSENT: [&str; 3] = ["sanitizer", "peer", "kernels"];
 /// Checks a package.
 pub fn run(folder: &Path) -> Result<(), String> {
     let work = root().join("target/package-check");
-    replace(&work)?;
+    empty(&work)?;
     let driver = verify::emulator()?;
     without_gpu(folder, &work)?;
     emulated(folder, &work, &driver)?;

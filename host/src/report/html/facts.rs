@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::RunData;
 use super::axis::figure;
 use super::heat_map::percent;
+use super::run_data::RunData;
 use super::series::recent_mean;
 use crate::report::progress::short_duration;
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::RunData;
 use super::axis::drawable;
 use super::chart::{LineChart, Mark};
 use super::heat_map::{HeatMap, percent, two_digits};
 use super::levels::{self, Column, Levels};
-use super::panel;
+use super::panel::panel;
+use super::run_data::RunData;
 use super::series::sample;
 use super::svg::escape;
 use primal_engine::train::ScaleSummary;

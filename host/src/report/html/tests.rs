@@ -1,7 +1,7 @@
 use primal_engine::train::{LayerRecord, ScaleSummary};
 
-use super::metrics::MetricsWriter;
 use super::*;
+use crate::report::metrics::MetricsWriter;
 
 fn layer(name: &str, step: u64) -> LayerRecord {
     let levels = std::array::from_fn(|code| (2..=14).contains(&code).then(|| (code as f32 - 8.0) / 6.0));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::backend::Backend;
 use crate::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
-use crate::files::checkpoint::{Checkpoint, Content, TensorRef, TensorSource};
+use crate::files::TensorFile;
+use crate::files::checkpoint::{Content, TensorRef, TensorSource};
 use crate::memory::Span;
 use crate::models::ghost_tts::FACTS_KEY;
 use crate::nn::tensors::{Tensor, parameters, tensor};
@@ -76,11 +77,11 @@ pub fn checkpoint<B: Backend, M: Learner, T>(
 ///
 /// # Errors
 /// None there, or one that no such run reaches.
-pub fn step_of<M: ModelTable>(checkpoint: &Checkpoint, config: &ConfigOf<M>) -> Result<u64> {
-    let (step, steps) = (checkpoint.parse_meta("step")?, config.train.steps);
+pub fn step_of<M: ModelTable>(file: &dyn TensorFile, config: &ConfigOf<M>) -> Result<u64> {
+    let (step, steps) = (file.parse_meta("step")?, config.train.steps);
     if step > steps {
         let expected = format!("metadata `step` of at most {steps}, the steps of its configuration");
-        return Err(Error::invalid(checkpoint.path().display(), expected, step, "use an earlier checkpoint"));
+        return Err(Error::invalid(file.path().display(), expected, step, "use an earlier checkpoint"));
     }
     Ok(step)
 }
@@ -89,16 +90,16 @@ pub fn step_of<M: ModelTable>(checkpoint: &Checkpoint, config: &ConfigOf<M>) -> 
 ///
 /// # Errors
 /// None there, or that of another kind, or one that does not parse.
-pub fn config_of<M: ModelTable>(checkpoint: &Checkpoint) -> Result<ConfigOf<M>> {
-    let path = checkpoint.path().display().to_string();
-    let found = if is_voice(checkpoint) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
+pub fn config_of<M: ModelTable>(file: &dyn TensorFile) -> Result<ConfigOf<M>> {
+    let path = file.path().display().to_string();
+    let found = if is_voice(file) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
     if found != M::KIND {
         return Err(Error::invalid(path, format!("the checkpoint of {}", M::KIND), found, "give another file, or use another command"));
     }
-    ConfigOf::parse(checkpoint.meta("config")?, &path)
+    ConfigOf::parse(file.meta("config")?, &path)
 }
 
 /// Whether a checkpoint is that of a voice.
-pub fn is_voice(checkpoint: &Checkpoint) -> bool {
-    checkpoint.meta(FACTS_KEY).is_ok()
+pub fn is_voice(file: &dyn TensorFile) -> bool {
+    file.metadata().contains_key(FACTS_KEY)
 }

@@ -5,12 +5,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::reader::Reader;
-use super::{number, tables, token};
-
-/// An expression whose groups take a token apart.
-pub(super) fn expression(pattern: &str) -> Regex {
-    Regex::new(&format!("^(?:{})$", token::expand(pattern))).expect("a valid expression")
-}
+use super::token::{expression, runs};
+use super::{number, tables};
 
 /// A whole number: a year, a postal code, or just a number.
 pub fn number(reader: &mut Reader, text: &str) {
@@ -100,25 +96,6 @@ static MEASURE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-impl Reader<'_> {
-    /// The word behind the token and a space.
-    pub(super) fn next_word(&self) -> &str {
-        let word = self.after().strip_prefix([' ', '-']).unwrap_or_default();
-        word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default()
-    }
-
-    /// Does an amount here say how large the thing is that follows, as in "a 5 km run"?
-    pub(super) fn counts_noun(&self) -> bool {
-        let next = self.next_word();
-        let article = match self.last_word() {
-            Some("a" | "an") => true,
-            Some("the" | "this" | "that") => next.len() > 2,
-            _ => false,
-        };
-        article && next.starts_with(|c: char| c.is_ascii_lowercase()) && !tables::listed("function", next)
-    }
-}
-
 /// `5 km`, `98.6°F`, `5-10 kg`, `4 1/2 lbs`, `12 km/h`, `41 km²`.
 pub fn measure(reader: &mut Reader, text: &str) {
     let Some(found) = MEASURE.captures(text) else { return reader.mixed(text) };
@@ -205,7 +182,7 @@ fn is_one(number: &str) -> bool {
 /// `6'2"`, `6 ft 2 in`, `7 lb 4 oz`.
 pub fn feet(reader: &mut Reader, text: &str) {
     if text.contains(|c: char| c.is_ascii_alphabetic()) {
-        let parts: Vec<&str> = super::codes::runs(text).filter(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric())).collect();
+        let parts: Vec<&str> = runs(text).filter(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric())).collect();
         for part in parts.chunks_exact(2) {
             reader.words(number::cardinal(part[0]));
             reader.words(tables::unit(part[1], part[0] == "1"));
@@ -256,7 +233,7 @@ pub fn power(reader: &mut Reader, text: &str) {
         // An ion.
         _ if exponent.ends_with(['+', '-']) => {
             let (number, sign) = exponent.split_at(exponent.len() - 1);
-            for part in super::codes::runs(base) {
+            for part in runs(base) {
                 match part.starts_with(|c: char| c.is_ascii_digit()) {
                     true => reader.words(number::cardinal(part)),
                     false => reader.letters(part),

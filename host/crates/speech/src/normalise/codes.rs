@@ -1,14 +1,15 @@
 //! Numbers that are no amounts: of telephones, machines, laws, versions; letters and digits mixed.
 
 use super::reader::Reader;
-use super::tables::Acronym;
-use super::{Spoken, number, tables};
+use super::spoken::Spoken;
+use super::token::runs;
+use super::{amounts, number};
 
 /// Digit by digit, with pauses between groups.
 pub fn telephone(reader: &mut Reader, text: &str) {
     // "100-2000" has no number of a telephone.
     if text.len() == 8 && text.ends_with("00") && !text.starts_with("555") {
-        return super::amounts::range(reader, text);
+        return amounts::range(reader, text);
     }
     let extension = text.find(['e', 'x']).unwrap_or(text.len());
     let (number, extension) = text.split_at(extension);
@@ -82,24 +83,6 @@ pub fn version(reader: &mut Reader, text: &str) {
 }
 
 impl Reader<'_> {
-    /// Letters and digits mixed: "B2B", "mp3", "4x".
-    pub(super) fn mixed(&mut self, text: &str) {
-        if let Some(known) = tables::abbreviation(text).filter(|known| known.is("any")) {
-            return self.phrase(known.words);
-        }
-        for part in runs(text) {
-            match part.as_bytes()[0] {
-                b'0'..=b'9' => {
-                    let words = if part.len() <= 2 || part.ends_with("00") { number::cardinal(part) } else { number::digits(part) };
-                    self.words(words);
-                }
-                b'.' => self.words(["point"]),
-                byte if byte.is_ascii_alphabetic() => self.part(part),
-                _ => {}
-            }
-        }
-    }
-
     /// Letters and digits with hyphens and slashes between them.
     pub(super) fn serial(&mut self, text: &str) {
         for group in text.split_inclusive(['-', '/', '.']) {
@@ -117,17 +100,6 @@ impl Reader<'_> {
                 self.words(["slash"]);
             }
         }
-    }
-
-    /// A part of a token: a word, if it is one.
-    fn part(&mut self, part: &str) {
-        let small = part.to_ascii_lowercase();
-        let word = match tables::acronym(&small) {
-            Some(Acronym::Said) => small.len() > 2,
-            Some(_) => false,
-            None => small.len() > 2 && (self.knows)(&small),
-        };
-        if word { self.words([small]) } else { self.letters(&small) }
     }
 
     /// A house number; the name of the street is read next.
@@ -150,17 +122,4 @@ impl Reader<'_> {
         };
         if ending.eq_ignore_ascii_case(expected) { self.words(number::ordinal(digits)) } else { self.mixed(text) }
     }
-}
-
-/// Runs of letters, runs of digits, and other characters one by one.
-pub(super) fn runs(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let same = |c: char| (first.is_ascii_digit() && c.is_ascii_digit()) || (first.is_ascii_alphabetic() && c.is_ascii_alphabetic());
-        let end = rest.char_indices().skip(1).find(|&(_, c)| !same(c)).map_or(rest.len(), |(at, _)| at);
-        let (run, tail) = rest.split_at(end);
-        rest = tail;
-        Some(run)
-    })
 }

@@ -1,9 +1,10 @@
 //! Addresses of pages, mail and files.
 
-use super::codes::runs;
 use super::reader::Reader;
+use super::spoken::Spoken;
 use super::tables::Acronym;
-use super::{Spoken, number, tables};
+use super::token::runs;
+use super::{number, tables};
 
 impl Reader<'_> {
     /// An address, sign by sign.

@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::amounts::{expression, per, point};
+use super::amounts::{per, point};
 use super::reader::Reader;
 use super::tables::Currency;
+use super::token::expression;
 use super::{number, tables};
 
 static MONEY: LazyLock<Regex> = LazyLock::new(|| {

@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::amounts::expression;
 use super::reader::Reader;
-use super::{Spoken, number, tables};
+use super::spoken::Spoken;
+use super::token::expression;
+use super::{amounts, number, tables};
 
 fn is_day(text: &str) -> bool {
     text.parse().is_ok_and(|day: u32| (1..=31).contains(&day))
@@ -58,7 +59,7 @@ pub fn day_month(reader: &mut Reader, text: &str) {
     let (Some(month), Some(from)) = (month, part("from").filter(|day| is_day(day))) else {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let number = reader.keep(digits);
-        return super::amounts::number(reader, number);
+        return amounts::number(reader, number);
     };
     if !reader.last_word().is_some_and(|word| matches!(word, "the" | "this" | "every" | "next" | "last")) {
         reader.words(["the"]);

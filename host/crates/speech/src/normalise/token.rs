@@ -236,3 +236,21 @@ pub fn next(text: &str, at: usize) -> Option<(Kind, Range<usize>)> {
     let found = TOKEN.search(&Input::new(text).range(at..).anchored(Anchored::Yes))?;
     Some((PATTERNS[found.pattern().as_usize()].0, found.range()))
 }
+
+/// An expression whose groups take a token apart.
+pub fn expression(pattern: &str) -> regex::Regex {
+    regex::Regex::new(&format!("^(?:{})$", expand(pattern))).expect("a valid expression")
+}
+
+/// Runs of letters, runs of digits, and other characters one by one.
+pub fn runs(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let same = |c: char| (first.is_ascii_digit() && c.is_ascii_digit()) || (first.is_ascii_alphabetic() && c.is_ascii_alphabetic());
+        let end = rest.char_indices().skip(1).find(|&(_, c)| !same(c)).map_or(rest.len(), |(at, _)| at);
+        let (run, tail) = rest.split_at(end);
+        rest = tail;
+        Some(run)
+    })
+}

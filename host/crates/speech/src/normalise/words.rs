@@ -1,7 +1,10 @@
-//! Words, abbreviations, Roman numerals.
+//! Words, abbreviations, Roman numerals, and letters mixed with digits.
 
 use super::reader::Reader;
-use super::{Spoken, number, tables};
+use super::spoken::Spoken;
+use super::tables::Acronym;
+use super::token::runs;
+use super::{number, tables};
 
 impl Reader<'_> {
     /// Letters, perhaps with apostrophes.
@@ -271,5 +274,34 @@ impl Reader<'_> {
         if initial && !word {
             self.take(1);
         }
+    }
+
+    /// Letters and digits mixed: "B2B", "mp3", "4x".
+    pub(super) fn mixed(&mut self, text: &str) {
+        if let Some(known) = tables::abbreviation(text).filter(|known| known.is("any")) {
+            return self.phrase(known.words);
+        }
+        for part in runs(text) {
+            match part.as_bytes()[0] {
+                b'0'..=b'9' => {
+                    let words = if part.len() <= 2 || part.ends_with("00") { number::cardinal(part) } else { number::digits(part) };
+                    self.words(words);
+                }
+                b'.' => self.words(["point"]),
+                byte if byte.is_ascii_alphabetic() => self.part(part),
+                _ => {}
+            }
+        }
+    }
+
+    /// A part of a token: a word, if it is one.
+    fn part(&mut self, part: &str) {
+        let small = part.to_ascii_lowercase();
+        let word = match tables::acronym(&small) {
+            Some(Acronym::Said) => small.len() > 2,
+            Some(_) => false,
+            None => small.len() > 2 && (self.knows)(&small),
+        };
+        if word { self.words([small]) } else { self.letters(&small) }
     }
 }

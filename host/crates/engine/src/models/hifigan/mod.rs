@@ -5,15 +5,13 @@
 //! | `config.rs` | the configuration, and the convolutions that it asks for |
 //! | `window.rs` | the rows of every layer that a chunk of frames is made of |
 //! | `weights.rs` | safetensors files: checked, mapped, brought into the layout of the ops |
-//! | `torch.rs` | published PyTorch checkpoints |
-//! | `pickle.rs` | what the objects of a pickle would take |
+//! | `generator.rs` | generators of other programs: names and weight norm brought to one form |
 //!
 //! An utterance is synthesised in chunks of frames. Each chunk computes its layers on so many rows more as its samples depend on, and no more: the
 //! samples are those of the whole, and memory depends on the chunk alone.
 
 pub mod config;
-pub mod pickle;
-pub mod torch;
+pub mod generator;
 pub mod weights;
 pub mod window;
 

@@ -12,7 +12,8 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::{HifiganConfig, Layer, Layers, Step};
-use crate::files::checkpoint::{Checkpoint, LARGEST, VERSION_KEY, map_file};
+use crate::files::checkpoint::{Checkpoint, LARGEST, VERSION_KEY};
+use crate::files::mapped;
 use crate::{Error, Result};
 
 /// What the engine needs of the spectrograms that a vocoder was trained on.
@@ -58,7 +59,7 @@ impl Vocoder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        match map_file(path, "a vocoder's file", HINT)? {
+        match mapped::open(path, "a vocoder's file", HINT)? {
             Some(map) => Self::from_bytes(&name, map),
             None => Err(Error::invalid(name, "a vocoder's file", "an empty one", HINT)),
         }

@@ -1,6 +1,7 @@
 //! A kernel, decoded: its instructions with all operands resolved, ready to be executed.
 
 use crate::exec::{Exec, Outcome, Regs, Unit};
+use crate::profile::Class;
 use crate::ptx::Space;
 
 /// An instruction that touches registers only: `op(registers, instruction, lanes)`.
@@ -83,26 +84,6 @@ pub enum Guard {
     If(u32),
     /// Where it does not.
     IfNot(u32),
-}
-
-/// What an instruction counts as in the profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Class {
-    Integer,
-    Float,
-    Fma,
-    Special,
-    Convert,
-    Move,
-    Global,
-    Shared,
-    Local,
-    Atomic,
-    Control,
-    Barrier,
-    Warp,
-    Matrix,
 }
 
 /// A decoded instruction. Slots are rows of the register file ([`Regs`]); constants lie in rows too.

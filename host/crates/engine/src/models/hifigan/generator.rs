@@ -1,128 +1,130 @@
-//! Published PyTorch checkpoints of HiFi-GAN generators: read without executing anything, names and weight norm brought to one form.
+//! Published HiFi-GAN generators, in any file of tensors: names and weight norm brought to one form.
 //!
 //! Known are those of jik876/hifi-gan (`generator_v1`, `g_02500000`: a dictionary with the key `generator`) and of SpeechBrain
 //! (`generator.ckpt`: a state dictionary whose modules are wrapped once more), with weight norm (Salimans & Kingma 2016) as `weight_g` and
 //! `weight_v`, as `parametrizations.weight.original0` and `original1`, or folded in.
 
-use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use half::{bf16, f16};
-use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
-use zip::{CompressionMethod, ZipArchive};
-
 use super::config::{HifiganConfig, OUTER_KERNEL, Padding, Resblock};
-use super::pickle;
-use crate::files::checkpoint::{LARGEST, map_file};
+use crate::files::checkpoint::LARGEST;
+use crate::files::{self, TensorFile};
 use crate::{Error, Result};
 
 const HINT: &str = "give a HiFi-GAN generator of jik876/hifi-gan (generator_v1, g_02500000) or SpeechBrain (generator.ckpt)";
+/// What errors call the key of a file's dictionary.
+pub const KEY: &str = "the key of the generator";
+/// The key that holds the generator where none is given, if the file has it.
+const USUAL_KEY: &str = "generator";
+/// Names in a message, at most.
+const NAMED: usize = 8;
 
 /// Shape and values of tensors, by name.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// A generator's tensors under the names of jik876/hifi-gan, weight norm to be folded in; their values are not read yet.
 #[derive(Debug)]
-pub struct TorchGenerator {
+pub struct Generator {
+    file: Box<dyn TensorFile>,
     subject: String,
     parts: BTreeMap<String, Part>,
     /// How its convolutions go on beyond the ends: SpeechBrain's differ.
     pub padding: Padding,
 }
 
+/// A tensor of the file.
+#[derive(Clone, Debug)]
+struct Stored {
+    name: String,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
 /// Where a tensor comes from.
 #[derive(Debug)]
 enum Part {
-    Whole(Tensor),
+    Whole(Stored),
     /// `g` and `v` of weight norm.
-    Normed(Tensor, Tensor),
+    Normed(Stored, Stored),
 }
 
 impl Part {
     fn shape(&self) -> &[usize] {
         match self {
-            Self::Whole(tensor) | Self::Normed(_, tensor) => tensor.shape(),
+            Self::Whole(tensor) | Self::Normed(_, tensor) => &tensor.shape,
         }
+    }
+
+    fn stored(&self) -> impl Iterator<Item = &Stored> {
+        let (first, second) = match self {
+            Self::Whole(tensor) => (tensor, None),
+            Self::Normed(gain, v) => (gain, Some(v)),
+        };
+        std::iter::once(first).chain(second)
     }
 }
 
-/// Reads everything but the values of a checkpoint: those under `key`, or else under `generator` or at its root. What it says of their sizes is
-/// within what the file has.
+/// Reads everything but the values of a file of tensors: those under `key`, or else under `generator` or at its root. What it says of their sizes
+/// is within what the file has.
 ///
 /// # Errors
-/// I/O errors; bad input for what is no PyTorch checkpoint, has no generator in it, or a tensor that makes no sense.
-pub fn open(path: &Path, key: Option<&str>) -> Result<TorchGenerator> {
+/// I/O errors; bad input for what is no file of tensors, has no generator in it, or a tensor that makes no sense. Where the key is not there the
+/// error's subject is [`KEY`].
+pub fn open(path: &Path, key: Option<&str>) -> Result<Generator> {
     let subject = path.display().to_string();
-    let bad = |found: String| Error::invalid(&subject, "a PyTorch checkpoint", found, HINT);
-    let map = map_file(path, "a PyTorch checkpoint", HINT)?.ok_or_else(|| bad("an empty file".into()))?;
-    require_sane(&map).map_err(&bad)?;
-    let fail = |error: PytorchError| match error {
-        PytorchError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Error::io("reading", path, error, "check the path and its permissions")
-        }
-        PytorchError::KeyNotFound(found) => Error::invalid(&subject, "a key of that name", found, "name another key"),
-        error => bad(format!("none: {error}")),
-    };
-    let reader = match PytorchReader::with_top_level_key(path, key.unwrap_or("generator")) {
-        Err(PytorchError::KeyNotFound(_)) if key.is_none() => PytorchReader::new(path),
-        result => result,
-    };
-    let stored = reader.map_err(fail)?.into_tensors();
-    let padding = if stored.contains_key("conv_pre.conv.bias") { Padding::Reflect } else { Padding::Zeros };
+    let file = files::open(path)?;
+    let prefix = prefix(&*file, key)?;
     let mut named = BTreeMap::new();
-    for (name, tensor) in stored {
-        if let Some(other) = named.insert(plain_name(&name), tensor) {
-            return Err(Error::invalid(&subject, "different names", format!("`{name}` and `{}`", other.name), HINT));
+    let mut padding = Padding::Zeros;
+    for stored in file.names() {
+        let Some(name) = stored.strip_prefix(&prefix) else { continue };
+        if name == "conv_pre.conv.bias" {
+            padding = Padding::Reflect;
+        }
+        let view = file.view(stored)?;
+        let tensor = Stored { name: stored.into(), shape: view.shape.to_vec(), bytes: view.byte_len() };
+        if let Some(other) = named.insert(plain_name(name), tensor) {
+            return Err(Error::invalid(&subject, "different names", format!("`{stored}` and `{}`", other.name), HINT));
         }
     }
     if !named.keys().any(|name| name.starts_with("conv_pre.")) {
-        let mut found: Vec<&str> = named.keys().map(|name| name.split('.').next().unwrap_or(name)).collect();
-        found.dedup();
-        found.truncate(8);
-        let found = format!("{} tensors, of {found:?}", named.len());
+        let found = format!("{} tensors, of {:?}", named.len(), groups(named.keys().map(String::as_str)));
         return Err(Error::invalid(&subject, "a generator, with a tensor `conv_pre`", found, "name the key that has it"));
     }
     let parts = paired(&subject, named)?;
-    Ok(TorchGenerator { subject, parts, padding }).and_then(|generator| generator.require_within(map.len()))
+    require_within(&subject, &parts, file.file_len())?;
+    Ok(Generator { file, subject, parts, padding })
 }
 
-/// Checks what the reader of checkpoints would take on trust.
-///
-/// # Errors
-/// What was found instead, in words.
-fn require_sane(bytes: &[u8]) -> Result<(), String> {
-    if bytes.get(257..262) == Some(b"ustar") {
-        return Err("a tar archive, as PyTorch wrote before HiFi-GAN was published".into());
-    }
-    if !bytes.starts_with(b"PK") {
-        // Five pickles lie one after another: the magic number, the version, the system, the objects, the keys of their storages. Or there is one.
-        let (mut at, mut pickles) = (pickle::measure(bytes)?, 1);
-        while at < bytes.len() && pickles < 5 {
-            at += pickle::measure(&bytes[at..])?;
-            pickles += 1;
+/// What the names of the generator's tensors begin with.
+fn prefix(file: &dyn TensorFile, key: Option<&str>) -> Result<String> {
+    let prefix = format!("{}.", key.unwrap_or(USUAL_KEY));
+    match file.names().any(|name| name.starts_with(&prefix)) {
+        true => Ok(prefix),
+        false if key.is_none() => Ok(String::new()),
+        false => {
+            let found = format!("only {:?} in {}", groups(file.names()), file.path().display());
+            Err(Error::invalid(KEY, format!("a key of tensors, not `{}`", key.unwrap_or_default()), found, "name another key"))
         }
+    }
+}
+
+/// The first parts of names, some of them.
+fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let all: BTreeSet<&str> = names.map(|name| name.split('.').next().unwrap_or(name)).collect();
+    all.into_iter().take(NAMED).collect()
+}
+
+/// Checks that the tensors take no more bytes than the file has: one may have more values than are stored, by a stride of 0.
+fn require_within(subject: &str, parts: &BTreeMap<String, Part>, bytes: usize) -> Result<()> {
+    let tensors = || parts.values().flat_map(Part::stored);
+    if tensors().fold(0usize, |total, tensor| total.saturating_add(tensor.bytes)) <= bytes {
         return Ok(());
     }
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("a damaged zip archive: {error}"))?;
-    let mut claimed = 0u64;
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|error| format!("a damaged zip archive: {error}"))?;
-        let name = entry.name().map_err(|error| error.to_string())?.into_owned();
-        if entry.compression() != CompressionMethod::Stored {
-            return Err(format!("a compressed entry `{name}`, which `torch.save` never writes"));
-        }
-        claimed = claimed.saturating_add(entry.size());
-        if claimed > bytes.len() as u64 {
-            return Err(format!("entries that claim more than its {} bytes", bytes.len()));
-        }
-        if name.ends_with("data.pkl") {
-            let start = entry.data_start().and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
-            let end = start.saturating_add(entry.size() as usize);
-            pickle::measure(bytes.get(start..end).ok_or("a zip archive that is cut short")?)?;
-        }
-    }
-    Ok(())
+    let largest = tensors().max_by_key(|tensor| tensor.bytes).map(|tensor| format!("`{}` {:?}", tensor.name, tensor.shape));
+    let expected = format!("tensors within the {bytes} bytes of the file");
+    Err(Error::invalid(subject, expected, format!("more, the largest {}", largest.unwrap_or_default()), HINT))
 }
 
 /// `ups.0.conv.parametrizations.weight.original1` is `ups.0.weight_v` to jik876/hifi-gan.
@@ -134,7 +136,7 @@ fn plain_name(name: &str) -> String {
 }
 
 /// Joins the two parts of weight norm.
-fn paired(subject: &str, mut named: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Part>> {
+fn paired(subject: &str, mut named: BTreeMap<String, Stored>) -> Result<BTreeMap<String, Part>> {
     let mut parts = BTreeMap::new();
     let beside = |one: &str, other: &str| Error::invalid(subject, format!("`{one}` beside `{other}`"), "none", HINT);
     while let Some((name, tensor)) = named.pop_first() {
@@ -173,63 +175,44 @@ fn fold(subject: &str, name: &str, (shape, v): (&[usize], &[f32]), (gain_shape, 
     Ok(weight)
 }
 
-fn values(subject: &str, tensor: &Tensor) -> Result<Vec<f32>> {
-    let bad = |found: String| Error::invalid(subject, format!("`{}` with finite float values up to {LARGEST}", tensor.name), found, HINT);
-    let bytes = tensor.read().map_err(|error| bad(error.to_string()))?;
-    // The reader gives values in the byte order of this machine.
-    let values: Vec<f32> = match tensor.dtype() {
-        DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        DType::F64 => bytes.chunks_exact(8).map(|b| f64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect(),
-        DType::F16 => bytes.chunks_exact(2).map(|b| f16::from_ne_bytes([b[0], b[1]]).to_f32()).collect(),
-        DType::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_ne_bytes([b[0], b[1]]).to_f32()).collect(),
-        other => return Err(bad(format!("{other:?}"))),
-    };
-    match values.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
-        Some(value) => Err(bad(value.to_string())),
-        None => Ok(values),
+impl Generator {
+    /// What the file says of itself.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        self.file.metadata()
     }
-}
 
-impl TorchGenerator {
     /// Names and shapes.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.parts.iter().map(|(name, part)| (name.as_str(), part.shape()))
     }
 
-    /// Reads the values, weight norm folded in.
+    fn read(&self, tensor: &Stored) -> Result<Vec<f32>> {
+        let bad = |found: String| {
+            Error::invalid(&self.subject, format!("`{}` with finite float values up to {LARGEST}", tensor.name), found, HINT)
+        };
+        let view = self.file.view(&tensor.name)?;
+        let values = view.floats()?.ok_or_else(|| bad(view.dtype.to_string()))?;
+        match values.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
+            Some(value) => Err(bad(value.to_string())),
+            None => Ok(values),
+        }
+    }
+
+    /// Reads the values, weight norm folded in; checksums are verified where the file has them.
     ///
     /// # Errors
-    /// Bad input for a tensor with values that no generator has.
+    /// Bad input for a damaged tensor, or one with values that no generator has.
     pub fn values(&self) -> Result<Tensors> {
+        let used: BTreeSet<&str> = self.parts.values().flat_map(Part::stored).map(|tensor| tensor.name.as_str()).collect();
+        self.file.verify(&|name| used.contains(name))?;
         let read = |(name, part): (&String, &Part)| {
             let values = match part {
-                Part::Whole(tensor) => values(&self.subject, tensor)?,
-                Part::Normed(gain, v) => {
-                    let (v_values, gains) = (values(&self.subject, v)?, values(&self.subject, gain)?);
-                    fold(&self.subject, name, (v.shape(), &v_values), (gain.shape(), &gains))?
-                }
+                Part::Whole(tensor) => self.read(tensor)?,
+                Part::Normed(gain, v) => fold(&self.subject, name, (&v.shape, &self.read(v)?), (&gain.shape, &self.read(gain)?))?,
             };
             Ok((name.clone(), (part.shape().to_vec(), values)))
         };
         self.parts.iter().map(read).collect()
-    }
-
-    /// Checks that the tensors take no more bytes than the file has: one may have more values than are stored, by a stride of 0.
-    fn require_within(self, bytes: usize) -> Result<Self> {
-        let tensors = self.parts.values().flat_map(|part| match part {
-            Part::Whole(tensor) => vec![tensor],
-            Part::Normed(gain, v) => vec![gain, v],
-        });
-        let size = |tensor: &Tensor| tensor.shape().iter().try_fold(tensor.dtype().size(), |size, &len| size.checked_mul(len));
-        let total = tensors.clone().try_fold(0usize, |total, tensor| total.checked_add(size(tensor)?));
-        if total.is_some_and(|total| total <= bytes) {
-            return Ok(self);
-        }
-        let found = tensors
-            .max_by_key(|&tensor| size(tensor).unwrap_or(usize::MAX))
-            .map(|tensor| format!("`{}` {:?}", tensor.name, tensor.shape()));
-        let expected = format!("tensors within the {bytes} bytes of the file");
-        Err(Error::invalid(&self.subject, expected, format!("more, the largest {}", found.unwrap_or_default()), HINT))
     }
 
     /// The number of mel bands that its first layer sees.

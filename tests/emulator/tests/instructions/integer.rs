@@ -1,0 +1,138 @@
+//! Arithmetic of integers.
+
+use crate::case::Operand::{H, L, W};
+use crate::case::{Case, check};
+
+/// 9.7.1 Integer Arithmetic Instructions.
+fn integer_cases() -> Vec<Case> {
+    vec![
+        ("add.u16 %d, %a, %b;", &[H(0xffff), H(2)], H(1)),
+        ("add.s32 %d, %a, %b;", &[W(0x7fff_ffff), W(1)], W(0x8000_0000)),
+        ("add.sat.s32 %d, %a, %b;", &[W(0x7fff_ffff), W(1)], W(0x7fff_ffff)),
+        ("add.sat.s32 %d, %a, -3;", &[W(0x8000_0001)], W(0x8000_0000)),
+        ("add.u64 %d, %a, %b;", &[L(u64::MAX), L(5)], L(4)),
+        ("sub.s16 %d, %a, %b;", &[H(0), H(1)], H(0xffff)),
+        ("sub.u32 %d, %a, %b;", &[W(3), W(5)], W(0xffff_fffe)),
+        ("sub.sat.s32 %d, %a, %b;", &[W(0x8000_0000), W(1)], W(0x8000_0000)),
+        ("sub.s64 %d, %a, %b;", &[L(3), L(5)], L(-2i64 as u64)),
+        ("mul.lo.u16 %d, %a, %b;", &[H(300), H(300)], H(24464)),
+        ("mul.hi.u16 %d, %a, %b;", &[H(300), H(300)], H(1)),
+        ("mul.hi.s16 %d, %a, %b;", &[H(0xffff), H(2)], H(0xffff)),
+        ("mul.wide.u16 %d, %a, %b;", &[H(0xffff), H(0xffff)], W(0xfffe_0001)),
+        ("mul.wide.s16 %d, %a, %b;", &[H(0xffff), H(3)], W(-3i32 as u32)),
+        ("mul.lo.s32 %d, %a, %b;", &[W(-7i32 as u32), W(6)], W(-42i32 as u32)),
+        ("mul.hi.s32 %d, %a, %b;", &[W(-7i32 as u32), W(6)], W(u32::MAX)),
+        ("mul.hi.u32 %d, %a, %b;", &[W(0x8000_0000), W(6)], W(3)),
+        ("mul.wide.s32 %d, %a, %b;", &[W(-7i32 as u32), W(6)], L(-42i64 as u64)),
+        ("mul.wide.u32 %d, %a, %b;", &[W(u32::MAX), W(2)], L(0x1_ffff_fffe)),
+        ("mul.lo.u64 %d, %a, %b;", &[L(1 << 63), L(3)], L(1 << 63)),
+        ("mul.hi.u64 %d, %a, %b;", &[L(1 << 63), L(6)], L(3)),
+        ("mul.hi.u64 %d, %a, %a;", &[L(u64::MAX)], L(u64::MAX - 1)),
+        ("mul.hi.s64 %d, %a, %b;", &[L(u64::MAX), L(6)], L(u64::MAX)),
+        ("mad.lo.s32 %d, %a, %b, %c;", &[W(3), W(5), W(-20i32 as u32)], W(-5i32 as u32)),
+        ("mad.lo.u16 %d, %a, %b, %c;", &[H(256), H(256), H(7)], H(7)),
+        ("mad.hi.u32 %d, %a, %b, %c;", &[W(0x8000_0000), W(4), W(5)], W(7)),
+        ("mad.hi.sat.s32 %d, %a, %b, %c;", &[W(0x4000_0000), W(4), W(0x7fff_ffff)], W(0x7fff_ffff)),
+        ("mad.wide.s32 %d, %a, %b, %c;", &[W(-7i32 as u32), W(6), L(40)], L(-2i64 as u64)),
+        ("mad.wide.u32 %d, %a, %b, %c;", &[W(u32::MAX), W(u32::MAX), L(0)], L(0xffff_fffe_0000_0001)),
+        ("mad.wide.u16 %d, %a, %b, %c;", &[H(0xffff), H(2), W(2)], W(0x2_0000)),
+        ("mad.lo.s64 %d, %a, %b, %c;", &[L(1 << 40), L(1 << 30), L(9)], L(9)),
+        ("mul24.lo.s32 %d, %a, %b;", &[W(0x00ff_ffff), W(2)], W(-2i32 as u32)),
+        ("mul24.hi.u32 %d, %a, %b;", &[W(0x00ff_ffff), W(0x00ff_ffff)], W(0xffff_fe00)),
+        ("mad24.lo.u32 %d, %a, %b, %c;", &[W(0x0100_0003), W(5), W(1)], W(16)),
+        ("mad24.hi.sat.s32 %d, %a, %b, %c;", &[W(0x7f_ffff), W(0x7f_ffff), W(0x7fff_ffff)], W(0x7fff_ffff)),
+        ("sad.s32 %d, %a, %b, %c;", &[W(-3i32 as u32), W(4), W(10)], W(17)),
+        ("sad.u32 %d, %a, %b, %c;", &[W(u32::MAX), W(0), W(2)], W(1)),
+        ("sad.u16 %d, %a, %b, %c;", &[H(2), H(5), H(1)], H(4)),
+        ("div.s32 %d, %a, %b;", &[W(-7i32 as u32), W(2)], W(-3i32 as u32)),
+        ("div.u32 %d, %a, %b;", &[W(-7i32 as u32), W(2)], W(0x7fff_fffc)),
+        ("div.u16 %d, %a, %b;", &[H(50000), H(7)], H(7142)),
+        ("div.s64 %d, %a, %b;", &[L(-7i64 as u64), L(2)], L(-3i64 as u64)),
+        ("rem.s32 %d, %a, %b;", &[W(-7i32 as u32), W(2)], W(-1i32 as u32)),
+        ("rem.u64 %d, %a, %b;", &[L(u64::MAX), L(10)], L(5)),
+        ("abs.s32 %d, %a;", &[W(-7i32 as u32)], W(7)),
+        ("abs.s16 %d, %a;", &[H(0xffff)], H(1)),
+        ("abs.s64 %d, %a;", &[L(-7i64 as u64)], L(7)),
+        ("neg.s32 %d, %a;", &[W(7)], W(-7i32 as u32)),
+        ("neg.s16 %d, %a;", &[H(7)], H(0xfff9)),
+        ("neg.s64 %d, %a;", &[L(7)], L(-7i64 as u64)),
+        ("min.s32 %d, %a, %b;", &[W(-7i32 as u32), W(2)], W(-7i32 as u32)),
+        ("min.u32 %d, %a, %b;", &[W(-7i32 as u32), W(2)], W(2)),
+        ("min.s16 %d, %a, %b;", &[H(0xffff), H(2)], H(0xffff)),
+        ("max.s64 %d, %a, %b;", &[L(-7i64 as u64), L(2)], L(2)),
+        ("max.u64 %d, %a, %b;", &[L(-7i64 as u64), L(2)], L(-7i64 as u64)),
+        ("max.relu.s32 %d, %a, %b;", &[W(-7i32 as u32), W(-2i32 as u32)], W(0)),
+        ("popc.b32 %d, %a;", &[W(0xf000_000f)], W(8)),
+        ("popc.b64 %d, %a;", &[L(u64::MAX)], W(64)),
+        ("clz.b32 %d, %a;", &[W(1)], W(31)),
+        ("clz.b32 %d, %a;", &[W(0)], W(32)),
+        ("clz.b64 %d, %a;", &[L(1)], W(63)),
+        ("bfind.u32 %d, %a;", &[W(0x0000_8001)], W(15)),
+        ("bfind.u32 %d, %a;", &[W(0)], W(u32::MAX)),
+        ("bfind.s32 %d, %a;", &[W(-1i32 as u32)], W(u32::MAX)),
+        ("bfind.s32 %d, %a;", &[W(-9i32 as u32)], W(3)),
+        ("bfind.shiftamt.u32 %d, %a;", &[W(0x0000_8001)], W(16)),
+        ("bfind.shiftamt.u32 %d, %a;", &[W(0)], W(u32::MAX)),
+        ("bfind.u64 %d, %a;", &[L(1 << 40)], W(40)),
+        ("bfind.s64 %d, %a;", &[L(-1i64 as u64)], W(u32::MAX)),
+        ("fns.b32 %d, %a, %b, %c;", &[W(0b1011_0100), W(0), W(2)], W(4)),
+        ("fns.b32 %d, %a, %b, %c;", &[W(0b1011_0100), W(6), W(-1i32 as u32)], W(5)),
+        ("fns.b32 %d, %a, %b, %c;", &[W(0b1011_0100), W(2), W(0)], W(2)),
+        ("fns.b32 %d, %a, %b, %c;", &[W(0b1011_0100), W(0), W(9)], W(u32::MAX)),
+        ("brev.b32 %d, %a;", &[W(0x8000_0001)], W(0x8000_0001)),
+        ("brev.b32 %d, %a;", &[W(3)], W(0xc000_0000)),
+        ("brev.b64 %d, %a;", &[L(3)], L(0xc000_0000_0000_0000)),
+        ("bfe.u32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(8), W(8)], W(0xef)),
+        ("bfe.u32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(28), W(8)], W(0xa)),
+        ("bfe.u32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(32), W(8)], W(0)),
+        ("bfe.u32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(0), W(40)], W(0xabcd_ef12)),
+        ("bfe.s32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(8), W(8)], W(0xffff_ffef)),
+        ("bfe.s32 %d, %a, %b, %c;", &[W(0x2bcd_6f12), W(8), W(8)], W(0x6f)),
+        ("bfe.s32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(28), W(8)], W(0xffff_fffa)),
+        ("bfe.s32 %d, %a, %b, %c;", &[W(0xabcd_ef12), W(40), W(8)], W(u32::MAX)),
+        ("bfe.s32 %d, %a, %b, 0;", &[W(u32::MAX), W(3)], W(0)),
+        ("bfe.u64 %d, %a, %b, %c;", &[L(0xabcd << 40), W(40), W(8)], L(0xcd)),
+        ("bfe.s64 %d, %a, %b, %c;", &[L(0xabcd << 40), W(40), W(8)], L(-51i64 as u64)),
+        ("bfi.b32 %d, %a, %b, 8, 4;", &[W(0xff), W(0)], W(0xf00)),
+        ("bfi.b32 %d, %a, %b, %c, %e;", &[W(0), W(u32::MAX), W(28), W(8)], W(0x0fff_ffff)),
+        ("bfi.b32 %d, %a, %b, %c, %e;", &[W(0), W(u32::MAX), W(33), W(8)], W(u32::MAX)),
+        ("bfi.b64 %d, %a, %b, %c, %e;", &[L(0xab), L(0), W(40), W(8)], L(0xab << 40)),
+        ("szext.clamp.s32 %d, %a, %b;", &[W(0x80), W(8)], W(0xffff_ff80)),
+        ("szext.wrap.u32 %d, %a, %b;", &[W(0xfff), W(36)], W(0xf)),
+        ("bmsk.clamp.b32 %d, %a, %b;", &[W(4), W(8)], W(0xff0)),
+        ("bmsk.wrap.b32 %d, %a, %b;", &[W(36), W(8)], W(0xff0)),
+        ("dp4a.s32.s32 %d, %a, %b, %c;", &[W(0xff02_0304), W(0x0102_0304), W(100)], W(128)),
+        ("dp4a.u32.u32 %d, %a, %b, %c;", &[W(0xff02_0304), W(0x0102_0304), W(100)], W(384)),
+        ("dp4a.u32.s32 %d, %a, %b, %c;", &[W(0x0000_00ff), W(0x0000_00ff), W(0)], W(-255i32 as u32)),
+        ("dp2a.lo.s32.s32 %d, %a, %b, %c;", &[W(0xffff_0003), W(0x7f7f_0204), W(1)], W(11)),
+        ("dp2a.hi.s32.s32 %d, %a, %b, %c;", &[W(0xffff_0003), W(0x02ff_7f7f), W(1)], W(-4i32 as u32)),
+        ("dp2a.lo.u32.u32 %d, %a, %b, %c;", &[W(0xffff_0003), W(0x0000_01ff), W(0)], W(0xffff + 3 * 255)),
+    ]
+}
+
+#[test]
+fn integer_arithmetic() {
+    check(&integer_cases());
+}
+
+/// 9.7.2 Extended-Precision Integer Arithmetic Instructions.
+fn extended_cases() -> Vec<Case> {
+    vec![
+        ("add.cc.u32 %d, %a, %b; addc.u32 %d, 0, 0;", &[W(u32::MAX), W(1)], W(1)),
+        ("add.cc.u32 %d, %a, %b; addc.u32 %d, 5, 6;", &[W(7), W(1)], W(11)),
+        ("add.cc.u32 %d, %a, %b; addc.cc.u32 %d, %a, 0; addc.u32 %d, 0, 0;", &[W(u32::MAX), W(1)], W(1)),
+        ("add.cc.u64 %d, %a, %b; addc.u64 %d, 0, 0;", &[L(u64::MAX), L(1)], L(1)),
+        ("sub.cc.u32 %d, %a, %b; subc.u32 %d, 9, 0;", &[W(1), W(2)], W(8)),
+        ("sub.cc.u32 %d, %a, %b; subc.u32 %d, 9, 0;", &[W(2), W(2)], W(9)),
+        ("sub.cc.u32 %d, %a, %b; addc.u32 %d, 0, 0;", &[W(2), W(2)], W(1)),
+        ("sub.cc.u32 %d, %a, %b; subc.cc.u32 %d, 0, 0; addc.u32 %d, 0, 0;", &[W(1), W(2)], W(0)),
+        ("sub.cc.u64 %d, %a, %b; subc.u64 %d, 0, 0;", &[L(1), L(2)], L(u64::MAX)),
+        ("mad.lo.cc.u32 %d, %a, %b, %c; madc.hi.u32 %d, %a, %b, 0;", &[W(u32::MAX), W(u32::MAX), W(u32::MAX)], W(u32::MAX)),
+        ("mad.lo.cc.u32 %d, %a, %b, %c; madc.hi.u32 %d, %a, %b, 7;", &[W(3), W(4), W(5)], W(7)),
+    ]
+}
+
+#[test]
+fn extended_precision() {
+    check(&extended_cases());
+}
