@@ -137,7 +137,7 @@ impl Voice {
         let text = include_str!("../../../models/voices/slt/voice.toml");
         let description = Description::parse(text, Path::new("the voice in this program"))?;
         let acoustic = Checkpoint::from_bytes("the acoustic model in this program", embedded!("acoustic.safetensors"))?;
-        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors").as_slice())?;
+        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors"))?;
         Self::assemble(description, acoustic, vocoder, english())
     }
 
