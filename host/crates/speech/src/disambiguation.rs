@@ -1,7 +1,7 @@
 //! Which of its pronunciations a word has that is written like another one: a logistic regression on the words around it.
 //!
 //! Each pronunciation has a score: the sum of the weights that its word gives to the features of the place, and of the weights that all words share
-//! for its part of speech. The highest score wins. `cargo xtask bench g2p --homographs` trains the weights.
+//! for its part of speech. The highest score wins. `cargo xtask make-lexicon --homographs` trains the weights.
 
 use std::collections::HashMap;
 
