@@ -1,8 +1,9 @@
 //! A float tensor that AdamW moves: vectors, row scales, shadow weights and float weights.
 
-use crate::backend::{AdamWStep, Backend};
+use crate::backend::Backend;
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{AdamW, AdamWStep};
 
 use super::schedule::learning_rate;
 
@@ -48,7 +49,7 @@ impl FloatState {
             max_norm: config.clip,
             floor: self.floor,
         };
-        b.adamw(self.value, self.gradient, self.moments, norm_squared, &adamw);
+        b.run(AdamW { value: self.value, gradient: self.gradient, m: self.moments[0], v: self.moments[1], norm_squared, step: adamw });
     }
 
     /// Bytes of the tensor and its moments.

@@ -7,6 +7,7 @@ use crate::backend::{Backend, Weight};
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
+use crate::ops::{PoltergeistFlip, PoltergeistVote, ScaleGradient};
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -25,13 +26,19 @@ impl UpdateRule for Poltergeist {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
-        b.scale_gradient(d_scale, dw, weight);
-        b.poltergeist_vote(weight, self.0, dw, turn.config.poltergeist_z);
+        b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        b.run(PoltergeistVote { weight: *weight, votes: self.0, dw, z: turn.config.poltergeist_z });
     }
 
     /// Half of the micro-batches make a consensus.
     fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, turn: &Turn) {
-        b.poltergeist_flip(weight, self.0, turn.config.grad_accum.div_ceil(2), turn.key_of_step(), counts);
+        b.run(PoltergeistFlip {
+            weight: *weight,
+            votes: self.0,
+            consensus: turn.config.grad_accum.div_ceil(2),
+            key: turn.key_of_step(),
+            counts,
+        });
     }
 
     fn bytes(&self) -> usize {

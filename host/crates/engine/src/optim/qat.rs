@@ -6,6 +6,7 @@ use crate::files::checkpoint::Content;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::{Tensor, tensor};
+use crate::ops::{Quantize, StraightThrough};
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -28,11 +29,11 @@ impl UpdateRule for Qat {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, _turn: &Turn) {
-        b.straight_through(self.0.gradient, d_scale, dw, self.0.value, weight);
+        b.run(StraightThrough { d_shadow: self.0.gradient, d_scale, dw, shadow: self.0.value, weight: *weight });
     }
 
     fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, _turn: &Turn) {
-        b.quantize(weight, self.0.value, counts);
+        b.run(Quantize { weight: *weight, shadow: self.0.value, counts });
     }
 
     fn tensors(&self, spec: &MatrixSpec) -> Vec<Tensor> {

@@ -4,13 +4,14 @@
 use primal_device::grid::empty_votes;
 use primal_device::rules::votes::VoteRule;
 
-use crate::backend::{Backend, VoteCast, VoteState, Weight};
+use crate::backend::{Backend, Weight};
 use crate::config::{Flips, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::{Tensor, tensor};
+use crate::ops::{Flip, RescaleRows, ScaleGradient, Vote, VoteCast, VoteState};
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -48,9 +49,9 @@ impl UpdateRule for Votes {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
-        b.scale_gradient(d_scale, dw, weight);
+        b.run(ScaleGradient { d_scale, dw, weight: *weight });
         interrupt::commit(WHOLE_STEP * turn.config.grad_accum);
-        b.vote(weight, &self.0, dw, &cast(turn));
+        b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
     }
 
     fn flips_between(config: &TrainConfig) -> bool {
@@ -58,7 +59,7 @@ impl UpdateRule for Votes {
     }
 
     fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, turn: &Turn) {
-        b.flip(weight, &self.0, &constants(turn.config), counts);
+        b.run(Flip { weight: *weight, state: self.0, rule: constants(turn.config), counts });
     }
 
     /// Rows too near the rails get a wider scale.
@@ -66,7 +67,7 @@ impl UpdateRule for Votes {
         let Turn { config, step, .. } = *turn;
         let due = config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
         if due && (step as f64) < RESCALE_UNTIL * config.steps as f64 {
-            b.rescale_rows(weight, &self.0, &constants(config), RESCALE_SHARE, RESCALE_FACTOR);
+            b.run(RescaleRows { weight: *weight, state: self.0, rule: constants(config), share: RESCALE_SHARE, factor: RESCALE_FACTOR });
         }
     }
 

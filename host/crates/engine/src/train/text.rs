@@ -1,11 +1,12 @@
 //! Training GPTs on text.
 
-use crate::backend::{AttentionShape, Backend, by_id};
+use crate::backend::{AttentionShape, Backend};
 use crate::config::{Config, ModelConfig, Recompute, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::gpt::{Decoder, Gpt, GptIds};
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
+use crate::ops::{Sum, by_id};
 use crate::{Error, Result};
 
 use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
@@ -84,7 +85,7 @@ impl Learner for ModelConfig {
         b.upload(model.order, &batch.order);
         b.upload(model.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
-        b.sum(sums, model.losses);
+        b.run(Sum { sum: sums, x: model.losses });
         Seen { values: [model.tokens() as f64; MAX_TERMS], items: model.tokens() as u64 }
     }
 

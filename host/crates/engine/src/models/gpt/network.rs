@@ -9,6 +9,7 @@ use crate::nn::block::{BlockActivations, BlockGradients};
 use crate::nn::norm::NormActivations;
 use crate::nn::stack::StackActivations;
 use crate::nn::{Backward, GradientSink, Parameters, Part, Purpose, Rows};
+use crate::ops::CrossEntropy;
 
 /// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
 const LOGIT_STRIDE: usize = 64;
@@ -26,7 +27,7 @@ pub struct Gpt {
     logit_rows: usize,
     /// Token ids, `[batch · seq]`.
     pub inputs: Span<u32>,
-    /// The places of tokens by id (see [`by_id`](crate::backend::by_id)); for training.
+    /// The places of tokens by id (see [`by_id`](crate::ops::by_id)); for training.
     pub order: Span<u32>,
     /// The token that follows each, or `u32::MAX` where none counts.
     pub targets: Span<u32>,
@@ -111,7 +112,13 @@ impl Gpt {
         let x = self.kept.output(self.tokens()).slice(start * dim, rows * dim);
         let logits = self.logits.slice(0, rows * self.logit_stride);
         self.ids.head.forward_rows(b, p, logits, x, rows);
-        b.cross_entropy(logits, self.losses.slice(start, rows), self.targets.slice(start, rows), self.vocab, gradient_scale);
+        b.run(CrossEntropy {
+            logits,
+            losses: self.losses.slice(start, rows),
+            targets: self.targets.slice(start, rows),
+            vocab: self.vocab,
+            gradient_scale,
+        });
         (x, logits)
     }
 

@@ -87,8 +87,8 @@ impl Vocoder {
         Ok(vocoder)
     }
 
-    /// The weight and bias of a layer in the layout of the ops; see [`crate::backend::ConvolutionShape`] and
-    /// [`crate::backend::Backend::conv_transpose1d`]. Layers after a stage get the factor that makes a mean of the sum of its blocks.
+    /// The weight and bias of a layer in the layout of the ops; see [`crate::ops::ConvolutionShape`] and
+    /// [`crate::ops::ConvTranspose1d`]. Layers after a stage get the factor that makes a mean of the sum of its blocks.
     ///
     /// # Errors
     /// Bad input that names a tensor with a value that is not finite.
