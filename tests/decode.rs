@@ -44,7 +44,7 @@ struct Model {
 impl Model {
     fn new(config: &Config) -> Self {
         let mut plan = Plan::default();
-        let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+        let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
         let parameters = Parameters::plan(specs, &mut plan);
         let decoder = Decoder::plan(ids.clone(), &config.model, &mut plan);
         let gpt = Gpt::plan(ids, &config.model, [1, config.model.context], 1024, Purpose::Evaluate, &mut plan);

@@ -168,7 +168,7 @@ fn a_step_allocates_nothing() {
 
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
     let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
-    for rule in [Rule::Votes, Rule::Poltergeist, Rule::Qat, Rule::Adamw] {
+    for &rule in Rule::ALL {
         for recompute in [Recompute::On, Recompute::Off] {
             steps_allocate_nothing(&config(rule, recompute), &corpus, &format!("{rule:?}, recompute {recompute:?}"));
         }

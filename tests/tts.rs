@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::{Checkpoint, Dtype};
 use primal_host::voice::Vocoder;
 use primal_speech::mel::MelSettings;

@@ -1,9 +1,8 @@
 //! The discrete logic of PRIMAL, written once: the grids, the random numbers, the votes and the flips.
 //!
-//! - [`grid`]: the 4-bit grids, nibble packing, nearest level, exact integers
+//! - [`grid`]: the 4-bit grids, nearest level, exact integers, how codes and votes are stored
 //! - [`philox`]: counter-based random numbers
-//! - [`vote`]: from a gradient to an integer vote
-//! - [`flip`]: from a vote to a move of one level
+//! - [`rules`]: what moves a weight: votes, flips, quantisation
 //!
 //! Everything is a plain function on `Copy` values: no heap, no state, no float library, so that the CPU back end and GPU
 //! kernels run the same code and get the same bits.
@@ -20,12 +19,11 @@
 #[cfg(any(target_arch = "nvptx64", feature = "cuda_std"))]
 mod gpu;
 
-pub mod flip;
 pub mod grid;
 pub mod kernels;
 pub mod launch;
 pub mod philox;
-pub mod vote;
+pub mod rules;
 
 #[cfg(target_arch = "nvptx64")]
 #[panic_handler]

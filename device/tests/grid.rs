@@ -1,6 +1,6 @@
 //! The grids and their packing.
 
-use primal_device::grid::{GridId, ROW_ALIGN, ZERO, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
+use primal_device::grid::{self, BLOCK, GridId, ROW_ALIGN, VoteBits, ZERO, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
 use proptest::prelude::*;
 
 fn any_grid() -> impl Strategy<Value = GridId> {
@@ -156,4 +156,19 @@ proptest! {
             prop_assert_eq!(counts[code as usize], expected, "code {}", code);
         }
     }
+}
+
+#[test]
+fn a_word_holds_codes_as_bytes_do_and_a_nibble_each_vote() {
+    let codes: [u8; BLOCK] = std::array::from_fn(|i| (i as u8 * 7 + 3) % 16);
+    let bytes = grid::pack_codes(codes);
+    assert_eq!(grid::pack_codes_to_word(codes), u64::from_le_bytes(bytes));
+    assert_eq!(grid::unpack_codes(bytes), codes);
+    assert_eq!(grid::unpack_codes_of_word(u64::from_le_bytes(bytes)), codes);
+    assert!((0..BLOCK).all(|i| grid::get(&bytes, i) == codes[i]));
+    for vote in -7..=7 {
+        assert_eq!(grid::vote_of_nibble(grid::nibble_of_vote(vote)), vote);
+    }
+    let empty = grid::empty_votes(VoteBits::Four);
+    assert_eq!([empty & 15, empty >> 4].map(grid::vote_of_nibble), [0, 0]);
 }

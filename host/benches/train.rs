@@ -8,7 +8,7 @@ use std::time::Instant;
 use argh::FromArgs;
 use gemm::Parallelism;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::{Config, rule};
+use primal_engine::config::{Config, RULES, rule};
 use primal_engine::memory::Plan;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
@@ -52,9 +52,8 @@ fn main() {
 
 fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
     let mut config = Config::load(name)?;
-    config.train.optimizer = rule(&arguments.optimizer).ok_or_else(|| {
-        primal_host::Error::bad_input("--optimizer", "votes, poltergeist, qat or adamw", &arguments.optimizer, "name one")
-    })?;
+    config.train.optimizer =
+        rule(&arguments.optimizer).ok_or_else(|| primal_host::Error::bad_input("--optimizer", RULES, &arguments.optimizer, "name one"))?;
     let options = CorpusOptions { stories_bytes: 500_000, ..CorpusOptions::default() };
     let corpus = Corpus::open(&["stories".into()], config.model.tokenizer, &options)?;
     let mut plan = Plan::default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use primal_engine::backend::cpu::Cpu;
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
 use primal_engine::models::ghost_tts::Controls;
 use primal_host::Result;

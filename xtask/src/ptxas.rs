@@ -1,4 +1,4 @@
-//! NVIDIA's assembler, and what it says of a kernel.
+//! The assembler: PTX to machine code, and what it says of a kernel.
 
 use std::fs;
 use std::path::Path;

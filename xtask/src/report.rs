@@ -1,4 +1,4 @@
-//! A table of kernels as they were assembled: registers, shared memory, spills, occupancy, and the share of products in the main loop.
+//! What became of kernels: registers, shared memory, spills, occupancy, and the share of products in the main loop.
 
 use std::path::Path;
 use std::process::Command;

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
@@ -49,13 +49,41 @@ impl Verify {
         if self.device == "cuda" {
             return run(without_emulator(&mut program));
         }
-        program.env("LD_LIBRARY_PATH", emulator()?);
+        let driver = emulator()?;
+        program.env("LD_LIBRARY_PATH", &driver);
         for arch in archs {
             println!("emulated {arch}");
             run(program.env("PTX_EMU_ARCH", arch))?;
+            a_fault_ends_the_program(&driver, arch)?;
         }
         Ok(())
     }
+}
+
+/// A kernel that traps must end training with exit code 1, a hint, and no panic.
+fn a_fault_ends_the_program(driver: &Path, arch: &str) -> Result<(), String> {
+    const ENTRY: &str = ".visible .entry gelu(";
+    let (kernels, place) = (root().join("target/kernels"), root().join("target/fault"));
+    let emptied = if place.exists() { fs::remove_dir_all(&place) } else { Ok(()) };
+    emptied.and_then(|()| fs::create_dir_all(&place)).map_err(|error| format!("{}: {error}", place.display()))?;
+    let write = |name: &str, text: String| fs::write(place.join(name), text).map_err(|error| format!("{name}: {error}"));
+    let read = |name: &str| fs::read_to_string(kernels.join(name)).map_err(|error| format!("{name}: {error}"));
+    write("manifest.json", read("manifest.json")?)?;
+    let (file, ptx) = (format!("{arch}.ptx"), read(&format!("{arch}.ptx"))?);
+    let body = ptx.find(ENTRY).and_then(|at| Some(at + ptx[at..].find("\n{\n")? + 3)).ok_or(format!("{file}: no kernel gelu"))?;
+    write(&file, format!("{}\ttrap;\n{}", &ptx[..body], &ptx[body..]))?;
+    let mut program = Command::new(root().join("target/release/primal-host"));
+    program.args(["train", "--device", "cuda", "--config", "models/gpt-nano.toml", "--steps", "1", "--out"]).arg(place.join("run"));
+    program.env("PRIMAL_KERNELS", &place).env("LD_LIBRARY_PATH", driver).env("PTX_EMU_ARCH", arch).current_dir(root());
+    let output = program.output().map_err(|error| format!("running {program:?}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected =
+        output.status.code() == Some(1) && said.contains("  hint: see that the GPU and its driver work") && !said.contains("panicked");
+    if expected {
+        println!("passed fault: a kernel that traps ends training with exit code 1 and a hint");
+        return Ok(());
+    }
+    Err(format!("a kernel that traps: expected exit code 1 and a hint, found {} and\n{said}", output.status))
 }
 
 /// Hides the emulated driver from a program: cargo puts the folder where it builds into the loader's path.

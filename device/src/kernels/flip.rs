@@ -1,14 +1,12 @@
-//! Flips over a whole tensor, by [`crate::flip`].
+//! Flips over a whole tensor, by [`crate::rules::votes`].
 
 use super::sizes::blocks::{COVERS, THREADS};
 use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
-    use super::common::blocks::{Counts, Place, load_votes, nibbles, store_votes, word};
-    use super::sizes::blocks::BLOCK;
-    use crate::flip::flip_between;
-    use crate::grid::GRIDS;
-    use crate::vote::VoteRule;
+    use super::common::blocks::{Counts, Place, load_votes, store_votes};
+    use crate::grid::{BLOCK, GRIDS, pack_codes_to_word, unpack_codes_of_word};
+    use crate::rules::votes::{VoteRule, flip_between};
 }
 
 kernels! {
@@ -23,13 +21,13 @@ kernels! {
         if let Some(place) = Place::of_thread(outputs, inputs) {
             // Padding has the zero level and no votes: it neither flips nor is at a rail.
             let (at_codes, at_votes) = (place.codes(codes, inputs), place.votes(bits, votes, inputs));
-            let (mut codes, mut votes) = (nibbles(*at_codes), load_votes(bits, at_votes));
+            let (mut codes, mut votes) = (unpack_codes_of_word(*at_codes), load_votes(bits, at_votes));
             for j in 0..BLOCK {
                 let before = codes[j];
                 (codes[j], votes[j]) = flip_between(&rule, grid.min, grid.max, before, votes[j]);
                 sums.count(grid, before, codes[j]);
             }
-            *at_codes = word(codes);
+            *at_codes = pack_codes_to_word(codes);
             store_votes(bits, at_votes, votes);
         }
         sums.add_to(counts);

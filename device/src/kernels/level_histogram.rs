@@ -8,11 +8,10 @@ const BLOCKS: u32 = 15;
 
 on_gpu! {
     use super::common::sums::warp_sum_u32;
-    use super::sizes::blocks::BLOCK;
     use super::sizes::WARP;
     use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
-    use crate::grid::row_bytes;
+    use crate::grid::{BLOCK, row_bytes};
 }
 
 kernels! {

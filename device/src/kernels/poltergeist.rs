@@ -1,4 +1,4 @@
-//! The older rule's votes and flips over a whole tensor, by [`crate::vote::poltergeist`] and [`crate::flip::poltergeist_flip`].
+//! The older rule's votes and flips over a whole tensor, by [`crate::rules::poltergeist`].
 //!
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 
@@ -16,8 +16,7 @@ struct Tile([[f32; 2]; TILE as usize]);
 on_gpu! {
     use super::common::blocks::Counts;
     use super::common::sums::lanes_sum;
-    use crate::vote;
-    use crate::flip::{self, poltergeist_probability};
+    use crate::rules::poltergeist;
     use crate::gpu::GpuDouble;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
@@ -80,7 +79,7 @@ kernels! {
         let (row, column) = (index / inputs as usize, index % inputs as usize);
         if row < outputs as usize {
             let cell = votes.add(row * padded(inputs as usize) + column);
-            let sum = i32::from(*cell as i8) + vote::poltergeist(*dw.add(index), *scale.add(row), *cutoff);
+            let sum = i32::from(*cell as i8) + poltergeist::vote(*dw.add(index), *scale.add(row), *cutoff);
             *cell = sum.clamp(-127, 127) as u8;
         }
     }
@@ -101,13 +100,13 @@ kernels! {
             let votes = votes.add(row * padded(inputs) + 4 * four).cast::<u32>();
             let (old, vote) = (*codes, *votes);
             let mut new = old;
-            let probability = poltergeist_probability(*scale.add(row));
+            let probability = poltergeist::probability(*scale.add(row));
             let words = Stream::new(seed, tensor, step).words((row * (padded(inputs) / 4) + four) as u32);
             for i in 0..FOUR as usize {
                 let (before, vote) = ((old >> (4 * i)) as u8 & 15, i32::from((vote >> (8 * i)) as i8));
                 let mut after = before;
                 if vote != 0 {
-                    after = flip::poltergeist_flip(grid, before, vote, consensus, probability, uniform(words[i]));
+                    after = poltergeist::flip(grid, before, vote, consensus, probability, uniform(words[i]));
                 }
                 new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
                 // Padding has no votes and is not at a rail.

@@ -11,6 +11,7 @@ on_gpu! {
     use super::common::sums::warp_sum;
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
     use crate::grid::{GRIDS, row_bytes};
+    use crate::rules::quantise;
 
     /// Weights of a thread.
     const FOUR: u32 = 4;
@@ -34,7 +35,7 @@ kernels! {
             let mut new = old;
             for i in 0..4 {
                 if 4 * four + i < inputs {
-                    let (before, after) = ((old >> (4 * i)) as u8 & 15, grid.nearest(*shadow.add(i) * inverse));
+                    let (before, after) = ((old >> (4 * i)) as u8 & 15, quantise::quantise(grid, *shadow.add(i), inverse));
                     new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
                     sums.count(grid, before, after);
                 }
@@ -64,12 +65,7 @@ kernels! {
         while i < inputs {
             let (g, at) = (*dw.add(i), *shadow.add(i) * inverse);
             let level = grid.level(*codes.add(i / 2) >> (4 * (i % 2)) & 15);
-            if at.abs() <= largest {
-                *d_shadow.add(i) += g;
-                sum += g * (level - at);
-            } else {
-                sum += g * level;
-            }
+            sum += quantise::straight_through(g, level, at, largest, || *d_shadow.add(i) += g);
             i += WARP as usize;
         }
         let sum = warp_sum(sum);

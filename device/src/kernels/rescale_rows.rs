@@ -1,4 +1,4 @@
-//! Wider scales for rows with many weights at a rail, by [`crate::flip::rescale`].
+//! Wider scales for rows with many weights at a rail, by [`crate::rules::votes::rescale`].
 
 use super::sizes::WARP;
 use crate::launch::{kernels, on_gpu};
@@ -12,16 +12,15 @@ struct Shared([f32; WARPS]);
 
 on_gpu! {
     use super::common::sums::block_reduce;
-    use crate::flip::rescale;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
-    use crate::grid::{GRIDS, padded, row_bytes};
-    use crate::vote::VoteRule;
+    use crate::grid::{GRIDS, nibble_of_vote, padded, row_bytes, vote_of_nibble};
+    use crate::rules::votes::{VoteRule, rescale};
 
     /// The vote of one weight, of `bits` bits.
     #[inline(always)]
     unsafe fn vote(bits: u32, row: *const u8, index: usize) -> i32 {
-        if bits == 8 { i32::from(*row.add(index) as i8) } else { i32::from(*row.add(index / 2) >> (index % 2 * 4) & 15) - 8 }
+        if bits == 8 { i32::from(*row.add(index) as i8) } else { vote_of_nibble(*row.add(index / 2) >> (index % 2 * 4) & 15) }
     }
 }
 
@@ -62,7 +61,7 @@ kernels! {
                 *votes.add(2 * byte) = low_vote as u8;
                 *votes.add(2 * byte + 1) = high_vote as u8;
             } else {
-                *votes.add(byte) = (low_vote + 8) as u8 | ((high_vote + 8) as u8) << 4;
+                *votes.add(byte) = nibble_of_vote(low_vote) | nibble_of_vote(high_vote) << 4;
             }
             byte += THREADS;
         }

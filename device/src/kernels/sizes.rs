@@ -15,8 +15,6 @@ pub mod elementwise {
 
 /// Sixteen weights at a time.
 pub mod blocks {
-    /// Weights that a thread takes together: those that share one Philox call.
-    pub const BLOCK: usize = 16;
     /// Threads of a block of the grid: sixteen weights each.
     pub const THREADS: u32 = 128;
     /// Blocks of weights that a block of the grid covers.

@@ -1,11 +1,11 @@
-//! Votes over a whole tensor: R and C as the CPU adds them up, then the plain functions of [`crate::vote`].
+//! Votes over a whole tensor: R and C as the CPU adds them up, then the plain functions of [`crate::rules::votes`].
 //!
 //! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
 
 use super::sizes::LANES;
 use super::sizes::blocks::{COVERS, THREADS};
 use crate::launch::{kernels, on_gpu};
-use crate::vote::VoteTable;
+use crate::rules::votes::VoteTable;
 
 /// Mean squares below it are those of a gradient that is zero.
 pub const TINY: f32 = 1e-30;
@@ -20,15 +20,14 @@ const TILE: u32 = 256;
 struct Tile([f32; TILE as usize]);
 
 on_gpu! {
-    use super::common::blocks::{Place, load_votes, nibbles, store_votes};
+    use super::common::blocks::{Place, load_votes, store_votes};
     use super::common::sums::lanes_sum;
-    use super::sizes::blocks::BLOCK;
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
-    use crate::grid::{GRIDS, row_bytes};
+    use crate::grid::{BLOCK, GRIDS, row_bytes, unpack_codes_of_word};
     use crate::philox::{Stream, uniform_byte};
-    use crate::vote::{VoteRule, wanted_move};
+    use crate::rules::votes::{VoteRule, wanted_move};
 
     /// `β₂·old + (1 − β₂)·mean square`.
     #[inline(always)]
@@ -126,7 +125,7 @@ kernels! {
         let random = Stream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));
         let factors = place.floats(factor);
-        let codes = nibbles(*place.codes(codes.cast_mut(), inputs));
+        let codes = unpack_codes_of_word(*place.codes(codes.cast_mut(), inputs));
         let votes = place.votes(bits, votes, inputs);
         let old = load_votes(bits, votes);
         let scale = *scale.add(i);

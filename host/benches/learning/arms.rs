@@ -104,7 +104,7 @@ impl Arm {
     }
 }
 
-fn votes(bits: i64) -> primal_device::vote::VoteBits {
+fn votes(bits: i64) -> primal_device::grid::VoteBits {
     primal_engine::config::votes_of(bits).expect("4 or 8")
 }
 

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use primal_engine::config::Rule;
 use primal_host::report::html::chart::LineChart;
 
 use super::arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES};
@@ -45,7 +44,7 @@ pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
             let (test, deviation) = mean(|o| o.test);
             let deviation = deviation.map_or(String::new(), |d| format!(" ± {d:.4}"));
             let against = float.map_or("".into(), |float| format!("{:+.2} %", (test / float - 1.0) * 100.0));
-            let is_grid = ARMS.iter().any(|a| a.name == runs[0].arm && a.rule != Rule::Adamw);
+            let is_grid = ARMS.iter().any(|a| a.name == runs[0].arm && !a.rule.is_float());
             let share = |value, digits| if is_grid { format!("{:.digits$} %", value * 100.0) } else { "–".into() };
             let (rail, flips) = (share(mean(|o| o.saturation).0, 0), share(mean(|o| o.flip_rate).0, 2));
             let first = runs[0];

@@ -95,7 +95,7 @@ fn run(folder: &Path, vocoder: Option<PathBuf>) -> Result<(), String> {
     let model = Hifigan::plan(&vocoder.config, num_mels, CHUNK, &mut plan);
     let mut backend = Cpu::new(&mut plan);
     model.load(&mut backend, &vocoder).map_err(|e| e.to_string())?;
-    let samples = model.vocode_all(&mut backend, &mel);
+    let samples = model.vocode_all(&mut backend, &mel).expect("the CPU does not fail");
     let peer = Peer::start(&path, &mel, FRAMES, folder);
     let mut names = vec![format!("ours, chunks of {CHUNK} frames")];
     let mut peer = match peer {
@@ -120,9 +120,9 @@ fn run(folder: &Path, vocoder: Option<PathBuf>) -> Result<(), String> {
         let mut heard = None;
         let done = model.vocode(&mut backend, &mel, |_| {
             heard.get_or_insert_with(|| began.elapsed());
-            Ok::<_, String>(())
+            Ok::<_, primal_engine::Error>(())
         });
-        done?;
+        done.map_err(|error| error.to_string())?;
         let elapsed = [began.elapsed().as_secs_f64(), busy() - busy_before];
         times[0].iter_mut().zip(elapsed).for_each(|(times, time)| times.push(time));
         first.extend(heard.map(|time| time.as_secs_f64()));

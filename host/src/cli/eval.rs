@@ -11,9 +11,8 @@ use crate::data::{Corpus, CorpusOptions, Split};
 use crate::output::{print, print_json, warn};
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device, Sequences};
-use primal_engine::config::{Config, ModelConfig, Rule, TrainConfig};
-use primal_engine::files::checkpoint::Checkpoint;
-use primal_engine::files::mapped;
+use primal_engine::config::{Config, ModelConfig, TrainConfig};
+use primal_engine::files::{self, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::gpt::{Gpt, GptIds};
 use primal_engine::nn::Parameters;
@@ -57,19 +56,19 @@ pub(super) struct Loaded<M, D> {
     pub backend: D,
 }
 
-/// Maps a checkpoint, verifies what the model needs of it, and plans the model.
+/// Opens a file of tensors, verifies what the model needs of it, and plans the model.
 pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M, D>> {
-    let checkpoint = Checkpoint::open(path)?;
-    let config: Config = state::config_of(&checkpoint)?;
+    let file = files::open(path)?;
+    let config: Config = state::config_of(&*file)?;
     let mut plan = Plan::default();
-    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer == Rule::Adamw);
+    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
     let model = plan_model(ids, &config.model, &mut plan);
     let (sequences, heads) = (Sequences::Equal { count: BATCH, len: config.model.context }, config.model.heads);
     let attention = AttentionShape { sequences, heads, head_dim: config.model.dim / heads, causal: true };
     D::require(&attention)?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
-    let parameters = tensors::map(&mut backend, specs, &checkpoint)?;
+    let parameters = tensors::map(&mut backend, specs, &*file)?;
     Ok(Loaded { config, model, parameters, backend })
 }
 
@@ -109,7 +108,7 @@ impl Work for Eval {
             window.len
         };
         let Measured { nats, tokens } =
-            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next);
+            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next)?;
         mapped::require_unchanged()?;
         if !nats.is_finite() {
             let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());

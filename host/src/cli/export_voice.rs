@@ -101,11 +101,12 @@ impl ExportVoice {
 fn save_acoustic(acoustic: &Acoustic, path: &Path) -> Result<()> {
     let (checkpoint, (_, specs)) = (&acoustic.checkpoint, acoustic.parameters());
     let parameters = tensors::parameters(&Parameters::plan(specs, &mut Plan::default()));
-    let mut tensors = Vec::with_capacity(parameters.len());
+    let mut stored = Vec::with_capacity(parameters.len());
     for tensor in parameters {
-        let view = tensors::view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
-        tensors.push(TensorRef::new(tensor.name, tensor.dtype, &tensor.shape, view.bytes));
+        let bytes = tensors::view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?.bytes()?;
+        stored.push((tensor, bytes));
     }
+    let tensors: Vec<_> = stored.iter().map(|(tensor, bytes)| TensorRef::new(&tensor.name, tensor.dtype, &tensor.shape, bytes)).collect();
     Ok(save(path, checkpoint.metadata(), &tensors)?)
 }
 

@@ -6,20 +6,27 @@ use argh::FromArgs;
 use primal_device::grid;
 
 use crate::output::print;
+use crate::voice::Vocoder;
 use crate::{Result, visible};
 use primal_engine::config::{GhostTtsConfig, ModelConfig};
-use primal_engine::files::checkpoint::Checkpoint;
+use primal_engine::files::checkpoint::{self, Dtype};
+use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::weights::ARCHITECTURE;
 use primal_engine::nn::tensors;
 use primal_engine::train::learner::Learner;
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
 
-/// print what a checkpoint holds; all checksums and all values are verified
+/// Characters of a metadata value that are shown.
+const SHOWN: usize = 200;
+
+/// print what a file of tensors holds: a checkpoint, a vocoder, other safetensors, a PyTorch checkpoint. Checksums are verified where it has them, and
+/// all values of checkpoints and vocoders
 #[derive(FromArgs)]
 #[argh(subcommand, name = "info")]
 pub struct Info {
-    /// checkpoint file
+    /// file of tensors
     #[argh(positional)]
     file: PathBuf,
 }
@@ -28,31 +35,62 @@ impl Info {
     /// Verifies and prints.
     ///
     /// # Errors
-    /// A file that is no undamaged checkpoint, or has values that no run saves.
+    /// A file that cannot be read or is damaged, or has values that no run saves.
     pub fn run(self) -> Result<()> {
-        let checkpoint = Checkpoint::open_verified(&self.file)?;
-        if state::is_voice(&checkpoint) { describe::<GhostTtsConfig>(&checkpoint) } else { describe::<ModelConfig>(&checkpoint) }
+        let file = files::open(&self.file)?;
+        let has_checksums = file.verify(&|_| true)?;
+        match file.metadata().get("architecture").map(String::as_str) {
+            Some(ARCHITECTURE) => {
+                let vocoder = Vocoder::open(&self.file)?;
+                let config = serde_json::to_value(&vocoder.config).unwrap_or_default();
+                let mel = serde_json::to_value(vocoder.mel).unwrap_or_default();
+                print(format!("a HiFi-GAN vocoder\nconfig = {config}\nmel = {mel}\n"))?;
+            }
+            _ if file.kind() != checkpoint::FORMAT.name || !file.metadata().contains_key("config") => {}
+            _ if state::is_voice(&*file) => return describe::<GhostTtsConfig>(&*file),
+            _ => return describe::<ModelConfig>(&*file),
+        }
+        let checksums =
+            if has_checksums { "every checksum is right" } else { "it has no checksums: nothing tells whether its values are right" };
+        print(format!("{}; {checksums}\n", file.kind()))?;
+        for (key, value) in file.metadata() {
+            let shown: String = value.chars().take(SHOWN).collect();
+            let cut = if shown.len() < value.len() { format!(" … ({} bytes)", value.len()) } else { String::new() };
+            print(format!("{} = {}{cut}", visible::line(key), visible::line(&shown)))?;
+        }
+        list(&*file)?;
+        let (mut count, mut values, mut bytes) = (0, 0usize, 0usize);
+        for name in file.names() {
+            let view = file.view(name)?;
+            (count, values, bytes) = (count + 1, values.saturating_add(view.len()), bytes.saturating_add(view.byte_len()));
+        }
+        print(format!("{count} tensors of {values} values in {bytes} bytes; the file has {} bytes", file.file_len()))
     }
 }
 
-fn describe<M: Learner>(checkpoint: &Checkpoint) -> Result<()> {
-    let config = state::config_of::<M>(checkpoint)?;
-    let step = state::step_of(checkpoint, &config)?;
+/// A line for each tensor.
+fn list(file: &dyn TensorFile) -> Result<()> {
+    file.names().try_for_each(|name| {
+        let view = file.view(name)?;
+        print(format!("{:>12}  {:?} {:?}  {}", view.byte_len(), view.dtype, view.shape, visible::line(name)))
+    })
+}
+
+fn describe<M: Learner>(file: &dyn TensorFile) -> Result<()> {
+    let config = state::config_of::<M>(file)?;
+    let step = state::step_of(file, &config)?;
     let layout = Layout::<M>::plan(&config, &mut Plan::default());
     // Parameters come first; what training keeps besides need not be there.
     let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
-    let besides = tensors.split_off(needed).into_iter().filter(|tensor| checkpoint.header().tensors.contains_key(&tensor.name));
+    let besides = tensors.split_off(needed).into_iter().filter(|tensor| file.find(&tensor.name).is_some());
     tensors.extend(besides);
-    tensors::validate(&tensors, checkpoint)?;
+    tensors::validate(&tensors, file)?;
     print(format!("step {step}; every checksum is right\n\n{}", config.to_toml()))?;
-    for name in checkpoint.names() {
-        let view = checkpoint.tensor(name)?;
-        print(format!("{:>12}  {:?} {:?}  {}", view.bytes.len(), view.dtype, view.shape, visible::line(name)))?;
-    }
+    list(file)?;
     for spec in &layout.parameters.specs.matrices {
         let Some(id) = spec.grid else { continue };
         let row = grid::row_bytes(spec.in_features);
-        let codes = checkpoint.u8(&format!("{}.codes", spec.name), &[spec.out_features, row])?;
+        let codes = tensors::view(file, &format!("{}.codes", spec.name), Dtype::U8, &[spec.out_features, row])?.bytes()?;
         let mut counts = [0u32; 16];
         codes.chunks_exact(row).for_each(|codes| grid::histogram(codes, spec.in_features, &mut counts));
         print(format!("{} on {}: {counts:?} weights by code", spec.name, id.name()))?;

@@ -140,7 +140,7 @@ impl Work for Verify {
 /// Makes a check, whatever became of the one before.
 fn check(name: &'static str, failed: &mut Vec<&'static str>, run: impl FnOnce() -> Result<(), String>) -> Result<()> {
     let began = Instant::now();
-    // A device whose kernel faulted panics in each call from then on.
+    // Checks of steps panic where they fail.
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(message(panic.as_ref())));
     let seconds = began.elapsed().as_secs_f64();
     match result {

@@ -15,6 +15,7 @@ use crate::runs::folder::{Beginning, RunFolder, with_resume};
 use crate::{Error, Result};
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::ConfigOf;
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Latest;
 use primal_engine::files::mapped;
 use primal_engine::interrupt;

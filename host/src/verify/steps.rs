@@ -6,19 +6,21 @@ use crate::data::SpeechData;
 use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
+use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::backend::{Device, RandomKey, VoteCast};
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::{Kind, Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, Spoken};
 use primal_engine::models::gpt::sample::{Sampling, draw};
+use primal_engine::ops::{Flip, RandomKey, RescaleRows, Vote, VoteCast};
 use primal_engine::optim::MatrixState;
+use primal_engine::optim::votes::Votes;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
-use primal_device::vote::VoteRule;
+use primal_device::rules::votes::VoteRule;
 
 use super::tones;
 
@@ -68,6 +70,7 @@ fn written<D: Device>(trainer: &mut Trainer<D>) -> Vec<(u32, Vec<f32>)> {
     let tokens = (0..GENERATED).map(|i| {
         let mut logits = vec![0.0; Tokenizer::Bytes.vocab_size()];
         b.download(span, &mut logits);
+        b.fault().unwrap_or_else(|error| panic!("{error}"));
         let token = draw(&logits, greedy, 0.0);
         if i + 1 < GENERATED {
             span = sampler.decode(b, p, token, prompt.len() + i);
@@ -240,19 +243,24 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.readings.counts.slice(0, 2));
     let mut bytes = Vec::new();
     for (tensor, (weight, state)) in p.matrices.iter().zip(&optimizer.matrices).enumerate() {
-        let MatrixState::Votes(state) = state else { panic!("votes keep votes") };
+        let MatrixState::Votes(Votes(state)) = state else { panic!("votes keep votes") };
         let dw = gradients.slice(0, weight.out_features * weight.in_features);
         for step in 0..8u64 {
             b.upload(dw, &gradient(dw.len(), step as u32 * 97 + tensor as u32));
             let bias_correction = 1.0 - config.train.beta2.powi(step as i32 + 1);
             let key = RandomKey { seed: 3, tensor: tensor as u32, step };
-            b.vote(weight, state, dw, &VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key });
-            b.flip(weight, state, &rule, counts);
+            b.run(Vote {
+                weight: *weight,
+                state: *state,
+                dw,
+                cast: VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key },
+            });
+            b.run(Flip { weight: *weight, state: *state, rule, counts });
             let mut flipped = [0u32; 2];
             b.download(counts, &mut flipped);
             bytes.push(bytemuck::cast_slice(&flipped).to_vec());
         }
-        b.rescale_rows(weight, state, &rule, 0.05, 1.5);
+        b.run(RescaleRows { weight: *weight, state: *state, rule, share: 0.05, factor: 1.5 });
         for span in [weight.grid().codes, state.votes] {
             let mut part = vec![0u8; span.len()];
             b.download(span, &mut part);
@@ -263,6 +271,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
             b.download(span, &mut part);
             bytes.push(bytemuck::cast_slice(&part).to_vec());
         }
+        b.fault().unwrap_or_else(|error| panic!("{error}"));
     }
     bytes
 }

@@ -72,7 +72,7 @@ impl Samples {
                 self.loaded = true;
             }
             path.set_extension("wav");
-            sound::write(&path, vocoder.mel.sampling_rate, &hifigan.vocode_all(b, &spoken.mel))?;
+            sound::write(&path, vocoder.mel.sampling_rate, &hifigan.vocode_all(b, &spoken.mel)?)?;
         }
         progress.print(&format!("step {step}: sample {}: {}", path.display(), utterance.text));
         Ok(())

@@ -38,30 +38,27 @@ impl Vocoder {
     ///
     /// # Errors
     /// As [`Vocoder::open`].
-    pub fn from_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::new(hifigan::Vocoder::from_bytes(name, bytes)?, name)
     }
 
     fn new(file: hifigan::Vocoder, name: &str) -> Result<Self> {
         let mel: MelSettings = weights::parse(name, &file.metadata, "mel")?;
         mel.validate(name)?;
-        require_fit(&file.config, file.num_mels, &mel, name)?;
+        require_fit(&file.config, &mel, name)?;
         Ok(Self { file, mel })
     }
 }
 
-/// Checks that a generator for frames of `num_mels` bands makes as many samples of a frame as the mel settings have.
+/// Checks that a generator makes as many samples of a frame as the mel settings have.
 ///
 /// # Errors
 /// Bad input that names the field.
-pub fn require_fit(config: &HifiganConfig, num_mels: usize, mel: &MelSettings, subject: &str) -> Result<()> {
+pub fn require_fit(config: &HifiganConfig, mel: &MelSettings, subject: &str) -> Result<()> {
     let hint = "give the configuration that the vocoder was trained with";
     if config.hop_size() != mel.hop_size {
         let expected = format!("`upsample_rates` whose product is the hop size, {}", mel.hop_size);
         return Err(Error::bad_input(subject, expected, format!("{:?}", config.upsample_rates), hint));
-    }
-    if num_mels != mel.num_mels {
-        return Err(Error::bad_input(subject, format!("weights for {} mels", mel.num_mels), num_mels, hint));
     }
     Ok(())
 }

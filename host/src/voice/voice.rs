@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::vocoder::Vocoder;
 use crate::data::VoiceFacts;
 use crate::{Error, Result, input};
-use primal_engine::config::{GhostTtsConfig, Rule, SpeechConfig};
+use primal_engine::config::{GhostTtsConfig, SpeechConfig};
+use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::ghost_tts::{FACTS_KEY, GhostTtsIds};
 use primal_engine::nn::parameters::Specs;
@@ -76,7 +77,7 @@ impl Acoustic {
 
     /// Names all parameters.
     pub fn parameters(&self) -> (GhostTtsIds, Specs) {
-        GhostTtsIds::new(&self.config.model, self.config.train.optimizer == Rule::Adamw)
+        GhostTtsIds::new(&self.config.model, self.config.train.optimizer.is_float())
     }
 
     /// Checks that a vocoder, `subject` in messages, was trained on the same mel settings.
@@ -136,7 +137,7 @@ impl Voice {
         let text = include_str!("../../../models/voices/slt/voice.toml");
         let description = Description::parse(text, Path::new("the voice in this program"))?;
         let acoustic = Checkpoint::from_bytes("the acoustic model in this program", embedded!("acoustic.safetensors"))?;
-        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors").as_slice())?;
+        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors"))?;
         Self::assemble(description, acoustic, vocoder, english())
     }
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use half::{bf16, f16};
 
 use crate::decode::{Symbols, decode};
+pub use crate::exec::LaunchSize;
+use crate::exec::program::Program;
 use crate::exec::{Checks, FUNCTION_WINDOW, Launch, LaunchFault, run};
 use crate::memory::{Heap, OutOfBounds};
 use crate::profile::Counters;
-use crate::program::Program;
 use crate::ptx::{Initial, Module as Syntax, PtxError, Space, Type, Value, Variable, parse, refuse};
 use crate::tally::Tally;
 
@@ -259,19 +260,6 @@ impl Device {
         let (counters, result) = run(&launch);
         Ok(Executed { counters, result })
     }
-}
-
-/// The size of a launch.
-#[derive(Clone, Copy, Debug)]
-pub struct LaunchSize {
-    /// Blocks, by axis.
-    pub grid: [u32; 3],
-    /// Threads of a block, by axis.
-    pub block: [u32; 3],
-    /// Bytes of dynamic shared memory.
-    pub dynamic_shared: usize,
-    /// Most bytes of shared memory, static and dynamic, that a block may have.
-    pub shared_limit: usize,
 }
 
 /// A launch that was executed.

@@ -2,7 +2,25 @@
 
 use std::fmt;
 
-use crate::program::Class;
+/// What an instruction counts as in the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Class {
+    Integer,
+    Float,
+    Fma,
+    Special,
+    Convert,
+    Move,
+    Global,
+    Shared,
+    Local,
+    Atomic,
+    Control,
+    Barrier,
+    Warp,
+    Matrix,
+}
 
 /// The classes, in the order of [`Counters::instructions`], with their names in the table.
 const CLASSES: [(Class, &str); 14] = [

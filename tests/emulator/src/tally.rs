@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::device::LaunchSize;
-use crate::program::Program;
+use crate::exec::LaunchSize;
+use crate::exec::program::Program;
 
 /// Where a copy goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Size, device, execute_on, module};
+use cuda::profile::Class;
 use cuda::profile::Counters;
-use cuda::program::Class;
 
 fn count(threads: u32, body: &str) -> Counters {
     let mut device = device();

@@ -4,9 +4,9 @@ use super::sums::warp_sum_u32;
 use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
 use crate::gpu::memory::{U32x4, aligned, load};
 use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::grid::{Grid, ROW_ALIGN, row_bytes};
+use crate::grid::{BLOCK, Grid, ROW_ALIGN, nibble_of_vote, pack_codes_to_word, row_bytes, unpack_codes_of_word, vote_of_nibble};
 use crate::kernels::sizes::WARP;
-use crate::kernels::sizes::blocks::{BLOCK, THREADS};
+use crate::kernels::sizes::blocks::THREADS;
 
 /// Which weights a thread has.
 #[derive(Clone, Copy)]
@@ -49,34 +49,18 @@ impl Place {
     }
 }
 
-/// The nibbles of a word, lowest first.
-#[inline(always)]
-pub fn nibbles(word: u64) -> [u8; BLOCK] {
-    core::array::from_fn(|i| (word >> (4 * i)) as u8 & 15)
-}
-
-/// The word of these nibbles.
-#[inline(always)]
-pub fn word(nibbles: [u8; BLOCK]) -> u64 {
-    let mut word = 0;
-    for i in 0..BLOCK {
-        word |= u64::from(nibbles[i]) << (4 * i);
-    }
-    word
-}
-
-/// Votes of 8 bits, or of 4 in excess 8.
+/// Votes of `bits` = 8 or 4 bits.
 #[inline(always)]
 pub unsafe fn load_votes(bits: u32, from: *const u8) -> [i32; BLOCK] {
     if bits == 8 {
         let words = from.cast::<U32x4>().read().0;
         core::array::from_fn(|i| i32::from((words[i / 4] >> (i % 4 * 8)) as i8))
     } else {
-        nibbles(from.cast::<u64>().read()).map(|nibble| i32::from(nibble) - 8)
+        unpack_codes_of_word(from.cast::<u64>().read()).map(vote_of_nibble)
     }
 }
 
-/// Stores them.
+/// Stores votes of `bits` = 8 or 4 bits.
 #[inline(always)]
 pub unsafe fn store_votes(bits: u32, to: *mut u8, votes: [i32; BLOCK]) {
     if bits == 8 {
@@ -86,7 +70,7 @@ pub unsafe fn store_votes(bits: u32, to: *mut u8, votes: [i32; BLOCK]) {
         }
         to.cast::<U32x4>().write(U32x4(words));
     } else {
-        to.cast::<u64>().write(word(votes.map(|vote| (vote + 8) as u8)));
+        to.cast::<u64>().write(pack_codes_to_word(votes.map(nibble_of_vote)));
     }
 }
 

@@ -7,7 +7,8 @@ use super::memory::address;
 use super::words::Words;
 use super::{Result, space_of};
 use crate::exact::{self, Round};
-use crate::program::{AccessOp, Class, Inst, Op};
+use crate::exec::program::{AccessOp, Inst, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 use super::context::Decoder;

@@ -4,8 +4,9 @@ use super::Result;
 use super::context::Decoder;
 use super::integer::emit;
 use super::words::Words;
+use crate::exec::program::{Inst, LaneOp, Op};
 use crate::exec::{LANES, Regs};
-use crate::program::{Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Type, Value};
 
 /// All instructions of the family.

@@ -7,8 +7,9 @@ use super::context::Decoder;
 use super::float::{Float, flush};
 use super::integer::{emit, for_integer};
 use super::words::Words;
+use crate::exec::program::{Inst, LaneOp, Op};
 use crate::exec::{LANES, Regs};
-use crate::program::{Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Type};
 
 /// The predicate that the comparison is combined with is negated.

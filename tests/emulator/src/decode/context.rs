@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::Result;
+use crate::exec::program::{Guard, Inst, Op, Param, Program, Special};
 use crate::exec::{FUNCTION_WINDOW, LOCAL_WINDOW, Unit, broadcast, units};
-use crate::program::{Class, Guard, Inst, Op, Param, Program, Special};
+use crate::profile::Class;
 use crate::ptx::{Function, Instruction, Module, Space, Type, Variable, refuse};
 
 /// Addresses of a module's variables in global and constant space.
@@ -119,8 +120,8 @@ impl<'a, 's> Decoder<'a, 's> {
         self.code.len() as u32
     }
 
-    /// Begins a function: declares its parameters.
-    pub fn begin(&mut self, index: usize) -> Result<()> {
+    /// Begins a function: declares the parameters of an entry.
+    pub fn begin(&mut self, index: usize) {
         let function = &self.module.functions[index];
         (self.function, self.begin, self.line, self.guard) = (index, self.code.len(), function.line, Guard::Always);
         self.labels.clear();
@@ -131,9 +132,7 @@ impl<'a, 's> Decoder<'a, 's> {
                 let param = &self.params[at];
                 self.declare(variable.name.to_string(), Symbol::Memory(Space::Param, param.offset as u64, param.bytes));
             }
-            return Ok(());
         }
-        super::control::prologue(self, function)
     }
 
     /// Gives a name a meaning in the innermost scope.

@@ -4,7 +4,8 @@ use super::Result;
 use super::context::{Decoder, Symbol};
 use super::words::Words;
 use crate::exec::Exec;
-use crate::program::{AccessOp, Barrier, BarrierKind, Class, Inst, NOWHERE, Op};
+use crate::exec::program::{AccessOp, Barrier, BarrierKind, Inst, NOWHERE, Op};
+use crate::profile::Class;
 use crate::ptx::{Function, Instruction, Operand, Space, Type};
 
 /// All instructions of the family.

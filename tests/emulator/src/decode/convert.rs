@@ -7,8 +7,9 @@ use super::context::Decoder;
 use super::float::{Float, flush};
 use super::words::Words;
 use crate::exact::{self, Format, Round};
+use crate::exec::program::{Inst, LaneOp, Op};
 use crate::exec::{Regs, Row};
-use crate::program::{Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 const FTZ: u8 = 1;

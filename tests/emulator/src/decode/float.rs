@@ -7,8 +7,9 @@ use super::context::Decoder;
 use super::integer::emit;
 use super::words::Words;
 use crate::exact::{self, Format, Round};
+use crate::exec::program::{Inst, LaneOp};
 use crate::exec::{Lane, Regs, Row};
-use crate::program::{Class, Inst, LaneOp};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 /// Flush subnormal numbers to zero.

@@ -6,7 +6,7 @@
 
 use super::Result;
 use super::context::Decoder;
-use crate::program::{Guard, Inst, NOWHERE, Op};
+use crate::exec::program::{Guard, Inst, NOWHERE, Op};
 
 const NONE: usize = usize::MAX;
 

@@ -3,8 +3,9 @@
 use super::Result;
 use super::context::Decoder;
 use super::words::Words;
+use crate::exec::program::{Inst, LaneOp, Op};
 use crate::exec::{Lane, Regs, Row};
-use crate::program::{Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 /// Evaluates `$body` with `$T` standing for the integer type that `$ty` names; `None` if it names no such type.

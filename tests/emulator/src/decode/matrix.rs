@@ -7,8 +7,9 @@ use super::context::Decoder;
 use super::memory::address;
 use super::words::Words;
 use crate::exact::cut_to_f32;
+use crate::exec::program::{AccessOp, Inst, Op};
 use crate::exec::{Exec, FULL, FaultKind, LANES, Outcome, fault};
-use crate::program::{AccessOp, Class, Inst, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Space, Type};
 
 /// The most rows, columns and inner elements of a shape.

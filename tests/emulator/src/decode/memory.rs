@@ -3,8 +3,9 @@
 use super::context::{Decoder, Symbol};
 use super::words::Words;
 use super::{Result, space_of};
+use crate::exec::program::{AccessOp, Inst, LaneOp, Op};
 use crate::exec::{CopyAsync, Exec, FaultKind, Outcome, fault, lanes};
-use crate::program::{AccessOp, Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Space, Type};
 
 /// Modifiers that say how an access is cached.

@@ -26,7 +26,7 @@ pub use context::Symbols;
 use context::{Decoder, Symbol};
 use words::Words;
 
-use crate::program::{Op, Program};
+use crate::exec::program::{Op, Program};
 use crate::ptx::{Function, Initial, Instruction, Module, PtxError, Space, Statement, refuse};
 
 type Result<T> = std::result::Result<T, PtxError>;
@@ -88,7 +88,10 @@ fn decode_function(d: &mut Decoder, index: usize) -> Result<()> {
     let Some(body) = &function.body else {
         return refuse(d.call_line(index), format!("call of `{}`, which has no body", function.name));
     };
-    d.begin(index)?;
+    d.begin(index);
+    if !function.entry {
+        control::prologue(d, function)?;
+    }
     block(d, body)?;
     // Threads may run off the end of a function.
     control::implicit_return(d, function.line)?;

@@ -5,8 +5,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::Result;
 use super::context::{Decoder, window};
 use super::words::Words;
+use crate::exec::program::{Inst, LaneOp, Op};
 use crate::exec::{LANES, Regs, WINDOW_BYTES};
-use crate::program::{Class, Inst, LaneOp, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Space, Type};
 
 /// A copy of registers of `bytes` bytes.

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::context::{Decoder, Symbol};
-use crate::program::Special;
+use crate::exec::program::Special;
 use crate::ptx::{Operand, Type, Value};
 
 impl Decoder<'_, '_> {

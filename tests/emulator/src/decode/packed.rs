@@ -9,7 +9,8 @@ use super::integer::emit;
 use super::words::Words;
 use crate::exact::{self, Round};
 use crate::exec::Regs;
-use crate::program::{Class, Inst, LaneOp};
+use crate::exec::program::{Inst, LaneOp};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 /// Clamp to [0, 1].

@@ -8,7 +8,8 @@ use super::float::{canonical, flush};
 use super::integer::emit;
 use super::words::Words;
 use crate::exec::Regs;
-use crate::program::{Class, Inst, LaneOp};
+use crate::exec::program::{Inst, LaneOp};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Type};
 
 /// `f` of each lane, specialised for `.ftz`.

@@ -3,8 +3,9 @@
 use super::Result;
 use super::context::Decoder;
 use super::words::Words;
+use crate::exec::program::{AccessOp, Inst, Op};
 use crate::exec::{Exec, LANES, Outcome, lanes};
-use crate::program::{AccessOp, Class, Inst, Op};
+use crate::profile::Class;
 use crate::ptx::{Instruction, Operand, Type};
 
 /// Negate the predicate of a vote.

@@ -6,7 +6,7 @@ use super::errors::Error;
 use super::state::Driver;
 use super::{Handle, Result, host};
 use crate::device::LaunchSize;
-use crate::program::Program;
+use crate::exec::program::Program;
 
 /// `CU_LAUNCH_PARAM_BUFFER_POINTER` and `CU_LAUNCH_PARAM_BUFFER_SIZE`.
 const BUFFER: usize = 1;

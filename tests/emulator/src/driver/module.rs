@@ -6,7 +6,7 @@ use super::errors::Error;
 use super::state::Driver;
 use super::{CUdeviceptr, Handle, Result, give, host_mut, text};
 use crate::device::{LoadError, MAX_THREADS, REGISTERS, SHARED_BYTES_OPT_IN};
-use crate::program::Program;
+use crate::exec::program::Program;
 
 /// `CU_JIT_ERROR_LOG_BUFFER` and its size.
 const ERROR_LOG: u32 = 5;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::errors::Error;
 use super::{Handle, Result};
 use crate::device::{Device, Module, Options, SHARED_BYTES};
-use crate::program::Program;
+use crate::exec::program::Program;
 use crate::tally::Tally;
 
 /// A context.

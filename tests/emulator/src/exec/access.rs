@@ -6,8 +6,8 @@ use super::fault::{FaultKind, Outcome, fault};
 use super::regs::{LANES, Lane, Row, lanes};
 use super::run::Exec;
 use super::shared::{Access, Hazard};
+use crate::exec::program::Inst;
 use crate::memory::{Allocation, Cell};
-use crate::program::Inst;
 use crate::ptx::Space;
 
 /// Generic addresses of shared memory begin here.

@@ -4,7 +4,7 @@ use super::fault::{FaultKind, Outcome, fault};
 use super::regs::{LANES, lanes};
 use super::run::Exec;
 use super::warp::{Group, Join, ROOT, State};
-use crate::program::{Barrier, BarrierKind, Inst, Op};
+use crate::exec::program::{Barrier, BarrierKind, Inst, Op};
 
 impl Exec<'_> {
     /// Executes a control instruction; says whether the group goes on.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::program::Inst;
+use crate::exec::program::Inst;
 
 /// Lanes of a warp.
 pub const LANES: usize = 32;

@@ -1,13 +1,13 @@
 //! How a warp runs: its groups in turn, one instruction after the other.
 
-use super::block::BarrierState;
+use super::barrier::BarrierState;
 use super::fault::{FaultKind, Outcome, fault};
-use super::grid::Launch;
+use super::launch::Launch;
 use super::regs::lanes;
 use super::shared::Shared;
 use super::warp::{Group, State, Warp};
+use crate::exec::program::{AccessOp, Guard, Inst, NOWHERE, Op};
 use crate::profile::Counters;
-use crate::program::{AccessOp, Guard, Inst, NOWHERE, Op};
 
 /// Taken branches after which a warp lets others run.
 const SLICE: u32 = 20_000;

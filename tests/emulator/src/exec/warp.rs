@@ -4,7 +4,7 @@
 //! or for the lanes that a member mask names) let the others of the warp run, so lanes may depend on each other.
 
 use super::regs::{FULL, Regs};
-use crate::program::NOWHERE;
+use crate::exec::program::NOWHERE;
 
 /// The join of a kernel's threads: it is never reached.
 pub(super) const ROOT: usize = 0;

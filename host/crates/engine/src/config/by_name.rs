@@ -1,7 +1,7 @@
 //! serde by name, for types without serde.
 
 use primal_device::grid::GridId;
-use primal_device::vote::VoteBits;
+use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
 use super::{GRIDS, VOTES, bits_of, votes_of};

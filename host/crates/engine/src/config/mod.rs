@@ -1,13 +1,15 @@
 //! Configurations: what a model is and how it is trained, as TOML.
 
 mod by_name;
+pub(crate) mod rule;
 mod speech;
 mod text;
 mod tokenizer;
 
-use primal_device::vote::VoteBits;
+use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
+pub use rule::{RULES, Rule, rule};
 pub use speech::GhostTtsConfig;
 pub use text::{MAX_CONTEXT, ModelConfig};
 pub use tokenizer::Tokenizer;
@@ -75,24 +77,8 @@ impl Check<'_> {
 
 /// The names of grids, for errors.
 pub const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
-/// The names of rules, for errors.
-pub const RULES: &str = "votes, poltergeist, qat or adamw";
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
-
-/// Which rule moves the weights of linear layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Votes in units of the local gap, with hysteresis; no shadow weights.
-    Votes,
-    /// The seed's rule: z-score votes, cleared each step, random flips.
-    Poltergeist,
-    /// Shadow weights and a straight-through estimator, for comparison.
-    Qat,
-    /// The float twin: no grid.
-    Adamw,
-}
 
 /// When flips happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,15 +274,4 @@ pub fn votes_of(bits: i64) -> Option<VoteBits> {
         8 => Some(VoteBits::Eight),
         _ => None,
     }
-}
-
-/// The rule of that name.
-pub fn rule(name: &str) -> Option<Rule> {
-    Some(match name {
-        "votes" => Rule::Votes,
-        "poltergeist" => Rule::Poltergeist,
-        "qat" => Rule::Qat,
-        "adamw" => Rule::Adamw,
-        _ => return None,
-    })
 }

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::SystemTime;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
 use crate::{Error, Result};
 
@@ -79,6 +79,36 @@ pub fn map(file: &File, path: &Path) -> io::Result<Mmap> {
         entry.next = now;
     }
     Ok(map)
+}
+
+/// Maps a file to be read; `None` for an empty one. `what` was expected and `hint` says what to do, for messages.
+///
+/// # Errors
+/// I/O errors; bad input for what is no file.
+pub fn open(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
+    let fail = |error| Error::io("reading", path, error, hint);
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    // Before it is opened: a pipe would wait for a writer.
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "something that is no file" };
+        return Err(Error::invalid(path.display(), what, found, hint));
+    }
+    if metadata.len() == 0 {
+        return Ok(None);
+    }
+    let file = File::open(path).map_err(fail)?;
+    map(&file, path).map(Some).map_err(fail)
+}
+
+/// A copy of `bytes`, at least one, aligned as a mapped file is; `name` is for messages.
+///
+/// # Errors
+/// Not enough memory.
+pub fn copy(name: &Path, bytes: &[u8]) -> Result<Mmap> {
+    let fail = |error| Error::io("reading", name, error, "not enough memory for a copy: open it as a file");
+    let mut map = MmapMut::map_anon(bytes.len()).map_err(fail)?;
+    map.copy_from_slice(bytes);
+    map.make_read_only().map_err(fail)
 }
 
 /// Checks size and time stamp of every file that was mapped and is still the one of its name; a file that was replaced or removed is kept by its mapping.

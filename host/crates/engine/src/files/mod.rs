@@ -1,5 +1,26 @@
 //! Tensors on disk, and files that are whole or not there.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`tensor_file`] | what every file of named tensors is: [`TensorFile`] |
+//! | [`open`] | the list of formats, and [`open()`], which finds the one of a file |
+//! | [`checkpoint`] | the files of this program: canonical, checksummed |
+//! | [`safetensors`] | those of other programs |
+//! | [`torch`] | what `torch.save` wrote |
+//! | [`mapped`] | files in memory, and what happens when they change |
+//! | [`durable`] | outputs that are whole or not there |
+//! | [`kinds`] | what other files look like |
+//!
+//! To add a format: write its module with a [`tensor_file::Format`], name that in the list of `open.rs`, and give `tests/hostile/tensors.rs` a row.
 
 pub mod checkpoint;
 pub mod durable;
+pub mod kinds;
 pub mod mapped;
+pub mod open;
+pub mod safetensors;
+pub mod tensor_file;
+pub mod torch;
+
+pub use open::{from_bytes, open};
+pub use tensor_file::{TensorFile, View};

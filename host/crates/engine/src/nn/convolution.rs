@@ -1,17 +1,18 @@
-//! A convolution with a bias, within sequences. With one tap it is a linear layer with a bias.
+//! A convolution within sequences. With one tap and a bias it is a linear layer with a bias.
 
 use primal_device::grid::GridId;
 
-use super::parameters::{Init, Specs};
-use super::{GradientSink, MatrixId, Parameters, VectorId};
-use crate::backend::{Backend, ConvolutionShape, Sequences};
+use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
+use super::pass::{Backward, GradientSink};
+use crate::backend::{Backend, Sequences};
 use crate::memory::Span;
+use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, ConvolutionShape};
 
 /// The parameters of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {
     weight: MatrixId,
-    bias: VectorId,
+    bias: Option<VectorId>,
     kernel: usize,
 }
 
@@ -25,12 +26,21 @@ impl Convolution {
         grid: Option<GridId>,
         gain: f32,
     ) -> Self {
-        let inputs = kernel * in_channels;
-        Self {
-            weight: specs.matrix(name.into(), [out_channels, inputs], grid, gain / (inputs as f32).sqrt()),
-            bias: specs.vector(format!("{name}.bias"), &[out_channels], Init::Constant(0.0)),
-            kernel,
-        }
+        let sigma = gain / ((kernel * in_channels) as f32).sqrt();
+        let layer = Self::without_bias(specs, name, [out_channels, in_channels], kernel, grid, sigma);
+        Self { bias: Some(specs.vector(format!("{name}.bias"), &[out_channels], Init::Constant(0.0))), ..layer }
+    }
+
+    /// Names `<name>`, whose weights start with the standard deviation `sigma`.
+    pub fn without_bias(
+        specs: &mut Specs,
+        name: &str,
+        [out_channels, in_channels]: [usize; 2],
+        kernel: usize,
+        grid: Option<GridId>,
+        sigma: f32,
+    ) -> Self {
+        Self { weight: specs.matrix(name.into(), [out_channels, kernel * in_channels], grid, sigma), bias: None, kernel }
     }
 
     fn shape(&self, sequences: Sequences) -> ConvolutionShape {
@@ -39,25 +49,27 @@ impl Convolution {
 
     /// `y = convolution(x)`, or `y += …`; x `[rows, in]`, y `[rows, out]`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, sequences: Sequences, accumulate: bool) {
-        b.conv1d(y, x, p.weight(self.weight), Some(p.vector(self.bias)), self.shape(sequences), accumulate);
+        let bias = self.bias.map(|bias| p.vector(bias));
+        b.run(Conv1d { y, x, weight: *p.weight(self.weight), bias, shape: self.shape(sequences), accumulate });
     }
 
     /// Gives the gradients of weight and bias to the sink.
-    pub fn backward<B: Backend>(&self, b: &mut B, sink: &mut impl GradientSink<B>, dy: Span<f32>, x: Span<f32>, sequences: Sequences) {
-        sink.convolution(b, self.weight, dy, x, self.shape(sequences));
-        b.bias_backward(sink.vector(self.bias), dy);
+    pub fn backward<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, dy: Span<f32>, x: Span<f32>, sequences: Sequences) {
+        pass.sink.convolution(pass.b, self.weight, dy, x, self.shape(sequences));
+        if let Some(bias) = self.bias {
+            pass.b.run(BiasBackward { d_bias: pass.sink.vector(bias), dy });
+        }
     }
 
     /// `dx = …`, or `dx += …`.
-    pub fn backward_input<B: Backend>(
+    pub fn backward_input<B: Backend, S: GradientSink<B>>(
         &self,
-        b: &mut B,
-        p: &Parameters,
+        pass: &mut Backward<B, S>,
         dx: Span<f32>,
         dy: Span<f32>,
         sequences: Sequences,
         accumulate: bool,
     ) {
-        b.conv1d_backward_input(dx, dy, p.weight(self.weight), self.shape(sequences), accumulate);
+        pass.b.run(Conv1dBackwardInput { dx, dy, weight: *pass.p.weight(self.weight), shape: self.shape(sequences), accumulate });
     }
 }

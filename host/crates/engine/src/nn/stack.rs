@@ -1,64 +1,42 @@
-//! A stack of blocks with a norm at its end, over sequences whose number and lengths change from batch to batch.
+//! Blocks with a norm at their end.
 
 use primal_device::grid::GridId;
 
-use super::block::{Block, BlockActivations, BlockGradients, BlockIds, BlockWidths, Norm, NormActivations, norm_backward};
-use super::parameters::Specs;
-use super::{GradientSink, Parameters};
-use crate::backend::{AttentionShape, Backend, Sequences};
+use super::block::{Block, BlockActivations, BlockGradients, BlockShape};
+use super::norm::{Norm, NormActivations};
+use super::parameters::{Parameters, Specs};
+use super::pass::{Backward, GradientSink, Purpose, Rows};
+use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::Sum;
 
-/// What linear layers start with, times the root of their inputs. Layers that start much smaller, to write little to the residual stream or
-/// to an output, flip in every other step: the learning rate is in units of weight, and their levels are closer together.
-pub const GAIN: f32 = 0.55;
-
-/// The parameters of a stack.
+/// The layers of a stack.
 #[derive(Clone, Debug)]
-pub struct StackIds {
+pub struct Stack {
     /// The blocks.
-    pub blocks: Vec<BlockIds>,
+    pub blocks: Vec<Block>,
     /// The norm at the end.
     pub norm: Norm,
 }
 
-impl StackIds {
-    /// Names `<name>.<i>…` and `<name>.norm`.
-    pub fn new(specs: &mut Specs, name: &str, layers: usize, widths: BlockWidths, grid: Option<GridId>) -> Self {
-        let sigma = GAIN / (widths.dim as f32).sqrt();
-        let blocks = (0..layers).map(|i| BlockIds::new(specs, &format!("{name}.{i}"), widths, grid, sigma, 1.0)).collect();
-        Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), widths.dim) }
-    }
-}
-
-/// A stack over its activations.
+/// What a stack's forward pass keeps for its backward pass.
 #[derive(Clone, Debug)]
-pub struct Stack {
-    name: String,
-    blocks: Vec<Block>,
-    streams: Vec<Span<f32>>,
-    norm: Norm,
-    normed: NormActivations,
-    dim: usize,
+pub struct StackActivations {
+    /// Of each block; they may share their places.
+    pub blocks: Vec<BlockActivations>,
+    /// The residual stream: the input of each block and the output of the last, or fewer, which take turns.
+    pub streams: Vec<Span<f32>>,
+    /// Of the norm at the end.
+    pub norm: NormActivations,
+    /// Width of the stream.
+    pub dim: usize,
 }
 
-impl Stack {
-    /// Reserves activations for at most as many rows as `shape` has; `keep` those that a backward pass needs.
-    pub fn plan(ids: &StackIds, plan: &mut Plan, name: &str, widths: BlockWidths, shape: AttentionShape, keep: bool) -> Self {
-        let (tokens, dim, layers) = (shape.tokens(), shape.dim(), ids.blocks.len());
-        let mut shared = None;
-        let blocks = ids.blocks.iter().enumerate().map(|(i, &ids)| {
-            let kept = match shared {
-                Some(kept) if !keep => kept,
-                _ => BlockActivations::plan(plan, &format!("{name}.{i}"), shape, widths.hidden),
-            };
-            shared = Some(kept);
-            Block { ids, kept, shape }
-        });
-        let blocks = blocks.collect();
-        let streams = if keep { layers + 1 } else { 2 };
-        let streams = (0..streams).map(|i| plan.span(Kind::Activation, format!("{name}.stream.{i}"), tokens * dim)).collect();
-        let normed = NormActivations::plan(plan, &format!("{name}.norm"), tokens, dim);
-        Self { name: name.into(), blocks, streams, norm: ids.norm, normed, dim }
+impl StackActivations {
+    /// Reserves the streams of a stack, each of at most so many rows. Without a backward pass two do.
+    pub fn plan_streams(plan: &mut Plan, prefix: &str, layers: usize, len: usize, purpose: Purpose) -> Vec<Span<f32>> {
+        let streams = if purpose == Purpose::Evaluate { 2.min(layers + 1) } else { layers + 1 };
+        (0..streams).map(|i| plan.span(Kind::Activation, format!("{prefix}stream.{i}"), len)).collect()
     }
 
     fn stream(&self, layer: usize, rows: usize) -> Span<f32> {
@@ -72,48 +50,69 @@ impl Stack {
 
     /// The output, `[rows, dim]`.
     pub fn output(&self, rows: usize) -> Span<f32> {
-        self.normed.first(rows).y
+        self.norm.first(rows).y
+    }
+
+    /// The first stream that is not finite after a forward pass for training: 0 for the input, else the number of the block that wrote it, from
+    /// 1. `sum` is one value of scratch.
+    pub fn not_finite<B: Backend>(&self, b: &mut B, rows: usize, sum: Span<f32>) -> Option<usize> {
+        let mut value = [0.0];
+        (0..self.streams.len()).find(|&layer| {
+            b.run(Sum { sum, x: self.stream(layer, rows) });
+            b.download(sum, &mut value);
+            !value[0].is_finite()
+        })
+    }
+}
+
+impl Stack {
+    /// Names `<name>.<i>…` and `<name>.norm`.
+    pub fn new(specs: &mut Specs, name: &str, layers: usize, shape: &BlockShape, grid: Option<GridId>) -> Self {
+        let blocks = (0..layers).map(|i| Block::new(specs, &format!("{name}.{i}"), shape, grid, 1.0)).collect();
+        Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), shape.dim) }
+    }
+
+    /// Reserves activations of at most so many rows; without a backward pass, blocks share theirs.
+    pub fn plan(&self, plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize, purpose: Purpose) -> StackActivations {
+        let layers = self.blocks.len();
+        let own = if purpose == Purpose::Evaluate { 1 } else { layers };
+        let own: Vec<_> = (0..own).map(|i| BlockActivations::plan(plan, &format!("{name}.{i}"), shape, rows)).collect();
+        let blocks = (0..layers).map(|i| own[i % own.len()]).collect();
+        let streams = StackActivations::plan_streams(plan, &format!("{name}."), layers, rows * shape.dim, purpose);
+        let norm = NormActivations::plan(plan, &format!("{name}.norm"), rows, shape.dim);
+        StackActivations { blocks, streams, norm, dim: shape.dim }
     }
 
     /// From input to output.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences) {
-        let rows = sequences.rows();
-        for (i, block) in self.blocks.iter().enumerate() {
-            block.over(sequences).forward(b, p, self.stream(i + 1, rows), self.stream(i, rows));
-        }
-        let (kept, last) = (self.normed.first(rows), self.stream(self.blocks.len(), rows));
-        b.layer_norm(kept.y, kept.mean, kept.rstd, last, p.vector(self.norm.gamma), p.vector(self.norm.beta), self.dim);
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) {
+        let last = self.forward_blocks(b, p, kept, rows);
+        self.norm.forward(b, p, &kept.norm.first(rows.count()), last);
     }
 
-    /// Writes the gradient of the input to `dx`, from that of the output.
-    #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]
-    pub fn backward<B: Backend>(
+    /// From the input to what the last block leaves, which the norm has not seen yet, `[rows, dim]`.
+    pub fn forward_blocks<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) -> Span<f32> {
+        let stream = |layer| kept.stream(layer, rows.count());
+        for (i, (block, kept)) in self.blocks.iter().zip(&kept.blocks).enumerate() {
+            block.forward(b, p, kept, stream(i + 1), stream(i), rows);
+        }
+        stream(self.blocks.len())
+    }
+
+    /// Writes the gradient of the input to `dx`, from that of the output, which may lie in the output's place.
+    pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
-        b: &mut B,
-        p: &Parameters,
-        sink: &mut impl GradientSink<B>,
+        pass: &mut Backward<B, S>,
+        kept: &StackActivations,
         dx: Span<f32>,
         dy: Span<f32>,
         sequences: Sequences,
         g: &BlockGradients,
     ) {
         let rows = sequences.rows();
-        b.zero(dx);
-        let (kept, last) = (self.normed.first(rows), self.stream(self.blocks.len(), rows));
-        norm_backward(b, p, sink, &self.norm, &kept, dx, dy, last, self.dim);
-        for (i, block) in self.blocks.iter().enumerate().rev() {
-            block.over(sequences).backward(b, p, sink, dx, self.stream(i, rows), g);
+        pass.b.zero(dx);
+        self.norm.backward(pass, &kept.norm.first(rows), dx, dy, kept.stream(self.blocks.len(), rows));
+        for (i, (block, activations)) in self.blocks.iter().zip(&kept.blocks).enumerate().rev() {
+            block.backward(pass, activations, dx, kept.stream(i, rows), sequences, g);
         }
-    }
-
-    /// The first activation that is not finite after a forward pass for training, by name; `sum` is one value of scratch.
-    pub fn not_finite<B: Backend>(&self, b: &mut B, rows: usize, sum: Span<f32>) -> Option<String> {
-        let mut value = [0.0];
-        let at = (0..self.streams.len()).position(|layer| {
-            b.sum(sum, self.stream(layer, rows));
-            b.download(sum, &mut value);
-            !value[0].is_finite()
-        })?;
-        Some(if at == 0 { format!("the input of {}", self.name) } else { format!("the output of {}.{}", self.name, at - 1) })
     }
 }

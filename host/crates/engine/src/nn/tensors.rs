@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::Parameters;
 use super::parameters::Specs;
 use crate::backend::{Backend, Storage};
-use crate::files::checkpoint::{Checkpoint, Content, Dtype, View};
+use crate::files::checkpoint::{Content, Dtype};
+use crate::files::{TensorFile, View};
 use crate::memory::Span;
 use crate::{Error, Result};
 
@@ -30,11 +31,11 @@ pub fn tensor<T>(name: impl Into<String>, content: Content, shape: &[usize], spa
 }
 
 impl Tensor {
-    /// Checks its values in a checkpoint, which has it.
-    fn validate(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let view = view(checkpoint, &self.name, self.dtype, &self.shape)?;
-        let result = self.content.validate(checkpoint.path().display(), &self.name, view.bytes);
-        checkpoint.release(&view.range);
+    /// Checks its values in a file, which has it.
+    fn validate(&self, file: &dyn TensorFile) -> Result<()> {
+        let view = view(file, &self.name, self.dtype, &self.shape)?;
+        let result = self.content.validate(file.path().display(), &self.name, &view.bytes()?);
+        view.range().iter().for_each(|range| file.release(range));
         result
     }
 }
@@ -58,15 +59,15 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
     tensors
 }
 
-/// A tensor of a checkpoint, which has to be of this type and shape.
+/// A tensor of a file, which has to be of this type and shape.
 ///
 /// # Errors
 /// Bad input where it is missing or another.
-pub fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[usize]) -> Result<View<'a>> {
-    let view = checkpoint.tensor(name)?;
+pub fn view<'a>(file: &'a dyn TensorFile, name: &str, dtype: Dtype, shape: &[usize]) -> Result<View<'a>> {
+    let view = file.view(name)?;
     if view.dtype != dtype || view.shape != shape {
         return Err(Error::invalid(
-            format!("{}: tensor {name}", checkpoint.path().display()),
+            format!("{}: tensor {name}", file.path().display()),
             format!("{dtype:?} {shape:?}"),
             format!("{:?} {:?}", view.dtype, view.shape),
             "use the configuration that the checkpoint was made with",
@@ -75,39 +76,46 @@ pub fn view<'a>(checkpoint: &'a Checkpoint, name: &str, dtype: Dtype, shape: &[u
     Ok(view)
 }
 
-/// Parameters that lie in the checkpoint itself, their checksums and values checked; on the CPU nothing is copied.
+/// Parameters that lie in the file itself, checksums verified where it has them, and values checked; on the CPU nothing is copied.
 ///
 /// # Errors
-/// A tensor that is missing, damaged, of another type or shape, or with a value that no run saves.
-pub fn map<B: Backend>(backend: &mut B, specs: Specs, checkpoint: &Checkpoint) -> Result<Parameters> {
+/// A tensor that is missing, damaged, of another type or shape, or with a value that no run saves; one that does not lie in the file as it is used.
+pub fn map<B: Backend>(backend: &mut B, specs: Specs, file: &dyn TensorFile) -> Result<Parameters> {
     let mapped = Parameters::place(specs, |name, dtype, shape| {
-        let view = view(checkpoint, name, dtype, shape)?;
-        Ok(backend.map(checkpoint.mapping(), view.range))
+        let view = view(file, name, dtype, shape)?;
+        match (file.mapping(), view.range()) {
+            (Some(mapping), Some(range)) if range.start.is_multiple_of(dtype.bitsize() / 8) => Ok(backend.map(mapping, range)),
+            _ => {
+                let subject = format!("{}: tensor {name}", file.path().display());
+                let found = format!("one that has to be moved first, in {}", file.kind());
+                Err(Error::invalid(subject, "a tensor that can be used where it lies", found, "give a checkpoint of this program"))
+            }
+        }
     })?;
-    validate(&parameters(&mapped), checkpoint)?;
+    validate(&parameters(&mapped), file)?;
     Ok(mapped)
 }
 
-/// Verifies the checksums of tensors, and that their values can have been saved by a run.
+/// Verifies the checksums of tensors, where the file has them, and that their values can have been saved by a run.
 ///
 /// # Errors
 /// A tensor that is missing, damaged, of another type or shape, or with a value that no run saves.
-pub fn validate(tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
+pub fn validate(tensors: &[Tensor], file: &dyn TensorFile) -> Result<()> {
     let used: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    checkpoint.verify_those(|name| used.contains(name))?;
-    tensors.iter().try_for_each(|tensor| tensor.validate(checkpoint))
+    file.verify(&|name| used.contains(name))?;
+    tensors.iter().try_for_each(|tensor| tensor.validate(file))
 }
 
-/// Fills tensors from a checkpoint whose checksums were verified.
+/// Fills tensors from a file whose checksums were verified.
 ///
 /// # Errors
-/// A tensor that is missing or of another type or shape: the configuration does not match the checkpoint. One with a value that no run saves.
-pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], checkpoint: &Checkpoint) -> Result<()> {
+/// A tensor that is missing or of another type or shape: the configuration does not match the file. One with a value that no run saves.
+pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], file: &dyn TensorFile) -> Result<()> {
     for tensor in tensors {
-        tensor.validate(checkpoint)?;
-        let view = view(checkpoint, &tensor.name, tensor.dtype, &tensor.shape)?;
-        backend.upload(tensor.bytes, view.bytes);
-        checkpoint.release(&view.range);
+        tensor.validate(file)?;
+        let view = view(file, &tensor.name, tensor.dtype, &tensor.shape)?;
+        backend.upload(tensor.bytes, &view.bytes()?);
+        view.range().iter().for_each(|range| file.release(range));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Training: the step, validation, and the state of a run as named tensors.
 
+pub mod bytes;
 mod layers;
 pub mod learner;
 pub mod patience;

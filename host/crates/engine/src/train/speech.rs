@@ -6,11 +6,12 @@ use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
 use super::trainer::Trainer;
 use crate::Result;
 use crate::backend::{AttentionShape, Backend};
-use crate::config::{GhostTtsConfig, Rule, SpeechConfig, TrainConfig};
+use crate::config::{GhostTtsConfig, SpeechConfig, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::ghost_tts::{Capacity, FACTS_KEY, GhostTts, GhostTtsIds, Lengths, SpeechBatch, TERM_WEIGHTS, TERMS};
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
+use crate::ops::Sum;
 use crate::optim::Sink;
 
 /// Predictions that vary less than this share of the truth's standard deviation are flat: a voice without melody.
@@ -58,7 +59,7 @@ impl Learner for GhostTtsConfig {
     };
 
     fn name_parameters(config: &SpeechConfig) -> (GhostTtsIds, Specs) {
-        GhostTtsIds::new(&config.model, config.train.optimizer == Rule::Adamw)
+        GhostTtsIds::new(&config.model, config.train.optimizer.is_float())
     }
 
     fn plan(config: &SpeechConfig, ids: GhostTtsIds, plan: &mut Plan) -> (GhostTts, ()) {
@@ -95,7 +96,7 @@ impl Learner for GhostTtsConfig {
         batch.lengths = Some(lengths);
         model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
         for term in 0..TERMS.len() {
-            b.sum(sums.slice(term, 1), model.losses(term, &lengths));
+            b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths) });
         }
         Seen { values: values(model, &lengths, corpus.mel_std()), items: lengths.frames.rows() as u64 }
     }
@@ -119,6 +120,7 @@ impl Learner for GhostTtsConfig {
                 *count += values(model, &lengths, corpus.mel_std())[term];
             }
             prosody.add(b, model, batch, &lengths);
+            b.fault()?;
             seen += batch.frames();
         }
         let terms: [f64; MAX_TERMS] = std::array::from_fn(|term| sums[term] / counts[term]);

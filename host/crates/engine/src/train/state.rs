@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::backend::Backend;
 use crate::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
-use crate::files::checkpoint::{Checkpoint, Content, TensorRef, TensorSource};
+use crate::files::TensorFile;
+use crate::files::checkpoint::{Content, TensorRef, TensorSource};
 use crate::memory::Span;
 use crate::models::ghost_tts::FACTS_KEY;
 use crate::nn::tensors::{Tensor, parameters, tensor};
-use crate::optim::{FloatState, MatrixState};
 use crate::train::learner::Learner;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -17,15 +17,8 @@ use crate::{Error, Result};
 /// The tensors that a run starts with: [`parameters`], and the shadow weights of those that have them.
 pub fn weights<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
-    tensors.extend(layout.optimizer.matrices.iter().filter_map(|state| match state {
-        MatrixState::Qat(index) => Some(shadow(&layout.optimizer.floats[*index])),
-        _ => None,
-    }));
+    tensors.extend(layout.optimizer.tensors(&layout.parameters).filter(|tensor| tensor.content == Content::Values));
     tensors
-}
-
-fn shadow(float: &FloatState) -> Tensor {
-    tensor(&float.name, Content::Values, &[float.value.len()], float.value)
 }
 
 /// All tensors of a run in training.
@@ -36,24 +29,7 @@ pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
             tensors.push(tensor(format!("{}.{name}", float.name), content, &[moment.len()], *moment));
         }
     }
-    for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
-        let rows = spec.out_features;
-        match state {
-            MatrixState::Votes(state) => {
-                tensors.push(tensor(
-                    format!("{}.votes", spec.name),
-                    Content::Votes(state.bits),
-                    &[rows, state.votes.len() / rows],
-                    state.votes,
-                ));
-                tensors.push(tensor(format!("{}.vote_row", spec.name), Content::Squares, &[rows], state.row));
-                tensors.push(tensor(format!("{}.vote_column", spec.name), Content::Squares, &[spec.in_features], state.column));
-            }
-            MatrixState::Qat(index) => tensors.push(shadow(&layout.optimizer.floats[*index])),
-            // Votes are cleared at each step; a float weight is a parameter.
-            MatrixState::Poltergeist(_) | MatrixState::Float(_) => {}
-        }
-    }
+    tensors.extend(layout.optimizer.tensors(&layout.parameters));
     tensors
 }
 
@@ -72,6 +48,7 @@ impl<B: Backend> TensorSource for Streamed<'_, B> {
         (0..self.bytes.len()).step_by(PIECE).try_for_each(|start| {
             let piece = &mut buffer[..PIECE.min(self.bytes.len() - start)];
             backend.download(self.bytes.slice(start, piece.len()), piece);
+            backend.fault()?;
             sink(piece)
         })
     }
@@ -100,11 +77,11 @@ pub fn checkpoint<B: Backend, M: Learner, T>(
 ///
 /// # Errors
 /// None there, or one that no such run reaches.
-pub fn step_of<M: ModelTable>(checkpoint: &Checkpoint, config: &ConfigOf<M>) -> Result<u64> {
-    let (step, steps) = (checkpoint.parse_meta("step")?, config.train.steps);
+pub fn step_of<M: ModelTable>(file: &dyn TensorFile, config: &ConfigOf<M>) -> Result<u64> {
+    let (step, steps) = (file.parse_meta("step")?, config.train.steps);
     if step > steps {
         let expected = format!("metadata `step` of at most {steps}, the steps of its configuration");
-        return Err(Error::invalid(checkpoint.path().display(), expected, step, "use an earlier checkpoint"));
+        return Err(Error::invalid(file.path().display(), expected, step, "use an earlier checkpoint"));
     }
     Ok(step)
 }
@@ -113,16 +90,16 @@ pub fn step_of<M: ModelTable>(checkpoint: &Checkpoint, config: &ConfigOf<M>) -> 
 ///
 /// # Errors
 /// None there, or that of another kind, or one that does not parse.
-pub fn config_of<M: ModelTable>(checkpoint: &Checkpoint) -> Result<ConfigOf<M>> {
-    let path = checkpoint.path().display().to_string();
-    let found = if is_voice(checkpoint) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
+pub fn config_of<M: ModelTable>(file: &dyn TensorFile) -> Result<ConfigOf<M>> {
+    let path = file.path().display().to_string();
+    let found = if is_voice(file) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
     if found != M::KIND {
         return Err(Error::invalid(path, format!("the checkpoint of {}", M::KIND), found, "give another file, or use another command"));
     }
-    ConfigOf::parse(checkpoint.meta("config")?, &path)
+    ConfigOf::parse(file.meta("config")?, &path)
 }
 
 /// Whether a checkpoint is that of a voice.
-pub fn is_voice(checkpoint: &Checkpoint) -> bool {
-    checkpoint.meta(FACTS_KEY).is_ok()
+pub fn is_voice(file: &dyn TensorFile) -> bool {
+    file.metadata().contains_key(FACTS_KEY)
 }

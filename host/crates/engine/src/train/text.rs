@@ -1,11 +1,12 @@
 //! Training GPTs on text.
 
-use crate::backend::{AttentionShape, Backend, by_id};
-use crate::config::{Config, ModelConfig, Recompute, Rule, TrainConfig};
+use crate::backend::{AttentionShape, Backend};
+use crate::config::{Config, ModelConfig, Recompute, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::gpt::{Decoder, Gpt, GptIds};
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
+use crate::ops::{Sum, by_id};
 use crate::{Error, Result};
 
 use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
@@ -46,7 +47,7 @@ impl Learner for ModelConfig {
     const TERMS: &'static [(&'static str, f64)] = &[("cross_entropy", 1.0)];
 
     fn name_parameters(config: &Config) -> (GptIds, Specs) {
-        GptIds::new(&config.model, config.train.optimizer == Rule::Adamw)
+        GptIds::new(&config.model, config.train.optimizer.is_float())
     }
 
     fn plan(config: &Config, ids: GptIds, plan: &mut Plan) -> (Gpt, Decoder) {
@@ -84,7 +85,7 @@ impl Learner for ModelConfig {
         b.upload(model.order, &batch.order);
         b.upload(model.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
-        b.sum(sums, model.losses);
+        b.run(Sum { sum: sums, x: model.losses });
         Seen { values: [model.tokens() as f64; MAX_TERMS], items: model.tokens() as u64 }
     }
 
@@ -118,7 +119,7 @@ impl<B: Backend> Trainer<B> {
     pub fn measure(&mut self, tokens: u64, next: impl FnMut(&mut [u32], &mut [u32]) -> usize) -> Result<f64> {
         let (p, model) = (&self.layout.parameters, &self.layout.model);
         let TextBatch { inputs, targets, losses, .. } = &mut self.batch;
-        let Measured { nats, tokens } = measure(&mut self.backend, p, model, [inputs, targets], losses, tokens, next);
+        let Measured { nats, tokens } = measure(&mut self.backend, p, model, [inputs, targets], losses, tokens, next)?;
         if tokens == 0 {
             return Err(Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"));
         }
@@ -138,6 +139,9 @@ pub struct Measured {
 
 /// The loss of windows that `next` copies (see [`TextSource::held_out`]), until it has no more or the batch is done in which `most` tokens are reached.
 /// The buffers have the places of a batch of the model.
+///
+/// # Errors
+/// A device that failed.
 pub fn measure<B: Backend>(
     b: &mut B,
     p: &Parameters,
@@ -146,7 +150,7 @@ pub fn measure<B: Backend>(
     losses: &mut [f32],
     most: u64,
     mut next: impl FnMut(&mut [u32], &mut [u32]) -> usize,
-) -> Measured {
+) -> Result<Measured> {
     let seq_len = model.attention().sequences.longest();
     let mut all = Measured::default();
     while all.tokens < most {
@@ -161,8 +165,9 @@ pub fn measure<B: Backend>(
         b.upload(model.targets, targets);
         model.evaluate(b, p);
         b.download(model.losses, losses);
+        b.fault()?;
         all.nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
         all.tokens += filled as u64;
     }
-    all
+    Ok(all)
 }

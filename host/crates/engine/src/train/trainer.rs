@@ -4,13 +4,14 @@ use crate::backend::{Backend, Storage};
 use crate::config::{ConfigOf, ModelConfig};
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::{MatrixId, Parameters};
+use crate::ops::LevelHistogram;
 use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
 use super::learner::{Draw, Learner, MAX_TERMS};
+use crate::optim::Optimizer;
 use crate::optim::readings::Readout;
 use crate::optim::schedule::learning_rate;
-use crate::optim::{MatrixState, Optimizer};
 
 /// All spans of a run.
 pub struct Layout<M: Learner = ModelConfig> {
@@ -102,8 +103,8 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     /// One step: micro-batches cast votes and add up float gradients, then everything moves.
     ///
     /// # Errors
-    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; the run in memory is then unusable, checkpoints are
-    /// untouched.
+    /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; a device that failed. The run in memory is then unusable,
+    /// checkpoints are untouched.
     pub fn step(&mut self, corpus: &M::Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
@@ -119,9 +120,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
             let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;
-            if optimizer.flips_between(t) && micro_batch + 1 < t.grad_accum {
-                optimizer.flip(b, p, t, self.step);
-            }
+            optimizer.end_micro_batch(b, p, t, self.step, micro_batch);
         }
         if let Some(float) = fault.and_then(|tensor| optimizer.floats.get(tensor)) {
             b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
@@ -129,6 +128,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         optimizer.step(b, p, t, self.step);
 
         self.readout.update(b, &optimizer.readings);
+        b.fault()?;
         let mut terms = [0.0; MAX_TERMS];
         for (sums, values) in self.readout.loss_sums().chunks_exact(M::TERMS.len()).zip(&self.values) {
             for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
@@ -193,7 +193,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         let mut layers = Vec::new();
         for (i, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
             let Storage::Grid(grid) = &weight.storage else { continue };
-            self.backend.level_histogram(self.layout.histogram, weight);
+            self.backend.run(LevelHistogram { counts: self.layout.histogram, weight: *weight });
             let mut histogram = [0u32; 16];
             self.backend.download(self.layout.histogram, &mut histogram);
             let mut scale = vec![0.0f32; spec.out_features];
@@ -225,18 +225,9 @@ pub(super) fn weighted<M: Learner>(terms: &[f64; MAX_TERMS]) -> f64 {
 
 /// Bytes of codes and votes (or shadow weights and moments) of all matrices.
 pub fn grid_state_bytes<M: Learner>(layout: &Layout<M>) -> usize {
-    let matrices = layout.parameters.matrices.iter().zip(&layout.optimizer.matrices);
-    let bytes = matrices.map(|(weight, state)| {
-        let codes = match &weight.storage {
-            Storage::Grid(grid) => grid.codes.bytes(),
-            Storage::Float(_) => 0,
-        };
-        codes
-            + match state {
-                MatrixState::Votes(state) => state.votes.bytes(),
-                MatrixState::Poltergeist(votes) => votes.bytes(),
-                MatrixState::Qat(index) | MatrixState::Float(index) => 3 * layout.optimizer.floats[*index].value.bytes(),
-            }
+    let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
+        Storage::Grid(grid) => grid.codes.bytes(),
+        Storage::Float(_) => 0,
     });
-    bytes.sum()
+    codes.sum::<usize>() + layout.optimizer.bytes()
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Op};
 use crate::memory::{Kind, Plan, Span};
 use primal_device::philox::{Stream, uniform};
 
@@ -185,7 +185,7 @@ pub enum Slope {
 
 /// One row of the table.
 pub struct Case<B> {
-    /// Method of [`Backend`].
+    /// Name of the [`Op`], or of the method of [`Backend`] that copies or clears.
     pub op: &'static str,
     /// Shape and variant.
     pub shape: String,
@@ -200,7 +200,18 @@ pub struct Case<B> {
 
 impl<B: Backend> Case<B> {
     /// A row without gradient check. Outputs that the op overwrites should start as [`unset`].
-    pub fn new(
+    pub fn new<O: Op>(
+        shape: String,
+        buffers: Vec<Data>,
+        op: impl Fn(&Spans) -> O + Send + Sync + 'static,
+        reference: impl Fn(&mut Values) + Send + Sync + 'static,
+        tolerance: Tolerance,
+    ) -> Self {
+        Self::of_memory(O::NAME, shape, buffers, move |b: &mut B, s: &Spans| b.run(op(s)), reference, tolerance)
+    }
+
+    /// A row of a method of [`Backend`] that is no op.
+    pub fn of_memory(
         op: &'static str,
         shape: String,
         buffers: Vec<Data>,
@@ -297,7 +308,10 @@ impl<B: Backend> Case<B> {
     }
 
     /// All buffers after the op.
-    pub fn results(&self, make: fn(&mut Plan) -> B) -> Vec<Data> {
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn results(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Data>, String> {
         let (mut backend, spans) = self.place(make);
         self.upload(&mut backend, &spans);
         (self.run)(&mut backend, &spans);
@@ -309,19 +323,23 @@ impl<B: Backend> Case<B> {
                 Data::U8(x) => backend.download(spans.b(i), x),
             }
         }
-        results
+        backend.fault().map_err(|error| format!("{}: {error}", self.name()))?;
+        Ok(results)
     }
 
     /// The bytes of all buffers after the op.
-    pub fn bytes(&self, make: fn(&mut Plan) -> B) -> Vec<Vec<u8>> {
-        self.results(make).iter().map(Data::bytes).collect()
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn bytes(&self, make: fn(&mut Plan) -> B) -> Result<Vec<Vec<u8>>, String> {
+        Ok(self.results(make)?.iter().map(Data::bytes).collect())
     }
 
     /// Compare mode: every buffer against the reference; a buffer that the reference does not touch must not have changed.
     pub fn compare(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let mut expected = Values::new(&self.buffers);
         (self.reference)(&mut expected);
-        for (i, (got, before)) in self.results(make).iter().zip(&self.buffers).enumerate() {
+        for (i, (got, before)) in self.results(make)?.iter().zip(&self.buffers).enumerate() {
             let what = format!("{}: buffer {i}", self.name());
             if !expected.written[i] {
                 // NaN is not equal to itself, so bits are compared.
@@ -349,7 +367,7 @@ impl<B: Backend> Case<B> {
     /// Gradient mode: what the op wrote against central differences of the loss, taken in `f64`.
     pub fn check_gradient(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let Some((loss, slopes)) = &self.gradient else { return Ok(()) };
-        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)));
+        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)?));
         for &slope in slopes {
             let (x, dx, adds) = match slope {
                 Slope::Overwrites(x, dx) => (x, dx, false),

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-use cust::context::Context;
-use cust::device::{Device, DeviceAttribute};
-use cust::stream::Stream;
 use primal_device::kernels::{ALL, linear_half};
 use primal_device::launch::{Call, Kernel};
 use serde::Deserialize;
 
-use super::driver::{Function, Module};
+use super::driver::{Attribute, Context, Device, Function, Module};
 use super::profile;
+use super::queue::Queue;
 use crate::backend::cuda_plan::SUBJECT;
 use crate::{Error, Result};
 
@@ -95,8 +93,8 @@ fn load(device: Device) -> Result<Loaded> {
     let file = folder()?.join("manifest.json");
     let manifest: Manifest =
         serde_json::from_slice(&read(&file)?).map_err(|error| Error::invalid(file.display(), "a manifest of kernels", error, BUILD))?;
-    let attribute = |a| device.get_attribute(a).map_err(|_| super::driver_error("asking for the device's architecture"));
-    let own = (attribute(DeviceAttribute::ComputeCapabilityMajor)? * 10 + attribute(DeviceAttribute::ComputeCapabilityMinor)?) as u32;
+    let attribute = |a| device.attribute(a).map_err(super::failed("asking for the device's architecture"));
+    let own = (attribute(Attribute::ComputeCapabilityMajor)? * 10 + attribute(Attribute::ComputeCapabilityMinor)?) as u32;
     let names = manifest.architectures.keys().cloned().collect::<Vec<_>>().join(", ");
     let usable = manifest.architectures.into_iter().filter_map(|(name, a)| Some((number(&name)?, a))).filter(|(n, _)| *n <= own);
     let Some((of, Architecture { ptx, cubin, kernels })) = usable.max_by_key(|(number, _)| *number) else {
@@ -124,7 +122,7 @@ fn resolve(loaded: &Loaded, kernel: &Kernel) -> Result<Function> {
     if *launch != Launch::of(kernel) {
         return Err(mismatch(launch.describe(kernel.name)));
     }
-    loaded.module.function(kernel.name, kernel.shared).map_err(mismatch)
+    loaded.module.function(kernel.name, kernel.shared).map_err(|failure| mismatch(failure.to_string()))
 }
 
 /// All kernels of the device, by name.
@@ -138,7 +136,7 @@ impl Table {
     fn load(device: Device) -> Result<Self> {
         let loaded = load(device)?;
         // The primary context lives as long as someone holds it, and the module as long as the context.
-        std::mem::forget(Context::new(device).map_err(|_| super::driver_error("keeping the context"))?);
+        std::mem::forget(Context::retain(device).map_err(super::failed("keeping the context"))?);
         let wanted = ALL.iter().copied().flatten().filter(|kernel| !kernel.optional || loaded.launches.contains_key(kernel.name));
         let functions = wanted.map(|kernel| Ok((kernel.name, resolve(&loaded, kernel)?))).collect::<Result<BTreeMap<_, _>>>()?;
         if let Some(unknown) = loaded.launches.keys().find(|name| !functions.contains_key(name.as_str())) {
@@ -160,16 +158,16 @@ impl Table {
     }
 }
 
-/// The kernels, and a stream of their own.
+/// The kernels, and where they are queued.
 pub(super) struct Kernels {
-    stream: Stream,
+    queue: Queue,
     table: &'static Table,
 }
 
 impl Kernels {
     /// Those of the current context's device.
-    pub(super) fn load(device: Device, stream: Stream) -> Result<Self> {
-        Ok(Self { stream, table: Table::get(device)? })
+    pub(super) fn load(device: Device, queue: Queue) -> Result<Self> {
+        Ok(Self { queue, table: Table::get(device)? })
     }
 
     /// The file that they came from.
@@ -178,8 +176,8 @@ impl Kernels {
     }
 
     /// Where launches are queued.
-    pub(super) fn stream(&self) -> &Stream {
-        &self.stream
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Whether this device's architecture has a kernel.
@@ -208,12 +206,10 @@ impl Kernels {
         if blocks.contains(&0) {
             return;
         }
-        let queued = profile::timed(name, &self.stream, || {
+        let doing = || format!("launching {name} with {} × {} blocks", blocks[0], blocks[1]);
+        self.queue.call(doing, |stream| {
             // SAFETY: the parameters' types are those of the kernel, by its declaration and `resolve`; the pointers are spans of the arena, by the op.
-            unsafe { function.launch(self.stream.as_inner().cast(), blocks, threads, shared, &call.arguments) }
+            profile::timed(name, stream, || unsafe { function.launch(stream, blocks, threads, shared, &call.arguments) })
         });
-        if let Err(error) = queued {
-            panic!("launching {name} with {} × {} blocks: {error}", blocks[0], blocks[1]);
-        }
     }
 }

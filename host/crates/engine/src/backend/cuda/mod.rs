@@ -1,29 +1,30 @@
-//! The CUDA back end: the kernels of `primal-device` on one GPU, launched by `cust`.
+//! The CUDA back end: the kernels of `primal-device` on one GPU, launched through the driver's own functions.
 //!
-//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. A kernel
-//! that faults makes every later call fail, so what the driver then says of it ends the program.
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`download`](crate::backend::Backend::download) does. After
+//! a call of the driver that failed nothing is queued any more, downloads give zeros, and [`fault`](crate::backend::Backend::fault) tells.
 
 mod driver;
 mod kernels;
 mod largest;
+pub mod launch;
 mod memory;
-mod ops;
 mod profile;
+mod queue;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytemuck::Pod;
-use cust::context::{Context, CurrentContext};
-use cust::device::DeviceAttribute::{ComputeCapabilityMajor, ComputeCapabilityMinor, MultiprocessorCount};
-use cust::stream::{Stream, StreamFlags};
-use cust::{CudaApiVersion, CudaFlags};
+use memmap2::Mmap;
 
+use driver::{Attribute, Context, Failure};
 use kernels::Kernels;
 use largest::Largest;
 use memory::Memory;
+use queue::Queue;
 
 use super::cuda_plan::{self, SUBJECT};
-use super::{AttentionShape, Device};
 use crate::memory::{Plan, Span};
 use crate::{Error, Result};
 
@@ -37,93 +38,99 @@ pub struct Cuda {
     _context: Context,
 }
 
-/// A call of the driver that just failed in this thread.
-fn driver_error(doing: &str) -> Error {
+/// An error for a call of the driver that failed.
+fn failed(doing: &'static str) -> impl Fn(Failure) -> Error + Copy {
     let hint = "see that the GPU and its driver work, with nvidia-smi; the CPU back end needs neither";
-    Error::failed(format!("{doing}: {}", driver::last_error()), hint)
+    move |failure| Error::failed(format!("{doing}: {failure}"), hint)
 }
 
 /// The first GPU, its context current in this thread.
-fn open_device() -> Result<(cust::device::Device, Context)> {
+fn open_device() -> Result<(driver::Device, Context)> {
     let hint = "install the NVIDIA driver, or run on the CPU";
     if let Some(cause) = driver::missing() {
         return Err(Error::invalid(SUBJECT, "an NVIDIA driver", cause, hint));
     }
-    let no_device = |_| Error::invalid(SUBJECT, "a GPU", driver::last_error(), hint);
-    cust::init(CudaFlags::empty()).map_err(no_device)?;
-    let device = cust::device::Device::get_device(0).map_err(no_device)?;
-    let context = Context::new(device).map_err(|_| driver_error("making a context"))?;
-    CurrentContext::set_current(&context).map_err(|_| driver_error("making a context"))?;
-    Ok((device, context))
+    let device = driver::Device::first().map_err(|failure| Error::invalid(SUBJECT, "a GPU", failure, hint))?;
+    Ok((device, Context::retain(device).map_err(failed("making a context"))?))
 }
 
 impl Cuda {
-    /// Where `len` values of scratch are.
-    fn scratch(&self, len: usize) -> *mut f32 {
-        assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
-        self.memory.write(self.scratch)
+    /// Bytes that an arena could have now.
+    pub(super) fn available_memory() -> Result<Option<usize>> {
+        let (_, _context) = open_device()?;
+        let [free, _] = driver::memory_info().map_err(failed("asking for the memory that is free"))?;
+        Ok(Some(free))
     }
 
-    fn r<T: Pod>(&self, span: Span<T>) -> *const T {
-        self.memory.read(span)
+    /// Plans the scratch and allocates the arena.
+    pub(super) fn open(plan: &mut Plan) -> Result<Self> {
+        let (scratch, words) = cuda_plan::plan(plan);
+        let (device, context) = open_device()?;
+        let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
+        Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
 
-    fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
-        self.largest.forget(span);
-        self.memory.write(span)
+    /// Bytes of the arena.
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.memory.arena_bytes()
+    }
+
+    /// Copies from the host.
+    pub(super) fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
+        self.largest.forget(to);
+        self.memory.upload(to, from, self.kernels.queue());
+    }
+
+    /// Copies to the host, after all queued work.
+    pub(super) fn download<T: Pod>(&mut self, from: Span<T>, to: &mut [T]) {
+        self.memory.download(from, to, self.kernels.queue());
+    }
+
+    /// What failed first.
+    pub(super) fn fault(&self) -> Result<()> {
+        self.kernels.queue().check()
+    }
+
+    /// Copies a file part to the device, for reading.
+    pub(super) fn map(&mut self, file: &Arc<Mmap>, range: Range<usize>) -> Span<u8> {
+        self.memory.map(file, range, self.kernels.queue())
+    }
+
+    /// Queues `to = from`.
+    pub(super) fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
+        self.largest.forget(to);
+        self.memory.copy(to, from, self.kernels.queue());
+    }
+
+    /// Queues `to = 0`.
+    pub fn zero<T: Pod>(&mut self, to: Span<T>) {
+        self.largest.forget(to);
+        self.memory.zero(to, self.kernels.queue());
+    }
+
+    /// Names and facts.
+    pub(super) fn describe() -> Result<Vec<(&'static str, String)>> {
+        let (device, _context) = open_device()?;
+        let asked = failed("asking what the device is");
+        let number = |attribute| device.attribute(attribute).map_err(asked);
+        let [major, minor] = driver::version().map_err(asked)?;
+        let [free, total] = driver::memory_info().map_err(asked)?;
+        let began = Instant::now();
+        let opened = Self::open(&mut Plan::default())?;
+        Ok(vec![
+            ("device", device.name().map_err(asked)?),
+            ("architecture", format!("sm_{}{}", number(Attribute::ComputeCapabilityMajor)?, number(Attribute::ComputeCapabilityMinor)?)),
+            ("multiprocessors", number(Attribute::Multiprocessors)?.to_string()),
+            ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
+            ("driver", format!("CUDA {major}.{minor}")),
+            ("kernels", opened.kernels.file().display().to_string()),
+            ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
+        ])
     }
 }
 
 impl Drop for Cuda {
     fn drop(&mut self) {
         profile::write();
-    }
-}
-
-impl Device for Cuda {
-    fn plan_scratch(plan: &mut Plan) {
-        cuda_plan::plan(plan);
-    }
-
-    fn require(attention: &AttentionShape) -> Result<()> {
-        cuda_plan::require(attention)
-    }
-
-    fn available_memory() -> Result<Option<usize>> {
-        let (_, _context) = open_device()?;
-        let (free, _) = cust::memory::mem_get_info().map_err(|_| driver_error("asking for the memory that is free"))?;
-        Ok(Some(free))
-    }
-
-    fn open(plan: &mut Plan) -> Result<Self> {
-        let (scratch, words) = cuda_plan::plan(plan);
-        let (device, context) = open_device()?;
-        // A stream that the copies of `upload` and `download` wait for.
-        let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(|_| driver_error("making a stream"))?;
-        let kernels = Kernels::load(device, stream)?;
-        Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
-    }
-
-    fn arena_bytes(&self) -> usize {
-        self.memory.arena_bytes()
-    }
-
-    fn describe() -> Result<Vec<(&'static str, String)>> {
-        let (device, _context) = open_device()?;
-        let asked = |_| driver_error("asking what the device is");
-        let number = |attribute| device.get_attribute(attribute).map_err(asked);
-        let version = CudaApiVersion::get().map_err(asked)?;
-        let (free, total) = cust::memory::mem_get_info().map_err(asked)?;
-        let began = Instant::now();
-        let opened = Self::open(&mut Plan::default())?;
-        Ok(vec![
-            ("device", device.name().map_err(asked)?),
-            ("architecture", format!("sm_{}{}", number(ComputeCapabilityMajor)?, number(ComputeCapabilityMinor)?)),
-            ("multiprocessors", number(MultiprocessorCount)?.to_string()),
-            ("memory", format!("{} MiB, {} MiB free", total >> 20, free >> 20)),
-            ("driver", format!("CUDA {}.{}", version.major(), version.minor())),
-            ("kernels", opened.kernels.file().display().to_string()),
-            ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
-        ])
     }
 }

@@ -7,11 +7,7 @@ use std::env;
 use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use cust::error::CudaError;
-use cust::event::{Event, EventFlags};
-use cust::stream::Stream;
-
-use super::driver;
+use super::driver::{Event, Failure, Stream};
 
 /// What all launches of a kernel took, in milliseconds.
 #[derive(Default)]
@@ -25,24 +21,18 @@ static TIMES: LazyLock<Option<Mutex<BTreeMap<&'static str, Times>>>> = LazyLock:
 
 const FILE: &str = "PRIMAL_CUDA_PROFILE";
 
-/// What the driver says of a call that failed just now.
-fn said(_: CudaError) -> String {
-    driver::last_error()
-}
-
 /// Launches a kernel, and takes its time if that was asked for.
 ///
 /// # Errors
 /// What the driver says.
-pub(super) fn timed(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+pub(super) fn timed(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let Some(times) = &*TIMES else { return launch() };
-    let event = || Event::new(EventFlags::DEFAULT).map_err(said);
-    let [start, end] = [event()?, event()?];
-    start.record(stream).map_err(said)?;
+    let [start, end] = [Event::new()?, Event::new()?];
+    start.record(stream)?;
     launch()?;
-    end.record(stream).map_err(said)?;
-    end.synchronize().map_err(said)?;
-    let milliseconds = f64::from(end.elapsed_time_f32(&start).map_err(said)?);
+    end.record(stream)?;
+    end.synchronize()?;
+    let milliseconds = f64::from(end.milliseconds_since(&start)?);
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
     let times = times.entry(name).or_default();
     times.launches += 1;

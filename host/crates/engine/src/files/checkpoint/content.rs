@@ -1,7 +1,7 @@
 //! What the values of a tensor may be. A checksum says that a file is as it was written; this says that it can have been written by a run.
 
+use primal_device::grid::VoteBits;
 use primal_device::grid::{self, GridId, ZERO};
-use primal_device::vote::VoteBits;
 use rayon::prelude::*;
 
 use crate::{Error, Result};

@@ -8,6 +8,7 @@ use safetensors::tensor::TensorInfo;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::files::kinds::kind_of;
 use crate::{Error, Result};
 
 /// Version of the layout and of the meaning of the names in it.
@@ -215,6 +216,15 @@ pub fn parse_header(subject: &str, bytes: &[u8]) -> Result<Header> {
     Ok(header)
 }
 
+/// Whether a file is meant to be a checkpoint: its header has a key that only this module writes, of which damage leaves some.
+pub(super) fn is_meant(bytes: &[u8]) -> bool {
+    let keys = [VERSION_KEY, HEADER_SUM_KEY, TENSOR_SUM_PREFIX];
+    let length = bytes.first_chunk::<PREFIX>().map_or(0, |prefix| u64::from_le_bytes(*prefix));
+    let end = usize::try_from(length).unwrap_or(MAX_HEADER).min(MAX_HEADER) + PREFIX;
+    let header = &bytes[..end.min(bytes.len())];
+    bytes.get(PREFIX) == Some(&b'{') && keys.iter().any(|key| header.windows(key.len()).any(|part| part == key.as_bytes()))
+}
+
 /// The header's JSON with its padding, or what the file seems to be instead.
 fn header_bytes<'a>(subject: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     if bytes.is_empty() {
@@ -228,21 +238,8 @@ fn header_bytes<'a>(subject: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
         }),
         _ if starts_as_json => Err(damaged(subject, "a header of impossible length")),
         _ if bytes.len() <= PREFIX => Err(damaged(subject, format!("a file of only {} bytes", bytes.len()))),
-        _ => Err(foreign(subject, kind_of(bytes))),
+        _ => Err(foreign(subject, kind_of(bytes).unwrap_or("something that is no safetensors file"))),
     }
-}
-
-/// What a file that is no safetensors file looks like.
-fn kind_of(bytes: &[u8]) -> &'static str {
-    const KINDS: [(&[u8], &str); 6] = [
-        (b"PK\x03\x04", "a zip archive (a PyTorch checkpoint?)"),
-        (b"\x80\x02", "a Python pickle (an old PyTorch checkpoint?)"),
-        (b"GGUF", "a GGUF file"),
-        (b"\x89HDF", "an HDF5 file"),
-        (b"\x93NUMPY", "a NumPy array"),
-        (b"\x1f\x8b", "a gzip file"),
-    ];
-    KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)).map_or("something that is no safetensors file", |(_, kind)| kind)
 }
 
 pub(super) fn damaged(subject: &str, found: impl ToString) -> Error {

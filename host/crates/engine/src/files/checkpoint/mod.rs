@@ -23,7 +23,7 @@ mod tests;
 
 pub use content::{Content, LARGEST};
 pub use header::{FORMAT_VERSION, Header, TensorEntry, VERSION_KEY, parse_header};
-pub use reader::{Checkpoint, Element, View, map_file};
+pub use reader::{Checkpoint, Element, FORMAT, MappedTensor};
 pub use retention::{Best, LOCK, Latest, RUN_KEY, Retention, Saved, best, latest_good, list, step_file};
 pub use safetensors::Dtype;
 pub use writer::{TensorData, TensorRef, TensorSource, encode, save};

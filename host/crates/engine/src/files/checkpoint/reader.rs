@@ -1,19 +1,19 @@
 //! Reading a checkpoint: memory-mapped, verified, without copies.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, try_cast_slice};
-use memmap2::{Mmap, MmapMut};
+use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::Dtype;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, parse_header};
+use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, is_meant, parse_header};
 use crate::files::mapped;
+use crate::files::tensor_file::{Format, OTHER_MODEL, Source, TensorFile, View};
 use crate::{Error, Result};
 
 /// An open checkpoint; clones share the mapping.
@@ -28,7 +28,7 @@ pub struct Checkpoint {
 
 /// A tensor of an open checkpoint.
 #[derive(Debug, Clone)]
-pub struct View<'a> {
+pub struct MappedTensor<'a> {
     /// Element type.
     pub dtype: Dtype,
     /// Row-major shape; empty for a scalar.
@@ -50,24 +50,6 @@ macro_rules! element {
 }
 element!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, u64 => U64, i64 => I64, f32 => F32, f64 => F64);
 
-/// Maps a file to be read; `None` for an empty one. `what` and `hint` are for messages.
-///
-/// # Errors
-/// I/O errors; bad input for what is no file.
-pub fn map_file(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
-    let fail = |error| Error::io("reading", path, error, hint);
-    let metadata = std::fs::metadata(path).map_err(fail)?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "something that is no file" };
-        return Err(Error::invalid(path.display(), what, found, hint));
-    }
-    if metadata.len() == 0 {
-        return Ok(None);
-    }
-    let file = File::open(path).map_err(fail)?;
-    mapped::map(&file, path).map(Some).map_err(fail)
-}
-
 impl Checkpoint {
     /// Maps the file and verifies its header and length; the data are read when used, see [`Self::verify`].
     ///
@@ -77,8 +59,8 @@ impl Checkpoint {
         let path = path.as_ref();
         let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)";
         // Mapping nothing is an error of its own; this one says more.
-        let map = map_file(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
-        Self::from_map(path.to_owned(), map, true)
+        let map = mapped::open(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
+        Self::from_source(Source { path: path.to_owned(), map, of_file: true })
     }
 
     /// [`Self::open`] and [`Self::verify`].
@@ -97,14 +79,10 @@ impl Checkpoint {
     /// As [`Self::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         parse_header(name, bytes)?;
-        let fail = |error| Error::io("reading", Path::new(name), error, "not enough memory for a copy: open it as a file");
-        // Anonymous pages rather than a Vec: aligned as a mapped file is.
-        let mut map = MmapMut::map_anon(bytes.len()).map_err(fail)?;
-        map.copy_from_slice(bytes);
-        Self::from_map(name.into(), map.make_read_only().map_err(fail)?, false)
+        Self::from_source(Source { path: name.into(), map: mapped::copy(Path::new(name), bytes)?, of_file: false })
     }
 
-    fn from_map(path: PathBuf, map: Mmap, of_file: bool) -> Result<Self> {
+    pub(in crate::files) fn from_source(Source { path, map, of_file }: Source) -> Result<Self> {
         let header = Arc::new(parse_header(&path.display().to_string(), &map)?);
         let map = Arc::new(map);
         Ok(Self { path, map, header, of_file })
@@ -148,7 +126,7 @@ impl Checkpoint {
         ))
     }
 
-    /// Gives the memory under a tensor's bytes ([`View::range`]) back once they are used: they stay in the system's cache of the file, from which a
+    /// Gives the memory under a tensor's bytes ([`MappedTensor::range`]) back once they are used: they stay in the system's cache of the file, from which a
     /// later use maps them again. So reading a checkpoint as large as the memory that training plans does not take that memory twice.
     pub fn release(&self, range: &Range<usize>) {
         #[cfg(unix)]
@@ -169,28 +147,12 @@ impl Checkpoint {
         &self.header.metadata
     }
 
-    /// The value of a metadata key that has to be there.
-    ///
-    /// # Errors
-    /// Bad input where the key is missing.
-    pub fn meta(&self, key: &str) -> Result<&str> {
-        self.header
-            .metadata
-            .get(key)
-            .map(String::as_str)
-            .ok_or_else(|| self.mismatch(format!("metadata `{key}`"), format!("only {:?}", self.header.metadata.keys())))
-    }
-
     /// A metadata value parsed as `T`, such as the step.
     ///
     /// # Errors
     /// Bad input where the key is missing or its value is no `T`.
     pub fn parse_meta<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
-        let text = self.meta(key)?;
-        text.parse().map_err(|_| {
-            let expected = format!("metadata `{key}` of type {}", std::any::type_name::<T>());
-            self.mismatch(expected, format!("{text:?}"))
-        })
+        (self as &dyn TensorFile).parse_meta(key)
     }
 
     /// The header: every tensor's type, shape, place and checksum.
@@ -203,7 +165,7 @@ impl Checkpoint {
         self.header.tensors.keys().map(String::as_str)
     }
 
-    /// The mapped file, for back ends that keep a [`View::range`] of it.
+    /// The mapped file, for back ends that keep a [`MappedTensor::range`] of it.
     pub fn mapping(&self) -> &Arc<Mmap> {
         &self.map
     }
@@ -212,16 +174,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Bad input where there is none.
-    pub fn tensor(&self, name: &str) -> Result<View<'_>> {
-        let entry = self.header.tensors.get(name).ok_or_else(|| {
-            let nearest = self.names().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
-            let found = match nearest {
-                Some(nearest) => format!("{} others, the nearest `{nearest}`", self.header.tensors.len()),
-                None => "no tensor at all".into(),
-            };
-            self.mismatch(format!("a tensor `{name}`"), found)
-        })?;
-        Ok(View { dtype: entry.dtype, shape: &entry.shape, bytes: &self.map[entry.range.clone()], range: entry.range.clone() })
+    pub fn tensor(&self, name: &str) -> Result<MappedTensor<'_>> {
+        let View { dtype, shape, .. } = self.view(name)?;
+        let range = self.header.tensors[name].range.clone();
+        Ok(MappedTensor { dtype, shape, bytes: &self.map[range.clone()], range })
     }
 
     /// The elements of the tensor `name`, which has to have this type and shape.
@@ -272,11 +228,49 @@ impl Checkpoint {
     }
 
     fn mismatch(&self, expected: impl ToString, found: impl ToString) -> Error {
-        Error::invalid(
-            self.path.display(),
-            expected,
-            found,
-            "the checkpoint is of another model or program version: give the configuration that it was trained with, or another checkpoint",
-        )
+        Error::invalid(self.path.display(), expected, found, OTHER_MODEL)
+    }
+}
+
+/// The files of this program.
+pub const FORMAT: Format =
+    Format { name: "a checkpoint of this program", is: is_meant, open: |source| Ok(Box::new(Checkpoint::from_source(source)?)) };
+
+impl TensorFile for Checkpoint {
+    fn kind(&self) -> &'static str {
+        FORMAT.name
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file_len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.header.tensors.keys().map(String::as_str))
+    }
+
+    fn find(&self, name: &str) -> Option<View<'_>> {
+        let entry = self.header.tensors.get(name)?;
+        Some(View::mapped(entry.dtype, &entry.shape, &self.map, entry.range.clone()))
+    }
+
+    fn mapping(&self) -> Option<&Arc<Mmap>> {
+        Some(&self.map)
+    }
+
+    fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    fn verify(&self, wanted: &dyn Fn(&str) -> bool) -> Result<bool> {
+        self.verify_those(wanted).map(|()| true)
+    }
+
+    fn release(&self, range: &Range<usize>) {
+        Self::release(self, range);
     }
 }

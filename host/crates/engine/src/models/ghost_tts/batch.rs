@@ -1,6 +1,6 @@
 //! What GhostTTS reads: utterances one after another, without padding.
 
-use super::MelScale;
+use super::scale::MelScale;
 
 /// An utterance as the network sees it.
 #[derive(Clone, Copy, Debug)]

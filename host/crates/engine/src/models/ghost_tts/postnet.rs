@@ -6,9 +6,10 @@ use crate::backend::{Backend, Sequences};
 use crate::config::GhostTtsConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::convolution::Convolution;
+use crate::nn::linear::GAIN;
 use crate::nn::parameters::Specs;
-use crate::nn::stack::GAIN;
-use crate::nn::{GradientSink, Parameters};
+use crate::nn::{Backward, GradientSink, Parameters};
+use crate::ops::{Add, Tanh, TanhBackward};
 
 /// The convolutions.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Postnet {
         for (i, layer) in self.ids.layers[..last].iter().enumerate() {
             let y = self.hidden(i, rows);
             layer.forward(b, p, y, x, frames, false);
-            b.tanh(y, y);
+            b.run(Tanh { y, x: y });
             x = y;
         }
         b.copy(self.output(rows), mel);
@@ -76,12 +77,9 @@ impl Postnet {
     }
 
     /// Adds the gradient of `mel` to `d_mel`, from that of the output; `scratch` holds two matrices `[rows, width]`.
-    #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]
-    pub fn backward<B: Backend>(
+    pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
-        b: &mut B,
-        p: &Parameters,
-        sink: &mut impl GradientSink<B>,
+        pass: &mut Backward<B, S>,
         d_mel: Span<f32>,
         d_output: Span<f32>,
         mel: Span<f32>,
@@ -90,16 +88,16 @@ impl Postnet {
     ) {
         let rows = frames.rows();
         let [mut dx, mut spare] = scratch.map(|span| span.slice(0, rows * self.width));
-        b.add(d_mel, d_mel, d_output);
+        pass.b.run(Add { y: d_mel, a: d_mel, b: d_output });
         let mut dy = d_output;
         for (i, layer) in self.ids.layers.iter().enumerate().rev() {
             let x = if i == 0 { mel } else { self.hidden(i - 1, rows) };
-            layer.backward(b, sink, dy, x, frames);
+            layer.backward(pass, dy, x, frames);
             if i == 0 {
-                layer.backward_input(b, p, d_mel, dy, frames, true);
+                layer.backward_input(pass, d_mel, dy, frames, true);
             } else {
-                layer.backward_input(b, p, dx, dy, frames, false);
-                b.tanh_backward(dx, dx, x);
+                layer.backward_input(pass, dx, dy, frames, false);
+                pass.b.run(TanhBackward { dx, dy: dx, y: x });
                 dy = dx;
                 (dx, spare) = (spare, dx);
             }

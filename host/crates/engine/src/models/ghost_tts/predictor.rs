@@ -5,11 +5,12 @@ use primal_device::grid::GridId;
 
 use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
-use crate::nn::block::{Norm, NormActivations, norm_backward};
 use crate::nn::convolution::Convolution;
+use crate::nn::linear::GAIN;
+use crate::nn::norm::{Norm, NormActivations};
 use crate::nn::parameters::Specs;
-use crate::nn::stack::GAIN;
-use crate::nn::{GradientSink, Parameters};
+use crate::nn::{Backward, GradientSink, Parameters};
+use crate::ops::{LeakyRelu, LeakyReluBackward};
 
 /// The parameters of a predictor.
 #[derive(Clone, Copy, Debug)]
@@ -65,21 +66,17 @@ impl Predictor {
         for (i, (convolution, norm)) in self.ids.layers.iter().enumerate() {
             let (rectified, kept) = self.kept(i, rows);
             convolution.forward(b, p, rectified, x, phones, false);
-            b.leaky_relu(rectified, rectified, 0.0);
-            let (gamma, beta) = (p.vector(norm.gamma), p.vector(norm.beta));
-            b.layer_norm(kept.y, kept.mean, kept.rstd, rectified, gamma, beta, self.ids.width);
+            b.run(LeakyRelu { y: rectified, x: rectified, slope: 0.0 });
+            norm.forward(b, p, &kept, rectified);
             x = kept.y;
         }
         self.ids.out.forward(b, p, self.predictions(rows), x, phones, false);
     }
 
     /// Adds the gradient of x to `dx`, from that of the predictions; `scratch` holds two matrices `[rows, width]`.
-    #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]
-    pub fn backward<B: Backend>(
+    pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
-        b: &mut B,
-        p: &Parameters,
-        sink: &mut impl GradientSink<B>,
+        pass: &mut Backward<B, S>,
         dx: Span<f32>,
         dy: Span<f32>,
         x: Span<f32>,
@@ -89,17 +86,17 @@ impl Predictor {
         let (ids, rows) = (&self.ids, phones.rows());
         let [d_normed, d_rectified] = scratch.map(|span| span.slice(0, rows * ids.width));
         let (_, last) = self.kept(1, rows);
-        ids.out.backward(b, sink, dy, last.y, phones);
-        ids.out.backward_input(b, p, d_normed, dy, phones, false);
+        ids.out.backward(pass, dy, last.y, phones);
+        ids.out.backward_input(pass, d_normed, dy, phones, false);
         for (i, (convolution, norm)) in ids.layers.iter().enumerate().rev() {
             let (rectified, kept) = self.kept(i, rows);
-            b.zero(d_rectified);
-            norm_backward(b, p, sink, norm, &kept, d_rectified, d_normed, rectified, ids.width);
-            b.leaky_relu_backward(d_rectified, d_rectified, rectified, 0.0);
+            pass.b.zero(d_rectified);
+            norm.backward(pass, &kept, d_rectified, d_normed, rectified);
+            pass.b.run(LeakyReluBackward { dx: d_rectified, dy: d_rectified, x: rectified, slope: 0.0 });
             let input = if i == 0 { x } else { self.kept(i - 1, rows).1.y };
-            convolution.backward(b, sink, d_rectified, input, phones);
+            convolution.backward(pass, d_rectified, input, phones);
             let (d_input, accumulate) = if i == 0 { (dx, true) } else { (d_normed, false) };
-            convolution.backward_input(b, p, d_input, d_rectified, phones, accumulate);
+            convolution.backward_input(pass, d_input, d_rectified, phones, accumulate);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A spectrogram for phones whose sound nobody knows yet.
 
-use super::{GhostTts, MelScale, SpeechBatch, Utterance};
+use super::batch::{SpeechBatch, Utterance};
+use super::network::GhostTts;
+use super::scale::MelScale;
 use crate::backend::Backend;
 use crate::nn::Parameters;
 use crate::{Error, Result};
@@ -51,7 +53,8 @@ impl GhostTts {
     /// Speaks phones in one breath. Between [`GhostTts::load`] and the end of a pass nothing else may be loaded.
     ///
     /// # Errors
-    /// Bad input for no phones, more than the plan's capacity, or more frames than that; a failure where what the network says is not finite.
+    /// Bad input for no phones, more than the plan's capacity, or more frames than that; a failure where what the network says is not finite,
+    /// or of the device.
     pub fn synthesise<B: Backend, P: Copy + Into<u32>>(
         &self,
         b: &mut B,
@@ -74,6 +77,7 @@ impl GhostTts {
         for (span, values) in self.predictions(&lengths).into_iter().zip([&mut log_durations, &mut pitch, &mut energy]) {
             b.download(span, values);
         }
+        b.fault()?;
         [("durations", &log_durations), ("pitch", &pitch), ("energy", &energy)]
             .into_iter()
             .try_for_each(|(what, v)| require_finite(what, v))?;
@@ -94,6 +98,7 @@ impl GhostTts {
         self.decode(b, p, &lengths);
         let mut mel = vec![0.0; total * self.mels];
         b.download(self.postnet.output(total), &mut mel);
+        b.fault()?;
         scale.restore(&mut mel);
         require_finite("spectrogram", &mel)?;
         Ok(Spoken { durations, unrounded, mel })

@@ -1,23 +1,22 @@
 //! The model over one sequence, a token at a time, with the keys and values of earlier tokens in a cache.
 
-use super::GptIds;
-use crate::backend::{AttentionShape, Backend, Sequences};
+use super::layers::{GptIds, block_shape};
+use crate::backend::{Backend, Sequences};
 use crate::config::ModelConfig;
 use crate::memory::{Kind, Plan, Span};
-use crate::nn::Parameters;
-use crate::nn::block::{Block, BlockActivations, BlockWidths, NormActivations};
+use crate::nn::block::BlockActivations;
+use crate::nn::norm::NormActivations;
+use crate::nn::stack::StackActivations;
+use crate::nn::{Parameters, Purpose, Rows};
 
 /// A GPT that writes text: a prompt at once, then token by token.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     ids: GptIds,
-    /// They share all activations but keys and values, `[context, dim]` each.
-    blocks: Vec<Block>,
+    /// Blocks share all activations but keys and values, `[context, dim]` each. The norm has one row.
+    kept: StackActivations,
     context: usize,
-    dim: usize,
     inputs: Span<u32>,
-    streams: [Span<f32>; 2],
-    normed: NormActivations,
     logits: Span<f32>,
 }
 
@@ -25,23 +24,14 @@ impl Decoder {
     /// Reserves activations and the cache for one sequence of the model's context.
     pub fn plan(ids: GptIds, config: &ModelConfig, plan: &mut Plan) -> Self {
         let (context, dim) = (config.context, config.dim);
-        let shape = AttentionShape {
-            sequences: Sequences::Equal { count: 1, len: context },
-            heads: config.heads,
-            head_dim: dim / config.heads,
-            causal: true,
-        };
         let inputs = plan.span(Kind::Io, "decoder.inputs", context);
-        let shared = BlockActivations::plan(plan, "decoder.block", shape, BlockWidths::gpt(dim).hidden);
-        let blocks = ids.blocks.iter().enumerate().map(|(i, &ids)| {
-            let kept = if i == 0 { shared } else { shared.with_own_cache(plan, &format!("decoder.blocks.{i}")) };
-            Block { ids, kept, shape }
-        });
+        let shared = BlockActivations::plan(plan, "decoder.block", &block_shape(config), context);
+        let blocks = (0..config.layers).map(|i| if i == 0 { shared } else { shared.with_own_cache(plan, &format!("decoder.blocks.{i}")) });
         let blocks = blocks.collect();
-        let streams = [0, 1].map(|i| plan.span(Kind::Activation, format!("decoder.stream.{i}"), context * dim));
-        let normed = NormActivations::plan(plan, "decoder.norm", 1, dim);
+        let streams = StackActivations::plan_streams(plan, "decoder.", config.layers, context * dim, Purpose::Evaluate);
+        let norm = NormActivations::plan(plan, "decoder.norm", 1, dim);
         let logits = plan.span(Kind::Activation, "decoder.logits", config.tokenizer.vocab_size());
-        Self { ids, blocks, context, dim, inputs, streams, normed, logits }
+        Self { ids, kept: StackActivations { blocks, streams, norm, dim }, context, inputs, logits }
     }
 
     /// The most tokens that the cache holds.
@@ -56,36 +46,23 @@ impl Decoder {
 
     /// Starts a sequence with these tokens, at least one and at most the context; logits of the next, `[vocab]`.
     pub fn prefill<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32]) -> Span<f32> {
-        let (n, dim) = (tokens.len(), self.dim);
-        let inputs = self.inputs.slice(0, n);
-        let [mut x, mut y] = self.streams.map(|stream| stream.slice(0, n * dim));
-        b.upload(inputs, tokens);
-        b.embedding(x, p.vector(self.ids.tokens), p.vector(self.ids.positions), inputs, n, dim);
-        for block in &self.blocks {
-            block.over(Sequences::Equal { count: 1, len: n }).forward(b, p, y, x);
-            (x, y) = (y, x);
-        }
-        self.next_logits(b, p, x.slice((n - 1) * dim, dim))
+        self.next_logits(b, p, tokens, Rows::Of(Sequences::Equal { count: 1, len: tokens.len() }))
     }
 
     /// Goes on with a token after `position` cached ones, fewer than the context; logits of the next, `[vocab]`.
     pub fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, token: u32, position: usize) -> Span<f32> {
-        let dim = self.dim;
-        let inputs = self.inputs.slice(0, 1);
-        let [mut x, mut y] = self.streams.map(|stream| stream.slice(0, dim));
-        b.upload(inputs, &[token]);
-        b.embedding(x, p.vector(self.ids.tokens), p.vector(self.ids.positions).slice(position * dim, dim), inputs, 1, dim);
-        for block in &self.blocks {
-            block.decode(b, p, y, x, position);
-            (x, y) = (y, x);
-        }
-        self.next_logits(b, p, x)
+        self.next_logits(b, p, &[token], Rows::Next(position))
     }
 
-    fn next_logits<B: Backend>(&self, b: &mut B, p: &Parameters, x: Span<f32>) -> Span<f32> {
-        let (norm, kept) = (&self.ids.norm, &self.normed);
-        b.layer_norm(kept.y, kept.mean, kept.rstd, x, p.vector(norm.gamma), p.vector(norm.beta), self.dim);
-        b.lut_gemv(self.logits, kept.y, p.weight(self.ids.head));
+    /// Logits of the token after the last of these, whose places are `rows`.
+    fn next_logits<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], rows: Rows) -> Span<f32> {
+        let (ids, kept, n) = (&self.ids, &self.kept, tokens.len());
+        let inputs = self.inputs.slice(0, n);
+        b.upload(inputs, tokens);
+        ids.embedding.forward(b, p, kept.input(n), inputs, rows);
+        let last = ids.stack.forward_blocks(b, p, kept, rows).slice((n - 1) * kept.dim, kept.dim);
+        ids.stack.norm.forward(b, p, &kept.norm, last);
+        ids.head.forward_row(b, p, self.logits, kept.norm.y);
         self.logits
     }
 }

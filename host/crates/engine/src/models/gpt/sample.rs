@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{Stream, uniform};
 
-use super::Decoder;
+use super::decoder::Decoder;
 use crate::backend::Backend;
 use crate::nn::Parameters;
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ pub struct Timing {
 /// the last half of it.
 ///
 /// # Errors
-/// Those of `emit`, which end it; a model that gives numbers that are not finite.
+/// Those of `emit`, which end it; a model that gives numbers that are not finite; a device that failed.
 pub fn generate<B: Backend, E: From<Error>>(
     b: &mut B,
     p: &Parameters,
@@ -91,6 +91,7 @@ pub fn generate<B: Backend, E: From<Error>>(
             model.decode(b, p, tokens[tokens.len() - 1], cached - 1)
         };
         b.download(span, &mut logits);
+        b.fault()?;
         if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
             let message = format!("the model gives {logit} where the logarithm of a probability should be");
             return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run").into());

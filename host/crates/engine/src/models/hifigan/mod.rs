@@ -5,15 +5,13 @@
 //! | `config.rs` | the configuration, and the convolutions that it asks for |
 //! | `window.rs` | the rows of every layer that a chunk of frames is made of |
 //! | `weights.rs` | safetensors files: checked, mapped, brought into the layout of the ops |
-//! | `torch.rs` | published PyTorch checkpoints |
-//! | `pickle.rs` | what the objects of a pickle would take |
+//! | `generator.rs` | generators of other programs: names and weight norm brought to one form |
 //!
 //! An utterance is synthesised in chunks of frames. Each chunk computes its layers on so many rows more as its samples depend on, and no more: the
 //! samples are those of the whole, and memory depends on the chunk alone.
 
 pub mod config;
-pub mod pickle;
-pub mod torch;
+pub mod generator;
 pub mod weights;
 pub mod window;
 
@@ -21,11 +19,10 @@ pub use config::{HifiganConfig, Padding, Resblock};
 pub use weights::Vocoder;
 pub use window::Window;
 
-use std::convert::Infallible;
-
-use crate::Result;
-use crate::backend::{Backend, ConvolutionShape, Sequences, Storage, Weight};
+use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{Add, Conv1d, ConvTranspose1d, ConvolutionShape, Gather, LeakyRelu, Tanh};
+use crate::{Error, Result};
 use config::{Layer, Layers, Stage, Step};
 use window::{StageRows, reach};
 
@@ -128,11 +125,16 @@ impl Hifigan {
     /// Passes the samples of log-mel frames `[frames, num_mels]` to `sink`, in chunks, from first to last; each sample lies within ±1.
     ///
     /// # Errors
-    /// Those of `sink`, which end the synthesis.
+    /// Those of `sink`, which end the synthesis; a device that failed.
     ///
     /// # Panics
     /// If `mel` is no whole number of frames.
-    pub fn vocode<B: Backend, E>(&self, b: &mut B, mel: &[f32], mut sink: impl FnMut(&[f32]) -> Result<(), E>) -> Result<(), E> {
+    pub fn vocode<B: Backend, E: From<Error>>(
+        &self,
+        b: &mut B,
+        mel: &[f32],
+        mut sink: impl FnMut(&[f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
         assert!(mel.len().is_multiple_of(self.num_mels), "{} values of frames of {}", mel.len(), self.num_mels);
         let frames = mel.len() / self.num_mels;
         let mut samples = vec![0.0f32; self.chunk * self.hop_size()];
@@ -142,19 +144,23 @@ impl Hifigan {
             let audio = self.forward(b, rows, &window);
             let samples = &mut samples[..audio.len()];
             b.download(audio, samples);
+            b.fault()?;
             sink(samples)?;
         }
         Ok(())
     }
 
     /// All samples of [`Self::vocode`].
-    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
         let mut all = Vec::with_capacity(mel.len() / self.num_mels * self.hop_size());
-        let Ok(()) = self.vocode(b, mel, |samples| {
+        self.vocode(b, mel, |samples| {
             all.extend_from_slice(samples);
-            Ok::<_, Infallible>(())
-        });
-        all
+            Ok::<_, Error>(())
+        })?;
+        Ok(all)
     }
 
     /// Samples of a frame.
@@ -181,11 +187,11 @@ impl Hifigan {
         }
         let outputs = window.outputs();
         let x = self.stream.slice((outputs.start - have.start) * channels, outputs.len() * channels);
-        b.leaky_relu(x, x, LAST_SLOPE);
+        b.run(LeakyRelu { y: x, x, slope: LAST_SLOPE });
         let audio = self.audio.slice(0, outputs.len());
         self.convolve(b, audio, x, self.layers.post, false);
         let audio = audio.slice(window.samples.start - outputs.start, window.samples.len());
-        b.tanh(audio, audio);
+        b.run(Tanh { y: audio, x: audio });
         audio
     }
 
@@ -193,9 +199,9 @@ impl Hifigan {
     fn raise<B: Backend>(&self, b: &mut B, x: Span<f32>, layer: usize, rows: &StageRows) -> Span<f32> {
         let Layer { outputs, step: Step::Stride(stride), .. } = self.layers.all[layer] else { unreachable!("a transposed convolution") };
         let (weight, bias) = &self.parameters[layer];
-        b.leaky_relu(x, x, SLOPE);
+        b.run(LeakyRelu { y: x, x, slope: SLOPE });
         let whole = self.raised.slice(0, stride * rows.inputs.len() * outputs);
-        b.conv_transpose1d(whole, x, weight, Some(*bias), stride);
+        b.run(ConvTranspose1d { y: whole, x, weight: *weight, bias: Some(*bias), stride });
         whole.slice((rows.blocks.start - stride * rows.inputs.start) * outputs, rows.blocks.len() * outputs)
     }
 
@@ -214,20 +220,20 @@ impl Hifigan {
             }
             let active = self.active.slice(0, x.len());
             for unit in block {
-                b.leaky_relu(active, stream, SLOPE);
+                b.run(LeakyRelu { y: active, x: stream, slope: SLOPE });
                 match (unit.as_slice(), self.between) {
                     (&[only], _) => self.convolve(b, stream, active, only, true),
                     (&[first, second], Some(between)) => {
                         let between = between.slice(0, x.len());
                         self.convolve(b, between, active, first, false);
-                        b.leaky_relu(between, between, SLOPE);
+                        b.run(LeakyRelu { y: between, x: between, slope: SLOPE });
                         self.convolve(b, stream, between, second, true);
                     }
                     _ => unreachable!("units have one convolution, or two with room between them"),
                 }
             }
             if i > 0 {
-                b.add(sum, sum, stream);
+                b.run(Add { y: sum, a: sum, b: stream });
             }
         }
     }
@@ -240,7 +246,7 @@ impl Hifigan {
         let rows = x.len() / layer.inputs;
         let shape = |len| ConvolutionShape { sequences: Sequences::Equal { count: 1, len }, kernel: layer.kernel, dilation };
         let Some(reflection) = self.reflection.filter(|_| reach(layer) > 0) else {
-            b.conv1d(y, x, weight, Some(*bias), shape(rows), accumulate);
+            b.run(Conv1d { y, x, weight: *weight, bias: Some(*bias), shape: shape(rows), accumulate });
             return;
         };
         let (reach, len) = (reach(layer), rows + 2 * reach(layer));
@@ -248,11 +254,11 @@ impl Hifigan {
         let at = reflection.rows.slice(0, len);
         b.upload(at, &ids);
         let (wide_x, wide_y) = (reflection.x.slice(0, len * layer.inputs), reflection.y.slice(0, len * layer.outputs));
-        b.gather(wide_x, x, at, layer.inputs, false);
-        b.conv1d(wide_y, wide_x, weight, Some(*bias), shape(len), false);
+        b.run(Gather { y: wide_x, table: x, ids: at, dim: layer.inputs, accumulate: false });
+        b.run(Conv1d { y: wide_y, x: wide_x, weight: *weight, bias: Some(*bias), shape: shape(len), accumulate: false });
         let result = wide_y.slice(reach * layer.outputs, rows * layer.outputs);
         if accumulate {
-            b.add(y, y, result);
+            b.run(Add { y, a: y, b: result });
         } else {
             b.copy(y, result);
         }

@@ -2,6 +2,7 @@
 
 use super::super::{Checkpoint, Dtype, TensorRef, TensorSource, encode, save};
 use super::{bad_input, contents, metadata, tensors};
+use crate::files::TensorFile;
 use crate::{Error, Result};
 
 /// A slice handed out in pieces of a given size.

@@ -1,0 +1,9 @@
+//! What moves a weight, as plain functions of one weight, which the CPU back end and the kernels call.
+//!
+//! - [`votes`]: gradients add up to votes, and votes to flips
+//! - [`poltergeist`]: the older rule
+//! - [`quantise`]: shadow weights and their straight-through gradients
+
+pub mod poltergeist;
+pub mod quantise;
+pub mod votes;

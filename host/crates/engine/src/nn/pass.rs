@@ -1,0 +1,77 @@
+//! What the passes of all layers share: which rows they go over, and where gradients go.
+
+use super::parameters::{MatrixId, Parameters, VectorId};
+use crate::backend::{Backend, Sequences};
+use crate::memory::Span;
+use crate::ops::ConvolutionShape;
+
+/// The rows that a forward pass goes over.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows {
+    /// All rows of these sequences.
+    Of(Sequences),
+    /// Only the row at that position of one sequence, whose earlier rows left their keys and values behind.
+    Next(usize),
+}
+
+impl Rows {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Of(sequences) => sequences.rows(),
+            Self::Next(_) => 1,
+        }
+    }
+}
+
+/// The first `rows` of a matrix of `of` rows.
+pub(super) fn first_rows(matrix: Span<f32>, of: usize, rows: usize) -> Span<f32> {
+    matrix.slice(0, matrix.len() / of * rows)
+}
+
+/// Where a backward pass leaves the gradients of parameters; an optimizer.
+pub trait GradientSink<B: Backend> {
+    /// The gradient buffer of a float tensor; ops add to it.
+    fn vector(&self, id: VectorId) -> Span<f32>;
+
+    /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
+    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part);
+
+    /// Takes a convolution's weight gradient, of dy `[rows, out]` and x `[rows, in]`.
+    fn convolution(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape);
+}
+
+/// Which part of a matrix gradient this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first part: what was there is overwritten.
+    pub first: bool,
+    /// The last part: the gradient is complete.
+    pub last: bool,
+}
+
+impl Part {
+    /// The gradient in one piece.
+    pub const WHOLE: Self = Self { first: true, last: true };
+}
+
+/// A backward pass: a back end, the parameters, and where their gradients go.
+pub struct Backward<'a, B: Backend, S: GradientSink<B>> {
+    /// The device.
+    pub b: &'a mut B,
+    /// Parameters.
+    pub p: &'a Parameters,
+    /// The sink of their gradients.
+    pub sink: &'a mut S,
+}
+
+/// What the memory of a network is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward and backward; each block keeps its activations.
+    Train,
+    /// Forward and backward; only the input of each block is kept, and its forward pass is run again in the backward pass (Chen et al. 2016).
+    TrainRecomputing,
+    /// Forward only.
+    Evaluate,
+}

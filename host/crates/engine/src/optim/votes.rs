@@ -1,0 +1,141 @@
+//! The vote rule: each weight remembers, as a vote in units of the gap to its neighbouring level, where its gradients want it to go, and flips by
+//! one level where the vote reaches a consensus. No shadow weights.
+
+use primal_device::grid::empty_votes;
+use primal_device::rules::votes::VoteRule;
+
+use crate::backend::{Backend, Weight};
+use crate::config::{Flips, TrainConfig};
+use crate::files::checkpoint::Content;
+use crate::interrupt;
+use crate::memory::{Kind, Plan, Span};
+use crate::nn::parameters::MatrixSpec;
+use crate::nn::tensors::{Tensor, tensor};
+use crate::ops::{Flip, RescaleRows, ScaleGradient, Vote, VoteCast, VoteState};
+
+use super::float::FloatState;
+use super::rule::{Turn, UpdateRule};
+use super::schedule::learning_rate;
+
+/// Rows with more than this share of their weights at a rail are re-scaled …
+const RESCALE_SHARE: f32 = 0.25;
+/// … by this factor …
+const RESCALE_FACTOR: f32 = 1.5;
+/// … during this share of the run.
+const RESCALE_UNTIL: f64 = 0.8;
+/// A micro-batch takes so many times as long as its forward pass, about: the backward pass has two products for each one.
+const WHOLE_STEP: u32 = 3;
+
+/// Votes of a matrix, and the running mean squares of its gradient by row and column.
+#[derive(Clone, Debug)]
+pub struct Votes(pub VoteState);
+
+impl UpdateRule for Votes {
+    fn plan(config: &TrainConfig, spec: &MatrixSpec, _weight: &Weight, _floats: &mut Vec<FloatState>, plan: &mut Plan) -> Self {
+        let (name, rows, bits) = (&spec.name, spec.out_features, config.votes);
+        Self(VoteState {
+            bits,
+            votes: plan.span(Kind::State, format!("{name}.votes"), rows * VoteState::row_bytes(bits, spec.in_features)),
+            row: plan.span(Kind::State, format!("{name}.vote_row"), rows),
+            column: plan.span(Kind::State, format!("{name}.vote_column"), spec.in_features),
+        })
+    }
+
+    fn initialise<B: Backend>(&self, b: &mut B) {
+        let Self(state) = self;
+        b.upload(state.votes, &vec![empty_votes(state.bits); state.votes.len()]);
+        b.zero(state.row);
+        b.zero(state.column);
+    }
+
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
+        b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        interrupt::commit(WHOLE_STEP * turn.config.grad_accum);
+        b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
+    }
+
+    fn flips_between(config: &TrainConfig) -> bool {
+        config.flips == Flips::MicroBatch
+    }
+
+    fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, turn: &Turn) {
+        b.run(Flip { weight: *weight, state: self.0, rule: constants(turn.config), counts });
+    }
+
+    /// Rows too near the rails get a wider scale.
+    fn finish<B: Backend>(&self, b: &mut B, weight: &Weight, turn: &Turn) {
+        let Turn { config, step, .. } = *turn;
+        let due = config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
+        if due && (step as f64) < RESCALE_UNTIL * config.steps as f64 {
+            b.run(RescaleRows { weight: *weight, state: self.0, rule: constants(config), share: RESCALE_SHARE, factor: RESCALE_FACTOR });
+        }
+    }
+
+    fn tensors(&self, spec: &MatrixSpec) -> Vec<Tensor> {
+        let (Self(state), name, rows) = (self, &spec.name, spec.out_features);
+        vec![
+            tensor(format!("{name}.votes"), Content::Votes(state.bits), &[rows, state.votes.len() / rows], state.votes),
+            tensor(format!("{name}.vote_row"), Content::Squares, &[rows], state.row),
+            tensor(format!("{name}.vote_column"), Content::Squares, &[spec.in_features], state.column),
+        ]
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.votes.bytes()
+    }
+}
+
+fn constants(config: &TrainConfig) -> VoteRule {
+    VoteRule::new(config.votes, config.kappa)
+}
+
+/// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by
+/// that, so that a step is as long whatever n is; and n decays of the mean squares make one of β₂.
+fn cast(turn: &Turn) -> VoteCast {
+    let Turn { config, step, micro_batch, .. } = *turn;
+    let n = f64::from(config.grad_accum);
+    let casts = step as f64 + f64::from(micro_batch + 1) / n;
+    VoteCast {
+        rule: constants(config),
+        lr: learning_rate(config, step) / n.sqrt() as f32,
+        beta2: f64::from(config.beta2).powf(1.0 / n) as f32,
+        bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
+        key: turn.key_of_micro_batch(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, WEIGHTS, steady};
+
+    #[test]
+    fn a_weight_moves_one_level_against_its_gradient_when_its_votes_agree() {
+        // Each step asks for a quarter of a level: three are no consensus, four are.
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let (before, gap) = (at.weights(), at.gap());
+        let gradient = [1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        assert_eq!([0; 4].map(|_| at.step(gradient)), [0, 0, 0, WEIGHTS as u32]);
+        for ((after, before), g) in at.weights().iter().zip(before).zip(gradient) {
+            assert!((after - (before - g * gap)).abs() < 1e-5, "{before} → {after}, gradient {g}, gap {gap}");
+        }
+    }
+
+    #[test]
+    fn gradients_that_disagree_move_nothing() {
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let flips = (0..100).map(|step| at.step([if step % 2 == 0 { 1.0 } else { -1.0 }; WEIGHTS])).sum::<u32>();
+        assert_eq!(flips, 0);
+    }
+
+    #[test]
+    fn rows_at_the_rails_get_a_wider_scale_until_the_run_nears_its_end() {
+        for (first, factor) in [(0, RESCALE_FACTOR), (80_000, 1.0)] {
+            let mut at = Fixture::<Votes>::new(TrainConfig { rescale_every: 40, ..steady(0.2) });
+            at.step = first;
+            let before = at.scales();
+            (0..40).for_each(|_| _ = at.step([-1.0; WEIGHTS]));
+            assert_eq!(at.scales(), before.map(|scale| scale * factor), "from step {first}");
+        }
+    }
+}
