@@ -32,13 +32,13 @@ const OLD_METRICS: &str = "metrics.old.jsonl";
 
 /// Where a run stands before its first step.
 pub(crate) struct Start<M: Told + Named> {
-    /// Its folder, with its configuration.
+    /// Folder of the run, with its configuration.
     pub folder: RunFolder<M>,
     /// Where its data are.
     pub sources: Vec<String>,
     /// All its memory.
     pub plan: Plan,
-    /// That of model and optimizer.
+    /// Layout of model and optimizer.
     pub layout: Layout<M>,
 }
 

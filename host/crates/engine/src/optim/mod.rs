@@ -5,6 +5,8 @@
 //! tensors with their common norm clipped, the rule flips the weights of matrices and ends the step, and what must be finite is summed for the host.
 
 pub mod adamw;
+#[cfg(test)]
+mod fixture;
 pub mod float;
 mod matrix_state;
 pub mod poltergeist;

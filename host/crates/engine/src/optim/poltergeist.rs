@@ -45,3 +45,24 @@ impl UpdateRule for Poltergeist {
         self.0.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, steady};
+
+    #[test]
+    fn only_gradients_far_above_the_mean_move_weights_and_no_vote_outlives_a_step() {
+        let mut at = Fixture::<Poltergeist>::new(steady(0.05));
+        let (before, gap) = (at.weights(), at.gap());
+        let flips = (0..2000).map(|_| at.step([10.0, -1.0, 1.0, -1.0, 1.0, -1.0])).sum::<u32>();
+        let after = at.weights();
+        // A flip has a probability of 0.002 / scale, 0.14 %.
+        assert!((1..=8).contains(&flips), "{flips} flips in 2000 steps");
+        assert!((after[0] - (before[0] - flips as f32 * gap)).abs() < 1e-5, "{} → {} by {flips} flips", before[0], after[0]);
+        assert_eq!(after[1..], before[1..]);
+        let mut votes = vec![1u8; at.rule.0.len()];
+        at.b.download(at.rule.0, &mut votes);
+        assert_eq!(votes, vec![0; votes.len()]);
+    }
+}

@@ -44,3 +44,28 @@ impl UpdateRule for Qat {
         self.0.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, WEIGHTS, steady};
+
+    #[test]
+    fn shadow_weights_move_against_their_gradients_and_weights_are_their_nearest_levels() {
+        let mut at = Fixture::<Qat>::new(steady(0.03));
+        let gap = at.gap();
+        let mut flips = 0;
+        let mut shadow = |at: &mut Fixture<Qat>| {
+            let mut values = [0.0; WEIGHTS];
+            at.b.download(at.rule.0.value, &mut values);
+            values
+        };
+        let (before, gradient) = (shadow(&mut at), [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]);
+        (0..10).for_each(|_| flips += at.step(gradient));
+        assert!(flips >= 1, "ten steps of {} are more than a gap of {gap}", at.config.lr);
+        for (((weight, after), before), g) in at.weights().iter().zip(shadow(&mut at)).zip(before).zip(gradient) {
+            assert!((before - after) * g > 0.0, "shadow {before} → {after}, gradient {g}");
+            assert!((weight - after).abs() <= gap / 2.0 + 1e-6, "weight {weight}, shadow {after}, gap {gap}");
+        }
+    }
+}

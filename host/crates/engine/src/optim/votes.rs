@@ -103,3 +103,39 @@ fn cast(turn: &Turn) -> VoteCast {
         key: turn.key_of_micro_batch(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, WEIGHTS, steady};
+
+    #[test]
+    fn a_weight_moves_one_level_against_its_gradient_when_its_votes_agree() {
+        // Each step asks for a quarter of a level: three are no consensus, four are.
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let (before, gap) = (at.weights(), at.gap());
+        let gradient = [1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        assert_eq!([0; 4].map(|_| at.step(gradient)), [0, 0, 0, WEIGHTS as u32]);
+        for ((after, before), g) in at.weights().iter().zip(before).zip(gradient) {
+            assert!((after - (before - g * gap)).abs() < 1e-5, "{before} → {after}, gradient {g}, gap {gap}");
+        }
+    }
+
+    #[test]
+    fn gradients_that_disagree_move_nothing() {
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let flips = (0..100).map(|step| at.step([if step % 2 == 0 { 1.0 } else { -1.0 }; WEIGHTS])).sum::<u32>();
+        assert_eq!(flips, 0);
+    }
+
+    #[test]
+    fn rows_at_the_rails_get_a_wider_scale_until_the_run_nears_its_end() {
+        for (first, factor) in [(0, RESCALE_FACTOR), (80_000, 1.0)] {
+            let mut at = Fixture::<Votes>::new(TrainConfig { rescale_every: 40, ..steady(0.2) });
+            at.step = first;
+            let before = at.scales();
+            (0..40).for_each(|_| _ = at.step([-1.0; WEIGHTS]));
+            assert_eq!(at.scales(), before.map(|scale| scale * factor), "from step {first}");
+        }
+    }
+}

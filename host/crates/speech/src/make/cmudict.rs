@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use primal_speech::Phone;
+use super::read;
+use crate::{Error, Phone, Result};
 
 /// Words and their pronunciations.
 pub type Words = BTreeMap<String, Vec<Vec<Phone>>>;
 
 /// Reads the dictionary. Words with other signs than letters and apostrophes are left out.
-pub fn read() -> Words {
-    let path = file();
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+///
+/// # Errors
+/// Where cargo does not say where the crate's sources are, or the dictionary is not among them.
+pub fn words() -> Result<Words> {
     let mut words = Words::new();
-    for line in text.lines() {
+    for line in read(&file()?)?.lines() {
         let mut fields = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(word) = fields.next() else { continue };
         // Further pronunciations follow the first one as `word(2)`.
@@ -23,32 +25,26 @@ pub fn read() -> Words {
             words.entry(word.into()).or_default().push(phones(&fields.collect::<Vec<_>>()));
         }
     }
-    words
+    Ok(words)
 }
 
 /// The dictionary's file in the sources of its crate.
-fn file() -> PathBuf {
+fn file() -> Result<PathBuf> {
+    let unknown =
+        |found: &dyn std::fmt::Display| Error::invalid("cargo metadata", "the sources of cmudict-fast", found, "run it through cargo");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--offline",
-            "--filter-platform",
-            "host-tuple",
-            // Packages of a feature that is off are not listed.
-            "--features",
-            "g2p-bench",
-            "--manifest-path",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-        ])
+        .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", "host-tuple"])
+        // Packages of a feature that is off are not listed.
+        .args(["--features", "make-lexicon", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .output()
-        .expect("cargo metadata");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo's metadata");
-    let packages = metadata["packages"].as_array().expect("packages");
-    let package = packages.iter().find(|package| package["name"] == "cmudict-fast").expect("cmudict-fast among the dependencies");
-    PathBuf::from(package["manifest_path"].as_str().expect("a path")).with_file_name("resources").join("cmudict.dict")
+        .map_err(|error| unknown(&error))?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|_| unknown(&String::from_utf8_lossy(&output.stderr)))?;
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    let package = packages.find(|package| package["name"] == "cmudict-fast").and_then(|package| package["manifest_path"].as_str());
+    let manifest = package.ok_or_else(|| unknown(&"none"))?;
+    Ok(PathBuf::from(manifest).with_file_name("resources").join("cmudict.dict"))
 }
 
 /// The voices know no secondary stress. The lexicon of the voice that they learnt from has primary stress in its place, except in an unstressed

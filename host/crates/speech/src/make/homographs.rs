@@ -1,4 +1,4 @@
-//! Trains and measures what tells words apart that are written alike, from a checkout of WikipediaHomographData (K. Gorman, G. Mazovetskiy and
+//! Trains what tells words apart that are written alike, from a checkout of WikipediaHomographData (K. Gorman, G. Mazovetskiy and
 //! V. Nikolaev, "Improving homograph disambiguation with machine learning", 2018; Apache-2.0).
 //!
 //! The objective is the cross-entropy of each word's pronunciations with an L1 penalty on the weights, minimised by AdaGrad with proximal steps
@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use primal_speech::disambiguation::{Disambiguator, Homograph, NAME, PARTS, Pronunciation, Weights, features, tokens};
-use primal_speech::normalise::normalise;
-use primal_speech::{Lexicon, Phone};
-
-use crate::cmudict::Words;
-use crate::ipa;
+use super::cmudict::Words;
+use super::{ipa, read};
+use crate::disambiguation::{Disambiguator, Homograph, NAME, PARTS, Pronunciation, Weights, features, tokens};
+use crate::normalise::{Spoken, normalise};
+use crate::{Lexicon, Phone, Result};
 
 /// Passes over the training sentences.
 const PASSES: usize = 30;
@@ -27,61 +26,44 @@ const LEAST_SHARED: usize = 4;
 const STEPS: f64 = 127.0;
 
 /// A sentence with a word of several pronunciations.
-struct Example {
-    word: String,
-    /// Which of them it has.
-    answer: usize,
-    features: Vec<u32>,
+pub struct Example {
+    /// The word, in small letters.
+    pub word: String,
+    /// Which of its pronunciations it has here.
+    pub answer: usize,
+    /// What stands around it; nothing where the word is read as another one.
+    pub features: Vec<u32>,
 }
 
 /// Pronunciations of each word: their names in the data and what they are.
 type Known = BTreeMap<String, Vec<(String, Pronunciation)>>;
 
-/// Trains on the training split, prints how many sentences of the other one are answered, and gives the model.
-pub fn train(folder: &Path, cmudict: &Words) -> Disambiguator {
-    let known = pronunciations(&folder.join("data/wordids.tsv"), cmudict);
-    let lexicon = primal_host::voice::english();
-    let read = |split: &str| examples(&folder.join("data").join(split), &known, &lexicon);
-    let (training, evaluation) = (read("train"), read("eval"));
-    let model = fit(&known, &training);
-    let file = model.pack();
-    println!("{} words, {} weights, {} bytes", model.words.len(), model.len(), file.len());
-    report(&model, &training, &evaluation);
-    model
+/// Words with several pronunciations, and sentences with them.
+pub struct Data {
+    known: Known,
+    /// The training split.
+    pub training: Vec<Example>,
+    /// The split for evaluation.
+    pub evaluation: Vec<Example>,
 }
 
-fn report(model: &Disambiguator, training: &[Example], evaluation: &[Example]) {
-    let mut counts: HashMap<&str, Vec<usize>> = HashMap::new();
-    for example in training {
-        let counts = counts.entry(&example.word).or_insert_with(|| vec![0; model.words[&example.word].pronunciations.len()]);
-        counts[example.answer] += 1;
+impl Data {
+    /// Reads a checkout of WikipediaHomographData; its sentences are normalised as `lexicon` knows words, and `say` hears how many there are.
+    ///
+    /// # Errors
+    /// A file that is missing or no text.
+    pub fn read(folder: &Path, words: &Words, lexicon: &Lexicon, say: &dyn Fn(&str)) -> Result<Self> {
+        let data = folder.join("data");
+        let known = pronunciations(&data.join("wordids.tsv"), words)?;
+        let split = |name| examples(&data.join(name), &known, lexicon, say);
+        let (training, evaluation) = (split("train")?, split("eval")?);
+        Ok(Self { known, training, evaluation })
     }
-    let frequent = |example: &Example| {
-        let counts = &counts[&example.word[..]];
-        (0..counts.len()).max_by_key(|&number| counts[number]) == Some(example.answer)
-    };
-    let mut by_word: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for example in evaluation {
-        let entry = by_word.entry(&example.word).or_default();
-        entry.0 += usize::from(choose(model, example) == example.answer);
-        entry.1 += 1;
-    }
-    let share = |right: usize| 100.0 * right as f64 / evaluation.len() as f64;
-    let right: usize = by_word.values().map(|(right, _)| right).sum();
-    println!("| on {} sentences of the eval split | right |\n|---|---|", evaluation.len());
-    println!(
-        "| the training split's most frequent pronunciation | {:.1} % |",
-        share(evaluation.iter().filter(|example| frequent(example)).count())
-    );
-    println!("| the model | {:.1} % |", share(right));
-    let mut worst: Vec<_> = by_word.into_iter().filter(|(_, (right, all))| right < all).collect();
-    worst.sort_by_key(|(word, (right, all))| (std::cmp::Reverse(all - right), *word));
-    let list: Vec<String> = worst.iter().take(20).map(|(word, (right, all))| format!("{word} {right}/{all}")).collect();
-    println!("worst: {}", list.join(", "));
-}
 
-fn choose(model: &Disambiguator, example: &Example) -> usize {
-    model.choose_of(&example.word, &example.features).unwrap_or_default()
+    /// A model of the training split.
+    pub fn train(&self) -> Disambiguator {
+        fit(&self.known, &self.training)
+    }
 }
 
 /// The fields of a line, without their quotation marks.
@@ -90,13 +72,9 @@ fn fields(line: &str) -> Vec<String> {
     line.split('\t').map(bare).collect()
 }
 
-fn text(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn pronunciations(path: &Path, cmudict: &Words) -> Known {
+fn pronunciations(path: &Path, cmudict: &Words) -> Result<Known> {
     let mut listed: BTreeMap<String, Vec<(String, u8, Vec<Phone>)>> = BTreeMap::new();
-    for line in text(path).lines().skip(1) {
+    for line in read(path)?.lines().skip(1) {
         let [word, name, label, sound, ..] = &fields(line)[..] else { continue };
         let tags = [("vrb", "verb"), ("adj", "adjective"), ("nou", "noun")];
         let of_part =
@@ -111,27 +89,27 @@ fn pronunciations(path: &Path, cmudict: &Words) -> Known {
         let all = sounds.into_iter().zip(phones).map(|((name, parts, _), phones)| (name, Pronunciation { phones, parts })).collect();
         (word, all)
     };
-    listed.into_iter().filter(|(_, sounds)| sounds.len() > 1).map(settled).collect()
+    Ok(listed.into_iter().filter(|(_, sounds)| sounds.len() > 1).map(settled).collect())
 }
 
-fn examples(folder: &Path, known: &Known, lexicon: &Lexicon) -> Vec<Example> {
+fn examples(folder: &Path, known: &Known, lexicon: &Lexicon, say: &dyn Fn(&str)) -> Result<Vec<Example>> {
     let mut all = Vec::new();
     let mut lost = 0;
     for word in known.keys() {
-        for line in text(&folder.join(format!("{word}.tsv"))).lines().skip(1) {
+        for line in read(&folder.join(format!("{word}.tsv")))?.lines().skip(1) {
             let [_, name, sentence, start, end] = &fields(line)[..] else { continue };
             let (Ok(start), Ok(end)) = (start.parse::<usize>(), end.parse::<usize>()) else { continue };
             let Some(answer) = known[word].iter().position(|(known, _)| known == name) else { continue };
             let items = normalise(sentence, &|word| lexicon.knows(word)).items;
-            let said: Vec<_> = items.into_iter().filter(|item| item.spoken != primal_speech::normalise::Spoken::Silence).collect();
+            let said: Vec<_> = items.into_iter().filter(|item| item.spoken != Spoken::Silence).collect();
             let found = said.iter().position(|item| item.spoken.word() == Some(word) && item.source.start < end && start < item.source.end);
             let features = found.map_or_else(Vec::new, |at| features(&tokens(sentence, &said), at));
             lost += usize::from(features.is_empty());
             all.push(Example { word: word.clone(), answer, features });
         }
     }
-    println!("{}: {} sentences; in {lost} the word is read as another one", folder.display(), all.len());
-    all
+    say(&format!("{}: {} sentences; in {lost} the word is read as another one", folder.display(), all.len()));
+    Ok(all)
 }
 
 /// A weight and the sum of its squared gradients.

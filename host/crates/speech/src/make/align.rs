@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use primal_speech::Phone;
-use primal_speech::g2p::Graphone;
+use crate::Phone;
+use crate::g2p::Graphone;
 
 /// Letters and phones of a graphone.
 const SHAPES: [(usize, usize); 4] = [(1, 0), (1, 1), (1, 2), (2, 1)];

@@ -12,8 +12,7 @@ use primal_speech::Lexicon;
 const LEFT_OUT: [&str; 3] = ["punctuation", "punctuation_match_input", "special_text"];
 
 /// Prints a table by kind and, if asked, what is read otherwise.
-pub fn measure(folder: &Path, misses: bool) {
-    let lexicon = primal_host::voice::english();
+pub fn measure(folder: &Path, misses: bool, lexicon: &Lexicon) {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -37,10 +36,10 @@ pub fn measure(folder: &Path, misses: bool) {
             .filter(|(written, spoken)| ![written, spoken].iter().any(|text| text.trim().is_empty()))
         {
             all += 1;
-            if sound(&lexicon, written) == sound(&lexicon, spoken) {
+            if sound(lexicon, written) == sound(lexicon, spoken) {
                 alike += 1;
             } else {
-                missed.push(format!("{kind}: {written} ~ {spoken} ~ {}", words(&lexicon, written)));
+                missed.push(format!("{kind}: {written} ~ {spoken} ~ {}", words(lexicon, written)));
             }
         }
         if all > 0 {

@@ -1,6 +1,6 @@
 //! Transcriptions of WikipediaHomographData in the phones of the voices.
 
-use primal_speech::Phone;
+use crate::Phone;
 
 /// Vowels and consonants, longer ones first.
 const SOUNDS: [(&str, &str); 44] = [

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use primal_speech::ngram::{Ngrams, START, STOP};
+use crate::ngram::{Ngrams, START, STOP};
 
 /// Symbols of an n-gram; the rest is [`NONE`].
 type Key = [u16; LONGEST];
