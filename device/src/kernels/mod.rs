@@ -1,4 +1,4 @@
-//! The kernels, one file an op, with the op's name in the host's `Backend`.
+//! The kernels, one file an op, with the op's name in the engine's `ops`.
 //!
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
 //! `⌈items / covers⌉` blocks in x and y: each doc names the items.

@@ -1,4 +1,4 @@
-//! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `Backend`.
+//! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `ops`.
 
 use std::ops::Range;
 
