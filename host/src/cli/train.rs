@@ -1,19 +1,23 @@
 //! `primal-host train`.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use argh::FromArgs;
 use primal_device::grid::GridId;
 
 use crate::Result;
-use crate::configurations::Named;
+use crate::configurations::default_of;
 use crate::data::generate;
 use crate::data::{Corpus, CorpusOptions, STORIES};
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{self, Config, ModelConfig, votes_of};
+use primal_engine::config::{self, ConfigOf, Family, TextTable, votes_of};
 use primal_engine::memory;
-use primal_engine::models::gpt::sample::Sampling;
+use primal_engine::models::registry::OnText;
+use primal_engine::models::sample::Sampling;
+use primal_engine::models::text::TextModel;
+use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, DeviceName, Work};
@@ -22,6 +26,7 @@ use super::overrides::Overrides;
 use super::threads::in_pool;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
 use crate::runs::training::{self, Start};
+use crate::tasks::on_text_model;
 
 /// train a model; without flags: a small one on generated stories
 #[derive(FromArgs)]
@@ -105,12 +110,12 @@ impl Train {
     }
 
     /// Applies the flags that change the configuration, and names those that were given.
-    fn apply(&self, config: &mut Config) -> Result<Vec<&'static str>> {
+    fn apply(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<&'static str>> {
         let (mut flags, model, t) = (Overrides::default(), &mut config.model, &mut config.train);
         let tokenizer = self.tokenizer.as_ref().map(|name| Tokenizer::from_name(name, "--tokenizer")).transpose()?;
-        flags.set("--tokenizer", tokenizer, &mut model.tokenizer);
+        flags.set("--tokenizer", tokenizer, model.tokenizer_mut());
         flags.set_named("--optimizer", self.optimizer.as_deref(), config::RULES, config::rule, &mut t.optimizer)?;
-        flags.set_named("--grid", self.grid.as_deref(), config::GRIDS, GridId::from_name, &mut model.grid)?;
+        flags.set_named("--grid", self.grid.as_deref(), config::GRIDS, GridId::from_name, model.grid_mut())?;
         flags.set_named("--votes", self.votes, config::VOTES, votes_of, &mut t.votes)?;
         flags.set("--batch", self.batch, &mut t.batch);
         flags.set("--seq-len", self.seq_len, &mut t.seq_len);
@@ -129,24 +134,46 @@ impl Train {
 
 impl Work for Train {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let flags = Flags {
+        let (architecture, origin) = self.names().architecture(Family::Text)?;
+        on_text_model(&architecture, &origin, TrainOn::<D>(self, PhantomData))
+    }
+}
+
+/// Trains on a device.
+struct TrainOn<'a, D>(&'a Train, PhantomData<D>);
+
+impl<D: Device> OnText for TrainOn<'_, D> {
+    type Output = Result<()>;
+
+    fn on<M: TextModel>(self) -> Result<()> {
+        self.0.train::<D, M>()
+    }
+}
+
+impl Train {
+    /// The flags that name the run.
+    fn names(&self) -> Flags<'_> {
+        Flags {
             out: self.out.as_deref(),
             resume: self.resume.as_deref(),
             from: self.from.as_deref(),
             config: self.config.as_deref(),
-            default: ModelConfig::DEFAULT,
-        };
-        let folder = RunFolder::open(&flags, |config| self.apply(config))?;
+            default: default_of(Family::Text),
+        }
+    }
+
+    fn train<D: Device, M: TextModel>(&self) -> Result<()> {
+        let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.apply(config))?;
         let (config, t) = (&folder.config, &folder.config.train);
         let sources = folder.sources(&self.data, Some(STORIES))?;
         let mut plan = memory::Plan::default();
         let mut planned = config.clone();
-        limits::choose_recompute::<_, D>(&mut planned)?;
-        let layout = Layout::plan(&planned, &mut plan);
+        limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
+        let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
-        let opened = Corpus::open(&sources, config.model.tokenizer, &options);
+        let opened = Corpus::open(&sources, config.model.tokenizer(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
         let prompt = if sources == [STORIES] { "Once upon a time" } else { "\n" };
@@ -157,10 +184,10 @@ impl Work for Train {
     }
 }
 
-fn sample(trainer: &mut Trainer<impl Backend>, prompt: &str) -> Result<String> {
+fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, prompt: &str) -> Result<String> {
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
-    let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer);
+    let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer());
     generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 300, sampling, |piece| {
         text.push_str(piece);
         Ok(())

@@ -4,8 +4,8 @@ use primal_device::grid::GridId;
 use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
-use super::{GRIDS, VOTES, bits_of, votes_of};
-use crate::config::Tokenizer;
+use super::names::{GRIDS, VOTES, bits_of, votes_of};
+use super::tokenizer::Tokenizer;
 
 /// A module for `#[serde(with = …)]`.
 macro_rules! by_name {
