@@ -10,7 +10,7 @@ use super::tokenizer::Tokenizer;
 /// A module for `#[serde(with = …)]`.
 macro_rules! by_name {
     ($module:ident, $type:ty, $raw:ty, $name:expr, $parse:expr, $expected:expr) => {
-        pub(super) mod $module {
+        pub(crate) mod $module {
             use super::*;
             pub fn serialize<S: serde::Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
                 $name(*value).serialize(s)

@@ -1,7 +1,7 @@
 //! Configurations: what a model is and how it is trained, as TOML.
 
 mod architecture;
-mod by_name;
+pub(crate) mod by_name;
 mod configuration;
 mod ghost_tts;
 mod gpt;

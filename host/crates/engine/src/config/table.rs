@@ -110,8 +110,11 @@ impl Check<'_> {
         if ok { Ok(()) } else { Err(Error::invalid(format!("{origin}: {key}"), expected, found, hint)) }
     }
 
-    /// A width and the heads that divide it.
-    pub(super) fn width(&self, dim: usize, heads: usize) -> Result<()> {
+    /// Checks a width and the heads that divide it.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn width(&self, dim: usize, heads: usize) -> Result<()> {
         self.that((1..=16384).contains(&dim), "model.dim", "1 to 16384", &dim)?;
         self.that(heads > 0 && dim.is_multiple_of(heads.max(1)), "model.heads", &format!("a divisor of dim = {dim}"), &heads)
     }
