@@ -22,6 +22,8 @@ mod expected;
 mod import;
 #[path = "hostile/lexicon.rs"]
 mod lexicon;
+#[path = "hostile/tensors.rs"]
+mod tensors;
 #[path = "hostile/terminal.rs"]
 mod terminal;
 #[path = "tts/tiny.rs"]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use primal_device::grid::GridId;
-use primal_engine::backend::cpu::{Cpu, attention};
-use primal_engine::backend::{Backend, ConvolutionShape};
+use primal_engine::backend::Backend;
+use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
 use primal_engine::memory::Plan;
@@ -14,6 +14,8 @@ use primal_engine::memory::Span;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
+use primal_engine::ops::attention::cpu as attention;
+use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
@@ -63,11 +65,11 @@ impl<B: Backend> GradientSink<B> for Plain {
         self.vectors[id.0]
     }
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
-        b.linear_backward_weight(self.matrices[id.0], dy, x, rows, !part.first);
+        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
     }
 
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        b.conv1d_backward_weight(self.matrices[id.0], dy, x, shape, false);
+        b.run(Conv1dBackwardWeight { dw: self.matrices[id.0], dy, x, shape, accumulate: false });
     }
 }
 

@@ -9,12 +9,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::backend::{Backend, ConvolutionShape, cuda_plan};
+use primal_engine::backend::{Backend, cuda_plan};
 use primal_engine::config::{Rule, SpeechConfig};
 use primal_engine::files::checkpoint::encode;
 use primal_engine::memory::{Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
 use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
+use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
@@ -59,11 +60,11 @@ impl<B: Backend> GradientSink<B> for Plain {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
-        b.linear_backward_weight(self.matrices[id.0], dy, x, rows, !part.first);
+        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
     }
 
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        b.conv1d_backward_weight(self.matrices[id.0], dy, x, shape, false);
+        b.run(Conv1dBackwardWeight { dw: self.matrices[id.0], dy, x, shape, accumulate: false });
     }
 }
 

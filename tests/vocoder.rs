@@ -176,6 +176,31 @@ fn imports_keep_what_they_were_told_and_say_what_they_took() {
 }
 
 #[test]
+fn a_generator_in_safetensors_is_imported_whatever_it_says_of_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, said) = import(folder.path(), "v2.safetensors", None, &[]);
+    assert!(said.contains("configuration: that of "), "{said}");
+    // Tensors alone, under the names of a checkpoint of training.
+    let Parts { tensors, .. } = Parts::new();
+    let bare = Parts {
+        tensors: tensors.into_iter().map(|(name, tensor)| (format!("generator.{name}"), tensor)).collect(),
+        metadata: HashMap::new(),
+    };
+    let (from, to) = (folder.path().join("bare"), folder.path().join("bare.safetensors"));
+    fs::write(&from, bare.bytes()).expect("written");
+    let (code, said, err) = primal(&["import", "hifigan", from.to_str().expect("UTF-8"), "--out", to.to_str().expect("UTF-8")]);
+    assert!(code == Some(0) && said.contains("published model"), "{said}{err}");
+    let [expected, own, bare] = [fixture("v2.safetensors"), own, to].map(|path| Vocoder::open(path).expect("a vocoder"));
+    for vocoder in [own, bare] {
+        assert_eq!((&vocoder.config, &vocoder.mel), (&expected.config, &expected.mel));
+        let layers = expected.config.layers(80);
+        for layer in 0..layers.all.len() {
+            assert_eq!(vocoder.weights(&layers, layer).expect("values"), expected.weights(&layers, layer).expect("values"));
+        }
+    }
+}
+
+#[test]
 fn halves_take_half_the_room_and_sound_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let (half, _) = import(folder.path(), "odd.pt", Some("odd.json"), &["--half"]);
@@ -236,7 +261,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
     for (change, expected) in cases {
         let mut parts = Parts::new();
         change(&mut parts);
-        let error = Vocoder::from_bytes("voice", parts.bytes()).expect_err("a file to be refused");
+        let error = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a file to be refused");
         assert_eq!(error.exit_code(), 2);
         let message = error.to_string();
         assert!(expected.iter().all(|part| message.contains(part)), "expected {expected:?} in: {message}");
@@ -257,7 +282,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
     for (from, to, expected) in shapes {
         let mut parts = Parts::new();
         config(&mut parts, from, to);
-        let message = Vocoder::from_bytes("voice", parts.bytes()).expect_err("a configuration to be refused").to_string();
+        let message = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a configuration to be refused").to_string();
         assert!(message.contains(expected), "expected {expected:?} in: {message}");
     }
 }
@@ -266,7 +291,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
 fn weights_that_are_not_finite_are_named() {
     let mut parts = Parts::new();
     parts.tensors.get_mut("ups.2.weight").expect("there").2[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
-    let error = Vocoder::from_bytes("voice", parts.bytes()).expect_err("a value to be refused");
+    let error = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a value to be refused");
     assert!(error.to_string().contains("`ups.2.weight`") && error.exit_code() == 2, "{error}");
 }
 
@@ -321,7 +346,7 @@ fn imports_refuse_what_is_no_generator_and_leave_nothing_behind() {
         (put("text", b"not a checkpoint at all"), None, "PyTorch checkpoint"),
         (cut, None, "PyTorch checkpoint"),
         (put("flipped", &flipped), None, "flipped"),
-        (fixture("v2.safetensors"), None, "PyTorch checkpoint"),
+        (fixture("references.safetensors"), None, "a generator"),
         (folder.path().into(), None, "a folder"),
         (folder.path().join("none"), None, "reading"),
         (fixture("odd.pt"), None, "--config"),
@@ -385,7 +410,7 @@ fn samples_of_the_voice_are_those_of_pytorch() {
         let metadata = ["architecture", "config", "mel"].map(String::from).into_iter().zip(metadata).collect();
         let prefix = format!("{name}.weights.");
         let tensors = file.tensors().into_iter().filter_map(|(name, view)| Some((name.strip_prefix(&prefix)?.to_string(), view)));
-        Vocoder::from_bytes(name, serialize(tensors, Some(metadata)).expect("safetensors")).expect("a vocoder")
+        Vocoder::from_bytes(name, &serialize(tensors, Some(metadata)).expect("safetensors")).expect("a vocoder")
     };
     let v3 = Vocoder::open(folder.join("hifigan_v3_slt.safetensors")).expect("a vocoder");
     for (name, vocoder) in [("v1", small("v1")), ("v2", small("v2")), ("v3", v3)] {

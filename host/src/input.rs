@@ -57,7 +57,7 @@ pub fn read_standard(kind: Kind, hint: &str) -> Result<Vec<u8>> {
 /// [`read`] of UTF-8.
 ///
 /// # Errors
-/// As there; bad input for other bytes.
+/// Errors of [`read`]; bad input for other bytes.
 pub fn read_text(path: &Path, kind: Kind, hint: &str) -> Result<String> {
     String::from_utf8(read(path, kind, hint)?).map_err(|error| not_utf8(path.display(), error.as_bytes()))
 }

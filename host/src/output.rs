@@ -10,7 +10,7 @@ use crate::{Error, Result, visible};
 /// Prints `text` and the end of its line to standard output, without what could drive a terminal.
 ///
 /// # Errors
-/// Those of [`failed`].
+/// Errors of [`failed`].
 pub(crate) fn print(text: impl Display) -> Result<()> {
     write_all(format!("{}\n", visible::text(&text.to_string())))
 }
@@ -18,7 +18,7 @@ pub(crate) fn print(text: impl Display) -> Result<()> {
 /// Prints an object as one line of JSON; as [`print`], but nothing of its strings is lost.
 ///
 /// # Errors
-/// As there.
+/// Errors of [`failed`].
 pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
     write_all(format!("{}\n", visible::json(value)))
 }
@@ -26,7 +26,7 @@ pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
 /// Prints `text` to standard output as it is, and lets nobody wait for it.
 ///
 /// # Errors
-/// Those of [`failed`].
+/// Errors of [`failed`].
 pub(crate) fn write_all(text: impl AsRef<[u8]>) -> Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(failed)

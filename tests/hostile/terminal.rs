@@ -5,10 +5,10 @@ use std::process::Command;
 use crate::{Contents, Place, forge, refusal, text, tiny_run};
 
 /// A tensor's name that clears a terminal, sets its title, moves back, begins a line and turns the direction of writing.
-const NAME: &str = "a\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{8}\r\nstep 9; all is well\u{202e}\u{7f}";
+pub const NAME: &str = "a\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{8}\r\nstep 9; all is well\u{202e}\u{7f}";
 
 /// Checks that a text has no character that a terminal obeys.
-fn require_harmless(what: &str, text: &str) {
+pub fn require_harmless(what: &str, text: &str) {
     let found = text.chars().find(|&c| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202A}'..='\u{202E}'));
     assert!(found.is_none(), "{what}: {found:?} in {text:?}");
     assert!(!text.lines().any(|line| line.starts_with("step 9")), "{what}: a line of the file's own in {text:?}");

@@ -9,7 +9,7 @@ const BENCHES: [(&str, &str, &str, &str); 6] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
-    ("g2p", "primal-host", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
+    ("g2p", "primal-speech", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
     ("vocoder", "primal-host", "", "seconds of work for a second of audio, against ONNX Runtime"),
     ("emulator", "ptx-emulator", "", "lane-instructions a second of PTX on the emulated GPU"),
 ];

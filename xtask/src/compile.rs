@@ -32,7 +32,7 @@ const UNNAMED: &str = "--rglob=^(anon\\.|alloc_)";
 
 /// A kernel for one architecture.
 pub struct Compiled {
-    /// Its metadata.
+    /// Metadata of the kernel.
     pub kernel: Kernel,
     /// A PTX file of its own.
     pub ptx: String,

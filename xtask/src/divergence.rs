@@ -138,7 +138,7 @@ fn divided(blocks: &[Block], after: &[BTreeSet<usize>], branch: usize) -> BTreeS
     reached
 }
 
-/// Those instructions of a kernel's body that lanes may not reach together.
+/// The instructions of a kernel's body that its lanes may not reach together.
 pub fn find(body: &str) -> Vec<String> {
     let blocks = blocks(body);
     if !blocks.iter().flat_map(|block| &block.instructions).any(|instruction| TOGETHER.contains(&instruction.base)) {

@@ -7,6 +7,7 @@ mod count_step;
 mod divergence;
 mod doctor;
 mod folder;
+mod lexicon;
 mod listing;
 mod package;
 mod ptx;
@@ -39,6 +40,7 @@ enum Task {
     Verify(verify::Verify),
     Package(package::Package),
     CountStep(count_step::CountStep),
+    MakeLexicon(lexicon::MakeLexicon),
 }
 
 /// run all tests of the workspace
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Task::Verify(verify) => verify.run(),
         Task::Package(package) => package.run(),
         Task::CountStep(count) => count.run(),
+        Task::MakeLexicon(make) => make.run(),
     }
 }
 

@@ -25,7 +25,7 @@ impl Tuning {
     }
 }
 
-/// That of a kernel.
+/// The tuning of a kernel.
 pub fn of(kernel: &str) -> Tuning {
     let halves = kernel.ends_with("_half");
     let products = !halves && (kernel.starts_with("linear_") || kernel.starts_with("conv"));

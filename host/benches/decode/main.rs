@@ -14,13 +14,13 @@ use ggml::{Format, Ggml, Matrix};
 use primal_device::grid::{self, GridId};
 use primal_device::philox::{Stream, uniform};
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::backend::cpu::lut_gemv::{Kernel, lut_gemv};
 use primal_engine::backend::cpu::unpack::Codes;
 use primal_engine::config::Config;
 use primal_engine::memory::Plan;
 use primal_engine::models::gpt::{Decoder, GptIds};
 use primal_engine::models::sample::Sampling;
 use primal_engine::nn::Parameters;
+use primal_engine::ops::lut_gemv::cpu::{Kernel, lut_gemv};
 use primal_host::configurations::Load;
 use primal_host::data::generate;
 

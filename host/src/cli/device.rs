@@ -58,14 +58,14 @@ pub(super) trait Work {
     /// Does it.
     ///
     /// # Errors
-    /// Those of the command.
+    /// Errors of the command.
     fn run_on<D: Device>(&self) -> Result<()>;
 }
 
 /// Does the work on that device.
 ///
 /// # Errors
-/// Those of the command; a device that this program was built without.
+/// Errors of the command; a device that this program was built without.
 pub(super) fn run(device: DeviceName, work: &impl Work) -> Result<()> {
     match device {
         DeviceName::Cpu => work.run_on::<Cpu>(),

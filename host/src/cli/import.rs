@@ -29,12 +29,12 @@ enum What {
     Hifigan(Hifigan),
 }
 
-/// make a vocoder of a HiFi-GAN generator that PyTorch saved: generator_v1 or g_02500000 of jik876/hifi-gan, generator.ckpt of SpeechBrain. Nothing
-/// in the file is executed
+/// make a vocoder of a HiFi-GAN generator, in a PyTorch checkpoint or safetensors: generator_v1 or g_02500000 of jik876/hifi-gan, generator.ckpt of
+/// SpeechBrain. Nothing in the file is executed
 #[derive(FromArgs)]
 #[argh(subcommand, name = "hifigan")]
 struct Hifigan {
-    /// the PyTorch checkpoint
+    /// the PyTorch checkpoint or safetensors file
     #[argh(positional)]
     file: PathBuf,
     /// safetensors file to write
@@ -43,13 +43,13 @@ struct Hifigan {
     /// the key of the checkpoint's dictionary that has the generator, such as model_g (default: generator, or the dictionary itself)
     #[argh(option)]
     key: Option<String>,
-    /// the config.json that it was trained with (default: that of the published V1, V2 or V3, where the shapes are theirs)
+    /// the config.json that it was trained with (default: what the file says, or that of the published V1, V2 or V3, where the shapes are theirs)
     #[argh(option)]
     config: Option<PathBuf>,
     /// store 16-bit floats
     #[argh(switch)]
     half: bool,
-    /// licence of the weights, to be kept in the file
+    /// licence of the weights, to be kept in the file (default: what the file says)
     #[argh(option)]
     license: Option<String>,
 }
@@ -85,6 +85,11 @@ impl Hifigan {
                 let (config, mel) = read_config(path, &generator)?;
                 (config, mel, path.display().to_string())
             }
+            None if generator.metadata().contains_key("config") => {
+                let metadata = generator.metadata();
+                let config = weights::parse(&subject, metadata, "config")?;
+                (config, weights::parse(&subject, metadata, "mel")?, format!("that of {subject}"))
+            }
             None => {
                 let (config, mel) = published(&subject, &generator)?;
                 (config, mel, "its shapes, which are those of a published model, and that model's mel settings".into())
@@ -97,7 +102,7 @@ impl Hifigan {
         let hint = "give the configuration that it was trained with (--config config.json)";
         weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
         let tensors = generator.values()?;
-        self.write(&subject, &tensors, &config, &mel)?;
+        self.write(&subject, generator.metadata(), &tensors, &config, &mel)?;
         let values: usize = tensors.values().map(|(_, values)| values.len()).sum();
         let (stages, rate) = (&config.upsample_rates, mel.sampling_rate);
         let padding = serde_json::to_string(&config.padding).unwrap_or_default();
@@ -109,14 +114,23 @@ impl Hifigan {
         ))
     }
 
-    fn write(&self, subject: &str, generator: &Tensors, config: &HifiganConfig, mel: &MelSettings) -> Result<()> {
+    /// Writes the vocoder; `from` is what the file it comes from says of itself.
+    fn write(
+        &self,
+        subject: &str,
+        from: &BTreeMap<String, String>,
+        generator: &Tensors,
+        config: &HifiganConfig,
+        mel: &MelSettings,
+    ) -> Result<()> {
         let json = |value: serde_json::Result<String>| value.map_err(|error| Error::failed(format!("{subject}: {error}"), "report this"));
         let mut metadata = BTreeMap::from([
             ("architecture".into(), weights::ARCHITECTURE.into()),
             ("config".into(), json(serde_json::to_string(config))?),
             ("mel".into(), json(serde_json::to_string(mel))?),
         ]);
-        metadata.extend(self.license.iter().map(|license| ("license".into(), license.clone())));
+        let license = self.license.as_ref().or_else(|| from.get("license"));
+        metadata.extend(license.map(|license| ("license".into(), license.clone())));
         metadata.extend(self.file.file_name().map(|name| ("imported_from".into(), name.to_string_lossy().into_owned())));
         let dtype = if self.half { Dtype::F16 } else { Dtype::F32 };
         let mut stored = Vec::with_capacity(generator.len());

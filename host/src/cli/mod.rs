@@ -15,6 +15,7 @@ mod report;
 mod text;
 mod threads;
 mod train;
+mod training_flags;
 mod tts;
 mod tts_train;
 mod verify;
@@ -38,9 +39,9 @@ pub struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
-    Train(train::Train),
+    Train(training_flags::Train),
     Tts(tts::Tts),
-    TtsTrain(tts_train::TtsTrain),
+    TtsTrain(training_flags::TtsTrain),
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
@@ -103,7 +104,7 @@ impl Arguments {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// Those of the subcommand.
+    /// Errors of the subcommand.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),

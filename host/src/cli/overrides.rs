@@ -7,37 +7,48 @@ use crate::{Error, Result};
 /// Applies such flags, and keeps the names of those that were given.
 #[derive(Default)]
 pub(super) struct Overrides {
-    given: Vec<&'static str>,
+    given: Vec<String>,
 }
 
 impl Overrides {
-    /// Takes the value of a flag, if it was given.
-    pub(super) fn set<T>(&mut self, flag: &'static str, value: Option<T>, to: &mut T) {
+    /// Takes the value of a flag, if it was given; `field` is its name as a member of the arguments.
+    pub(super) fn set<T>(&mut self, field: &str, value: Option<T>, to: &mut T) {
         if let Some(value) = value {
             *to = value;
-            self.given.push(flag);
+            self.given.push(flag(field));
         }
     }
 
-    /// Takes what the value of a flag stands for.
+    /// Takes what the value of a flag is read as; `read` also gets the flag, for its error.
     ///
     /// # Errors
-    /// Bad input for a value that stands for nothing.
-    pub(super) fn set_named<V: Copy + Display, T>(
+    /// Errors of `read`.
+    pub(super) fn set_read<V, T>(
         &mut self,
-        flag: &'static str,
-        value: Option<V>,
-        expected: &str,
-        find: impl Fn(V) -> Option<T>,
+        field: &str,
+        value: Option<&V>,
+        read: impl Fn(&str, &V) -> Result<T>,
         to: &mut T,
     ) -> Result<()> {
-        let find = |value| find(value).ok_or_else(|| Error::bad_input(flag, expected, value, "give one of them"));
-        self.set(flag, value.map(find).transpose()?, to);
+        self.set(field, value.map(|value| read(&flag(field), value)).transpose()?, to);
         Ok(())
     }
 
     /// The flags that were given.
-    pub(super) fn given(self) -> Vec<&'static str> {
+    pub(super) fn given(self) -> Vec<String> {
         self.given
     }
+}
+
+/// As it stands on the command line.
+fn flag(field: &str) -> String {
+    format!("--{}", field.replace('_', "-"))
+}
+
+/// What a value stands for.
+///
+/// # Errors
+/// Bad input for a value that stands for nothing.
+pub(super) fn one_of<T>(flag: &str, expected: &str, value: impl Display, found: Option<T>) -> Result<T> {
+    found.ok_or_else(|| Error::bad_input(flag, expected, value, "give one of them"))
 }

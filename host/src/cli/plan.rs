@@ -4,6 +4,7 @@ use argh::FromArgs;
 
 use super::device::DeviceName;
 use super::limits::{self, Bytes};
+use super::overrides::one_of;
 use crate::configurations::{any_text_of, default_of};
 use crate::output::{print, print_json};
 use crate::report::told::Told;
@@ -72,7 +73,7 @@ impl Plan {
         t.seq_len = self.seq_len.unwrap_or(t.seq_len);
         t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
         if let Some(bits) = self.votes {
-            t.votes = votes_of(bits).ok_or_else(|| Error::bad_input("--votes", VOTES, bits, "give one of them"))?;
+            t.votes = one_of("--votes", VOTES, bits, votes_of(bits))?;
         }
         config.model.complete(&mut config.train);
         config.check(&self.config)?;

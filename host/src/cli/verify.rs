@@ -50,7 +50,7 @@ const SMALL: usize = 20_000;
 enum Part {
     /// What the device is, and whether it can be used.
     Machine,
-    /// The same gradients give the CPU's votes and flips, bit for bit.
+    /// From the same gradients, the CPU's votes and flips, bit for bit.
     Votes,
     /// Losses, text and speech.
     Steps,

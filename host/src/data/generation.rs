@@ -12,7 +12,7 @@ use crate::Result;
 /// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text.
 ///
 /// # Errors
-/// Those of `emit`, which end it; a model that gives numbers that are not finite.
+/// Errors of `emit`, which end it; a model that gives numbers that are not finite.
 #[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
 pub fn generate<B: Backend>(
     b: &mut B,

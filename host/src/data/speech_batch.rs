@@ -143,7 +143,7 @@ pub struct SpeechLimits {
 }
 
 impl SpeechLimits {
-    /// Those of both splits of a corpus.
+    /// Limits over both splits of a corpus.
     pub fn of(corpus: &SpeechCorpus, batch_frames: usize) -> Self {
         let all = || [SpeechSplit::Train, SpeechSplit::HeldOut].into_iter().flat_map(|split| corpus.utterances(split));
         let most = |of: fn(&Utterance) -> usize| all().map(of).max().unwrap_or(0);

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use approx::assert_abs_diff_eq;
 use serde_json::{Value, json};
 
 use super::super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
@@ -63,7 +64,8 @@ fn pitch_and_energy_are_those_of_the_sound() {
     }
     // The pauses do not count for the energy's statistics.
     let energies = corpus.utterances(SpeechSplit::Train).iter().flat_map(|utterance| &utterance.energy[..2]);
-    assert!(energies.clone().sum::<f32>().abs() < 1e-3 && log_energy.std > 0.0);
+    assert_abs_diff_eq!(energies.clone().sum::<f32>(), 0.0, epsilon = 1e-3);
+    assert!(log_energy.std > 0.0);
     assert_eq!(mel.len(), 80);
     assert!(corpus.describe().contains("12 utterances"), "{}", corpus.describe());
 }

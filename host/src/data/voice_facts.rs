@@ -25,7 +25,7 @@ pub struct VoiceFacts {
 }
 
 impl VoiceFacts {
-    /// Those of a voice that is trained on such data with this version's phones.
+    /// Facts of a voice that is trained on such data with this version's phones.
     pub fn new(mel: MelSettings, statistics: Statistics) -> Self {
         Self { phones: Phone::all().map(|phone| phone.name().to_string()).collect(), mel, statistics }
     }

@@ -60,7 +60,7 @@ pub struct StepRecord {
     /// The terms of the loss, where it has several: errors of spectrograms in natural logarithms, others squared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<BTreeMap<String, f64>>,
-    /// The same over the validation split.
+    /// The terms of the loss over the validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_losses: Option<BTreeMap<String, f64>>,
     /// State of every grid matrix, on the steps that recorded it.

@@ -223,6 +223,8 @@ pub(super) fn short_duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     fn record(step: u64, loss: f64) -> StepRecord {
@@ -274,7 +276,7 @@ mod tests {
             smoothed.add(2.0);
         }
         let value = smoothed.value().unwrap();
-        assert!((value - 2.0).abs() < 1e-3, "{value}");
+        assert_abs_diff_eq!(value, 2.0, epsilon = 1e-3);
     }
 
     #[test]

@@ -10,9 +10,9 @@ pub const CHANGEABLE: [&str; 5] = ["train.steps", "train.validate_every", "train
 pub struct Difference {
     /// Table and key: `model.heads`.
     pub key: String,
-    /// Its value in the one.
+    /// Value of the key in the one.
     pub one: String,
-    /// Its value in the other.
+    /// Value of the key in the other.
     pub other: String,
 }
 

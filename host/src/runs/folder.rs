@@ -51,11 +51,11 @@ impl Flags<'_> {
 
 /// What a run starts with.
 pub(crate) enum Beginning {
-    /// Its start values.
+    /// Start values.
     Anew,
     /// The weights of another run.
     Weights(Checkpoint),
-    /// Its last checkpoint.
+    /// The last checkpoint of the run itself.
     Checkpoint(Latest),
 }
 
@@ -80,14 +80,14 @@ impl<M: ModelTable> RunFolder<M> {
     /// # Errors
     /// A folder that cannot become that of a new run, flags out of range; or flags that a run in progress cannot take, no run there, a configuration
     /// of another kind of model, files of another run or changed by hand; a folder that another process trains in.
-    pub fn open(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+    pub fn open(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         match flags.resume {
             None => Self::open_new(flags, apply),
             Some(run) => Self::open_again(run, flags, apply),
         }
     }
 
-    fn open_new(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+    fn open_new(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         let weights = flags.from.map(Checkpoint::open_verified).transpose()?;
         let (mut config, name) = match (&weights, flags.config) {
             (Some(weights), None) => (state::config_of(weights)?, weights.path().display().to_string()),
@@ -117,10 +117,11 @@ impl<M: ModelTable> RunFolder<M> {
         Ok(Self { path, config, beginning, is_resumed: false, identity: None, before: String::new(), changes: Vec::new(), made, retention })
     }
 
-    fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<&'static str>>) -> Result<Self> {
+    fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         let names = [flags.out.map(|_| "--out"), flags.config.map(|_| "--config"), flags.from.map(|_| "--from")];
         let given = apply(&mut ConfigOf::load(flags.default)?)?;
-        let fixed: Vec<_> = names.into_iter().flatten().chain(given.into_iter().filter(|flag| !CHANGES.contains(flag))).collect();
+        let given = given.iter().map(String::as_str).filter(|flag| !CHANGES.contains(flag));
+        let fixed: Vec<_> = names.into_iter().flatten().chain(given).collect();
         if !fixed.is_empty() {
             let hint = format!(
                 "with --resume give only the data, --device, --threads, and {}: else a run goes on as it was begun",
@@ -408,7 +409,7 @@ fn take(run: &Path) -> Result<(Vec<Transient>, Retention)> {
     lock(run, made)
 }
 
-/// The same with the first free one of `stem`, `stem-2` and so on.
+/// Takes the first free one of `stem`, `stem-2` and so on as the folder of a new run.
 fn take_free(stem: &str) -> Result<(PathBuf, Vec<Transient>, Retention)> {
     let mut made = Vec::new();
     let parent = durable::folder_of(Path::new(stem));

@@ -51,7 +51,7 @@ impl Origin {
 }
 
 impl Identity {
-    /// That of a new run.
+    /// The identity of a new run.
     pub fn new(config: String, fingerprint: u64, from: Option<Origin>) -> Self {
         let parent = from.as_ref().map_or("", |from| from.content.as_str());
         let id = hash(&[config.as_bytes(), &fingerprint.to_le_bytes(), parent.as_bytes()]);

@@ -31,13 +31,13 @@ const OLD_METRICS: &str = "metrics.old.jsonl";
 
 /// Where a run stands before its first step.
 pub(crate) struct Start<T: Told> {
-    /// Its folder, with its configuration.
+    /// Folder of the run, with its configuration.
     pub folder: RunFolder<T::Config>,
     /// Where its data are.
     pub sources: Vec<String>,
     /// All its memory.
     pub plan: Plan,
-    /// That of model and optimizer.
+    /// Layout of model and optimizer.
     pub layout: Layout<T>,
 }
 

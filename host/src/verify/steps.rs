@@ -8,8 +8,8 @@ use crate::data::SpeechData;
 use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
+use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::backend::{Device, RandomKey, VoteCast};
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::{Kind, Plan, Span};
@@ -17,6 +17,7 @@ use primal_engine::models::ghost_tts::{Controls, Spoken};
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::sample::{Sampling, draw};
 use primal_engine::models::text::{TextDecoder, TextModel};
+use primal_engine::ops::{Flip, RandomKey, RescaleRows, Vote, VoteCast};
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::speech::SpeechTask;
@@ -272,13 +273,18 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
             b.upload(dw, &gradient(dw.len(), step as u32 * 97 + tensor as u32));
             let bias_correction = 1.0 - config.train.beta2.powi(step as i32 + 1);
             let key = RandomKey { seed: 3, tensor: tensor as u32, step };
-            b.vote(weight, state, dw, &VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key });
-            b.flip(weight, state, &rule, counts);
+            b.run(Vote {
+                weight: *weight,
+                state: *state,
+                dw,
+                cast: VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key },
+            });
+            b.run(Flip { weight: *weight, state: *state, rule, counts });
             let mut flipped = [0u32; 2];
             b.download(counts, &mut flipped);
             bytes.push(bytemuck::cast_slice(&flipped).to_vec());
         }
-        b.rescale_rows(weight, state, &rule, 0.05, 1.5);
+        b.run(RescaleRows { weight: *weight, state: *state, rule, share: 0.05, factor: 1.5 });
         for span in [weight.grid().codes, state.votes] {
             let mut part = vec![0u8; span.len()];
             b.download(span, &mut part);

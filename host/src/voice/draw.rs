@@ -105,7 +105,7 @@ pub fn mel_png(mel: &[f32], num_mels: usize, phones: &[(&str, usize)]) -> Result
 /// Replaces `path` by the picture that [`mel_png`] makes, or leaves everything as it was.
 ///
 /// # Errors
-/// Those of [`mel_png`], and I/O errors with a hint.
+/// Errors of [`mel_png`], and I/O errors with a hint.
 pub fn write_mel_png(path: &Path, mel: &[f32], num_mels: usize, phones: &[(&str, usize)]) -> Result<()> {
     Ok(durable::write(path, &mel_png(mel, num_mels, phones)?)?)
 }

@@ -27,11 +27,11 @@ const WARNINGS: usize = 20;
 /// A part of a text, before its sound.
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
-    /// Its phones.
+    /// Phones of the part.
     pub phones: &'a [Phone],
     /// Frames of each phone.
     pub durations: &'a [u32],
-    /// The same before rounding.
+    /// Frames of each phone before rounding.
     pub unrounded: &'a [f32],
     /// Log-mel frames, `[Σ durations, num_mels]`.
     pub mel: &'a [f32],
@@ -42,13 +42,13 @@ pub trait Listener {
     /// Hears of the part whose samples come next.
     ///
     /// # Errors
-    /// Its own; they end the speech.
+    /// Errors of the listener; they end the speech.
     fn said(&mut self, said: &Said<'_>) -> Result<()>;
 
     /// Hears samples in ±1, in order.
     ///
     /// # Errors
-    /// Its own; they end the speech.
+    /// Errors of the listener; they end the speech.
     fn samples(&mut self, samples: &[f32]) -> Result<()>;
 }
 

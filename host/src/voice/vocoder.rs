@@ -38,7 +38,7 @@ impl Vocoder {
     ///
     /// # Errors
     /// As [`Vocoder::open`].
-    pub fn from_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::new(hifigan::Vocoder::from_bytes(name, bytes)?, name)
     }
 

@@ -30,7 +30,7 @@ const HINT: &str = "give the folder of a voice, as `primal-host export-voice` ma
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// Its name.
+    /// Name of the voice.
     pub name: String,
     /// The language it speaks, as in RFC 5646.
     pub language: String,
@@ -137,7 +137,7 @@ impl Voice {
         let text = include_str!("../../../models/voices/slt/voice.toml");
         let description = Description::parse(text, Path::new("the voice in this program"))?;
         let acoustic = Checkpoint::from_bytes("the acoustic model in this program", embedded!("acoustic.safetensors"))?;
-        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors").as_slice())?;
+        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors"))?;
         Self::assemble(description, acoustic, vocoder, english())
     }
 

@@ -131,9 +131,9 @@ pub enum LoadError {
 
 /// A loaded module.
 pub struct Module {
-    /// Its kernels by name.
+    /// Kernels by name.
     pub kernels: HashMap<String, Arc<Program>>,
-    /// Its variables in global and constant space: (address, bytes).
+    /// Variables in global and constant space by name: (address, bytes).
     pub variables: HashMap<String, (u64, u64)>,
 }
 
@@ -147,7 +147,7 @@ pub struct Refused {
 
 /// The device.
 pub struct Device {
-    /// Its global memory.
+    /// Global memory.
     pub heap: Heap,
     /// How it is set up.
     pub options: Options,

@@ -79,7 +79,7 @@ impl Exact {
         Self { negative: value < 0, mantissa: value.unsigned_abs(), exponent: 0 }
     }
 
-    /// The same number with bit 125 as its highest.
+    /// A number with bit 125 as its highest, of equal value.
     fn normal(self) -> Self {
         let shift = self.mantissa.leading_zeros() as i32 - 2;
         if self.mantissa == 0 {

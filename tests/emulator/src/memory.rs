@@ -81,11 +81,11 @@ impl Drop for Pages {
 
 /// A piece of global memory.
 pub struct Allocation {
-    /// Its number, counted from 1.
+    /// Number of the allocation, from 1.
     pub id: u64,
     /// Device address of its first byte.
     pub start: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
     /// What it holds, for messages: a variable's name, or how it was allocated.
     pub what: String,

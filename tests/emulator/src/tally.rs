@@ -73,7 +73,7 @@ impl Tally {
     /// Writes what was counted since the last section, if anything was, with the bytes that are allocated.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of writing.
     pub fn end_section(&mut self, allocated: u64) -> io::Result<()> {
         if self.section.is_empty() {
             return Ok(());

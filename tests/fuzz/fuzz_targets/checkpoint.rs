@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use primal_engine::files::checkpoint::{Checkpoint, TensorRef, encode};
+use primal_engine::files::{self, TensorFile};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -17,8 +18,18 @@ enum Input<'a> {
     Saved { metadata: BTreeMap<String, String>, tensors: BTreeMap<String, Vec<u8>>, bit: usize },
 }
 
+/// Reads all of a file of any format.
+fn read_any(bytes: &[u8]) {
+    let Ok(file) = files::from_bytes("fuzz", bytes) else { return };
+    for name in file.names() {
+        let view = file.view(name).expect("its own name");
+        assert_eq!(view.bytes().expect("its elements").len(), view.byte_len());
+    }
+}
+
 /// Opens, verifies and uses everything there is; whether that worked.
 fn read(bytes: &[u8]) -> bool {
+    read_any(bytes);
     let Ok(checkpoint) = Checkpoint::from_bytes("fuzz", bytes) else { return false };
     for name in checkpoint.names() {
         let view = checkpoint.tensor(name).expect("its own name");

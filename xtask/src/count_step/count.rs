@@ -79,7 +79,7 @@ impl Count {
     /// As the lines of a file, with the predicted milliseconds of each kernel for the work that the review saw.
     ///
     /// # Errors
-    /// Those of [`Predictions::work`]; an architecture that the review did not see.
+    /// Errors of [`Predictions::work`]; an architecture that the review did not see.
     pub fn to_text(&self, predictions: &Predictions, reviewed: &Self) -> Result<String, String> {
         let mut text = String::from(
             "# A step of training as `cargo xtask count-step` counted it, fields separated by tabs. step: configuration, sequences, tokens of each. arch:\n\

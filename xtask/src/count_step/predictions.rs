@@ -7,13 +7,13 @@ use super::request::{Request, Step};
 /// A card that the review has a column of times for.
 #[derive(Debug)]
 pub struct Card {
-    /// Its name.
+    /// Name of the card.
     pub name: String,
-    /// Its architecture.
+    /// Architecture of the card.
     pub arch: String,
     /// Multiprocessors.
     pub processors: f64,
-    /// Its memory, as `PTX_EMU_MEMORY` takes it.
+    /// Memory of the card, as `PTX_EMU_MEMORY` takes it.
     pub memory: String,
 }
 
@@ -28,7 +28,7 @@ enum Basis {
 /// Kernels that the review took together.
 #[derive(Debug)]
 pub struct Group {
-    /// Its name.
+    /// Name of the group.
     pub name: String,
     /// `mma/FMA`, `FMA`, `memory` or `latency`.
     pub unit: String,
@@ -274,7 +274,7 @@ impl Predictions {
     /// Launches and milliseconds of each kernel in a step on a card.
     ///
     /// # Errors
-    /// Those of [`Predictions::work`].
+    /// Errors of [`Predictions::work`].
     pub fn by_kernel<'a>(&self, card: usize, step: &'a Step, reviewed: &[Work]) -> Result<BTreeMap<&'a str, (u64, Option<f64>)>, String> {
         let mut kernels: BTreeMap<&str, (u64, Option<f64>)> = BTreeMap::new();
         for (request, &count) in &step.requests {

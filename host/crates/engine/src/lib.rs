@@ -39,7 +39,8 @@
 //! | module | idea |
 //! |---|---|
 //! | [`memory`] | all memory of a run, planned before the first step |
-//! | [`backend`] | devices: memory and ops |
+//! | [`backend`] | devices: memory, and what runs an op |
+//! | [`ops`] | what a device computes, an op a folder |
 //! | [`config`] | what a model is and how it is trained |
 //! | [`nn`] | parameters and layers, each with its explicit backward pass |
 //! | [`models`] | networks made of them |
@@ -55,6 +56,7 @@ pub mod interrupt;
 pub mod memory;
 pub mod models;
 pub mod nn;
+pub mod ops;
 pub mod optim;
 pub mod train;
 pub mod verify;

@@ -1,7 +1,7 @@
 //! Which of its pronunciations a word has that is written like another one: a logistic regression on the words around it.
 //!
 //! Each pronunciation has a score: the sum of the weights that its word gives to the features of the place, and of the weights that all words share
-//! for its part of speech. The highest score wins. `cargo xtask bench g2p --homographs` trains the weights.
+//! for its part of speech. The highest score wins. `cargo xtask make-lexicon --homographs` trains the weights.
 
 use std::collections::HashMap;
 
@@ -113,7 +113,7 @@ fn hash(parts: &[&str]) -> u32 {
 /// A pronunciation of a word that is written like another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pronunciation {
-    /// Its phones.
+    /// Phones of the word.
     pub phones: Vec<Phone>,
     /// A bit for each of [`PARTS`] that it may be, and [`NAME`].
     pub parts: u8,
@@ -146,7 +146,7 @@ impl Weights {
 /// A word with several pronunciations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Homograph {
-    /// Its pronunciations, two at least.
+    /// Pronunciations of the word, two at least.
     pub pronunciations: Vec<Pronunciation>,
     /// The weights of all but the first.
     pub weights: Vec<Weights>,
@@ -168,7 +168,7 @@ impl Disambiguator {
         self.words.contains_key(word).then(|| self.by_rule(tokens, at).or_else(|| self.choose_of(word, &features(tokens, at))))?
     }
 
-    /// The same where the words beside it leave no doubt.
+    /// The pronunciation where the words beside it leave no doubt.
     pub fn by_rule(&self, tokens: &[Token], at: usize) -> Option<usize> {
         let pronunciations = &self.words.get(tokens.get(at)?.text)?.pronunciations;
         let word = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text);

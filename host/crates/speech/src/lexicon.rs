@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// The first bytes of a lexicon file; the checksum and the packed lexicon follow.
 const MAGIC: &[u8; 16] = b"PRIMAL lexicon 2";
-/// The same of a file that knows no homographs.
+/// The first bytes of a lexicon file that knows no homographs.
 const MAGIC_WITHOUT: &[u8; 16] = b"PRIMAL lexicon 1";
 /// Bytes that a lexicon has when it is unpacked, at most: six times those of a large one.
 const MOST: u64 = 1 << 24;
@@ -46,7 +46,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// Its name.
+    /// Name of the way.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dictionary => "dictionary",
@@ -65,7 +65,7 @@ pub struct Word {
     pub text: String,
     /// Which of the phones are its own.
     pub phones: Range<usize>,
-    /// Its bytes in the text.
+    /// Bytes of the word in the text.
     pub source: Range<usize>,
     /// How they were found.
     pub found: Found,

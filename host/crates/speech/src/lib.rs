@@ -21,16 +21,21 @@
 //! | `mel.rs`        | log-mel spectrograms and energy |
 //! | `pitch.rs`      | fundamental frequency |
 //! | `prosody.rs`    | pitch and energy of phones, and the scale that they are learnt on |
+//! | `make/`         | lexicon files; only with the feature `make-lexicon`, and it does read files |
 
 mod breaks;
 pub mod dictionary;
 pub mod disambiguation;
+#[cfg(test)]
+mod english;
 mod error;
 mod exceptions;
 pub mod g2p;
 mod homographs;
 mod letters;
 pub mod lexicon;
+#[cfg(feature = "make-lexicon")]
+pub mod make;
 pub mod markup;
 pub mod mel;
 mod morphology;

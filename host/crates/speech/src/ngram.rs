@@ -196,8 +196,10 @@ fn take(rest: &mut &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use approx::assert_abs_diff_eq;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn small() -> Ngrams {
         let entries = [
@@ -217,13 +219,14 @@ mod tests {
         let ngrams = small();
         let start = ngrams.step(ROOT, START).0;
         let (two, p) = ngrams.step(start, 2);
-        assert!((p + 0.5).abs() < 0.05, "P(2 | start) is {p}");
+        assert_abs_diff_eq!(p, -0.5, epsilon = 0.05);
         let (three, p) = ngrams.step(two, 3);
-        assert!((p + 0.25).abs() < 0.05, "P(3 | start 2) is {p}");
+        assert_abs_diff_eq!(p, -0.25, epsilon = 0.05);
         let (_, p) = ngrams.step(three, STOP);
-        assert!((p + 2.0).abs() < 0.05, "P(stop) is {p}");
+        assert_abs_diff_eq!(p, -2.0, epsilon = 0.05);
         let (_, p) = ngrams.step(two, 2);
-        assert!((p + 0.25 + 1.0 + 1.0).abs() < 0.1, "two back-offs: {p}");
+        // Two back-offs.
+        assert_abs_diff_eq!(p, -0.25 - 1.0 - 1.0, epsilon = 0.1);
     }
 
     #[test]

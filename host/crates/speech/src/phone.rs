@@ -41,12 +41,12 @@ impl Phone {
         index.map(|index| Self(index as u8))
     }
 
-    /// Its name.
+    /// Name of the phone.
     pub fn name(self) -> &'static str {
         NAMES[self.index()]
     }
 
-    /// Its index, below [`Phone::COUNT`].
+    /// Index of the phone, below [`Phone::COUNT`].
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -61,14 +61,14 @@ impl Phone {
         self.name().ends_with('1')
     }
 
-    /// The same vowel with or without stress; other phones stay.
+    /// A vowel with or without stress; other phones stay.
     #[must_use]
     pub fn with_stress(self, stress: bool) -> Self {
         let index = if self.is_stressed() { self.0 - 1 } else { self.0 };
         Self(index + u8::from(stress && self.is_vowel()))
     }
 
-    /// Its name without the stress.
+    /// The phone's name without the stress.
     pub fn base(self) -> &'static str {
         self.name().trim_end_matches(['0', '1'])
     }

@@ -12,7 +12,7 @@ pub struct Normal {
 }
 
 impl Normal {
-    /// That of the values that are numbers; NaN stands for a value that there is not.
+    /// Mean and deviation of the values that are numbers; NaN stands for a value that there is not.
     pub fn of(values: impl Iterator<Item = f32> + Clone) -> Self {
         let known = values.filter(|value| !value.is_nan()).map(f64::from);
         let count = known.clone().count().max(1) as f64;
@@ -96,6 +96,8 @@ pub fn fill_gaps(values: &mut [f32], otherwise: f32) {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     #[test]
@@ -113,9 +115,11 @@ mod tests {
     #[test]
     fn phones_are_measured_over_their_frames() {
         let (f0, energy) = measure(&[0.0, 100.0, 400.0, 0.0, 90.0], &[1.0, 2.0, 4.0, 8.0, 16.0], &[1, 2, 0, 1, 1]);
-        assert!((f0[1] - 200f32.ln()).abs() < 1e-6 && (f0[4] - 90f32.ln()).abs() < 1e-6, "{f0:?}");
+        assert_abs_diff_eq!(f0[1], 200f32.ln(), epsilon = 1e-6);
+        assert_abs_diff_eq!(f0[4], 90f32.ln(), epsilon = 1e-6);
         assert!(f0[0].is_nan() && f0[2].is_nan() && f0[3].is_nan(), "{f0:?}");
-        assert!((energy[1] - 3f32.ln()).abs() < 1e-6 && energy[2].is_nan(), "{energy:?}");
+        assert_abs_diff_eq!(energy[1], 3f32.ln(), epsilon = 1e-6);
+        assert!(energy[2].is_nan(), "{energy:?}");
     }
 
     #[test]

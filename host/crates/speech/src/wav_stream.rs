@@ -19,7 +19,7 @@ impl<W: Write> WavStream<W> {
     /// Starts a WAV of `sampling_rate` Hz, of open length until [`WavStream::complete`].
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn new(out: W, sampling_rate: u32) -> io::Result<Self> {
         let mut out = BufWriter::new(out);
         let spec = hound::WavSpec { channels: 1, sample_rate: sampling_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
@@ -30,7 +30,7 @@ impl<W: Write> WavStream<W> {
     /// Appends samples, clipped to -1..1, and hands them on at once.
     ///
     /// # Errors
-    /// Those of the output; invalid data for a sample that is not a finite number.
+    /// Errors of the output; invalid data for a sample that is not a finite number.
     pub fn push(&mut self, samples: &[f32]) -> io::Result<()> {
         for (&sample, index) in samples.iter().zip(self.samples..) {
             if !sample.is_finite() {
@@ -52,7 +52,7 @@ impl<W: Write + Seek> WavStream<W> {
     /// Writes the lengths into the header.
     ///
     /// # Errors
-    /// Those of the file; more samples than a WAV counts.
+    /// Errors of the file; more samples than a WAV counts.
     pub fn complete(mut self) -> io::Result<()> {
         let bytes = 2 * self.samples;
         if bytes > MOST {

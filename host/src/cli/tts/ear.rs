@@ -12,7 +12,7 @@ use primal_speech::mel::MelSettings;
 const DRAWN: f64 = 60.0;
 /// From one report to the next on a terminal.
 const REDRAW: Duration = Duration::from_millis(200);
-/// The same elsewhere.
+/// From one report to the next where no terminal is.
 const PLAIN: Duration = Duration::from_secs(10);
 
 /// Hands samples on, and notes what the user wants to know.

@@ -105,7 +105,7 @@ impl Target {
         })
     }
 
-    /// Its name for the user.
+    /// The output's name for the user.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Standard => "standard output".into(),
@@ -116,7 +116,7 @@ impl Target {
     /// Gives `speak` a sink, and makes a WAV of what it took. A reader that closes a pipe early is no failure: then there is no answer.
     ///
     /// # Errors
-    /// Those of `speak`, and an output that cannot be written; then no file is left.
+    /// Errors of `speak`, and an output that cannot be written; then no file is left.
     pub(super) fn write<T>(&self, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<Option<T>> {
         match self {
             Self::Standard => write_pipe(Path::new("standard output"), io::stdout().lock(), sampling_rate, speak),

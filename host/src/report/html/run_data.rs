@@ -12,7 +12,7 @@ pub struct RunData {
     pub name: String,
     /// The configuration's text, as in `config.toml`; empty if unknown.
     pub config: String,
-    /// Its records, in order of their steps.
+    /// Records of the run, in order of their steps.
     pub records: Vec<StepRecord>,
 }
 

@@ -29,7 +29,7 @@ pub trait Float: Copy {
     type Bits: Lane;
     /// The format.
     const FORMAT: Format;
-    /// Its value.
+    /// Value of the bits.
     fn value(bits: Self::Bits) -> f64;
     /// A value that is a number of the format, or NaN.
     fn bits(value: f64) -> Self::Bits;

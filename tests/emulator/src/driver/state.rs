@@ -15,7 +15,7 @@ use crate::tally::Tally;
 
 /// A context.
 pub struct Context {
-    /// Its flags.
+    /// Flags of the context.
     pub flags: u32,
     /// The fault of a kernel, after which the context is of no use.
     pub fault: Option<Error>,
@@ -25,7 +25,7 @@ pub struct Context {
 
 /// A kernel that was asked for.
 pub struct Function {
-    /// Its module.
+    /// The module that it is of.
     pub module: Handle,
     /// The kernel.
     pub program: Arc<Program>,
@@ -35,11 +35,11 @@ pub struct Function {
 
 /// A stream.
 pub struct Stream {
-    /// Its flags.
+    /// Flags of the stream.
     pub flags: u32,
-    /// Its priority.
+    /// Priority of the stream.
     pub priority: i32,
-    /// Its context.
+    /// The context that it is of.
     pub context: Handle,
 }
 

@@ -20,7 +20,7 @@ pub enum FaultKind {
 /// A fault of a thread.
 #[derive(Debug)]
 pub struct Fault {
-    /// Its kind.
+    /// What kind of fault.
     pub kind: FaultKind,
     /// The lane that caused it, if it is one.
     pub lane: Option<usize>,

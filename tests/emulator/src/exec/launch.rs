@@ -56,7 +56,7 @@ pub struct Launch<'a> {
 /// A fault, with the place where it happened.
 #[derive(Debug)]
 pub struct LaunchFault {
-    /// Its kind.
+    /// What kind of fault.
     pub kind: FaultKind,
     /// The kernel.
     pub kernel: String,

@@ -34,7 +34,7 @@ pub enum Op {
     },
     /// Calls the function that begins at `target`.
     Call {
-        /// Its first instruction.
+        /// The function's first instruction.
         target: u32,
     },
     /// Calls the function whose address is in `a`.
@@ -139,9 +139,9 @@ pub enum Special {
 /// A kernel parameter.
 #[derive(Clone, Debug)]
 pub struct Param {
-    /// Its place in the parameter block.
+    /// Place in the parameter block, in bytes.
     pub offset: usize,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: usize,
 }
 

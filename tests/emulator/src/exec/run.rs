@@ -18,7 +18,7 @@ pub enum Pause {
     Done,
     /// It waits for a barrier.
     Blocked,
-    /// Its time slice is over.
+    /// The time slice is over.
     Sliced,
 }
 

@@ -75,7 +75,7 @@ impl Shared {
         self.hub = [0; LANES];
     }
 
-    /// Its size in bytes.
+    /// Bytes of shared memory.
     pub fn size(&self) -> usize {
         self.size
     }

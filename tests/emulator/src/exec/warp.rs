@@ -45,7 +45,7 @@ pub(super) struct Join {
 /// A `cp.async` that has not been waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyAsync {
-    /// Its group: the number of commits before it.
+    /// Group of the copy: the number of commits before it.
     pub group: u32,
     /// The lane that asked for it.
     pub lane: usize,
@@ -64,9 +64,9 @@ pub struct CopyAsync {
 /// The state of a warp.
 #[derive(Default)]
 pub struct Warp {
-    /// Its registers.
+    /// Registers of all lanes.
     pub regs: Regs,
-    /// Its number in the block.
+    /// Number of the warp in the block.
     pub index: u32,
     /// Lanes that have not ended.
     pub live: u32,

@@ -133,7 +133,7 @@ pub struct Module<'s> {
 pub struct Variable<'s> {
     /// Where it lies.
     pub space: Space,
-    /// Its name.
+    /// Name of the variable.
     pub name: &'s str,
     /// Type of an element.
     pub element: Type,
@@ -186,7 +186,7 @@ pub enum Value {
 /// A kernel (`.entry`) or device function (`.func`).
 #[derive(Debug)]
 pub struct Function<'s> {
-    /// Its name.
+    /// Name of the function.
     pub name: &'s str,
     /// Whether it is a kernel.
     pub entry: bool,
@@ -241,12 +241,12 @@ pub struct Instruction<'s> {
     pub modifiers: Vec<&'s str>,
     /// What stands behind.
     pub operands: Vec<Operand<'s>>,
-    /// Its line.
+    /// Line of the text, from 1.
     pub line: u32,
 }
 
 impl Instruction<'_> {
-    /// Its name with all modifiers, as `ld.global.nc.f32`.
+    /// Name with all modifiers, as `ld.global.nc.f32`.
     pub fn full_name(&self) -> String {
         self.modifiers.iter().fold(self.opcode.to_string(), |name, modifier| name + "." + modifier)
     }

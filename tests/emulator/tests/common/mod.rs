@@ -9,7 +9,7 @@ pub fn module(body: &str) -> String {
     module_with("", body)
 }
 
-/// The same with variables and functions before the kernel.
+/// A module with variables and functions before its kernel.
 pub fn module_with(before: &str, body: &str) -> String {
     format!(
         ".version 8.0\n.target sm_90\n.address_size 64\n{before}\n.visible .entry k(.param .u64 out)\n{{\n\
@@ -83,7 +83,7 @@ pub fn lanes(declarations: &str, body: &str) -> Vec<u32> {
     lanes_of(Size::threads(32), "", declarations, body)
 }
 
-/// The same for any number of threads, with variables and functions before the kernel.
+/// The results of any number of threads, with variables and functions before the kernel.
 pub fn lanes_of(size: Size, before: &str, declarations: &str, body: &str) -> Vec<u32> {
     let source = module_with(
         before,

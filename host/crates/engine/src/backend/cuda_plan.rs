@@ -3,7 +3,7 @@
 use primal_device::kernels::sizes::heads;
 use primal_device::kernels::{bias_backward, layer_norm};
 
-use super::AttentionShape;
+use super::operands::AttentionShape;
 use crate::memory::{Kind, Plan, Span};
 use crate::{Error, Result};
 

@@ -10,7 +10,6 @@ use crate::{Error, Result};
 
 /// Longest sequence of a model, in tokens or frames.
 pub const MAX_CONTEXT: usize = 65536;
-const _: () = assert!(MAX_CONTEXT <= crate::backend::cpu::attention::MAX_SEQ);
 
 /// What a model is for: the commands that take it, and the flags that mean something to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

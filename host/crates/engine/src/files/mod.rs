@@ -5,6 +5,7 @@
 //! | [`tensor_file`] | what every file of named tensors is: [`TensorFile`] |
 //! | [`open`] | the list of formats, and [`open()`], which finds the one of a file |
 //! | [`checkpoint`] | the files of this program: canonical, checksummed |
+//! | [`safetensors`] | those of other programs |
 //! | [`torch`] | what `torch.save` wrote |
 //! | [`mapped`] | files in memory, and what happens when they change |
 //! | [`durable`] | outputs that are whole or not there |
@@ -17,6 +18,7 @@ pub mod durable;
 pub mod kinds;
 pub mod mapped;
 pub mod open;
+pub mod safetensors;
 pub mod tensor_file;
 pub mod torch;
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::kinds::kind_of;
 use super::tensor_file::{Format, Source, TensorFile};
-use super::{checkpoint, mapped, torch};
+use super::{checkpoint, mapped, safetensors, torch};
 use crate::{Error, Result};
 
 /// Every format; the first that takes a file for its own reads it.
-const FORMATS: [&Format; 2] = [&checkpoint::FORMAT, &torch::FORMAT];
+const FORMATS: [&Format; 3] = [&checkpoint::FORMAT, &torch::FORMAT, &safetensors::FORMAT];
 
 const HINT: &str = "give a file of tensors, as its program wrote it; if this is one it is damaged or incomplete: get it again";
 

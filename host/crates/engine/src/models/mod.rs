@@ -8,3 +8,6 @@ pub mod hifigan;
 pub mod registry;
 pub mod sample;
 pub mod text;
+
+// What a configuration may ask for, attention can do.
+const _: () = assert!(crate::config::MAX_CONTEXT <= crate::ops::attention::cpu::MAX_SEQ);

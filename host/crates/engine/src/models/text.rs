@@ -11,7 +11,7 @@ use crate::nn::{GradientSink, Parameters, Purpose};
 pub struct TextBatch {
     /// Token ids, `[batch · seq]`.
     pub inputs: Span<u32>,
-    /// The places of tokens by id (see [`by_id`](crate::backend::by_id)); for training.
+    /// The places of tokens by id (see [`by_id`](crate::ops::by_id)); for training.
     pub order: Span<u32>,
     /// The token that follows each, or `u32::MAX` where none counts.
     pub targets: Span<u32>,

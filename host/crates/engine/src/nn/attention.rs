@@ -7,6 +7,7 @@ use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 /// Heads of an attention.
 #[derive(Clone, Copy, Debug)]
@@ -105,10 +106,10 @@ impl SelfAttention {
         self.project(b, p, kept, x, rows);
         let AttentionActivations { projections: [q, k, v], out } = kept.of(rows);
         match rows {
-            Rows::Of(sequences) => b.attention(out.attended, out.lse, q, k, v, self.shape(sequences)),
+            Rows::Of(sequences) => b.run(Attention { out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) }),
             Rows::Next(position) => {
                 let [_, keys, values] = kept.projections.map(|cache| cache.slice(0, (position + 1) * self.dim));
-                b.cached_attention(out.attended, q, keys, values, self.heads.count);
+                b.run(CachedAttention { out: out.attended, q, k: keys, v: values, heads: self.heads.count });
             }
         }
         self.o.forward(b, p, out.y, out.attended, rows);
@@ -135,7 +136,7 @@ impl SelfAttention {
         let len = sequences.rows() * self.dim;
         let AttentionActivations { projections: [q, k, v], out } = kept.of(Rows::Of(sequences));
         let [dq, dk, dv] = [0, 1, 2].map(|i| d_projections.slice(i * len, len));
-        pass.b.attention_backward(dq, dk, dv, dx, out.attended, out.lse, q, k, v, self.shape(sequences));
+        pass.b.run(AttentionBackward { dq, dk, dv, d_out: dx, out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) });
         for (layer, dy, accumulate) in [(self.q, dq, false), (self.k, dk, true), (self.v, dv, true)] {
             layer.backward(pass, dx, dy, x, sequences.rows(), accumulate);
         }

@@ -12,6 +12,7 @@ use super::pass::{Backward, GradientSink, Rows};
 use crate::backend::{Backend, Sequences};
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::Add;
 
 /// Sizes of a block.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +128,7 @@ impl Block {
         interrupt::check();
         self.activate(b, p, kept, x, rows);
         self.mlp.finish(b, p, &kept.mlp, y, rows);
-        b.add(y, y, kept.attention.of(rows).out.y);
+        b.run(Add { y, a: y, b: kept.attention.of(rows).out.y });
     }
 
     /// The forward pass up to the last activations, which is what the backward pass needs of it.
@@ -136,7 +137,7 @@ impl Block {
         let middle = kept.attention.of(rows).out.y;
         self.norm1.forward(b, p, &norm1, x);
         self.attention.forward(b, p, &kept.attention, norm1.y, rows);
-        b.add(middle, middle, x);
+        b.run(Add { y: middle, a: middle, b: x });
         self.norm2.forward(b, p, &norm2, middle);
         self.mlp.activate(b, p, &kept.mlp, norm2.y, rows);
     }

@@ -4,8 +4,9 @@ use primal_device::grid::GridId;
 
 use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink};
-use crate::backend::{Backend, ConvolutionShape, Sequences};
+use crate::backend::{Backend, Sequences};
 use crate::memory::Span;
+use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, ConvolutionShape};
 
 /// The parameters of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +50,14 @@ impl Convolution {
     /// `y = convolution(x)`, or `y += …`; x `[rows, in]`, y `[rows, out]`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, sequences: Sequences, accumulate: bool) {
         let bias = self.bias.map(|bias| p.vector(bias));
-        b.conv1d(y, x, p.weight(self.weight), bias, self.shape(sequences), accumulate);
+        b.run(Conv1d { y, x, weight: *p.weight(self.weight), bias, shape: self.shape(sequences), accumulate });
     }
 
     /// Gives the gradients of weight and bias to the sink.
     pub fn backward<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, dy: Span<f32>, x: Span<f32>, sequences: Sequences) {
         pass.sink.convolution(pass.b, self.weight, dy, x, self.shape(sequences));
         if let Some(bias) = self.bias {
-            pass.b.bias_backward(pass.sink.vector(bias), dy);
+            pass.b.run(BiasBackward { d_bias: pass.sink.vector(bias), dy });
         }
     }
 
@@ -69,6 +70,6 @@ impl Convolution {
         sequences: Sequences,
         accumulate: bool,
     ) {
-        pass.b.conv1d_backward_input(dx, dy, pass.p.weight(self.weight), self.shape(sequences), accumulate);
+        pass.b.run(Conv1dBackwardInput { dx, dy, weight: *pass.p.weight(self.weight), shape: self.shape(sequences), accumulate });
     }
 }

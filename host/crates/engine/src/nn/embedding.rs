@@ -4,6 +4,7 @@ use super::parameters::{Init, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, Rows};
 use crate::backend::{Backend, Sequences};
 use crate::memory::Span;
+use crate::ops::{self, EmbeddingBackward, Gather, GatherBackward};
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
 pub const EMBEDDING_SIGMA: f32 = 0.1;
@@ -27,12 +28,12 @@ impl Embedding {
 
     /// `y = …`, or `y += …`; y `[rows, dim]`, ids `[rows]`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, ids: Span<u32>, accumulate: bool) {
-        b.gather(y, p.vector(self.table), ids, self.dim, accumulate);
+        b.run(Gather { y, table: p.vector(self.table), ids, dim: self.dim, accumulate });
     }
 
     /// Gives the gradient of the table to the sink.
     pub fn backward<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, dy: Span<f32>, ids: Span<u32>) {
-        pass.b.gather_backward(pass.sink.vector(self.table), dy, ids, self.dim);
+        pass.b.run(GatherBackward { d_table: pass.sink.vector(self.table), dy, ids, dim: self.dim });
     }
 }
 
@@ -59,10 +60,10 @@ impl TokenEmbedding {
             Rows::Of(sequences) => (positions, sequences.longest()),
             Rows::Next(position) => (positions.slice(position * self.dim, self.dim), 1),
         };
-        b.embedding(y, p.vector(self.tokens), positions, ids, longest, self.dim);
+        b.run(ops::Embedding { y, table: p.vector(self.tokens), positions, ids, seq: longest, dim: self.dim });
     }
 
-    /// Gives the gradients of both tables to the sink; `order` are the places of the tokens as [`by_id`](crate::backend::by_id) sorts them.
+    /// Gives the gradients of both tables to the sink; `order` are the places of the tokens as [`by_id`](crate::ops::by_id) sorts them.
     pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
         pass: &mut Backward<B, S>,
@@ -72,6 +73,6 @@ impl TokenEmbedding {
         sequences: Sequences,
     ) {
         let (d_tokens, d_positions) = (pass.sink.vector(self.tokens), pass.sink.vector(self.positions));
-        pass.b.embedding_backward(d_tokens, d_positions, dy, ids, order, sequences.longest(), self.dim);
+        pass.b.run(EmbeddingBackward { d_table: d_tokens, d_positions, dy, ids, order, seq: sequences.longest(), dim: self.dim });
     }
 }

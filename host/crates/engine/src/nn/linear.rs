@@ -6,6 +6,7 @@ use super::parameters::{MatrixId, Parameters, Specs};
 use super::pass::{Backward, GradientSink, Part, Rows};
 use crate::backend::Backend;
 use crate::memory::Span;
+use crate::ops::{self, LinearBackwardInput, LutGemv};
 
 /// What linear layers start with, times the root of their inputs. Layers that start much smaller, to write little to the residual stream or
 /// to an output, flip in every other step: the learning rate is in units of weight, and their levels are closer together.
@@ -38,12 +39,12 @@ impl Linear {
 
     /// `y = x · Wᵀ` of so many rows; those of y may be padded, here and in the gradients of y.
     pub fn forward_rows<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, rows: usize) {
-        b.linear(y, x, p.weight(self.weight), rows);
+        b.run(ops::Linear { y, x, weight: *p.weight(self.weight), rows });
     }
 
     /// `y = x · Wᵀ` of a single row, by the op for decoding, [`Backend::lut_gemv`].
     pub fn forward_row<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>) {
-        b.lut_gemv(y, x, p.weight(self.weight));
+        b.run(LutGemv { y, x, weight: *p.weight(self.weight) });
     }
 
     /// Gives the weight's gradient to the sink; `dx = dy · W`, or `dx += …`.
@@ -81,6 +82,6 @@ impl Linear {
         rows: usize,
         accumulate: bool,
     ) {
-        pass.b.linear_backward_input(dx, dy, pass.p.weight(self.weight), rows, accumulate);
+        pass.b.run(LinearBackwardInput { dx, dy, weight: *pass.p.weight(self.weight), rows, accumulate });
     }
 }

@@ -8,6 +8,7 @@ use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{Gelu, GeluBackward};
 
 /// `y = gelu(first(x)) · W₂ᵀ`.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ impl Mlp {
             (First::Convolution(layer), Rows::Of(sequences)) => layer.forward(b, p, kept.hidden, x, sequences, false),
             (First::Convolution(_), Rows::Next(_)) => panic!("a convolution sees rows beside the next one"),
         }
-        b.gelu(kept.activated, kept.hidden);
+        b.run(Gelu { y: kept.activated, x: kept.hidden });
     }
 
     /// From the hidden values to y `[rows, dim]`.
@@ -92,7 +93,7 @@ impl Mlp {
         let kept = kept.first(rows);
         let d_hidden = d_hidden.slice(0, kept.hidden.len());
         self.second.backward(pass, d_hidden, dy, kept.activated, rows, false);
-        pass.b.gelu_backward(d_hidden, d_hidden, kept.hidden);
+        pass.b.run(GeluBackward { dx: d_hidden, dy: d_hidden, x: kept.hidden });
         match &self.first {
             First::Linear(layer) => layer.backward(pass, dx, d_hidden, x, rows, false),
             First::Convolution(layer) => {

@@ -4,6 +4,7 @@ use super::parameters::{Init, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, first_rows};
 use crate::backend::Backend;
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{LayerNorm, LayerNormBackward};
 
 /// `y = (x − mean) · rstd · gamma + beta` in each row.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,15 @@ impl Norm {
 
     /// Normalises the rows of x `[rows, dim]` into `kept.y`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &NormActivations, x: Span<f32>) {
-        b.layer_norm(kept.y, kept.mean, kept.rstd, x, p.vector(self.gamma), p.vector(self.beta), self.dim);
+        b.run(LayerNorm {
+            y: kept.y,
+            mean: kept.mean,
+            rstd: kept.rstd,
+            x,
+            gamma: p.vector(self.gamma),
+            beta: p.vector(self.beta),
+            dim: self.dim,
+        });
     }
 
     /// Adds the gradient of x to `dx`, from that of the output, and the parameters' to the sink; `dy` may lie in `kept.y`.
@@ -47,7 +56,17 @@ impl Norm {
         x: Span<f32>,
     ) {
         let (d_gamma, d_beta) = (pass.sink.vector(self.gamma), pass.sink.vector(self.beta));
-        pass.b.layer_norm_backward(dx, d_gamma, d_beta, dy, x, kept.mean, kept.rstd, pass.p.vector(self.gamma), self.dim);
+        pass.b.run(LayerNormBackward {
+            dx,
+            d_gamma,
+            d_beta,
+            dy,
+            x,
+            mean: kept.mean,
+            rstd: kept.rstd,
+            gamma: pass.p.vector(self.gamma),
+            dim: self.dim,
+        });
     }
 }
 

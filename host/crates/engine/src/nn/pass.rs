@@ -1,8 +1,9 @@
 //! What the passes of all layers share: which rows they go over, and where gradients go.
 
 use super::parameters::{MatrixId, Parameters, VectorId};
-use crate::backend::{Backend, ConvolutionShape, Sequences};
+use crate::backend::{Backend, Sequences};
 use crate::memory::Span;
+use crate::ops::ConvolutionShape;
 
 /// The rows that a forward pass goes over.
 #[derive(Clone, Copy, Debug)]

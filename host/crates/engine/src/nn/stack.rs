@@ -8,6 +8,7 @@ use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Purpose, Rows};
 use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::Sum;
 
 /// The layers of a stack.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ impl StackActivations {
     pub fn not_finite<B: Backend>(&self, b: &mut B, rows: usize, sum: Span<f32>) -> Option<usize> {
         let mut value = [0.0];
         (0..self.streams.len()).find(|&layer| {
-            b.sum(sum, self.stream(layer, rows));
+            b.run(Sum { sum, x: self.stream(layer, rows) });
             b.download(sum, &mut value);
             !value[0].is_finite()
         })

@@ -30,3 +30,19 @@ impl UpdateRule for Adamw {
         self.0.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, steady};
+
+    #[test]
+    fn the_first_step_moves_each_weight_by_the_learning_rate() {
+        let mut at = Fixture::<Adamw>::new(steady(0.01));
+        let (before, gradient) = (at.weights(), [1.0, -2.0, 3.0, -4.0, 5.0, -6.0f32]);
+        assert_eq!(at.step(gradient), 0, "a float weight has no flips");
+        for ((after, before), g) in at.weights().iter().zip(before).zip(gradient) {
+            assert!((after - (before - 0.01 * g.signum())).abs() < 1e-6, "{before} → {after}, gradient {g}");
+        }
+    }
+}

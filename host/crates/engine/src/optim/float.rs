@@ -1,8 +1,9 @@
 //! A float tensor that AdamW moves: vectors, row scales, shadow weights and float weights.
 
-use crate::backend::{AdamWStep, Backend};
+use crate::backend::Backend;
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{AdamW, AdamWStep};
 
 use super::schedule::learning_rate;
 
@@ -48,11 +49,37 @@ impl FloatState {
             max_norm: config.clip,
             floor: self.floor,
         };
-        b.adamw(self.value, self.gradient, self.moments, norm_squared, &adamw);
+        b.run(AdamW { value: self.value, gradient: self.gradient, m: self.moments[0], v: self.moments[1], norm_squared, step: adamw });
     }
 
     /// Bytes of the tensor and its moments.
     pub fn bytes(&self) -> usize {
         3 * self.value.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::Cpu;
+
+    #[test]
+    fn gradients_are_clipped_and_values_stay_above_their_floor() {
+        let (mut plan, config) = (Plan::default(), TrainConfig { lr: 0.5, warmup: 0, clip: 1.0, beta1: 0.9, ..TrainConfig::default() });
+        let value = plan.span(Kind::Parameter, "value", 2);
+        let float = FloatState { floor: 0.25, ..FloatState::plan(&mut plan, "value".into(), value) };
+        let norm_squared = plan.span(Kind::Io, "norm", 1);
+        let mut b = Cpu::new(&mut plan);
+        b.upload(value, &[1.0, 0.5]);
+        b.upload(float.gradient, &[-3.0, 4.0]);
+        b.upload(norm_squared, &[25.0]);
+        float.moments.iter().for_each(|&moment| b.zero(moment));
+        float.step(&mut b, norm_squared, &config, 0);
+        let (mut values, mut means) = ([0.0; 2], [0.0; 2]);
+        b.download(value, &mut values);
+        b.download(float.moments[0], &mut means);
+        // A tenth of the gradient, which is shortened from a norm of 5 to 1.
+        approx::assert_relative_eq!(means[..], [-0.06, 0.08], epsilon = 1e-6);
+        approx::assert_relative_eq!(values[..], [1.5, 0.25], epsilon = 1e-6);
     }
 }

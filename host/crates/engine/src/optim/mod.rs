@@ -5,6 +5,8 @@
 //! tensors with their common norm clipped, the rule flips the weights of matrices and ends the step, and what must be finite is summed for the host.
 
 pub mod adamw;
+#[cfg(test)]
+mod fixture;
 pub mod float;
 mod matrix_state;
 pub mod poltergeist;
@@ -21,7 +23,7 @@ use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
 
-use crate::backend::{Backend, ConvolutionShape, Storage, Weight};
+use crate::backend::{Backend, Storage, Weight};
 use crate::config::{Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
@@ -29,6 +31,7 @@ use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::{Init, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientSink, MatrixId, Parameters, Part, VectorId};
+use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
 
 /// Row scales stay above it.
 const MIN_SCALE: f32 = 1e-4;
@@ -130,9 +133,9 @@ impl Optimizer {
     fn move_floats<B: Backend>(&self, b: &mut B, config: &TrainConfig, step: u64) {
         let norm = self.readings.norms.slice(0, 1);
         for (i, float) in self.floats.iter().enumerate() {
-            b.sum_squares(self.readings.norms.slice(1 + i, 1), float.gradient);
+            b.run(SumSquares { sum: self.readings.norms.slice(1 + i, 1), x: float.gradient });
         }
-        b.sum(norm, self.readings.norms.slice(1, self.floats.len()));
+        b.run(Sum { sum: norm, x: self.readings.norms.slice(1, self.floats.len()) });
         for float in &self.floats {
             float.step(b, norm, config, step);
         }
@@ -154,7 +157,7 @@ impl Optimizer {
     /// Fills [`Readings::watch`].
     pub fn watch<B: Backend>(&self, b: &mut B) {
         for (i, (_, tensor)) in self.watched.iter().enumerate() {
-            b.sum(self.readings.watch.slice(i, 1), *tensor);
+            b.run(Sum { sum: self.readings.watch.slice(i, 1), x: *tensor });
         }
     }
 
@@ -201,11 +204,11 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
-        self.take(b, id, part, |b, dw, accumulate| b.linear_backward_weight(dw, dy, x, rows, accumulate));
+        self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
     }
 
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        self.take(b, id, Part::WHOLE, |b, dw, accumulate| b.conv1d_backward_weight(dw, dy, x, shape, accumulate));
+        self.take(b, id, Part::WHOLE, |b, dw, accumulate| b.run(Conv1dBackwardWeight { dw, dy, x, shape, accumulate }));
     }
 }
 
@@ -226,7 +229,7 @@ impl Sink<'_> {
         if self.fault == Some(id) {
             b.upload(dw.slice(0, 1), &[f32::NAN]);
         }
-        b.sum_squares(optimizer.readings.norms.slice(1 + optimizer.floats.len() + id.0, 1), dw);
+        b.run(SumSquares { sum: optimizer.readings.norms.slice(1 + optimizer.floats.len() + id.0, 1), x: dw });
         let d_scale = optimizer.d_scales[id.0].expect("a rule that takes gradients has weights on a grid");
         let turn = Turn { tensor: id.0 as u32, ..self.turn };
         with_state!(state, state => state.take(b, weight, dw, d_scale, &turn));

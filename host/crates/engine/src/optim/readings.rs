@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::backend::Backend;
 use crate::memory::{Kind, Plan, Span};
 
-/// Where the device leaves it.
+/// Where on the device the numbers of a step are left for the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Readings {
     all: Span<u32>,
@@ -20,7 +20,7 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// Reserves it for so many sums of losses, norms, watched tensors and matrices.
+    /// Reserves room for so many sums of losses, norms, watched tensors and matrices.
     pub fn plan(plan: &mut Plan, loss_sums: usize, norms: usize, watched: usize, matrices: usize) -> Self {
         let all = plan.span::<u8>(Kind::Io, "readings", 4 * (loss_sums + norms + watched + 2 * matrices));
         let mut end = 0;
@@ -38,14 +38,14 @@ impl Readings {
     }
 }
 
-/// The host's copy.
+/// The host's copy of [`Readings`].
 pub struct Readout {
     words: Vec<u32>,
     ends: [usize; 4],
 }
 
 impl Readout {
-    /// Nothing read yet: zeros, on the device as well.
+    /// A copy in which nothing was read yet: zeros, on the device as well.
     pub fn new<B: Backend>(b: &mut B, of: &Readings) -> Self {
         b.zero(of.all);
         let mut end = 0;
@@ -56,7 +56,7 @@ impl Readout {
         Self { words: vec![0; end], ends }
     }
 
-    /// Copies all of it, after all queued work.
+    /// Copies all readings from the device, after all queued work.
     pub fn update<B: Backend>(&mut self, b: &mut B, from: &Readings) {
         b.download(from.all, &mut self.words);
     }
@@ -65,22 +65,22 @@ impl Readout {
         bytemuck::cast_slice(&self.words[range])
     }
 
-    /// [`Readings::loss_sums`].
+    /// Sums of the loss's terms, of each micro-batch; see [`Readings::loss_sums`].
     pub fn loss_sums(&self) -> &[f32] {
         self.floats(0..self.ends[0])
     }
 
-    /// [`Readings::norms`].
+    /// Squared norms of gradients; see [`Readings::norms`].
     pub fn norms(&self) -> &[f32] {
         self.floats(self.ends[0]..self.ends[1])
     }
 
-    /// [`Readings::watch`].
+    /// Sums of watched tensors; see [`Readings::watch`].
     pub fn watch(&self) -> &[f32] {
         self.floats(self.ends[1]..self.ends[2])
     }
 
-    /// [`Readings::counts`].
+    /// Flips and weights at a rail of each matrix; see [`Readings::counts`].
     pub fn counts(&self) -> &[u32] {
         &self.words[self.ends[2]..]
     }

@@ -1,10 +1,11 @@
 //! What a rule is: how the gradient of a linear layer's weight moves it.
 
-use crate::backend::{Backend, RandomKey, Weight};
+use crate::backend::{Backend, Weight};
 use crate::config::TrainConfig;
 use crate::memory::{Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::Tensor;
+use crate::ops::RandomKey;
 
 use super::float::FloatState;
 

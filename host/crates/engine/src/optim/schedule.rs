@@ -9,3 +9,15 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f32 {
     let cosine = 0.5 * (1.0 + (std::f64::consts::PI * (step / steps).min(1.0)).cos());
     (f64::from(config.lr) * warmup * (0.02 + 0.98 * cosine)) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_warms_up_to_the_peak_and_ends_at_two_percent() {
+        let config = TrainConfig { lr: 1.0, warmup: 10, steps: 10_000, ..TrainConfig::default() };
+        let rates = [0, 4, 9, 5_000, 10_000].map(|step| learning_rate(&config, step));
+        approx::assert_relative_eq!(rates[..], [0.1, 0.5, 1.0, 0.51, 0.02], epsilon = 1e-5);
+    }
+}

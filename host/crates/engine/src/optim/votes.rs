@@ -4,13 +4,14 @@
 use primal_device::grid::empty_votes;
 use primal_device::rules::votes::VoteRule;
 
-use crate::backend::{Backend, VoteCast, VoteState, Weight};
+use crate::backend::{Backend, Weight};
 use crate::config::{Flips, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::{Tensor, tensor};
+use crate::ops::{Flip, RescaleRows, ScaleGradient, Vote, VoteCast, VoteState};
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -48,9 +49,9 @@ impl UpdateRule for Votes {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
-        b.scale_gradient(d_scale, dw, weight);
+        b.run(ScaleGradient { d_scale, dw, weight: *weight });
         interrupt::commit(WHOLE_STEP * turn.config.grad_accum);
-        b.vote(weight, &self.0, dw, &cast(turn));
+        b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
     }
 
     fn flips_between(config: &TrainConfig) -> bool {
@@ -58,7 +59,7 @@ impl UpdateRule for Votes {
     }
 
     fn flip<B: Backend>(&self, b: &mut B, weight: &Weight, counts: Span<u32>, turn: &Turn) {
-        b.flip(weight, &self.0, &constants(turn.config), counts);
+        b.run(Flip { weight: *weight, state: self.0, rule: constants(turn.config), counts });
     }
 
     /// Rows too near the rails get a wider scale.
@@ -66,7 +67,7 @@ impl UpdateRule for Votes {
         let Turn { config, step, .. } = *turn;
         let due = config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
         if due && (step as f64) < RESCALE_UNTIL * config.steps as f64 {
-            b.rescale_rows(weight, &self.0, &constants(config), RESCALE_SHARE, RESCALE_FACTOR);
+            b.run(RescaleRows { weight: *weight, state: self.0, rule: constants(config), share: RESCALE_SHARE, factor: RESCALE_FACTOR });
         }
     }
 
@@ -100,5 +101,41 @@ fn cast(turn: &Turn) -> VoteCast {
         beta2: f64::from(config.beta2).powf(1.0 / n) as f32,
         bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
         key: turn.key_of_micro_batch(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::fixture::{Fixture, WEIGHTS, steady};
+
+    #[test]
+    fn a_weight_moves_one_level_against_its_gradient_when_its_votes_agree() {
+        // Each step asks for a quarter of a level: three are no consensus, four are.
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let (before, gap) = (at.weights(), at.gap());
+        let gradient = [1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        assert_eq!([0; 4].map(|_| at.step(gradient)), [0, 0, 0, WEIGHTS as u32]);
+        for ((after, before), g) in at.weights().iter().zip(before).zip(gradient) {
+            assert!((after - (before - g * gap)).abs() < 1e-5, "{before} → {after}, gradient {g}, gap {gap}");
+        }
+    }
+
+    #[test]
+    fn gradients_that_disagree_move_nothing() {
+        let mut at = Fixture::<Votes>::new(steady(0.05));
+        let flips = (0..100).map(|step| at.step([if step % 2 == 0 { 1.0 } else { -1.0 }; WEIGHTS])).sum::<u32>();
+        assert_eq!(flips, 0);
+    }
+
+    #[test]
+    fn rows_at_the_rails_get_a_wider_scale_until_the_run_nears_its_end() {
+        for (first, factor) in [(0, RESCALE_FACTOR), (80_000, 1.0)] {
+            let mut at = Fixture::<Votes>::new(TrainConfig { rescale_every: 40, ..steady(0.2) });
+            at.step = first;
+            let before = at.scales();
+            (0..40).for_each(|_| _ = at.step([-1.0; WEIGHTS]));
+            assert_eq!(at.scales(), before.map(|scale| scale * factor), "from step {first}");
+        }
     }
 }

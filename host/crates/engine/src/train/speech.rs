@@ -10,6 +10,7 @@ use crate::memory::{Plan, Span};
 use crate::models::ghost_tts::{Capacity, FACTS_KEY, GhostTts, GhostTtsIds, Lengths, SpeechBatch, TERM_WEIGHTS, TERMS};
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
+use crate::ops::Sum;
 use crate::optim::Sink;
 
 /// Predictions that vary less than this share of the truth's standard deviation are flat: a voice without melody.
@@ -98,7 +99,7 @@ impl Task for SpeechTask {
         batch.lengths = Some(lengths);
         model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
         for term in 0..TERMS.len() {
-            b.sum(sums.slice(term, 1), model.losses(term, &lengths));
+            b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths) });
         }
         Seen { values: values(model, &lengths, corpus.mel_std()), items: lengths.frames.rows() as u64 }
     }

@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 
 use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
-use crate::backend::{AttentionShape, Backend, by_id};
+use crate::backend::{AttentionShape, Backend};
 use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::models::gpt::Gpt;
 use crate::models::text::TextModel;
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
+use crate::ops::{Sum, by_id};
 use crate::optim::Sink;
 use crate::{Error, Result};
 
@@ -90,7 +91,7 @@ impl<M: TextModel> Task for TextTask<M> {
         b.upload(spans.order, &batch.order);
         b.upload(spans.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
-        b.sum(sums, spans.losses);
+        b.run(Sum { sum: sums, x: spans.losses });
         Seen { values: [tokens as f64; MAX_TERMS], items: tokens as u64 }
     }
 

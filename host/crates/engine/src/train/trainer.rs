@@ -4,6 +4,7 @@ use crate::backend::{Backend, Storage};
 use crate::config::ConfigOf;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::{MatrixId, Parameters};
+use crate::ops::LevelHistogram;
 use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
@@ -206,7 +207,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         let mut layers = Vec::new();
         for (i, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
             let Storage::Grid(grid) = &weight.storage else { continue };
-            self.backend.level_histogram(self.layout.histogram, weight);
+            self.backend.run(LevelHistogram { counts: self.layout.histogram, weight: *weight });
             let mut histogram = [0u32; 16];
             self.backend.download(self.layout.histogram, &mut histogram);
             let mut scale = vec![0.0f32; spec.out_features];

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Op};
 use crate::memory::{Kind, Plan, Span};
 use primal_device::philox::{Stream, uniform};
 
@@ -185,7 +185,7 @@ pub enum Slope {
 
 /// One row of the table.
 pub struct Case<B> {
-    /// Method of [`Backend`].
+    /// Name of the [`Op`], or of the method of [`Backend`] that copies or clears.
     pub op: &'static str,
     /// Shape and variant.
     pub shape: String,
@@ -200,7 +200,18 @@ pub struct Case<B> {
 
 impl<B: Backend> Case<B> {
     /// A row without gradient check. Outputs that the op overwrites should start as [`unset`].
-    pub fn new(
+    pub fn new<O: Op>(
+        shape: String,
+        buffers: Vec<Data>,
+        op: impl Fn(&Spans) -> O + Send + Sync + 'static,
+        reference: impl Fn(&mut Values) + Send + Sync + 'static,
+        tolerance: Tolerance,
+    ) -> Self {
+        Self::of_memory(O::NAME, shape, buffers, move |b: &mut B, s: &Spans| b.run(op(s)), reference, tolerance)
+    }
+
+    /// A row of a method of [`Backend`] that is no op.
+    pub fn of_memory(
         op: &'static str,
         shape: String,
         buffers: Vec<Data>,

@@ -5,8 +5,8 @@
 //! - *same bytes*: from pools of several numbers of threads; of a GPU, twice
 //! - *speed*: prints ns and GB/s or GFLOP/s; it never fails
 //!
-//! To add an op: a function in a file of `cases/` that builds its [`Case`] (buffers, the call, the reference, a tolerance, and for a
-//! backward op the loss), and a line in that file's `rows`. `tests/ops.rs` fails while a method of `Backend` has no row.
+//! To add an op: a function in a file of `cases/` that builds its [`Case`] (buffers, the op, the reference, a tolerance, and for a
+//! backward op the loss), and a line in that file's `rows`. `tests/ops.rs` fails while one of [`NAMES`](crate::ops::NAMES) has no row.
 
 use std::collections::BTreeSet;
 
@@ -112,9 +112,14 @@ impl<B: Backend + 'static> Table<B> {
 const LARGE: usize = 5_000_000;
 
 fn failures<B: Backend>(rows: Vec<&Case<B>>, check: impl Fn(&Case<B>) -> Result<(), String> + Sync) -> Result<(), String> {
-    let (large, small): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|case| case.len() > LARGE);
+    let count = rows.len();
+    let (large, small): (Vec<_>, Vec<_>) = rows.into_iter().partition(|case| case.len() > LARGE);
     let mut failed: Vec<String> = small.into_par_iter().filter_map(|case| check(case).err()).collect();
     failed.extend(large.into_iter().filter_map(|case| check(case).err()));
-    println!("{} of {} rows pass", rows.len() - failed.len(), rows.len());
-    if failed.is_empty() { Ok(()) } else { Err(format!("{} of {} rows fail:\n{}", failed.len(), rows.len(), failed.join("\n"))) }
+    summary(count, failed)
+}
+
+fn summary(rows: usize, failed: Vec<String>) -> Result<(), String> {
+    println!("{} of {rows} rows pass", rows - failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("{} of {rows} rows fail:\n{}", failed.len(), failed.join("\n"))) }
 }

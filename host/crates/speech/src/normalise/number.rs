@@ -176,7 +176,7 @@ pub fn clock(digits: &str) -> Words {
     words
 }
 
-/// The same number more than once: `nineties`, `hundreds`.
+/// A number in the plural: `nineties`, `hundreds`.
 pub fn plural(mut words: Words) -> Words {
     if let Some(last) = words.last_mut() {
         *last = match last.strip_suffix('y') {

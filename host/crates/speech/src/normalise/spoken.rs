@@ -31,7 +31,7 @@ impl Spoken {
 pub struct Item {
     /// The sound.
     pub spoken: Spoken,
-    /// Its bytes in the text.
+    /// Bytes of the piece in the text.
     pub source: Range<usize>,
 }
 
@@ -40,7 +40,7 @@ pub struct Item {
 pub struct Warning {
     /// The piece.
     pub text: String,
-    /// Its bytes in the text.
+    /// Bytes of the piece in the text.
     pub source: Range<usize>,
     /// What it is.
     pub kind: &'static str,

@@ -40,7 +40,7 @@ pub fn abbreviation(text: &str) -> Option<&'static Abbreviation> {
     abbreviation_before(text, false, "")
 }
 
-/// The same, where a number or a numeral may follow; `rest` is what does.
+/// What an abbreviation stands for, where a number or a numeral may follow; `rest` is what does.
 pub fn abbreviation_before(text: &str, number: bool, rest: &str) -> Option<&'static Abbreviation> {
     let small = text.to_ascii_lowercase();
     let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit()).count();
@@ -141,7 +141,7 @@ pub struct Currency {
 }
 
 impl Currency {
-    /// The same before what has this price: "a five dollar bill".
+    /// The currency before what has this price: "a five dollar bill".
     pub fn single(&self) -> Self {
         Self { names: [self.names[0]; 2], cents: self.cents.map(|[one, several]| [if one == "penny" { several } else { one }; 2]) }
     }

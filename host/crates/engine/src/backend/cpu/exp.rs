@@ -3,7 +3,7 @@
 /// e^x, relative error below 2e-7 for −87 ≤ x ≤ 88, and clamped there: `2^n · p(r)` with `x = n ln 2 + r`, |r| ≤ ½ ln 2 (Cody & Waite 1980);
 /// p is the Taylor polynomial of degree 7. NaN stays NaN. Free of branches, so loops over it vectorise.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
     let x = if x > 88.0 { 88.0 } else { x };
     // Adding 1.5·2²³ rounds to the nearest integer, which is left in the low bits.

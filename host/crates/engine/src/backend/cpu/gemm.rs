@@ -3,14 +3,12 @@
 //!
 //! Every element of C is one chain of multiply-adds in the order of k, whatever the tiling: results do not depend on threads or tile sizes.
 
-use std::sync::OnceLock;
-
-use gemm_f32::microkernel;
 use rayon::prelude::*;
 
 use super::memory::Parts;
-use super::thread_scratch;
-use super::unpack::{Codes, pack_codes_by_column, pack_codes_by_row, pack_floats_by_row};
+use super::microkernel::{Kernels, kernels};
+use super::scratch::of_thread;
+use super::unpack::{Codes, Panel, pack_codes_by_column, pack_codes_by_row, pack_floats_by_row};
 
 /// Depth of a packed block.
 const BLOCK_K: usize = 384;
@@ -21,80 +19,6 @@ const BLOCK_ROWS: usize = 512;
 
 /// `f32` values of scratch that a tile needs: a packed block, and the rows of one micro-kernel.
 pub const TILE_SCRATCH: usize = BLOCK_K * (BLOCK_COLUMNS + 16);
-
-type MicroKernel = unsafe fn(
-    usize,
-    usize,
-    usize,
-    *mut f32,
-    *const f32,
-    *const f32,
-    isize,
-    isize,
-    isize,
-    isize,
-    isize,
-    f32,
-    f32,
-    u8,
-    bool,
-    bool,
-    bool,
-    *const f32,
-);
-
-/// The micro-kernels for this processor.
-pub(super) struct Kernels {
-    /// Values of a vector.
-    lanes: usize,
-    /// Columns of C of the largest micro-kernel: the width of a packed panel.
-    width: usize,
-    /// Rows of C of the largest micro-kernel.
-    height: usize,
-    /// By vectors of columns, then rows, both from 1.
-    select: fn(usize, usize) -> MicroKernel,
-    /// AVX2 and FMA are there.
-    pub(super) avx2: bool,
-}
-
-pub(super) fn kernels() -> &'static Kernels {
-    static KERNELS: OnceLock<Kernels> = OnceLock::new();
-    KERNELS.get_or_init(|| {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            if is_x86_feature_detected!("avx512f") {
-                return Kernels {
-                    lanes: 16,
-                    width: 64,
-                    height: 6,
-                    select: |m, n| microkernel::avx512f::f32::UKR[m - 1][n - 1],
-                    avx2: true,
-                };
-            }
-            return Kernels { lanes: 8, width: 16, height: 6, select: |m, n| microkernel::fma::f32::UKR[m - 1][n - 1], avx2: true };
-        }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            return Kernels { lanes: 4, width: 16, height: 4, select: |m, n| microkernel::neon::f32::UKR[m - 1][n - 1], avx2: false };
-        }
-        Kernels { lanes: 1, width: 2, height: 4, select: |m, n| microkernel::scalar::f32::UKR[m - 1][n - 1], avx2: false }
-    })
-}
-
-/// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use.
-#[derive(Clone, Copy)]
-pub struct Panel {
-    /// First k.
-    pub k: usize,
-    /// Its depth.
-    pub depth: usize,
-    /// First column.
-    pub column: usize,
-    /// Columns in use.
-    pub columns: usize,
-    /// From k to k: whole vectors.
-    pub stride: usize,
-}
 
 /// What a product can have on its left.
 pub trait LeftOperand: Copy + Sync {
@@ -339,12 +263,12 @@ pub fn gemm(
     let (c, scratch) = (Parts::new(c), Parts::new(scratch));
     for_each_tile(rows, columns, k, |at| {
         // SAFETY: tiles are disjoint, and each thread uses its own scratch.
-        unsafe { tile(c.base(), stride, at, left, right, accumulate, thread_scratch(&scratch)) };
+        unsafe { tile(c.base(), stride, at, left, right, accumulate, of_thread(&scratch)) };
     });
 }
 
 /// Cuts C, `[rows, columns]`, into tiles and runs them over the threads of the pool.
-pub(super) fn for_each_tile(rows: usize, columns: usize, k: usize, run: impl Fn(Tile) + Sync) {
+pub fn for_each_tile(rows: usize, columns: usize, k: usize, run: impl Fn(Tile) + Sync) {
     let threads = rayon::current_num_threads();
     let (mut tile_rows, mut tile_columns) = (BLOCK_ROWS.min(rows), BLOCK_COLUMNS.min(columns));
     // A few tiles a thread balance the load; smaller ones would pack more than they multiply.

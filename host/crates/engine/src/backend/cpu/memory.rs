@@ -66,7 +66,8 @@ impl Memory {
                 (map.as_ptr(), map.len())
             }
         };
-        assert!(span.offset + span.bytes() <= size, "span {}+{} outside of a segment of {size} bytes", span.offset, span.bytes());
+        let inside = span.end().is_some_and(|end| end <= size);
+        assert!(inside, "span of {} values at {} outside of a segment of {size} bytes", span.len, span.offset);
         // SAFETY: inside the segment, as just asserted.
         let pointer = unsafe { base.add(span.offset) }.cast::<T>();
         assert!(pointer.is_aligned(), "span at {} is misaligned", span.offset);
@@ -88,7 +89,7 @@ impl Memory {
     ///
     /// # Panics
     /// If a written span overlaps another one, or lies in a mapped file.
-    pub(crate) fn split<W: Spans, R: Spans>(&mut self, writes: W, reads: R) -> (W::Mut<'_>, R::Ref<'_>) {
+    pub fn split<W: Spans, R: Spans>(&mut self, writes: W, reads: R) -> (W::Mut<'_>, R::Ref<'_>) {
         let (mut written, mut read): (Ranges, Ranges) = Default::default();
         let (w, r) = (writes.ranges(&mut written), reads.ranges(&mut read));
         for i in 0..w {
@@ -105,10 +106,10 @@ impl Memory {
 }
 
 /// `(segment, byte range)` of up to eight spans.
-pub(crate) type Ranges = [(u32, Range<usize>); 8];
+pub type Ranges = [(u32, Range<usize>); 8];
 
 /// A tuple of spans.
-pub(crate) trait Spans: Copy {
+pub trait Spans: Copy {
     /// The tuple of slices.
     type Ref<'a>;
     /// The tuple of mutable slices.
@@ -130,7 +131,7 @@ macro_rules! spans {
             type Mut<'a> = ($(&'a mut [$t],)*);
             fn ranges(&self, out: &mut Ranges) -> usize {
                 let count = 0usize;
-                $(out[$i] = (self.$i.segment, self.$i.offset..self.$i.offset + self.$i.bytes()); let count = count + 1;)*
+                $(out[$i] = (self.$i.segment, self.$i.offset..self.$i.end().unwrap_or(usize::MAX)); let count = count + 1;)*
                 count
             }
             unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
@@ -190,7 +191,7 @@ impl<'a, T> Parts<'a, T> {
     /// If the part is not inside the slice.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's contract")]
     pub unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
-        assert!(start + len <= self.len, "part {start}+{len} of {}", self.len);
+        assert!(start <= self.len && len <= self.len - start, "part {start}+{len} of {}", self.len);
         // SAFETY: in bounds; disjoint by contract.
         unsafe { std::slice::from_raw_parts_mut(self.base.add(start), len) }
     }
@@ -202,7 +203,7 @@ impl<'a, T> Parts<'a, T> {
 }
 
 /// Memory that this process could still take without swapping, in bytes; `None` where the system does not say.
-pub(super) fn available() -> Option<usize> {
+pub fn available() -> Option<usize> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
@@ -218,4 +219,24 @@ fn control_group_limit() -> usize {
         limit.trim().parse().ok()
     });
     limits.min().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::Memory;
+    use crate::memory::Span;
+
+    #[test]
+    fn a_span_outside_of_the_arena_is_refused() {
+        let mut memory = Memory::new(4096);
+        assert_eq!(memory.read(Span::<f32>::new(0, 4092, 1)), [0.0]);
+        // The last one's end is 4096 if it wraps.
+        for (offset, len) in [(4096, 1), (0, 1025), (0, usize::MAX / 2), (usize::MAX - 4095, 2048)] {
+            let span = Span::<f32>::new(0, offset, len);
+            assert!(catch_unwind(|| memory.read(span).len()).is_err(), "{len} values at {offset} were read");
+            assert!(catch_unwind(AssertUnwindSafe(|| memory.write(span).len())).is_err(), "{len} values at {offset} were written");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::backend::Sequences;
+use crate::backend::operands::Sequences;
+use crate::memory::Span;
 
 /// [`Sequences`] with its offsets at hand.
 #[derive(Clone, Copy)]
@@ -72,5 +73,13 @@ impl<'a> Bounds<'a> {
             // The first offset beyond the row ends its sequence, also where others are empty.
             Self::Ragged { offsets, .. } => self.range(offsets.partition_point(|&offset| offset as usize <= row) - 1),
         }
+    }
+}
+
+/// The offsets of ragged sequences; none of equal ones.
+pub fn offsets(sequences: Sequences) -> Span<u32> {
+    match sequences {
+        Sequences::Equal { .. } => Span::new(0, 0, 0),
+        Sequences::Ragged { offsets, .. } => offsets,
     }
 }

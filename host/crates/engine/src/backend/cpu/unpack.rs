@@ -2,9 +2,23 @@
 
 use primal_device::grid::{self, Grid};
 
-use super::gemm::Panel;
 #[cfg(target_arch = "x86_64")]
-use super::gemm::kernels;
+use super::microkernel::kernels;
+
+/// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use.
+#[derive(Clone, Copy)]
+pub struct Panel {
+    /// First k.
+    pub k: usize,
+    /// Its depth.
+    pub depth: usize,
+    /// First column.
+    pub column: usize,
+    /// Columns in use.
+    pub columns: usize,
+    /// From k to k: whole vectors.
+    pub stride: usize,
+}
 
 /// A grid weight as the packers read it, `[rows, in_features]`.
 #[derive(Clone, Copy)]

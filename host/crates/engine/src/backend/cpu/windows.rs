@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::gemm::{Left, LeftOperand, Panel, Right, RightOperand, Rows, copy};
+use super::gemm::{Left, LeftOperand, Right, RightOperand, Rows, copy};
 use super::sequences::Bounds;
+use super::unpack::Panel;
 
 /// Row `r` is made of the rows `r + first + tap · dilation` of x, tap after tap; those outside of r's sequence are zeros.
 #[derive(Clone, Copy)]

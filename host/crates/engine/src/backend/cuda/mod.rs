@@ -1,19 +1,23 @@
 //! The CUDA back end: the kernels of `primal-device` on one GPU, launched through the driver's own functions.
 //!
-//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`Backend::download`] does. After
-//! a call of the driver that failed nothing is queued any more, downloads give zeros, and [`Backend::fault`] tells.
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only
+//! [`download`](crate::backend::Backend::download) does. After a call of the driver that failed nothing is queued any more, downloads give zeros, and
+//! [`fault`](crate::backend::Backend::fault) tells.
 
 mod driver;
 mod kernels;
 mod largest;
+pub mod launch;
 mod memory;
-mod ops;
 mod profile;
 mod queue;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytemuck::Pod;
+use memmap2::Mmap;
 
 use driver::{Attribute, Context, Failure};
 use kernels::Kernels;
@@ -22,7 +26,6 @@ use memory::Memory;
 use queue::Queue;
 
 use super::cuda_plan::{self, SUBJECT};
-use super::{AttentionShape, Device};
 use crate::memory::{Plan, Span};
 use crate::{Error, Result};
 
@@ -53,55 +56,61 @@ fn open_device() -> Result<(driver::Device, Context)> {
 }
 
 impl Cuda {
-    /// Where `len` values of scratch are.
-    fn scratch(&self, len: usize) -> *mut f32 {
-        assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
-        self.memory.write(self.scratch)
-    }
-
-    fn r<T: Pod>(&self, span: Span<T>) -> *const T {
-        self.memory.read(span)
-    }
-
-    fn w<T: Pod>(&self, span: Span<T>) -> *mut T {
-        self.largest.forget(span);
-        self.memory.write(span)
-    }
-}
-
-impl Drop for Cuda {
-    fn drop(&mut self) {
-        profile::write();
-    }
-}
-
-impl Device for Cuda {
-    fn plan_scratch(plan: &mut Plan) {
-        cuda_plan::plan(plan);
-    }
-
-    fn require(attention: &AttentionShape) -> Result<()> {
-        cuda_plan::require(attention)
-    }
-
-    fn available_memory() -> Result<Option<usize>> {
+    /// Bytes that an arena could have now.
+    pub(super) fn available_memory() -> Result<Option<usize>> {
         let (_, _context) = open_device()?;
         let [free, _] = driver::memory_info().map_err(failed("asking for the memory that is free"))?;
         Ok(Some(free))
     }
 
-    fn open(plan: &mut Plan) -> Result<Self> {
+    /// Plans the scratch and allocates the arena.
+    pub(super) fn open(plan: &mut Plan) -> Result<Self> {
         let (scratch, words) = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
         let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
         Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
 
-    fn arena_bytes(&self) -> usize {
+    /// Bytes of the arena.
+    pub(super) fn arena_bytes(&self) -> usize {
         self.memory.arena_bytes()
     }
 
-    fn describe() -> Result<Vec<(&'static str, String)>> {
+    /// Copies from the host.
+    pub(super) fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
+        self.largest.forget(to);
+        self.memory.upload(to, from, self.kernels.queue());
+    }
+
+    /// Copies to the host, after all queued work.
+    pub(super) fn download<T: Pod>(&mut self, from: Span<T>, to: &mut [T]) {
+        self.memory.download(from, to, self.kernels.queue());
+    }
+
+    /// What failed first.
+    pub(super) fn fault(&self) -> Result<()> {
+        self.kernels.queue().check()
+    }
+
+    /// Copies a file part to the device, for reading.
+    pub(super) fn map(&mut self, file: &Arc<Mmap>, range: Range<usize>) -> Span<u8> {
+        self.memory.map(file, range, self.kernels.queue())
+    }
+
+    /// Queues `to = from`.
+    pub(super) fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
+        self.largest.forget(to);
+        self.memory.copy(to, from, self.kernels.queue());
+    }
+
+    /// Queues `to = 0`.
+    pub fn zero<T: Pod>(&mut self, to: Span<T>) {
+        self.largest.forget(to);
+        self.memory.zero(to, self.kernels.queue());
+    }
+
+    /// Names and facts.
+    pub(super) fn describe() -> Result<Vec<(&'static str, String)>> {
         let (device, _context) = open_device()?;
         let asked = failed("asking what the device is");
         let number = |attribute| device.attribute(attribute).map_err(asked);
@@ -118,5 +127,11 @@ impl Device for Cuda {
             ("kernels", opened.kernels.file().display().to_string()),
             ("seconds to load the kernels", format!("{:.1}", began.elapsed().as_secs_f64())),
         ])
+    }
+}
+
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        profile::write();
     }
 }

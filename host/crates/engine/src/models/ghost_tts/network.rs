@@ -14,6 +14,7 @@ use crate::nn::linear::GAIN;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::{Stack, StackActivations};
 use crate::nn::{Backward, GradientSink, Parameters, Purpose, Rows};
+use crate::ops::{AbsoluteError, Gather, GatherBackward, SquaredError};
 
 /// The metadata key under which a voice's checkpoint says what its numbers mean.
 pub const FACTS_KEY: &str = "voice";
@@ -271,7 +272,7 @@ impl GhostTts {
         let (i, rows) = (&self.inputs, phones.rows());
         let x = self.encoder.input(rows);
         self.ids.phones.forward(b, p, x, i.phones.slice(0, rows), false);
-        b.gather(x, self.positions, i.phone_positions.slice(0, rows), self.dim, true);
+        b.run(Gather { y: x, table: self.positions, ids: i.phone_positions.slice(0, rows), dim: self.dim, accumulate: true });
         self.ids.encoder.forward(b, p, &self.encoder, Rows::Of(phones));
         for predictor in &self.predictors {
             predictor.forward(b, p, self.encoder.output(rows), phones);
@@ -288,8 +289,8 @@ impl GhostTts {
         ids.energy.forward(b, p, varied, i.energy.slice(0, phones), lengths.phones, true);
 
         let x = self.decoder.input(frames);
-        b.gather(x, varied, i.frame_phones.slice(0, frames), dim, false);
-        b.gather(x, self.positions, i.frame_positions.slice(0, frames), dim, true);
+        b.run(Gather { y: x, table: varied, ids: i.frame_phones.slice(0, frames), dim, accumulate: false });
+        b.run(Gather { y: x, table: self.positions, ids: i.frame_positions.slice(0, frames), dim, accumulate: true });
         ids.from_start.forward(b, p, x, i.from_start.slice(0, frames), true);
         ids.to_end.forward(b, p, x, i.to_end.slice(0, frames), true);
         ids.decoder.forward(b, p, &self.decoder, Rows::Of(lengths.frames));
@@ -305,12 +306,18 @@ impl GhostTts {
         let values = frames * self.mels;
         for (term, mel) in [self.mel.slice(0, values), self.postnet.output(frames)].into_iter().enumerate() {
             let (losses, d_mel) = (self.losses[term].slice(0, frames), g.mel[term].slice(0, values));
-            b.absolute_error(losses, d_mel, mel, i.mel.slice(0, values), scale(term));
+            b.run(AbsoluteError { losses, dx: d_mel, x: mel, target: i.mel.slice(0, values), gradient_scale: scale(term) });
         }
         for (at, target) in [i.log_durations, i.pitch, i.energy].into_iter().enumerate() {
             let term = 2 + at;
             let (losses, d) = (self.losses[term].slice(0, phones), g.predictions[at].slice(0, phones));
-            b.squared_error(losses, d, self.predictors[at].predictions(phones), target.slice(0, phones), scale(term));
+            b.run(SquaredError {
+                losses,
+                dx: d,
+                x: self.predictors[at].predictions(phones),
+                target: target.slice(0, phones),
+                gradient_scale: scale(term),
+            });
         }
     }
 
@@ -365,7 +372,7 @@ impl GhostTts {
 
         let d_varied = g.varied.slice(0, phones * dim);
         pass.b.zero(d_varied);
-        pass.b.gather_backward(d_varied, d_input, i.frame_phones.slice(0, frames), dim);
+        pass.b.run(GatherBackward { d_table: d_varied, dy: d_input, ids: i.frame_phones.slice(0, frames), dim });
         ids.pitch.backward(pass, d_varied, i.pitch.slice(0, phones), lengths.phones);
         ids.energy.backward(pass, d_varied, i.energy.slice(0, phones), lengths.phones);
         for (predictor, d) in self.predictors.iter().zip(g.predictions) {

@@ -9,6 +9,7 @@ use crate::nn::convolution::Convolution;
 use crate::nn::linear::GAIN;
 use crate::nn::parameters::Specs;
 use crate::nn::{Backward, GradientSink, Parameters};
+use crate::ops::{Add, Tanh, TanhBackward};
 
 /// The convolutions.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Postnet {
         for (i, layer) in self.ids.layers[..last].iter().enumerate() {
             let y = self.hidden(i, rows);
             layer.forward(b, p, y, x, frames, false);
-            b.tanh(y, y);
+            b.run(Tanh { y, x: y });
             x = y;
         }
         b.copy(self.output(rows), mel);
@@ -87,7 +88,7 @@ impl Postnet {
     ) {
         let rows = frames.rows();
         let [mut dx, mut spare] = scratch.map(|span| span.slice(0, rows * self.width));
-        pass.b.add(d_mel, d_mel, d_output);
+        pass.b.run(Add { y: d_mel, a: d_mel, b: d_output });
         let mut dy = d_output;
         for (i, layer) in self.ids.layers.iter().enumerate().rev() {
             let x = if i == 0 { mel } else { self.hidden(i - 1, rows) };
@@ -96,7 +97,7 @@ impl Postnet {
                 layer.backward_input(pass, d_mel, dy, frames, true);
             } else {
                 layer.backward_input(pass, dx, dy, frames, false);
-                pass.b.tanh_backward(dx, dx, x);
+                pass.b.run(TanhBackward { dx, dy: dx, y: x });
                 dy = dx;
                 (dx, spare) = (spare, dx);
             }

@@ -10,6 +10,7 @@ use crate::nn::linear::GAIN;
 use crate::nn::norm::{Norm, NormActivations};
 use crate::nn::parameters::Specs;
 use crate::nn::{Backward, GradientSink, Parameters};
+use crate::ops::{LeakyRelu, LeakyReluBackward};
 
 /// The parameters of a predictor.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ impl Predictor {
         for (i, (convolution, norm)) in self.ids.layers.iter().enumerate() {
             let (rectified, kept) = self.kept(i, rows);
             convolution.forward(b, p, rectified, x, phones, false);
-            b.leaky_relu(rectified, rectified, 0.0);
+            b.run(LeakyRelu { y: rectified, x: rectified, slope: 0.0 });
             norm.forward(b, p, &kept, rectified);
             x = kept.y;
         }
@@ -91,7 +92,7 @@ impl Predictor {
             let (rectified, kept) = self.kept(i, rows);
             pass.b.zero(d_rectified);
             norm.backward(pass, &kept, d_rectified, d_normed, rectified);
-            pass.b.leaky_relu_backward(d_rectified, d_rectified, rectified, 0.0);
+            pass.b.run(LeakyReluBackward { dx: d_rectified, dy: d_rectified, x: rectified, slope: 0.0 });
             let input = if i == 0 { x } else { self.kept(i - 1, rows).1.y };
             convolution.backward(pass, d_rectified, input, phones);
             let (d_input, accumulate) = if i == 0 { (dx, true) } else { (d_normed, false) };

@@ -12,6 +12,7 @@ use crate::nn::norm::NormActivations;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::StackActivations;
 use crate::nn::{Backward, GradientSink, Parameters, Part, Purpose, Rows};
+use crate::ops::CrossEntropy;
 
 /// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
 const LOGIT_STRIDE: usize = 64;
@@ -138,7 +139,13 @@ impl Gpt {
         let x = self.kept.output(self.tokens()).slice(start * dim, rows * dim);
         let logits = self.logits.slice(0, rows * self.logit_stride);
         self.ids.head.forward_rows(b, p, logits, x, rows);
-        b.cross_entropy(logits, self.batch.losses.slice(start, rows), self.batch.targets.slice(start, rows), self.vocab, gradient_scale);
+        b.run(CrossEntropy {
+            logits,
+            losses: self.batch.losses.slice(start, rows),
+            targets: self.batch.targets.slice(start, rows),
+            vocab: self.vocab,
+            gradient_scale,
+        });
         (x, logits)
     }
 

@@ -19,8 +19,9 @@ pub use config::{HifiganConfig, Padding, Resblock};
 pub use weights::Vocoder;
 pub use window::Window;
 
-use crate::backend::{Backend, ConvolutionShape, Sequences, Storage, Weight};
+use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Kind, Plan, Span};
+use crate::ops::{Add, Conv1d, ConvTranspose1d, ConvolutionShape, Gather, LeakyRelu, Tanh};
 use crate::{Error, Result};
 use config::{Layer, Layers, Stage, Step};
 use window::{StageRows, reach};
@@ -186,11 +187,11 @@ impl Hifigan {
         }
         let outputs = window.outputs();
         let x = self.stream.slice((outputs.start - have.start) * channels, outputs.len() * channels);
-        b.leaky_relu(x, x, LAST_SLOPE);
+        b.run(LeakyRelu { y: x, x, slope: LAST_SLOPE });
         let audio = self.audio.slice(0, outputs.len());
         self.convolve(b, audio, x, self.layers.post, false);
         let audio = audio.slice(window.samples.start - outputs.start, window.samples.len());
-        b.tanh(audio, audio);
+        b.run(Tanh { y: audio, x: audio });
         audio
     }
 
@@ -198,9 +199,9 @@ impl Hifigan {
     fn raise<B: Backend>(&self, b: &mut B, x: Span<f32>, layer: usize, rows: &StageRows) -> Span<f32> {
         let Layer { outputs, step: Step::Stride(stride), .. } = self.layers.all[layer] else { unreachable!("a transposed convolution") };
         let (weight, bias) = &self.parameters[layer];
-        b.leaky_relu(x, x, SLOPE);
+        b.run(LeakyRelu { y: x, x, slope: SLOPE });
         let whole = self.raised.slice(0, stride * rows.inputs.len() * outputs);
-        b.conv_transpose1d(whole, x, weight, Some(*bias), stride);
+        b.run(ConvTranspose1d { y: whole, x, weight: *weight, bias: Some(*bias), stride });
         whole.slice((rows.blocks.start - stride * rows.inputs.start) * outputs, rows.blocks.len() * outputs)
     }
 
@@ -219,20 +220,20 @@ impl Hifigan {
             }
             let active = self.active.slice(0, x.len());
             for unit in block {
-                b.leaky_relu(active, stream, SLOPE);
+                b.run(LeakyRelu { y: active, x: stream, slope: SLOPE });
                 match (unit.as_slice(), self.between) {
                     (&[only], _) => self.convolve(b, stream, active, only, true),
                     (&[first, second], Some(between)) => {
                         let between = between.slice(0, x.len());
                         self.convolve(b, between, active, first, false);
-                        b.leaky_relu(between, between, SLOPE);
+                        b.run(LeakyRelu { y: between, x: between, slope: SLOPE });
                         self.convolve(b, stream, between, second, true);
                     }
                     _ => unreachable!("units have one convolution, or two with room between them"),
                 }
             }
             if i > 0 {
-                b.add(sum, sum, stream);
+                b.run(Add { y: sum, a: sum, b: stream });
             }
         }
     }
@@ -245,7 +246,7 @@ impl Hifigan {
         let rows = x.len() / layer.inputs;
         let shape = |len| ConvolutionShape { sequences: Sequences::Equal { count: 1, len }, kernel: layer.kernel, dilation };
         let Some(reflection) = self.reflection.filter(|_| reach(layer) > 0) else {
-            b.conv1d(y, x, weight, Some(*bias), shape(rows), accumulate);
+            b.run(Conv1d { y, x, weight: *weight, bias: Some(*bias), shape: shape(rows), accumulate });
             return;
         };
         let (reach, len) = (reach(layer), rows + 2 * reach(layer));
@@ -253,11 +254,11 @@ impl Hifigan {
         let at = reflection.rows.slice(0, len);
         b.upload(at, &ids);
         let (wide_x, wide_y) = (reflection.x.slice(0, len * layer.inputs), reflection.y.slice(0, len * layer.outputs));
-        b.gather(wide_x, x, at, layer.inputs, false);
-        b.conv1d(wide_y, wide_x, weight, Some(*bias), shape(len), false);
+        b.run(Gather { y: wide_x, table: x, ids: at, dim: layer.inputs, accumulate: false });
+        b.run(Conv1d { y: wide_y, x: wide_x, weight: *weight, bias: Some(*bias), shape: shape(len), accumulate: false });
         let result = wide_y.slice(reach * layer.outputs, rows * layer.outputs);
         if accumulate {
-            b.add(y, y, result);
+            b.run(Add { y, a: y, b: result });
         } else {
             b.copy(y, result);
         }

@@ -5,15 +5,13 @@
 //! `primal-host import` have checksums besides, which are verified.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
 use super::config::{HifiganConfig, Layer, Layers, Step};
-use crate::files::checkpoint::{Checkpoint, LARGEST, VERSION_KEY};
-use crate::files::mapped;
+use crate::files::checkpoint::LARGEST;
+use crate::files::{self, TensorFile, View};
 use crate::{Error, Result};
 
 /// What the engine needs of the spectrograms that a vocoder was trained on.
@@ -31,8 +29,7 @@ const NAMED: usize = 4;
 /// An open file of a vocoder, all of whose shapes were checked.
 pub struct Vocoder {
     name: String,
-    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
-    tensors: BTreeMap<String, (Dtype, Range<usize>)>,
+    file: Box<dyn TensorFile>,
     /// The generator's shape.
     pub config: HifiganConfig,
     /// Mel bands of a frame.
@@ -57,42 +54,32 @@ impl Vocoder {
     /// # Errors
     /// I/O errors; bad input that names what is missing, extra, of another shape, or has a value that no vocoder has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let name = path.display().to_string();
-        match mapped::open(path, "a vocoder's file", HINT)? {
-            Some(map) => Self::from_bytes(&name, map),
-            None => Err(Error::invalid(name, "a vocoder's file", "an empty one", HINT)),
-        }
+        Self::new(files::open(path)?)
     }
 
-    /// The same of bytes in memory; `name` stands for the path in messages.
+    /// A vocoder of bytes in memory; `name` stands for the path in messages.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn from_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
-        let data = bytes.as_ref();
-        let damaged = |error: safetensors::SafeTensorError| Error::invalid(name, "a safetensors file", format!("none: {error}"), HINT);
-        let metadata = SafeTensors::read_metadata(data).map_err(damaged)?.1.metadata().clone().unwrap_or_default();
-        let metadata: BTreeMap<String, String> = metadata.into_iter().collect();
-        let file = SafeTensors::deserialize(data).map_err(damaged)?;
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        Self::new(files::from_bytes(name, bytes)?)
+    }
+
+    fn new(file: Box<dyn TensorFile>) -> Result<Self> {
+        let (name, metadata) = (file.path().display().to_string(), file.metadata().clone());
         match metadata.get("architecture").map(String::as_str) {
             Some(ARCHITECTURE) => {}
-            found => return Err(Error::invalid(name, format!("metadata `architecture` = {ARCHITECTURE}"), format!("{found:?}"), HINT)),
+            found => {
+                let found = format!("{found:?} in {}", file.kind());
+                return Err(Error::invalid(name, format!("metadata `architecture` = {ARCHITECTURE}"), found, HINT));
+            }
         }
-        let config: HifiganConfig = parse(name, &metadata, "config")?;
-        config.validate(name)?;
-        let Bands { num_mels } = parse(name, &metadata, "mel")?;
-        check_shapes(name, &config.layers(num_mels), &file)?;
-        if metadata.contains_key(VERSION_KEY) {
-            Checkpoint::from_bytes(name, data)?.verify()?;
-        }
-        let start = data.as_ptr() as usize;
-        let place = |(tensor, view): (String, safetensors::tensor::TensorView)| {
-            let first = view.data().as_ptr() as usize - start;
-            (tensor, (view.dtype(), first..first + view.data().len()))
-        };
-        let tensors = file.tensors().into_iter().map(place).collect();
-        let vocoder = Self { name: name.into(), bytes: Box::new(bytes), tensors, config, num_mels, metadata };
+        let config: HifiganConfig = parse(&name, &metadata, "config")?;
+        config.validate(&name)?;
+        let Bands { num_mels } = parse(&name, &metadata, "mel")?;
+        check_shapes(&name, &config.layers(num_mels), &*file)?;
+        file.verify(&|_| true)?;
+        let vocoder = Self { name, file, config, num_mels, metadata };
         for layer in vocoder.config.layers(num_mels).all {
             vocoder.values(&format!("{}.weight", layer.name))?;
             vocoder.values(&format!("{}.bias", layer.name))?;
@@ -100,8 +87,8 @@ impl Vocoder {
         Ok(vocoder)
     }
 
-    /// The weight and bias of a layer in the layout of the ops; see [`crate::backend::ConvolutionShape`] and
-    /// [`crate::backend::Backend::conv_transpose1d`]. Layers after a stage get the factor that makes a mean of the sum of its blocks.
+    /// The weight and bias of a layer in the layout of the ops; see [`crate::ops::ConvolutionShape`] and
+    /// [`crate::ops::ConvTranspose1d`]. Layers after a stage get the factor that makes a mean of the sum of its blocks.
     ///
     /// # Errors
     /// Bad input that names a tensor with a value that is not finite.
@@ -127,14 +114,9 @@ impl Vocoder {
     /// # Panics
     /// If its configuration asks for no such tensor.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let part = |name: &str| {
-            let (dtype, range) = self.tensors.get(name)?;
-            Some((*dtype, &(*self.bytes).as_ref()[range.clone()]))
-        };
-        let (dtype, bytes) = part(name).expect("its shape was checked");
-        let mut values = to_f32(dtype, bytes);
-        if let Some((dtype, bytes)) = part(&scale_of(name)) {
-            let scale = to_f32(dtype, bytes);
+        let read = |name: &str| self.file.find(name).map(|view| to_f32(&view)).transpose();
+        let mut values = read(name)?.expect("its shape was checked");
+        if let Some(scale) = read(&scale_of(name))? {
             self.require(&scale_of(name), "finite factors above 0", &scale, |factor| factor > 0.0 && factor <= LARGEST)?;
             let row = values.len() / scale.len();
             values.chunks_exact_mut(row).zip(scale).for_each(|(row, scale)| row.iter_mut().for_each(|value| *value *= scale));
@@ -155,15 +137,12 @@ pub fn scale_of(weight: &str) -> String {
     format!("{weight}.scale")
 }
 
-/// Values of little-endian bytes of one of the four types that [`Vocoder`] accepts.
-pub fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    match dtype {
-        Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
-        Dtype::I8 => bytes.iter().map(|&byte| f32::from(byte as i8)).collect(),
-        Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
-        _ => bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect(),
-    }
+/// Values of one of the four types that [`Vocoder`] accepts.
+fn to_f32(view: &View) -> Result<Vec<f32>> {
+    Ok(match view.floats()? {
+        Some(values) => values,
+        None => view.bytes()?.iter().map(|&byte| f32::from(byte as i8)).collect(),
+    })
 }
 
 /// A value that the metadata hold as JSON; `name` is that of the file.
@@ -176,20 +155,21 @@ pub fn parse<T: serde::de::DeserializeOwned>(name: &str, metadata: &BTreeMap<Str
 }
 
 /// Compares the tensors of a file with those that the layers ask for.
-fn check_shapes(name: &str, layers: &Layers, file: &SafeTensors) -> Result<()> {
+fn check_shapes(name: &str, layers: &Layers, file: &dyn TensorFile) -> Result<()> {
     let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut scales = Vec::new();
-    for (tensor, view) in file.tensors() {
-        match view.dtype() {
+    for tensor in file.names() {
+        let view = file.view(tensor)?;
+        match view.dtype {
             Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
-            Dtype::I8 => scales.push((scale_of(&tensor), view.shape().iter().take(1).copied().collect::<Vec<_>>())),
+            Dtype::I8 => scales.push((scale_of(tensor), view.shape.iter().take(1).copied().collect::<Vec<_>>())),
             other => return Err(Error::invalid(name, format!("`{tensor}` of type F32, F16, BF16 or I8"), other, HINT)),
         }
-        found.insert(tensor, view.shape().to_vec());
+        found.insert(tensor.into(), view.shape.to_vec());
     }
     for (scale, rows) in scales {
         let shape = found.remove(&scale);
-        if shape.as_ref() != Some(&rows) || file.tensor(&scale).is_ok_and(|view| view.dtype() != Dtype::F32) {
+        if shape.as_ref() != Some(&rows) || file.find(&scale).is_some_and(|view| view.dtype != Dtype::F32) {
             let other = shape.map_or("none".into(), |shape| format!("another, {shape:?}"));
             return Err(Error::invalid(name, format!("`{scale}` of type F32 and shape {rows:?}"), other, HINT));
         }

@@ -1,6 +1,7 @@
 //! Attention, causal and not, of equal and of ragged sequences.
 
 use crate::backend::{AttentionShape, Backend};
+use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 use super::{Layout, narrow, widen};
 use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
@@ -34,36 +35,36 @@ const RAGGED: [&[usize]; 3] = [&[1], &[5, 1, 0, 130, 64, 0], &[65, 2, 63, 1]];
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, [batch, seq, heads, width]) in SHAPES.into_iter().enumerate() {
-        let of = Attention { layout: Layout::equal(batch, seq), heads, width, causal: true };
+        let of = Sizes { layout: Layout::equal(batch, seq), heads, width, causal: true };
         rows.extend([attention(&of), attention_backward(&of), cached_attention(seq, heads, width)]);
         // The longest is for the blocks alone, which both kinds have.
         if i + 1 < SHAPES.len() {
-            let of = Attention { causal: false, ..of };
+            let of = Sizes { causal: false, ..of };
             rows.extend([attention(&of), attention_backward(&of)]);
         }
     }
     for lengths in RAGGED {
         for (heads, width, causal) in [(2, 8, false), (1, 33, false), (3, 5, true)] {
-            let of = Attention { layout: Layout::ragged(lengths), heads, width, causal };
+            let of = Sizes { layout: Layout::ragged(lengths), heads, width, causal };
             rows.extend([attention(&of), attention_backward(&of)]);
         }
     }
     // Frames of a text-to-speech model in training.
     let layout = Layout::ragged(&[300, 450, 620, 380, 710, 540, 390, 610]);
-    let of = Attention { layout, heads: 2, width: 128, causal: false };
+    let of = Sizes { layout, heads: 2, width: 128, causal: false };
     rows.extend([attention(&of), attention_backward(&of)].map(Case::only_for_speed));
     rows
 }
 
 #[derive(Clone)]
-struct Attention {
+struct Sizes {
     layout: Layout,
     heads: usize,
     width: usize,
     causal: bool,
 }
 
-impl Attention {
+impl Sizes {
     fn shape(&self, s: &Spans, offsets: usize) -> AttentionShape {
         AttentionShape { sequences: self.layout.sequences(s, offsets), heads: self.heads, head_dim: self.width, causal: self.causal }
     }
@@ -87,21 +88,21 @@ impl Attention {
     }
 }
 
-fn attention<B: Backend>(of: &Attention) -> Case<B> {
+fn attention<B: Backend>(of: &Sizes) -> Case<B> {
     let (of, n, heads) = (of.clone(), of.len(), of.heads());
     let (name, flops) = (of.name(), of.flops(2));
     let rows = of.layout.rows() * of.heads;
     let buffers = vec![unset(n), unset(rows), random(n, 1), random(n, 2), random(n, 3), Data::U32(of.layout.offsets())];
-    let run = move |b: &mut B, s: &Spans| b.attention(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), of.shape(s, 5));
+    let op = move |s: &Spans| Attention { out: s.f(0), lse: s.f(1), q: s.f(2), k: s.f(3), v: s.f(4), shape: of.shape(s, 5) };
     let reference = move |v: &mut Values| {
         let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), &heads);
         v.set(0, out);
         v.set(1, lse);
     };
-    Case::new("attention", name, buffers, run, reference, ATTENTION).flops(flops)
+    Case::new(name, buffers, op, reference, ATTENTION).flops(flops)
 }
 
-fn attention_backward<B: Backend>(of: &Attention) -> Case<B> {
+fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
     let (of, n, heads) = (of.clone(), of.len(), of.heads());
     let (name, flops, tolerance) = (of.name(), of.flops(5), backward_tolerance(of.layout.lengths().into_iter().max().expect("a length")));
     let [q, k, v] = [1, 2, 3].map(|seed| normal(n, seed));
@@ -109,8 +110,17 @@ fn attention_backward<B: Backend>(of: &Attention) -> Case<B> {
     let mut buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse)];
     buffers.extend([q, k, v].map(Data::F32));
     buffers.push(Data::U32(of.layout.offsets()));
-    let run = move |b: &mut B, s: &Spans| {
-        b.attention_backward(s.f(0), s.f(1), s.f(2), s.f(3), s.f(4), s.f(5), s.f(6), s.f(7), s.f(8), of.shape(s, 9));
+    let op = move |s: &Spans| AttentionBackward {
+        dq: s.f(0),
+        dk: s.f(1),
+        dv: s.f(2),
+        d_out: s.f(3),
+        out: s.f(4),
+        lse: s.f(5),
+        q: s.f(6),
+        k: s.f(7),
+        v: s.f(8),
+        shape: of.shape(s, 9),
     };
     let loss_heads = heads.clone();
     let reference = move |v: &mut Values| {
@@ -120,21 +130,21 @@ fn attention_backward<B: Backend>(of: &Attention) -> Case<B> {
         }
     };
     let loss = move |v: &Values| dot(v.f(3), &reference::attention(v.f(6), v.f(7), v.f(8), &loss_heads).0);
-    Case::new("attention_backward", name, buffers, run, reference, tolerance)
+    Case::new(name, buffers, op, reference, tolerance)
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
         .flops(flops)
 }
 
 /// The last query of a sequence; a cache holds one.
 fn cached_attention<B: Backend>(seq: usize, heads: usize, width: usize) -> Case<B> {
-    let of = Attention { layout: Layout::equal(1, seq), heads, width, causal: true };
+    let of = Sizes { layout: Layout::equal(1, seq), heads, width, causal: true };
     let (n, dim, shape) = (of.len(), heads * width, of.heads());
     let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
-    let run = move |b: &mut B, s: &Spans| b.cached_attention(s.f(0), s.f(1), s.f(2), s.f(3), heads);
+    let op = move |s: &Spans| CachedAttention { out: s.f(0), q: s.f(1), k: s.f(2), v: s.f(3), heads };
     let reference = move |v: &mut Values| {
         let earlier = n - dim;
         let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
         v.set(0, reference::attention(&q, v.f(2), v.f(3), &shape).0.split_off(earlier));
     };
-    Case::new("cached_attention", of.name(), buffers, run, reference, ATTENTION).flops(4 * n)
+    Case::new(of.name(), buffers, op, reference, ATTENTION).flops(4 * n)
 }

@@ -1,6 +1,7 @@
 //! Convolutions and transposed convolutions, on the grid and in float.
 
-use crate::backend::{Backend, ConvolutionShape};
+use crate::backend::Backend;
+use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvTranspose1d, ConvolutionShape};
 use primal_device::grid::GridId;
 
 use super::linear::{Operand, store, target};
@@ -156,9 +157,9 @@ fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
     buffers.push(random(outputs, 2));
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.weight.inputs, 1.0), of.flops());
     let (run_of, name) = (of.clone(), if bias { format!("{name}, bias") } else { name });
-    let run = move |b: &mut B, s: &Spans| {
+    let op = move |s: &Spans| {
         let bias = bias.then(|| s.f(offsets + 1));
-        b.conv1d(s.f(0), s.f(1), &run_of.weight.weight(s), bias, run_of.shape(s, offsets), accumulate);
+        Conv1d { y: s.f(0), x: s.f(1), weight: run_of.weight.weight(s), bias, shape: run_of.shape(s, offsets), accumulate }
     };
     let reference = move |v: &mut Values| {
         store(v, accumulate, reference::conv1d(v.f(1), &of.weight.values(v), &of.of));
@@ -166,7 +167,7 @@ fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
             v.add(0, reference::bias(v.f(offsets + 1), rows));
         }
     };
-    Case::new("conv1d", name, buffers, run, reference, tolerance).flops(flops)
+    Case::new(name, buffers, op, reference, tolerance).flops(flops)
 }
 
 fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
@@ -177,13 +178,17 @@ fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     buffers.push(random(rows * inputs, 2));
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.of.kernel * of.of.outputs, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
-    let run = move |b: &mut B, s: &Spans| {
-        b.conv1d_backward_input(s.f(0), s.f(1), &run_of.weight.weight(s), run_of.shape(s, offsets), accumulate);
+    let op = move |s: &Spans| Conv1dBackwardInput {
+        dx: s.f(0),
+        dy: s.f(1),
+        weight: run_of.weight.weight(s),
+        shape: run_of.shape(s, offsets),
+        accumulate,
     };
     let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_input(v.f(1), &of.weight.values(v), &of.of));
     let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(x), &loss_of.weight.values(v), &loss_of.of));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
-    Case::new("conv1d_backward_input", name, buffers, run, reference, tolerance).gradient(&[slope], loss).flops(flops)
+    Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
 
 fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
@@ -198,11 +203,11 @@ fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     ];
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(rows, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
-    let run = move |b: &mut B, s: &Spans| b.conv1d_backward_weight(s.f(0), s.f(1), s.f(2), run_of.shape(s, 3), accumulate);
+    let op = move |s: &Spans| Conv1dBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), shape: run_of.shape(s, 3), accumulate };
     let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_weight(v.f(1), v.f(2), &of.of));
     let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(2), v.f(4), &loss_of.of));
     let slope = if accumulate { Slope::Adds(4, 0) } else { Slope::Overwrites(4, 0) };
-    Case::new("conv1d_backward_weight", name, buffers, run, reference, tolerance).gradient(&[slope], loss).flops(flops)
+    Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
 
 fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: bool) -> Case<B> {
@@ -212,7 +217,7 @@ fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: boo
     let at = buffers.len();
     buffers.push(random(outputs, 2));
     let name = format!("{} {rows} rows, {inputs} → {outputs}, {kernel} by {stride}{}", w.name(), if bias { ", bias" } else { "" });
-    let run = move |b: &mut B, s: &Spans| b.conv_transpose1d(s.f(0), s.f(1), &w.weight(s), bias.then(|| s.f(at)), stride);
+    let op = move |s: &Spans| ConvTranspose1d { y: s.f(0), x: s.f(1), weight: w.weight(s), bias: bias.then(|| s.f(at)), stride };
     let reference = move |v: &mut Values| {
         v.set(0, reference::conv_transpose1d(v.f(1), &w.values(v), [inputs, outputs, kernel, stride]));
         if bias {
@@ -220,13 +225,13 @@ fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: boo
         }
     };
     let terms = kernel.div_ceil(stride) * inputs;
-    Case::new("conv_transpose1d", name, buffers, run, reference, sum_of(terms, 1.0)).flops(2 * rows * kernel * outputs * inputs)
+    Case::new(name, buffers, op, reference, sum_of(terms, 1.0)).flops(2 * rows * kernel * outputs * inputs)
 }
 
 fn bias_backward<B: Backend>(rows: usize, dim: usize) -> Case<B> {
     // The op does not read the bias; the gradient mode moves it.
     let buffers = vec![random(dim, 1), random(rows * dim, 2), random(dim, 3)];
-    let run = |b: &mut B, s: &Spans| b.bias_backward(s.f(0), s.f(1));
+    let op = |s: &Spans| BiasBackward { d_bias: s.f(0), dy: s.f(1) };
     let reference = move |v: &mut Values| {
         let sums = (0..dim).map(|j| v.f(1).iter().skip(j).step_by(dim).sum()).collect();
         v.add(0, sums);
@@ -234,5 +239,5 @@ fn bias_backward<B: Backend>(rows: usize, dim: usize) -> Case<B> {
     let loss = move |v: &Values| dot(v.f(1), &reference::bias(v.f(2), rows));
     // Groups of rows are summed first, so that few of the roundings are of a large sum.
     let tolerance = sum_of(64 + rows.div_ceil(64), (rows as f64 / 64.0).sqrt().max(1.0));
-    Case::new("bias_backward", format!("[{rows}, {dim}]"), buffers, run, reference, tolerance).gradient(&[Slope::Adds(2, 0)], loss)
+    Case::new(format!("[{rows}, {dim}]"), buffers, op, reference, tolerance).gradient(&[Slope::Adds(2, 0)], loss)
 }

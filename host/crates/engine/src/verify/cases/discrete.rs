@@ -1,7 +1,11 @@
 //! What moves grid weights: votes, flips, the older rule, shadow weights. A single weight's arithmetic is that of the plain functions in
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
-use crate::backend::{Backend, RandomKey, VoteCast, VoteState};
+use crate::backend::Backend;
+use crate::ops::{
+    Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
+    VoteCast, VoteState,
+};
 use primal_device::grid::{GridId, VoteBits, padded};
 use primal_device::philox::{Stream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
@@ -96,13 +100,13 @@ fn stream() -> Stream {
 fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let run = move |b: &mut B, s: &Spans| b.scale_gradient(s.f(0), s.f(1), &w.weight(s));
+    let op = move |s: &Spans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
     let reference = move |v: &mut Values| {
         let levels = w.levels(v);
         v.add(0, v.f(1).chunks(w.inputs).zip(levels.chunks(w.inputs)).map(|(dw, level)| dot(dw, level)).collect());
     };
     let loss = move |v: &Values| dot(v.f(1), &w.values(v));
-    Case::new("scale_gradient", name(w), buffers, run, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
+    Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
 }
 
 fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
@@ -113,9 +117,9 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
     buffers.extend(w.buffers(11));
-    let run = move |b: &mut B, s: &Spans| {
+    let op = move |s: &Spans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
-        b.vote(&w.weight(s), &state, s.f(3), &cast);
+        Vote { weight: w.weight(s), state, dw: s.f(3), cast }
     };
     let reference = move |v: &mut Values| {
         let (outputs, inputs, beta2) = (w.outputs, w.inputs, f64::from(beta2));
@@ -149,7 +153,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     };
     // Means of positive values: roundings relative to them.
     let tolerance = Tolerance { absolute: 0.0, relative: 2e-5 };
-    Case::new("vote", format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, run, reference, tolerance)
+    Case::new(format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, op, reference, tolerance)
 }
 
 /// `[flipped, at a rail]`.
@@ -166,9 +170,9 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
     buffers.extend(w.buffers(11));
     // The flip does not use R and C.
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let run = move |b: &mut B, s: &Spans| {
+    let op = move |s: &Spans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(4), column: s.f(5) };
-        b.flip(&w.weight(s), &state, &rule, s.u(1));
+        Flip { weight: w.weight(s), state, rule, counts: s.u(1) }
     };
     let reference = move |v: &mut Values| {
         let before = w.codes(v);
@@ -179,7 +183,7 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
         v.set_b(0, pack_votes(&votes, bits, w.inputs));
         v.set_u(1, counts(w, &before, &after));
     };
-    Case::new("flip", format!("{} {bits:?} bits, κ {kappa}", name(w)), buffers, run, reference, EXACT)
+    Case::new(format!("{} {bits:?} bits, κ {kappa}", name(w)), buffers, op, reference, EXACT)
 }
 
 fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
@@ -187,9 +191,9 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
     let mut buffers = vec![random_votes(bits, w, 1)];
     buffers.extend(w.buffers(11));
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let run = move |b: &mut B, s: &Spans| {
+    let op = move |s: &Spans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(3), column: s.f(4) };
-        b.rescale_rows(&w.weight(s), &state, &rule, share, factor);
+        RescaleRows { weight: w.weight(s), state, rule, share, factor }
     };
     let reference = move |v: &mut Values| {
         let grid = w.id.grid();
@@ -210,14 +214,14 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
     };
     // The scale is multiplied once.
     let tolerance = Tolerance { absolute: 0.0, relative: 1e-7 };
-    Case::new("rescale_rows", format!("{} {bits:?} bits, share {share}", name(w)), buffers, run, reference, tolerance)
+    Case::new(format!("{} {bits:?} bits, share {share}", name(w)), buffers, op, reference, tolerance)
 }
 
 fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
     let z = 1.25f32;
     let mut buffers = vec![random_votes(VoteBits::Eight, w, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let run = move |b: &mut B, s: &Spans| b.poltergeist_vote(&w.weight(s), s.b(0), s.f(1), z);
+    let op = move |s: &Spans| PoltergeistVote { weight: w.weight(s), votes: s.b(0), dw: s.f(1), z };
     let reference = move |v: &mut Values| {
         let dw = v.f(1);
         let n = dw.len() as f64;
@@ -236,7 +240,7 @@ fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
         let (low, high) = (beyond(cutoff * (1.0 - 1e-5)), beyond(cutoff * (1.0 + 1e-5)));
         v.set_either(0, low, high, 8);
     };
-    Case::new("poltergeist_vote", name(w), buffers, run, reference, EXACT)
+    Case::new(name(w), buffers, op, reference, EXACT)
 }
 
 fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
@@ -246,7 +250,7 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
     let [codes, _] = w.buffers(11);
     // Scales over the whole range of probabilities.
     buffers.extend([codes, Data::F32(between(0.001, 0.1, w.outputs, 5))]);
-    let run = move |b: &mut B, s: &Spans| b.poltergeist_flip(&w.weight(s), s.b(0), consensus, KEY, s.u(1));
+    let op = move |s: &Spans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
     let reference = move |v: &mut Values| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
@@ -261,7 +265,7 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
         v.set_u(1, counts(w, &before, &after));
         v.set_b(w.codes, pack(&after, w.inputs));
     };
-    Case::new("poltergeist_flip", name(w), buffers, run, reference, EXACT)
+    Case::new(name(w), buffers, op, reference, EXACT)
 }
 
 /// The code of the level nearest to `x`, by looking at all of them.
@@ -274,7 +278,7 @@ fn nearest(id: GridId, x: f64) -> u8 {
 fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs * w.inputs, 1), Data::U32(vec![9; 2])];
     buffers.extend(w.buffers(11));
-    let run = move |b: &mut B, s: &Spans| b.quantize(&w.weight(s), s.f(0), s.u(1));
+    let op = move |s: &Spans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
     let reference = move |v: &mut Values| {
         let before = w.codes(v);
         let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.id, x / v.f(w.codes + 1)[i / w.inputs]));
@@ -282,7 +286,7 @@ fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
         v.set_u(1, counts(w, &before, &after));
         v.set_b(w.codes, pack(&after, w.inputs));
     };
-    Case::new("quantize", name(w), buffers, run, reference, EXACT)
+    Case::new(name(w), buffers, op, reference, EXACT)
 }
 
 fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
@@ -292,7 +296,7 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     let shadow = widen(&normal(n, 4));
     let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.id, x / f64::from(scales[i / w.inputs]))).collect();
     buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
-    let run = move |b: &mut B, s: &Spans| b.straight_through(s.f(0), s.f(1), s.f(2), s.f(3), &w.weight(s));
+    let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
     let reference = move |v: &mut Values| {
         let (levels, largest) = (w.levels(v), f64::from(w.id.grid().largest()));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
@@ -306,13 +310,13 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
         v.add(0, d_shadow);
         v.add(1, d_scale);
     };
-    Case::new("straight_through", name(w), buffers, run, reference, sum_of(w.inputs, 1.0))
+    Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0))
 }
 
 fn level_histogram<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![Data::U32(vec![9; 16])];
     buffers.extend(w.buffers(11));
-    let run = move |b: &mut B, s: &Spans| b.level_histogram(s.u(0), &w.weight(s));
+    let op = move |s: &Spans| LevelHistogram { counts: s.u(0), weight: w.weight(s) };
     let reference = move |v: &mut Values| {
         let mut counts = vec![0; 16];
         for code in unpack(v.b(w.codes), w.inputs) {
@@ -320,5 +324,5 @@ fn level_histogram<B: Backend>(w: OnGrid) -> Case<B> {
         }
         v.set_u(0, counts);
     };
-    Case::new("level_histogram", name(w), buffers, run, reference, EXACT)
+    Case::new(name(w), buffers, op, reference, EXACT)
 }

@@ -1,6 +1,7 @@
 //! The products of a linear layer, on every grid and in float.
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
 use primal_device::grid::{self, GridId};
 
 use super::sum_of;
@@ -155,12 +156,12 @@ fn strides(outputs: usize) -> impl Iterator<Item = usize> {
 
 fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
     let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
-    let run = move |b: &mut B, s: &Spans| b.linear(s.f(0), s.f(1), &w.weight(s), tokens);
+    let op = move |s: &Spans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
     let reference = move |v: &mut Values| {
         let y = reference::linear(v.f(1), &w.values(v), w.inputs);
         v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
     };
-    Case::new("linear", shape(w, tokens, stride), buffers, run, reference, sum_of(w.inputs, 1.0)).flops(flops(w, tokens))
+    Case::new(shape(w, tokens, stride), buffers, op, reference, sum_of(w.inputs, 1.0)).flops(flops(w, tokens))
 }
 
 fn shape(w: Operand, tokens: usize, stride: usize) -> String {
@@ -195,15 +196,13 @@ fn backward_input<B: Backend>(w: Operand, tokens: usize, stride: usize, accumula
     let x = buffers.len();
     // The op does not read x; the gradient mode moves it.
     buffers.push(random(tokens * w.inputs, 2));
-    let run = move |b: &mut B, s: &Spans| b.linear_backward_input(s.f(0), s.f(1), &w.weight(s), tokens, accumulate);
+    let op = move |s: &Spans| LinearBackwardInput { dx: s.f(0), dy: s.f(1), weight: w.weight(s), rows: tokens, accumulate };
     let dy = move |v: &Values| reference::unpadded(v.f(1), w.outputs, stride);
     let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
     let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
-    Case::new("linear_backward_input", shape, buffers, run, reference, sum_of(w.outputs, 1.0))
-        .gradient(&[slope], loss)
-        .flops(flops(w, tokens))
+    Case::new(shape, buffers, op, reference, sum_of(w.outputs, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
 }
 
 fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inputs: usize, accumulate: bool) -> Case<B> {
@@ -214,16 +213,14 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let run = move |b: &mut B, s: &Spans| b.linear_backward_weight(s.f(0), s.f(1), s.f(2), tokens, accumulate);
+    let op = move |s: &Spans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
     let dy = move |v: &Values| reference::unpadded(v.f(1), outputs, stride);
     let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
     let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
     let slope = if accumulate { Slope::Adds(3, 0) } else { Slope::Overwrites(3, 0) };
     let w = Operand::new(None, outputs, inputs);
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
-    Case::new("linear_backward_weight", shape, buffers, run, reference, sum_of(tokens, 1.0))
-        .gradient(&[slope], loss)
-        .flops(flops(w, tokens))
+    Case::new(shape, buffers, op, reference, sum_of(tokens, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
 }
 
 /// Activations that are integers, the largest of them 4095, survive the quantisation, so the sum must be exact up to its scaling.
@@ -240,8 +237,8 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let exact = sum_of(w.inputs, if integers { 4095.0 } else { 1.0 });
     let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
-    let run = move |b: &mut B, s: &Spans| b.lut_gemv(s.f(0), s.f(1), &w.weight(s));
+    let op = move |s: &Spans| LutGemv { y: s.f(0), x: s.f(1), weight: w.weight(s) };
     let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
     let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
-    Case::new("lut_gemv", shape, buffers, run, reference, tolerance).flops(flops(w, 1))
+    Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, 1))
 }

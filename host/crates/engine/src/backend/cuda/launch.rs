@@ -1,0 +1,107 @@
+//! What ops need to launch kernels: sizes, and where operands are.
+
+use bytemuck::Pod;
+use primal_device::grid::GridId;
+use primal_device::kernels;
+use primal_device::launch::Call;
+
+use super::Cuda;
+use crate::backend::operands::{Sequences, Weight};
+use crate::memory::Span;
+
+/// A size as kernels take it.
+pub fn size(n: usize) -> u32 {
+    u32::try_from(n).expect("a dimension fits 32 bits")
+}
+
+/// `[outputs, inputs]`.
+pub fn sizes(weight: &Weight) -> [u32; 2] {
+    [weight.out_features, weight.in_features].map(size)
+}
+
+/// The items of kernels that take blocks of so many adjacent weights of a row.
+pub fn blocks(weight: &Weight, len: usize) -> [usize; 2] {
+    [weight.out_features * weight.in_features.div_ceil(len), 1]
+}
+
+impl Cuda {
+    /// Where a span to read is.
+    pub fn read<T: Pod>(&self, span: Span<T>) -> *const T {
+        self.memory.read(span)
+    }
+
+    /// Where a span to write is.
+    pub fn write<T: Pod>(&self, span: Span<T>) -> *mut T {
+        self.largest.forget(span);
+        self.memory.write(span)
+    }
+
+    /// `len` values of scratch: what they hold is anybody's guess.
+    pub fn scratch_span(&self, len: usize) -> Span<f32> {
+        assert!(len <= self.scratch.len(), "{len} values of scratch, {} planned", self.scratch.len());
+        self.scratch.slice(0, len)
+    }
+
+    /// Where `len` values of scratch are.
+    pub fn scratch(&self, len: usize) -> *mut f32 {
+        self.memory.write(self.scratch_span(len))
+    }
+
+    /// Where the sequences' first rows are; null where sequences are equal.
+    pub fn offsets(&self, sequences: Sequences) -> *const u32 {
+        match sequences {
+            Sequences::Equal { .. } => std::ptr::null(),
+            Sequences::Ragged { offsets, .. } => self.read(offsets),
+        }
+    }
+
+    /// Where a bias is, or null.
+    pub fn bias(&self, bias: Option<Span<f32>>) -> *const f32 {
+        bias.map_or(std::ptr::null(), |bias| self.read(bias))
+    }
+
+    /// Whether products of two float operands go through tensor cores.
+    pub fn have_float_tensor_cores(&self) -> bool {
+        self.kernels.have_float_tensor_cores()
+    }
+
+    /// Queues one launch with as many blocks as cover `items`. Pointers among the arguments are those of spans, valid for the kernel's shapes.
+    pub(crate) fn launch<const N: usize>(&self, items: [usize; 2], call: Call<N>) {
+        self.kernels.launch(items, call);
+    }
+
+    /// Queues one launch with as many blocks as cover `items`, for an op outside of this crate.
+    ///
+    /// # Safety
+    /// Pointers among the arguments are valid for the shapes in the kernel's doc, as those of [`Cuda::read`], [`Cuda::write`] and
+    /// [`Cuda::scratch`] are for their spans.
+    pub unsafe fn launch_unchecked<const N: usize>(&self, items: [usize; 2], call: Call<N>) {
+        self.launch(items, call);
+    }
+}
+
+/// Products of halves: see `device/src/kernels/common/half_gemm.rs`.
+impl Cuda {
+    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
+    pub fn on_tensor_cores(&self, grid: GridId) -> bool {
+        self.kernels.have_tensor_cores() && grid != GridId::Prime15
+    }
+
+    /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.
+    pub fn largest<const N: usize>(&self, operands: [(Span<f32>, usize, usize); N]) -> [*const u32; N] {
+        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.queue()));
+        operands.map(|(x, columns, stride)| self.largest_of(x, columns, stride))
+    }
+
+    fn largest_of(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
+        let word = self.largest.find(x).unwrap_or_else(|| {
+            let word = self.largest.take(x);
+            self.kernels.launch(
+                [x.len(), 1],
+                kernels::largest::largest(self.memory.write(word), self.read(x), size(columns), size(stride), size(x.len())),
+            );
+            word
+        });
+        self.read(word)
+    }
+}

@@ -1,0 +1,56 @@
+//! Softmax attention on CUDA.
+
+use primal_device::kernels::sizes::heads::WIDTHS;
+use primal_device::kernels::{attention as forward, attention_backward as backward};
+
+use super::{Attention, AttentionBackward};
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::size;
+use crate::backend::cuda_plan::MAX_HEAD_DIM;
+use crate::backend::{AttentionShape, RunOn};
+
+/// The items of the kernels, and the sizes that they take.
+fn sizes(shape: AttentionShape) -> ([usize; 2], [u32; 4]) {
+    let longest = shape.sequences.longest();
+    ([longest, shape.sequences.count() * shape.heads], [longest, shape.heads, shape.head_dim, usize::from(shape.causal)].map(size))
+}
+
+/// That of the functions for heads of so many values, one for each width.
+fn by_width<F: Copy>(head_dim: usize, functions: [F; WIDTHS.len()]) -> F {
+    let at = WIDTHS.iter().position(|&width| head_dim <= width);
+    functions[at.unwrap_or_else(|| panic!("attention heads of {head_dim} values: the CUDA back end takes up to {MAX_HEAD_DIM}"))]
+}
+
+impl RunOn<Cuda> for Attention {
+    fn run_on(self, cuda: &mut Cuda) {
+        let shape = self.shape;
+        let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
+        let (out, lse) = (cuda.write(self.out), cuda.write(self.lse));
+        let (q, k, v) = (cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
+        let forward = [forward::attention_32, forward::attention_64, forward::attention_128];
+        let call = by_width(shape.head_dim, forward);
+        cuda.launch(items, call(out, lse, q, k, v, at, seq, heads, dim, causal));
+    }
+}
+
+impl RunOn<Cuda> for AttentionBackward {
+    fn run_on(self, cuda: &mut Cuda) {
+        let shape = self.shape;
+        let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
+        let delta = cuda.scratch(self.lse.len());
+        let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read(self.out), cuda.read(self.lse));
+        let (q, k, v) = (cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
+        cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, at, seq, heads, dim, causal));
+        let query = [backward::attention_backward_query_32, backward::attention_backward_query_64, backward::attention_backward_query_128];
+        let call = by_width(shape.head_dim, query);
+        cuda.launch(items, call(cuda.write(self.dq), d_out, lse, delta, q, k, v, at, seq, heads, dim, causal));
+        let key_value = [
+            backward::attention_backward_key_value_32,
+            backward::attention_backward_key_value_64,
+            backward::attention_backward_key_value_128,
+        ];
+        let call = by_width(shape.head_dim, key_value);
+        let (dk, dv) = (cuda.write(self.dk), cuda.write(self.dv));
+        cuda.launch(items, call(dk, dv, d_out, lse, delta, q, k, v, at, seq, heads, dim, causal));
+    }
+}

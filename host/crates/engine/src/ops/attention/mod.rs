@@ -1,0 +1,50 @@
+//! Softmax attention within sequences, and its backward pass from the kept log-sum-exp (Dao et al. 2022).
+
+pub mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+
+use crate::backend::AttentionShape;
+use crate::memory::Span;
+
+/// `out = softmax(q·kᵀ/√head_dim)·v` in each head, over the keys that a query sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// Written, `[rows, heads · head_dim]`.
+    pub out: Span<f32>,
+    /// Written for the backward pass: the log-sum-exp of each row of scores, `[heads, len]` of each sequence, one after another.
+    pub lse: Span<f32>,
+    /// Queries, `[rows, heads · head_dim]`.
+    pub q: Span<f32>,
+    /// Keys, as q.
+    pub k: Span<f32>,
+    /// Values, as q.
+    pub v: Span<f32>,
+    /// Heads, and who sees whom.
+    pub shape: AttentionShape,
+}
+
+/// The gradients of [`Attention`]; all matrices as there.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBackward {
+    /// Written.
+    pub dq: Span<f32>,
+    /// Written.
+    pub dk: Span<f32>,
+    /// Written.
+    pub dv: Span<f32>,
+    /// Gradient of out.
+    pub d_out: Span<f32>,
+    /// Result of the forward pass.
+    pub out: Span<f32>,
+    /// What the forward pass kept.
+    pub lse: Span<f32>,
+    /// Queries.
+    pub q: Span<f32>,
+    /// Keys.
+    pub k: Span<f32>,
+    /// Values.
+    pub v: Span<f32>,
+    /// Heads, and who sees whom.
+    pub shape: AttentionShape,
+}

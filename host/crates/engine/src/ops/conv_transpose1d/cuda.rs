@@ -1,0 +1,31 @@
+//! Transposed convolution on CUDA.
+
+use primal_device::kernels::conv_transpose1d as kernels;
+
+use super::ConvTranspose1d;
+use crate::backend::RunOn;
+use crate::backend::Storage;
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::size;
+
+impl RunOn<Cuda> for ConvTranspose1d {
+    fn run_on(self, cuda: &mut Cuda) {
+        let Self { weight, stride, .. } = self;
+        let rows = self.x.len() / weight.in_features;
+        let outputs = self.y.len() / (rows * stride);
+        let (items, kernel) = ([stride * outputs, rows], weight.out_features / outputs);
+        let [rows, outputs, inputs, kernel, stride] = [rows, outputs, weight.in_features, kernel, stride].map(size);
+        let (y, x, bias) = (cuda.write(self.y), cuda.read(self.x), cuda.bias(self.bias));
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), w.grid as u32);
+                let call = kernels::conv_transpose1d_grid(y, x, codes, scale, grid, bias, rows, outputs, inputs, kernel, stride);
+                cuda.launch(items, call);
+            }
+            Storage::Float(values) => {
+                let values = cuda.read(values);
+                cuda.launch(items, kernels::conv_transpose1d_float(y, x, values, bias, rows, outputs, inputs, kernel, stride));
+            }
+        }
+    }
+}

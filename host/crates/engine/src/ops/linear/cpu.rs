@@ -1,0 +1,49 @@
+//! The three products of a linear layer on the CPU.
+
+use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::gemm::{Left, Right, gemm};
+use crate::backend::cpu::weight::Values;
+use crate::backend::{RunOn, Sequences};
+
+impl RunOn<Cpu> for Linear {
+    fn run_on(self, cpu: &mut Cpu) {
+        let Self { weight, rows, .. } = self;
+        let (outputs, inputs) = (weight.out_features, weight.in_features);
+        cpu.with_weight([self.y, self.x], &weight, None, Sequences::one(rows), |o| {
+            let left = Left { data: o.x, row_stride: inputs, k_stride: 1 };
+            let right = match o.values {
+                Values::Grid(codes) => Right::Transposed(codes),
+                Values::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
+            };
+            gemm(o.y, rows, outputs, inputs, left, right, false, o.scratch);
+        });
+    }
+}
+
+impl RunOn<Cpu> for LinearBackwardInput {
+    fn run_on(self, cpu: &mut Cpu) {
+        let Self { weight, rows, accumulate, .. } = self;
+        let (outputs, inputs) = (weight.out_features, weight.in_features);
+        cpu.with_weight([self.dx, self.dy], &weight, None, Sequences::one(rows), |o| {
+            let left = Left { data: o.x, row_stride: o.x.len() / rows, k_stride: 1 };
+            let right = match o.values {
+                Values::Grid(codes) => Right::Plain(codes),
+                Values::Float(data) => Right::Strided { data, k_stride: inputs, column_stride: 1 },
+            };
+            gemm(o.y, rows, inputs, outputs, left, right, accumulate, o.scratch);
+        });
+    }
+}
+
+impl RunOn<Cpu> for LinearBackwardWeight {
+    fn run_on(self, cpu: &mut Cpu) {
+        let Self { rows, accumulate, .. } = self;
+        let ((dw, scratch), (dy, x)) = cpu.split((self.dw, cpu.scratch()), (self.dy, self.x));
+        let inputs = x.len() / rows;
+        let outputs = dw.len() / inputs;
+        let left = Left { data: dy, row_stride: 1, k_stride: dy.len() / rows };
+        let right = Right::Strided { data: x, k_stride: inputs, column_stride: 1 };
+        gemm(dw, outputs, inputs, rows, left, right, accumulate, scratch);
+    }
+}

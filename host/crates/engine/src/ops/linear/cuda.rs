@@ -1,0 +1,80 @@
+//! The three products of a linear layer on CUDA.
+
+use primal_device::kernels::{linear as kernels, linear_half as halves};
+
+use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
+use crate::backend::RunOn;
+use crate::backend::Storage;
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::size;
+
+impl RunOn<Cuda> for Linear {
+    fn run_on(self, cuda: &mut Cuda) {
+        let Self { weight, rows, .. } = self;
+        let (items, x) = ([weight.out_features, rows], self.x.slice(0, rows * weight.in_features));
+        let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, self.y.len() / rows].map(size);
+        let y = cuda.write(self.y);
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), w.grid as u32);
+                if cuda.on_tensor_cores(w.grid) {
+                    let [largest] = cuda.largest([(x, weight.in_features, weight.in_features)]);
+                    let x = cuda.read(x);
+                    cuda.launch(items, halves::linear_grid_half(y, x, largest, codes, scale, grid, n, outputs, inputs, stride));
+                } else {
+                    cuda.launch(items, kernels::linear_grid(y, cuda.read(x), codes, scale, grid, n, outputs, inputs, stride));
+                }
+            }
+            Storage::Float(values) => {
+                cuda.launch(items, kernels::linear_float(y, cuda.read(x), cuda.read(values), n, outputs, inputs, stride));
+            }
+        }
+    }
+}
+
+impl RunOn<Cuda> for LinearBackwardInput {
+    fn run_on(self, cuda: &mut Cuda) {
+        let Self { dy, weight, rows, .. } = self;
+        let (items, apart) = ([weight.in_features, rows], dy.len() / rows);
+        let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, apart].map(size);
+        let (dx, add) = (cuda.write(self.dx), u32::from(self.accumulate));
+        match weight.storage {
+            Storage::Grid(w) => {
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), w.grid as u32);
+                if cuda.on_tensor_cores(w.grid) {
+                    let scales = w.scale.len();
+                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (w.scale, scales, scales)]);
+                    let dy = cuda.read(dy);
+                    let call = halves::linear_backward_input_grid_half(
+                        dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
+                    );
+                    cuda.launch(items, call);
+                } else {
+                    let dy = cuda.read(dy);
+                    cuda.launch(items, kernels::linear_backward_input_grid(dx, dy, codes, scale, grid, n, outputs, inputs, stride, add));
+                }
+            }
+            Storage::Float(values) => {
+                let (dy, values) = (cuda.read(dy), cuda.read(values));
+                cuda.launch(items, kernels::linear_backward_input_float(dx, dy, values, n, outputs, inputs, stride, add));
+            }
+        }
+    }
+}
+
+impl RunOn<Cuda> for LinearBackwardWeight {
+    fn run_on(self, cuda: &mut Cuda) {
+        let Self { dy, x, rows, .. } = self;
+        let (inputs, apart) = (x.len() / rows, dy.len() / rows);
+        let outputs = self.dw.len() / inputs;
+        let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);
+        let (items, dw, add) = ([inputs, outputs], cuda.write(self.dw), u32::from(self.accumulate));
+        if cuda.have_float_tensor_cores() {
+            let [of_dy, of_x] = cuda.largest([(dy, outputs, apart), (x, inputs, inputs)]);
+            let (dy, x) = (cuda.read(dy), cuda.read(x));
+            cuda.launch(items, halves::linear_backward_weight_half(dw, dy, of_dy, x, of_x, n, o, i, stride, add));
+        } else {
+            cuda.launch(items, kernels::linear_backward_weight(dw, cuda.read(dy), cuda.read(x), n, o, i, stride, add));
+        }
+    }
+}

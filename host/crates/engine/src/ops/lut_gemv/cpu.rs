@@ -1,0 +1,326 @@
+//! One token's `y = x · Wᵀ` on the CPU.
+//!
+//! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
+//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all kernels give the same bits. The one error is
+//! that rounding: at most half a step, max|x| / 8190, in each activation.
+
+use std::sync::OnceLock;
+
+use multiversion::multiversion;
+use primal_device::grid::Grid;
+use primal_device::kernels::lut_gemv::{LARGEST, TINY};
+use rayon::prelude::*;
+
+use super::LutGemv;
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::unpack::Codes;
+use crate::backend::{RunOn, Storage};
+use crate::ops::linear::Linear;
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
+
+/// Bytes of codes that are worth a task of their own.
+const TASK_BYTES: usize = 64 * 1024;
+
+/// A vector of integers `q` that stands for `step · q`.
+struct Activations<'a> {
+    /// In the order of a kernel, padded with zeros to its blocks.
+    q: &'a [i16],
+    /// `step / denominator` of the weight's grid.
+    factor: f64,
+}
+
+impl Activations<'_> {
+    /// The float value of a dot product. The sum is below 2⁵³ for all inputs that fit into memory, so only the result is rounded.
+    #[inline(always)]
+    fn value(&self, sum: i64, scale: f32) -> f32 {
+        (sum as f64 * self.factor * f64::from(scale)) as f32
+    }
+}
+
+/// How a processor multiplies rows.
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    /// The instruction set.
+    pub name: &'static str,
+    /// For each place in a block of activations, the one that the kernel wants there.
+    order: &'static [u8],
+    /// `y[i] = row i of the weight · x`.
+    rows: unsafe fn(&mut [f32], &Codes, &Activations),
+}
+
+impl Kernel {
+    /// The kernels that this processor can run, the fastest first.
+    pub fn all() -> Vec<Self> {
+        let mut kernels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
+                kernels.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows });
+            }
+            if is_x86_feature_detected!("avx2") {
+                kernels.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows });
+            }
+        }
+        kernels.push(Self { name: "portable", order: &NATURAL, rows: portable });
+        kernels
+    }
+
+    /// The fastest one.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Kernel> = OnceLock::new();
+        *BEST.get_or_init(|| Self::all()[0])
+    }
+}
+
+impl RunOn<Cpu> for LutGemv {
+    fn run_on(self, cpu: &mut Cpu) {
+        let Self { y, x, weight } = self;
+        let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
+        let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
+        lut_gemv(y, x, &Codes::new(codes, scale, grid.grid.grid(), weight.in_features), Kernel::best(), scratch);
+    }
+}
+
+/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value.
+pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, kernel: Kernel, scratch: &mut [f32]) {
+    let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(kernel.order.len())];
+    let step = quantise(q, x, kernel.order);
+    let x = Activations { q, factor: f64::from(step) / f64::from(w.grid.denominator) };
+    let task_rows = (TASK_BYTES / w.row_bytes).max(1);
+    let run = |(task, y): (usize, &mut [f32])| {
+        let first = task * task_rows;
+        let codes = &w.codes[first * w.row_bytes..][..y.len() * w.row_bytes];
+        let rows = Codes { codes, scale: &w.scale[first..][..y.len()], ..*w };
+        // SAFETY: `Kernel::all` gives only kernels that this processor can run.
+        unsafe { (kernel.rows)(y, &rows, &x) };
+    };
+    if y.len() <= task_rows || rayon::current_num_threads() == 1 {
+        y.chunks_mut(task_rows).enumerate().for_each(run);
+    } else {
+        y.par_chunks_mut(task_rows).enumerate().for_each(run);
+    }
+}
+
+/// Rounds `x / step` to integers, block by block in `order`; returns the step, or NaN if a value is not finite.
+#[multiversion(targets("x86_64+avx2"))]
+fn quantise(q: &mut [i16], x: &[f32], order: &[u8]) -> f32 {
+    // Adding 1.5·2²³ rounds to the nearest even integer and leaves it in the low bits, two's complement.
+    const ROUND: f32 = 12_582_912.0;
+    // As integers, magnitudes keep their order, and NaN comes last.
+    let largest = f32::from_bits(x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0));
+    if largest < TINY {
+        q.fill(0);
+        return 0.0;
+    }
+    let inverse = LARGEST as f32 / largest;
+    for (block, x) in q.chunks_exact_mut(order.len()).zip(x.chunks(order.len())) {
+        let mut natural = [0i16; 128];
+        for (q, x) in natural.iter_mut().zip(x) {
+            *q = (x * inverse + ROUND).to_bits() as i16;
+        }
+        for (slot, &from) in block.iter_mut().zip(order) {
+            *slot = natural[usize::from(from) % 128];
+        }
+    }
+    q[x.len().next_multiple_of(order.len())..].fill(0);
+    if largest.is_finite() { largest / LARGEST as f32 } else { f32::NAN }
+}
+
+/// The order of activations without one.
+const NATURAL: [u8; 32] = {
+    let mut order = [0; 32];
+    let mut at = 0;
+    while at < 32 {
+        order[at] = at as u8;
+        at += 1;
+    }
+    order
+};
+
+/// How many sums of two products of an activation and a level's integer fit into an `i32`: 8 on prime15, 113 on prime13, thousands on the others.
+fn pairs_in_i32(grid: &Grid) -> usize {
+    (i32::MAX / (2 * LARGEST * i32::from(grid.integers[usize::from(grid.max)]))) as usize
+}
+
+/// Activations in their natural order.
+fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
+    let integer = |code: u8| i32::from(w.grid.integers[usize::from(code)]);
+    let block = pairs_in_i32(w.grid);
+    for ((y, codes), &scale) in y.iter_mut().zip(w.codes.chunks_exact(w.row_bytes)).zip(w.scale) {
+        let blocks = codes.chunks(block).zip(x.q.chunks(2 * block));
+        let sums = blocks.map(|(codes, q)| {
+            let pairs = codes.iter().zip(q.chunks_exact(2));
+            pairs.map(|(&pair, q)| integer(pair & 15) * i32::from(q[0]) + integer(pair >> 4) * i32::from(q[1])).sum::<i32>()
+        });
+        *y = x.value(sums.map(i64::from).sum(), scale);
+    }
+}
+
+/// Rows that a kernel multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
+#[cfg(target_arch = "x86_64")]
+const GROUP: usize = 4;
+
+/// How far ahead codes are asked for, as hardware prefetchers stop at the end of a page: at least 8 KiB, and a group of rows, so that no row
+/// of the group in work asks for what another one is about to load.
+#[cfg(target_arch = "x86_64")]
+fn ahead(w: &Codes) -> usize {
+    (GROUP * w.row_bytes).max(8192)
+}
+
+/// Calls a kernel's two forms on the rows in whole groups and on the rest.
+#[cfg(target_arch = "x86_64")]
+fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes), mut single: impl FnMut(&mut [f32], Codes)) {
+    let whole = y.len() / GROUP * GROUP;
+    let (grouped, rest) = y.split_at_mut(whole);
+    let (codes, scale) = (w.codes.split_at(whole * w.row_bytes), w.scale.split_at(whole));
+    group(grouped, Codes { codes: codes.0, scale: scale.0, ..*w });
+    single(rest, Codes { codes: codes.1, scale: scale.1, ..*w });
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{Activations, Codes, GROUP, ahead, in_groups, pairs_in_i32};
+
+    /// Activations of a step: 32 bytes of codes.
+    const STEP: usize = 64;
+
+    /// Unpacking the bytes of the low nibbles' levels gives those of codes 0, 2 … 14 of each half, then of 16, 18 … 30; then the high nibbles'.
+    pub(super) const ORDER: [u8; STEP] = {
+        let mut order = [0; STEP];
+        let mut at = 0;
+        while at < STEP {
+            let (nibble, upper, half, byte) = (at / 32, at / 16 % 2, at / 8 % 2, at % 8);
+            order[at] = (32 * half + 2 * (8 * upper + byte) + nibble) as u8;
+            at += 1;
+        }
+        order
+    };
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
+        in_groups(y, w, |y, w| group::<GROUP>(y, &w, x), |y, w| group::<1>(y, &w, x));
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn group<const ROWS: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
+        let steps = w.row_bytes.div_ceil(STEP / 2);
+        assert!(x.q.len() >= steps * STEP);
+        let byte = |shift: u32| {
+            let bytes = w.grid.integers.map(|integer| (integer >> shift) as u8);
+            // SAFETY: 16 bytes.
+            _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+        };
+        let (low, high) = (byte(0), byte(8));
+        let (nibble, ahead, block) = (_mm256_set1_epi8(15), ahead(w), pairs_in_i32(w.grid) / 4);
+        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(w.scale.chunks_exact(ROWS));
+        for ((y, codes), scale) in groups {
+            let mut totals = [_mm256_setzero_si256(); ROWS];
+            for first in (0..steps).step_by(block) {
+                let mut sums = [_mm256_setzero_si256(); ROWS];
+                for step in first..steps.min(first + block) {
+                    let whole = w.row_bytes - step * STEP / 2 >= STEP / 2;
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        let at = codes.as_ptr().wrapping_add(row * w.row_bytes + step * STEP / 2);
+                        // SAFETY: a row is a multiple of 16 bytes, of which 16 are left at least, or 32; activations were counted above;
+                        // prefetching never faults.
+                        let (packed, q) = unsafe {
+                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast());
+                            let packed =
+                                if whole { _mm256_loadu_si256(at.cast()) } else { _mm256_zextsi128_si256(_mm_loadu_si128(at.cast())) };
+                            let q = x.q.as_ptr().add(step * STEP).cast::<__m256i>();
+                            (packed, [0, 1, 2, 3].map(|i| _mm256_loadu_si256(q.add(i))))
+                        };
+                        let nibbles = [packed, _mm256_srli_epi16::<4>(packed)].map(|codes| _mm256_and_si256(codes, nibble));
+                        for (i, codes) in nibbles.into_iter().enumerate() {
+                            let (low, high) = (_mm256_shuffle_epi8(low, codes), _mm256_shuffle_epi8(high, codes));
+                            let first = _mm256_madd_epi16(_mm256_unpacklo_epi8(low, high), q[2 * i]);
+                            let second = _mm256_madd_epi16(_mm256_unpackhi_epi8(low, high), q[2 * i + 1]);
+                            *sum = _mm256_add_epi32(*sum, _mm256_add_epi32(first, second));
+                        }
+                    }
+                }
+                for (total, sum) in totals.iter_mut().zip(sums) {
+                    *total = _mm256_add_epi64(*total, _mm256_cvtepi32_epi64(_mm256_castsi256_si128(sum)));
+                    *total = _mm256_add_epi64(*total, _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(sum)));
+                }
+            }
+            for ((y, total), &scale) in y.iter_mut().zip(totals).zip(scale) {
+                let halves = _mm_add_epi64(_mm256_castsi256_si128(total), _mm256_extracti128_si256::<1>(total));
+                *y = x.value(_mm_cvtsi128_si64(_mm_add_epi64(halves, _mm_unpackhi_epi64(halves, halves))), scale);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    use super::{Activations, Codes, GROUP, ahead, in_groups, pairs_in_i32};
+
+    /// Activations of a step: 64 bytes of codes.
+    const STEP: usize = 128;
+
+    /// Each 16-bit word of codes is four weights; a vector takes the first nibble of every word, the next the second.
+    pub(super) const ORDER: [u8; STEP] = {
+        let mut order = [0; STEP];
+        let mut at = 0;
+        while at < STEP {
+            order[at] = (at % 32 * 4 + at / 32) as u8;
+            at += 1;
+        }
+        order
+    };
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
+        in_groups(y, w, |y, w| group::<GROUP>(y, &w, x), |y, w| group::<1>(y, &w, x));
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn group<const ROWS: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
+        let steps = w.row_bytes.div_ceil(STEP / 2);
+        assert!(x.q.len() >= steps * STEP);
+        // SAFETY: 16 integers of 16 bits.
+        let table = unsafe { _mm256_loadu_si256(w.grid.integers.as_ptr().cast()) };
+        // Twice, so that the look-up does not mind bit 4, the lowest of the next nibble.
+        let (table, ahead, block) = (_mm512_broadcast_i64x4(table), ahead(w), pairs_in_i32(w.grid) / 4);
+        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(w.scale.chunks_exact(ROWS));
+        for ((y, codes), scale) in groups {
+            let mut totals = [_mm512_setzero_si512(); ROWS];
+            for first in (0..steps).step_by(block) {
+                let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
+                for step in first..steps.min(first + block) {
+                    let mask = u64::MAX >> (64 - (w.row_bytes - step * STEP / 2).min(64));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let at = codes.as_ptr().wrapping_add(row * w.row_bytes + step * STEP / 2);
+                        // SAFETY: only bytes of the row are loaded; activations were counted above; prefetching never faults.
+                        let (packed, q) = unsafe {
+                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast());
+                            let q = x.q.as_ptr().add(step * STEP).cast::<__m512i>();
+                            (_mm512_maskz_loadu_epi8(mask, at.cast()), [0, 1, 2, 3].map(|i| _mm512_loadu_si512(q.add(i))))
+                        };
+                        let nibbles =
+                            [packed, _mm512_srli_epi16::<4>(packed), _mm512_srli_epi16::<8>(packed), _mm512_srli_epi16::<12>(packed)];
+                        for (i, codes) in nibbles.into_iter().enumerate() {
+                            sums[i % 2] = _mm512_dpwssd_epi32(sums[i % 2], _mm512_permutexvar_epi16(codes, table), q[i]);
+                        }
+                    }
+                }
+                for (total, [even, odd]) in totals.iter_mut().zip(sums) {
+                    let sum = _mm512_add_epi32(even, odd);
+                    *total = _mm512_add_epi64(*total, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum)));
+                    *total = _mm512_add_epi64(*total, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(sum)));
+                }
+            }
+            for ((y, total), &scale) in y.iter_mut().zip(totals).zip(scale) {
+                *y = x.value(_mm512_reduce_add_epi64(total), scale);
+            }
+        }
+    }
+}

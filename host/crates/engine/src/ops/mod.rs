@@ -1,0 +1,123 @@
+//! The ops, a folder each: `mod.rs` has the struct of named operands, with the formula, the shapes and what may be the same memory; `cpu.rs` and
+//! `cuda.rs` have what each device does. A model runs one by [`Backend::run`](crate::backend::Backend::run): `b.run(Gelu { y, x })`.
+//!
+//! To add an op: a folder here and its line in each of the lists below; its kernels, a file of its name in `device/src/kernels`; and a row in the
+//! case table `verify/cases`, with a reference in `verify/reference.rs` and a gradient check. What is not in the list of ops cannot be run, and
+//! what has no row fails `tests/ops.rs`.
+
+pub mod absolute_error;
+pub mod adamw;
+pub mod add;
+pub mod attention;
+pub mod bias_backward;
+pub mod cached_attention;
+pub mod conv1d;
+pub mod conv_transpose1d;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod flip;
+pub mod gather;
+pub mod gelu;
+pub mod layer_norm;
+pub mod leaky_relu;
+pub mod level_histogram;
+pub mod linear;
+pub mod lut_gemv;
+pub mod poltergeist;
+pub mod quantize;
+pub mod reduce;
+pub mod rescale_rows;
+pub mod rms_norm;
+pub mod scale_gradient;
+pub mod squared_error;
+pub mod tanh;
+pub mod vote;
+
+pub use absolute_error::AbsoluteError;
+pub use adamw::{AdamW, AdamWStep};
+pub use add::Add;
+pub use attention::{Attention, AttentionBackward};
+pub use bias_backward::BiasBackward;
+pub use cached_attention::CachedAttention;
+pub use conv_transpose1d::ConvTranspose1d;
+pub use conv1d::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
+pub use cross_entropy::CrossEntropy;
+pub use embedding::{Embedding, EmbeddingBackward, by_id};
+pub use flip::Flip;
+pub use gather::{Gather, GatherBackward};
+pub use gelu::{Gelu, GeluBackward};
+pub use layer_norm::{LayerNorm, LayerNormBackward};
+pub use leaky_relu::{LeakyRelu, LeakyReluBackward};
+pub use level_histogram::LevelHistogram;
+pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
+pub use lut_gemv::LutGemv;
+pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
+pub use quantize::{Quantize, StraightThrough};
+pub use reduce::{Sum, SumSquares};
+pub use rescale_rows::RescaleRows;
+pub use rms_norm::{RmsNorm, RmsNormBackward};
+pub use scale_gradient::ScaleGradient;
+pub use squared_error::SquaredError;
+pub use tanh::{Tanh, TanhBackward};
+pub use vote::{RandomKey, Vote, VoteCast, VoteState};
+
+use crate::backend::Op;
+
+/// Names the ops, and makes them ones.
+macro_rules! ops {
+    ($($op:ident = $name:literal,)*) => {
+        $(
+            impl Op for $op {
+                const NAME: &'static str = $name;
+            }
+        )*
+
+        /// The names of all ops.
+        pub const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+ops! {
+    AbsoluteError = "absolute_error",
+    AdamW = "adamw",
+    Add = "add",
+    Attention = "attention",
+    AttentionBackward = "attention_backward",
+    BiasBackward = "bias_backward",
+    CachedAttention = "cached_attention",
+    Conv1d = "conv1d",
+    Conv1dBackwardInput = "conv1d_backward_input",
+    Conv1dBackwardWeight = "conv1d_backward_weight",
+    ConvTranspose1d = "conv_transpose1d",
+    CrossEntropy = "cross_entropy",
+    Embedding = "embedding",
+    EmbeddingBackward = "embedding_backward",
+    Flip = "flip",
+    Gather = "gather",
+    GatherBackward = "gather_backward",
+    Gelu = "gelu",
+    GeluBackward = "gelu_backward",
+    LayerNorm = "layer_norm",
+    LayerNormBackward = "layer_norm_backward",
+    LeakyRelu = "leaky_relu",
+    LeakyReluBackward = "leaky_relu_backward",
+    LevelHistogram = "level_histogram",
+    Linear = "linear",
+    LinearBackwardInput = "linear_backward_input",
+    LinearBackwardWeight = "linear_backward_weight",
+    LutGemv = "lut_gemv",
+    PoltergeistVote = "poltergeist_vote",
+    PoltergeistFlip = "poltergeist_flip",
+    Quantize = "quantize",
+    StraightThrough = "straight_through",
+    Sum = "sum",
+    SumSquares = "sum_squares",
+    RescaleRows = "rescale_rows",
+    RmsNorm = "rms_norm",
+    RmsNormBackward = "rms_norm_backward",
+    ScaleGradient = "scale_gradient",
+    SquaredError = "squared_error",
+    Tanh = "tanh",
+    TanhBackward = "tanh_backward",
+    Vote = "vote",
+}

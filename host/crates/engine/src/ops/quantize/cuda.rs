@@ -1,0 +1,27 @@
+//! Shadow weights on CUDA.
+
+use primal_device::kernels::quantize as kernels;
+
+use super::{Quantize, StraightThrough};
+use crate::backend::RunOn;
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::{blocks, sizes};
+
+impl RunOn<Cuda> for Quantize {
+    fn run_on(self, cuda: &mut Cuda) {
+        cuda.zero(self.counts);
+        let (w, [outputs, inputs]) = (self.weight.grid(), sizes(&self.weight));
+        let (codes, scale, shadow, counts) = (cuda.write(w.codes), cuda.read(w.scale), cuda.read(self.shadow), cuda.write(self.counts));
+        cuda.launch(blocks(&self.weight, 4), kernels::quantize(codes, scale, shadow, counts, w.grid as u32, outputs, inputs));
+    }
+}
+
+impl RunOn<Cuda> for StraightThrough {
+    fn run_on(self, cuda: &mut Cuda) {
+        let (w, [outputs, inputs], items) = (self.weight.grid(), sizes(&self.weight), [self.weight.out_features, 1]);
+        let (d_shadow, d_scale, dw, shadow) =
+            (cuda.write(self.d_shadow), cuda.write(self.d_scale), cuda.read(self.dw), cuda.read(self.shadow));
+        let (codes, scale) = (cuda.read(w.codes), cuda.read(w.scale));
+        cuda.launch(items, kernels::straight_through(d_shadow, d_scale, dw, shadow, codes, scale, w.grid as u32, outputs, inputs));
+    }
+}

@@ -1,0 +1,125 @@
+//! Votes on the CPU.
+
+use multiversion::multiversion;
+use primal_device::grid::{BLOCK, VoteBits};
+use primal_device::kernels::vote::{GROUP as ROW_GROUP, TINY};
+use primal_device::philox::{Stream, uniform_byte};
+use primal_device::rules::votes::{VoteTable, wanted_move};
+use rayon::prelude::*;
+
+use super::{Vote, VoteState};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::blocks::{MIN_ROWS, load_codes, load_votes, row_squares, store_votes};
+use crate::backend::cpu::unpack::Codes;
+use crate::backend::{GridWeight, RunOn};
+
+/// Blocks whose random bytes are drawn together.
+const BLOCKS: usize = 16;
+
+/// Running means of the squared gradient, by row and by column (Shazeer & Stern 2018, as Adafactor factors them).
+fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
+    let (outputs, inputs) = (row.len(), column.len());
+    row.par_iter_mut().zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(r, dw)| {
+        *r = beta2 * *r + (1.0 - beta2) * (row_squares(dw) / inputs as f32);
+    });
+    column.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, column)| {
+        let mut totals = [0.0f32; COLUMNS];
+        for group in dw.chunks(GROUP * inputs) {
+            let mut sums = [0.0f32; COLUMNS];
+            for dw in group.chunks_exact(inputs) {
+                add_squares(&mut sums, &dw[chunk * COLUMNS..][..column.len()]);
+            }
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total += sum;
+            }
+        }
+        for (c, sum) in column.iter_mut().zip(totals) {
+            *c = beta2 * *c + (1.0 - beta2) * (sum / outputs as f32);
+        }
+    });
+}
+
+/// Columns that a task sums up.
+const COLUMNS: usize = 64;
+const GROUP: usize = ROW_GROUP as usize;
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn add_squares(sums: &mut [f32; COLUMNS], dw: &[f32]) {
+    for (sum, &g) in sums.iter_mut().zip(dw) {
+        *sum += g * g;
+    }
+}
+
+impl RunOn<Cpu> for Vote {
+    fn run_on(self, cpu: &mut Cpu) {
+        let (VoteState { votes, bits, row, column }, cast) = (self.state, self.cast);
+        let GridWeight { grid, codes, scale } = *self.weight.grid();
+        let written = (votes, row, column, cpu.scratch());
+        let ((votes, row, column, scratch), (dw, codes, scale)) = cpu.split(written, (self.dw, codes, scale));
+        let w = Codes::new(codes, scale, grid.grid(), self.weight.in_features);
+        update_moments(row, column, dw, cast.beta2);
+        let (outputs, inputs) = (row.len(), column.len());
+        let column_factor = &mut scratch[..inputs];
+        for (factor, &c) in column_factor.iter_mut().zip(&*column) {
+            *factor = 1.0 / (c / cast.bias_correction).max(TINY).sqrt();
+        }
+        let column_factor = &*column_factor;
+        let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
+        let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid), cast.key.stream(), w.row_bytes * 2 / BLOCK);
+        let row_bytes = votes.len() / outputs;
+        votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).enumerate().with_min_len(MIN_ROWS).for_each(
+            |(i, (votes, dw))| {
+                let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
+                let row_factor = 1.0 / (row[i] / mean).max(TINY).sqrt();
+                let at = RowCast { table: &table, row_factor, scale: w.scale[i], lr: cast.lr, stream, first_block: (i * blocks) as u32 };
+                match bits {
+                    VoteBits::Eight => vote_row_of_eight(votes, dw, column_factor, codes, &at),
+                    VoteBits::Four => vote_row_of_four(votes, dw, column_factor, codes, &at),
+                }
+            },
+        );
+    }
+}
+
+/// What the weights of a row share when they vote.
+struct RowCast<'a> {
+    table: &'a VoteTable,
+    row_factor: f32,
+    scale: f32,
+    lr: f32,
+    stream: Stream,
+    first_block: u32,
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn vote_row_of_eight(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    vote_row(VoteBits::Eight, votes, dw, column_factor, codes, at);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn vote_row_of_four(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    vote_row(VoteBits::Four, votes, dw, column_factor, codes, at);
+}
+
+#[inline(always)]
+fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+    let mut random = [[0; BLOCK]; BLOCKS];
+    for (block, (dw, factor)) in dw.chunks(BLOCK).zip(column_factor.chunks(BLOCK)).enumerate() {
+        if block % BLOCKS == 0 {
+            random = at.stream.bytes_of::<BLOCKS>(at.first_block + block as u32);
+        }
+        // The last block may be short: its padding votes on zero gradients, and the outcome is dropped.
+        let (mut gradients, mut factors) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
+        gradients[..dw.len()].copy_from_slice(dw);
+        factors[..dw.len()].copy_from_slice(factor);
+        let (codes, random) = (load_codes(codes, block), &random[block % BLOCKS]);
+        let old = load_votes(bits, votes, block);
+        let mut new = old;
+        for j in 0..BLOCK {
+            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
+            new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
+        }
+        new[dw.len()..].copy_from_slice(&old[dw.len()..]);
+        store_votes(bits, votes, block, &new);
+    }
+}

@@ -1,0 +1,43 @@
+//! Votes on CUDA.
+
+use primal_device::grid::VoteBits;
+use primal_device::kernels::vote as kernels;
+use primal_device::rules::votes::VoteRule;
+
+use super::{RandomKey, Vote, VoteState};
+use crate::backend::RunOn;
+use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::{blocks, sizes};
+
+impl VoteState {
+    /// Bits of a vote, as kernels take them.
+    pub(in crate::ops) fn width(&self) -> u32 {
+        match self.bits {
+            VoteBits::Four => 4,
+            VoteBits::Eight => 8,
+        }
+    }
+}
+
+impl RunOn<Cuda> for Vote {
+    fn run_on(self, cuda: &mut Cuda) {
+        let Self { weight, state, cast, .. } = self;
+        let (w, [outputs, inputs]) = (weight.grid(), sizes(&weight));
+        let (rows, columns) = (weight.out_features, weight.in_features);
+        let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
+        let factor = mean.wrapping_add(kernels::FACTORS_AT);
+        let partial = factor.wrapping_add(columns);
+        let (row, column, dw) = (cuda.write(state.row), cuda.write(state.column), cuda.read(self.dw));
+        cuda.launch([rows, 1], kernels::vote_rows(row, dw, outputs, inputs, cast.beta2));
+        cuda.launch([1, 1], kernels::vote_mean(mean, row, outputs));
+        cuda.launch([columns, rows], kernels::vote_columns(partial, dw, outputs, inputs));
+        cuda.launch([columns, 1], kernels::vote_factors(factor, column, partial, outputs, inputs, cast.beta2, cast.bias_correction));
+        let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
+        let (votes, bits, codes, scale) = (cuda.write(state.votes), state.width(), cuda.read(w.codes), cuda.read(w.scale));
+        let (items, grid) = (blocks(&weight, 16), w.grid as u32);
+        let call = kernels::vote(
+            votes, bits, row, mean, factor, dw, codes, scale, grid, outputs, inputs, cast.lr, max, quantum, seed, tensor, step,
+        );
+        cuda.launch(items, call);
+    }
+}

@@ -1,0 +1,120 @@
+//! Phone and word error rates on words of CMUdict that neither the dictionary nor the model has seen, beside those of the model of `g2p_en`.
+//!
+//! The peer's weights are those of the crate `grapheme_to_phoneme`. They were trained on all of CMUdict, the held-out words included.
+
+mod homographs;
+mod score;
+mod suite;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use argh::FromArgs;
+use primal_speech::disambiguation::Disambiguator;
+use primal_speech::make::{PRUNE, cmudict, lexicon};
+use primal_speech::{Lexicon, Phone, Result};
+
+use score::Score;
+
+/// measure what turns words into phones
+#[derive(FromArgs)]
+struct Arguments {
+    /// least loss, in nats over all words, for which the model keeps an n-gram (default 0.7)
+    #[argh(option, default = "PRUNE")]
+    prune: f64,
+    /// a folder of a published suite of text normalisation: print how much of it is read alike, and nothing else
+    #[argh(option)]
+    suite: Option<PathBuf>,
+    /// with --suite: list what is read otherwise
+    #[argh(switch)]
+    misses: bool,
+    /// a checkout of WikipediaHomographData: train and measure what tells words apart that are written alike, and nothing else
+    #[argh(option)]
+    homographs: Option<PathBuf>,
+    /// given by cargo bench
+    #[argh(switch, hidden_help)]
+    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
+    bench: bool,
+}
+
+/// One word of so many is held out.
+const HELD_OUT: u32 = 20;
+
+static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| {
+    let file = include_bytes!("../../../../../models/voices/slt/english.lexicon");
+    Lexicon::trusted(file, "english.lexicon").expect("the lexicon of the voice")
+});
+
+fn main() -> ExitCode {
+    match run(&argh::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("g2p: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(folder) = &arguments.suite {
+        suite::measure(folder, arguments.misses, &ENGLISH);
+        return Ok(());
+    }
+    let words = cmudict::words()?;
+    match &arguments.homographs {
+        Some(folder) => homographs::measure(folder, &words, &ENGLISH)?,
+        None => measure(&words, arguments.prune),
+    }
+    Ok(())
+}
+
+fn measure(words: &cmudict::Words, prune: f64) {
+    let plain = |word: &str| word.len() > 1 && !word.contains('\'');
+    let is_held_out = |word: &str| plain(word) && crc32c::crc32c(word.as_bytes()).is_multiple_of(HELD_OUT);
+    let known: Vec<_> = words.iter().filter(|(word, _)| !is_held_out(word)).map(|(word, phones)| (&word[..], &phones[0][..])).collect();
+    let held_out: Vec<_> = words.iter().filter(|(word, _)| is_held_out(word)).collect();
+    let file = lexicon(&known, &Disambiguator::default(), prune, &|line| println!("{line}"));
+    let lexicon = Lexicon::from_bytes(&file, "the lexicon of this run").expect("a lexicon");
+    println!("{} bytes of dictionary and model", file.len());
+    println!("\n{} held-out words of CMUdict; the nearest of each word's pronunciations counts", held_out.len());
+    println!("| | PER | WER | PER without stress | WER without stress | ms a word |");
+    println!("|---|---|---|---|---|---|");
+    let report = |name: &str, phones: &dyn Fn(&str) -> Vec<Phone>| {
+        let started = Instant::now();
+        let found: Vec<_> = held_out.iter().map(|(word, _)| phones(word)).collect();
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / held_out.len() as f64;
+        let (mut stressed, mut plain) = (Score::default(), Score::default());
+        for ((_, expected), found) in held_out.iter().zip(&found) {
+            stressed.add(found, expected, |phone| phone.name());
+            plain.add(found, expected, |phone| phone.base());
+        }
+        let [a, b, c, d] =
+            [stressed.phones(), stressed.words(), plain.phones(), plain.words()].map(|rate| format!("{:.2} %", rate * 100.0));
+        println!("| {name} | {a} | {b} | {c} | {d} | {milliseconds:.2} |");
+    };
+    report("joint-sequence model", &|word| lexicon.model().phones(word));
+    report("lexicon with its rules", &|word| lexicon.word(word).0);
+    let peer = grapheme_to_phoneme::Model::load_in_memory().expect("the peer's weights");
+    report("g2p_en (has seen these words)", &|word| {
+        let mut names = peer.predict_phonemes_strs(word).unwrap_or_default();
+        // It may also predict symbols that are no phones.
+        names.retain(|name| Phone::from_name(name).is_some());
+        cmudict::phones(&names)
+    });
+    println!("\n| rule | words | PER | PER of the model on the same words |");
+    println!("|---|---|---|---|");
+    let mut rules: BTreeMap<&str, (usize, Score, Score)> = BTreeMap::new();
+    for (word, expected) in &held_out {
+        let (phones, found) = lexicon.word(word);
+        let rule = rules.entry(found.name()).or_default();
+        rule.0 += 1;
+        rule.1.add(&phones, expected, |phone| phone.name());
+        rule.2.add(&lexicon.model().phones(word), expected, |phone| phone.name());
+    }
+    for (name, (words, rule, model)) in &rules {
+        println!("| {name} | {words} | {:.2} % | {:.2} % |", rule.phones() * 100.0, model.phones() * 100.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! `cargo xtask make-lexicon`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use primal_speech::make::homographs::Data;
+use primal_speech::make::{PRUNE, cmudict, lexicon};
+use primal_speech::{Error, Lexicon, Result};
+
+/// make a lexicon file of all words of CMUdict
+#[derive(FromArgs)]
+struct Arguments {
+    /// file to write
+    #[argh(option)]
+    out: PathBuf,
+    /// a checkout of WikipediaHomographData, to train what tells words apart that are written alike (default: as --like has it)
+    #[argh(option)]
+    homographs: Option<PathBuf>,
+    /// an earlier lexicon file
+    #[argh(option)]
+    like: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match make(&argh::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("make-lexicon: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn make(arguments: &Arguments) -> Result<()> {
+    let say = |line: &str| println!("{line}");
+    let bytes = fs::read(&arguments.like).map_err(|error| refused(&arguments.like, "--like: a lexicon file", &error))?;
+    let earlier = Lexicon::from_bytes(&bytes, arguments.like.display())?;
+    let words = cmudict::words()?;
+    let trained = match &arguments.homographs {
+        Some(folder) => Some(Data::read(folder, &words, &earlier, &say)?.train()),
+        None => None,
+    };
+    let first: Vec<_> = words.iter().map(|(word, phones)| (&word[..], &phones[0][..])).collect();
+    let file = lexicon(&first, trained.as_ref().unwrap_or(earlier.homographs()), PRUNE, &say);
+    // Beside it first, so that a file that was there is replaced by a whole one or not at all.
+    let mut part = arguments.out.clone().into_os_string();
+    part.push(".part");
+    let written = fs::write(&part, &file).and_then(|()| fs::rename(&part, &arguments.out));
+    written.map_err(|error| refused(&arguments.out, "--out: a file that can be written", &error))?;
+    println!("{}: {} bytes", arguments.out.display(), file.len());
+    Ok(())
+}
+
+fn refused(path: &Path, expected: &str, found: &std::io::Error) -> Error {
+    Error::invalid(path.display(), expected, found, "check the path and its permissions")
+}

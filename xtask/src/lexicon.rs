@@ -1,0 +1,35 @@
+//! `cargo xtask make-lexicon`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use crate::{cargo, root};
+
+/// The lexicon of the program.
+const ENGLISH: &str = "models/voices/slt/english.lexicon";
+
+/// make the lexicon of the program anew, from the CMUdict in the crate cmudict-fast
+#[derive(FromArgs)]
+#[argh(subcommand, name = "make-lexicon")]
+pub struct MakeLexicon {
+    /// file to write (default: models/voices/slt/english.lexicon)
+    #[argh(option)]
+    out: Option<PathBuf>,
+    /// a checkout of WikipediaHomographData, to train what tells words apart that are written alike; without it, that of the lexicon at hand is kept
+    #[argh(option)]
+    homographs: Option<PathBuf>,
+}
+
+impl MakeLexicon {
+    /// Runs it.
+    pub fn run(self) -> ExitCode {
+        let english = root().join(ENGLISH);
+        let path = |path: PathBuf| path.into_os_string().into_string().expect("argh takes UTF-8 only");
+        let mut arguments = vec!["--like".into(), path(english.clone()), "--out".into(), path(self.out.unwrap_or(english))];
+        arguments.extend(self.homographs.into_iter().flat_map(|folder| ["--homographs".into(), path(folder)]));
+        let package = ["run", "--package", "primal-speech", "--features", "make-lexicon", "--bin", "make-lexicon", "--"];
+        cargo(&package, &arguments)
+    }
+}
