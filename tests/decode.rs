@@ -8,8 +8,9 @@ use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, Rule};
 use primal_engine::memory::{Kind, Plan};
-use primal_engine::models::gpt::sample::{Sampling, draw};
 use primal_engine::models::gpt::{Decoder, Gpt, GptIds};
+use primal_engine::models::sample::{Sampling, draw};
+use primal_engine::models::text::{TextDecoder, TextModel};
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::train::trainer::{Layout, Trainer};
@@ -109,11 +110,11 @@ fn decoding_agrees_with_evaluation() {
         let mut model = Model::new(&config);
         let tokens: Vec<u32> = (0..34).map(|i| i * i * 11 % 256).collect();
         let (inputs, targets) = (&tokens[..33], &tokens[1..]);
-        model.backend.upload(model.gpt.inputs, inputs);
-        model.backend.upload(model.gpt.targets, targets);
+        model.backend.upload(model.gpt.batch().inputs, inputs);
+        model.backend.upload(model.gpt.batch().targets, targets);
         model.gpt.evaluate(&mut model.backend, &model.parameters);
         let mut losses = vec![0.0f32; 33];
-        model.backend.download(model.gpt.losses, &mut losses);
+        model.backend.download(model.gpt.batch().losses, &mut losses);
         for (position, &target) in targets.iter().enumerate() {
             let logits = if position == 0 { model.prefill(&inputs[..1]) } else { model.decode(inputs[position], position) };
             let total: f32 = logits.iter().map(|l| l.exp()).sum();
@@ -131,7 +132,7 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
     let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
     let mut plan = Plan::default();
-    let layout = Layout::plan(&config, &mut plan);
+    let layout: Layout = Layout::plan(&config, &mut plan);
     let backend = Cpu::new(&mut plan);
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();

@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, Flips, ModelConfig, Recompute, Rule, SpeechConfig, votes_of};
+use primal_engine::config::{Config, Flips, Recompute, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::Plan;
-use primal_engine::train::learner::Learner;
+use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
 use primal_host::data::{Corpus, CorpusOptions};
@@ -117,7 +117,7 @@ fn steps_allocate_nothing(config: &Config, corpus: &Corpus, what: &str) {
             let mut steps = |count| {
                 for _ in 0..count {
                     trainer.step(corpus).expect("a step");
-                    ModelConfig::validate(&mut trainer, corpus).expect("a validation");
+                    trainer.validate(corpus).expect("a validation");
                 }
             };
             steps(WARM_UP);
@@ -138,7 +138,7 @@ fn a_step_of_speech_allocates_nothing() {
                 config.train.optimizer = rule;
                 let t = &config.train;
                 let mut plan = Plan::default();
-                let Layout { model, parameters, optimizer, .. } = Layout::plan(&config, &mut plan);
+                let Layout { model, parameters, optimizer, .. } = Layout::<SpeechTask>::plan(&config, &mut plan);
                 let b = &mut Cpu::new(&mut plan);
                 model.prepare(b);
                 optimizer.initialise(b, &parameters, 1);

@@ -7,18 +7,19 @@ use std::process::Command;
 use primal_device::grid::GridId;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::{Config, ModelConfig, Recompute, Rule, Tokenizer};
+use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
 use primal_engine::memory::Plan;
 use primal_engine::memory::Span;
+use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
 use primal_engine::ops::attention::cpu as attention;
 use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
-use primal_engine::train::learner::{Draw, Learner};
 use primal_engine::train::state;
+use primal_engine::train::task::Draw;
 use primal_engine::train::text::TextSource;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
@@ -37,7 +38,7 @@ fn config(rule: Rule) -> Config {
 
 fn trainer(config: &Config) -> Trainer<Cpu> {
     let mut plan = Plan::default();
-    let layout = Layout::plan(config, &mut plan);
+    let layout: Layout = Layout::plan(config, &mut plan);
     let backend = Cpu::new(&mut plan);
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();
@@ -87,12 +88,12 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
             vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
             matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
         };
-        let tokens = trainer.layout.model.tokens();
+        let tokens = trainer.layout.model.batch().losses.len();
         let (mut inputs, mut targets) = (vec![0; tokens], vec![0; tokens]);
         corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
         let b = &mut trainer.backend;
-        b.upload(trainer.layout.model.inputs, &inputs);
-        b.upload(trainer.layout.model.targets, &targets);
+        b.upload(trainer.layout.model.batch().inputs, &inputs);
+        b.upload(trainer.layout.model.batch().targets, &targets);
         for float in &floats {
             b.zero(float.gradient);
         }
@@ -101,7 +102,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         let mut losses = vec![0.0f32; tokens];
         let mut loss = |b: &mut Cpu| -> f64 {
             model.evaluate(b, p);
-            b.download(model.losses, &mut losses);
+            b.download(model.batch().losses, &mut losses);
             losses.iter().map(|&l| f64::from(l)).sum()
         };
         for float in &floats {
@@ -193,7 +194,7 @@ fn spoiled(rule: Rule, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
 #[test]
 fn a_gradient_that_is_not_finite_is_named() {
     for &rule in Rule::ALL {
-        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let layout: Layout = Layout::plan(&config(rule), &mut Plan::default());
         let matrices = if rule.is_float() { 0 } else { layout.parameters.matrices.len() };
         for tensor in 0..layout.optimizer.floats.len() + matrices {
             let name = layout.optimizer.norm_name(&layout.parameters, tensor);
@@ -207,7 +208,7 @@ fn a_gradient_that_is_not_finite_is_named() {
 #[test]
 fn a_value_that_is_not_finite_is_named_in_the_same_step() {
     for &rule in Rule::ALL {
-        let layout = Layout::plan(&config(rule), &mut Plan::default());
+        let layout: Layout = Layout::plan(&config(rule), &mut Plan::default());
         let parameters = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.value));
         // A bad first moment spoils the parameter that it moves.
         let moments = layout.optimizer.floats.iter().map(|float| (float.name.clone(), float.moments[0]));
@@ -222,7 +223,7 @@ fn a_value_that_is_not_finite_is_named_in_the_same_step() {
 
 #[test]
 fn mean_squares_of_votes_that_are_not_finite_are_named() {
-    let layout = Layout::plan(&config(Rule::Votes), &mut Plan::default());
+    let layout: Layout = Layout::plan(&config(Rule::Votes), &mut Plan::default());
     for (spec, state) in layout.parameters.specs.matrices.iter().zip(&layout.optimizer.matrices) {
         let MatrixState::Votes(Votes(state)) = state else { panic!("votes") };
         for (part, tensor) in [("vote_row", state.row), ("vote_column", state.column)] {
@@ -245,7 +246,7 @@ fn an_activation_that_overflows_is_named() {
         trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
         let error = trainer.step(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
-        let error = ModelConfig::validate(&mut trainer, &corpus).expect_err("an overflow").to_string();
+        let error = trainer.validate(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 0: the output of blocks.1 is not finite (the validation loss is "), "{error}");
     }
 }
@@ -266,7 +267,7 @@ fn a_grid_weight_takes_a_byte_and_a_half_or_one() {
     for (bits, expected) in [(8, 1.5), (4, 1.0)] {
         let mut config = Config::load("gpt-0.1b").expect("an embedded configuration");
         config.train.votes = primal_engine::config::votes_of(bits).expect("4 or 8");
-        let layout = Layout::plan(&config, &mut Plan::default());
+        let layout: Layout = Layout::plan(&config, &mut Plan::default());
         let bytes = primal_engine::train::trainer::grid_state_bytes(&layout) as f64 / layout.parameters.specs.matrix_weights() as f64;
         assert!(bytes <= expected + 1e-9, "{bits}-bit votes: {bytes} bytes a weight");
     }
@@ -279,9 +280,9 @@ fn the_large_model_takes_less_than_4_gb_of_a_gpu() {
     (config.train.batch, config.train.seq_len, config.train.grad_accum) = (64, 512, 1);
     config.train.recompute = Recompute::On;
     let mut plan = Plan::default();
-    let layout = Layout::plan(&config, &mut plan);
+    let layout: Layout = Layout::plan(&config, &mut plan);
     primal_engine::backend::cuda_plan::plan(&mut plan);
-    assert_eq!(layout.model.tokens(), 64 * 512);
+    assert_eq!(layout.model.batch().losses.len(), 64 * 512);
     // Spans follow each other, each on a cache line of its own; parts of spans take nothing.
     let lines: usize = plan.entries().iter().map(|entry| entry.bytes.next_multiple_of(64)).sum();
     assert_eq!(plan.total_bytes(), lines, "the arena against its spans");

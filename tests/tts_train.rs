@@ -16,6 +16,7 @@ use primal_engine::memory::{Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
 use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
 use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
+use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
@@ -27,7 +28,7 @@ use primal_speech::mel::MelSettings;
 use primal_host::verify::tones::write_corpus;
 use utterances::{Random, batch};
 
-type SpeechTrainer = Trainer<Cpu, primal_engine::config::GhostTtsConfig>;
+type SpeechTrainer = Trainer<Cpu, SpeechTask>;
 
 fn config(rule: Rule) -> SpeechConfig {
     let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
@@ -269,7 +270,7 @@ fn a_voice_can_be_planned_for_both_devices() {
         let mut config = config(Rule::Votes);
         config.train.batch_frames = frames;
         let mut plan = Plan::default();
-        Layout::plan(&config, &mut plan);
+        Layout::<SpeechTask>::plan(&config, &mut plan);
         scratch(&mut plan);
         plan.total_bytes() as u64
     };

@@ -57,7 +57,7 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
     let options = CorpusOptions { stories_bytes: 500_000, ..CorpusOptions::default() };
     let corpus = Corpus::open(&["stories".into()], config.model.tokenizer, &options)?;
     let mut plan = Plan::default();
-    let layout = Layout::plan(&config, &mut plan);
+    let layout: Layout = Layout::plan(&config, &mut plan);
     let shapes: Vec<_> = layout.parameters.specs.matrices.iter().map(|m| [m.out_features, m.in_features]).collect();
     let tokens = config.train.batch * config.train.seq_len;
     let flops = operations(&config, layout.parameters.specs.matrix_weights(), tokens * config.train.grad_accum as usize);

@@ -3,34 +3,37 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use primal_engine::config::{Config, ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, SpeechConfig, nearest, toml_error};
+use primal_engine::config::{ConfigOf, Family, ModelTable, architecture_of, nearest};
 
 use crate::{Error, Result, input};
 
 /// Configurations by name, as TOML.
 type Table = &'static [(&'static str, &'static str)];
 
-/// A kind of model with configurations in the program.
-pub trait Named: ModelTable {
-    /// Name and TOML of each.
-    const NAMED: Table;
-    /// The name of the one that is used when none is given.
-    const DEFAULT: &'static str;
+/// Text models.
+const TEXT: Table = &[
+    ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
+    ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
+    ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
+];
+
+/// Speech models.
+const SPEECH: Table =
+    &[("ghost-tts", include_str!("../../models/ghost-tts.toml")), ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml"))];
+
+fn named(family: Family) -> Table {
+    match family {
+        Family::Text => TEXT,
+        Family::Speech => SPEECH,
+    }
 }
 
-impl Named for ModelConfig {
-    const NAMED: Table = &[
-        ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
-        ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
-        ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
-    ];
-    const DEFAULT: &'static str = "gpt-small-cpu";
-}
-
-impl Named for GhostTtsConfig {
-    const NAMED: Table =
-        &[("ghost-tts", include_str!("../../models/ghost-tts.toml")), ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml"))];
-    const DEFAULT: &'static str = "ghost-tts";
+/// The name of the configuration that is used when none is given.
+pub fn default_of(family: Family) -> &'static str {
+    match family {
+        Family::Text => "gpt-small-cpu",
+        Family::Speech => "ghost-tts",
+    }
 }
 
 /// Configurations that can be loaded by name.
@@ -42,28 +45,26 @@ pub trait Load: Sized {
     fn load(name: &str) -> Result<Self>;
 }
 
-impl<M: Named> Load for ConfigOf<M> {
+impl<M: ModelTable> Load for ConfigOf<M> {
     fn load(name: &str) -> Result<Self> {
-        Ok(Self::parse(&text_of(name, M::NAMED)?, name)?)
+        Ok(Self::parse(&text_of(name, named(M::FAMILY))?, name)?)
     }
 }
 
-/// A configuration of whatever kind.
-pub enum AnyConfig {
-    /// Of text.
-    Text(Config),
-    /// Of speech.
-    Speech(SpeechConfig),
+/// The architecture of a named configuration of that family, or of a file.
+///
+/// # Errors
+/// No such name or file, TOML that does not parse.
+pub fn architecture(name: &str, family: Family) -> Result<String> {
+    Ok(architecture_of(&text_of(name, named(family))?, name)?)
 }
 
-impl Load for AnyConfig {
-    /// It is one of speech if its model has mel bands.
-    fn load(name: &str) -> Result<Self> {
-        let text = text_of(name, &[ModelConfig::NAMED, GhostTtsConfig::NAMED].concat())?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| toml_error(&error, &text, name))?;
-        let speech = table.get("model").is_some_and(|model| model.get("mels").is_some());
-        Ok(if speech { Self::Speech(ConfigOf::parse(&text, name)?) } else { Self::Text(ConfigOf::parse(&text, name)?) })
-    }
+/// The TOML of a configuration of any family, by name or file.
+///
+/// # Errors
+/// No such name or file.
+pub fn any_text_of(name: &str) -> Result<Cow<'static, str>> {
+    text_of(name, &[TEXT, SPEECH].concat())
 }
 
 /// The TOML of a named configuration, or of a file.

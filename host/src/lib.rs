@@ -9,6 +9,7 @@ pub mod report;
 pub mod runs;
 pub mod signals;
 pub mod sound;
+mod tasks;
 pub mod verify;
 pub mod visible;
 pub mod voice;

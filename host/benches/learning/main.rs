@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, ModelConfig, TrainConfig};
+use primal_engine::config::{Architecture, Config, GptConfig, TrainConfig};
 use primal_engine::files::checkpoint::latest_good;
 use primal_host::data::{Corpus, CorpusOptions, Split};
 use primal_host::report::metrics;
@@ -104,7 +104,19 @@ impl Run {
             ..TrainConfig::default()
         };
         (self.arm.adjust)(&mut train);
-        Config { model: ModelConfig { dim, layers, heads, context: SEQ_LEN, tokenizer: Tokenizer::Bytes, grid, last_grid }, train }
+        Config {
+            model: GptConfig {
+                architecture: Architecture::default(),
+                dim,
+                layers,
+                heads,
+                context: SEQ_LEN,
+                tokenizer: Tokenizer::Bytes,
+                grid,
+                last_grid,
+            },
+            train,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `primal-host eval`.
 
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
@@ -9,12 +10,14 @@ use super::limits;
 use super::threads::in_pool;
 use crate::data::{Corpus, CorpusOptions, Split};
 use crate::output::{print, print_json, warn};
+use crate::tasks::on_text_model;
 use crate::{Error, Result};
-use primal_engine::backend::{AttentionShape, Device, Sequences};
-use primal_engine::config::{Config, ModelConfig, TrainConfig};
-use primal_engine::files::{self, mapped};
+use primal_engine::backend::{AttentionShape, Device};
+use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
+use primal_engine::files::{self, TensorFile, mapped};
 use primal_engine::memory::Plan;
-use primal_engine::models::gpt::{Gpt, GptIds};
+use primal_engine::models::registry::OnText;
+use primal_engine::models::text::TextModel;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::nn::tensors;
@@ -48,27 +51,34 @@ pub struct Eval {
     json: bool,
 }
 
-/// A model ready to run, its parameters in the mapped file.
-pub(super) struct Loaded<M, D> {
-    pub config: Config,
-    pub model: M,
+/// A text model ready to run, as far as `P` goes; its parameters in the mapped file.
+pub(super) struct Loaded<M: TextModel, P, D> {
+    pub config: ConfigOf<M::Config>,
+    pub model: P,
     pub parameters: Parameters,
     pub backend: D,
 }
 
-/// Opens a file of tensors, verifies what the model needs of it, and plans the model.
-pub(super) fn open<M, D: Device>(path: &Path, plan_model: impl FnOnce(GptIds, &ModelConfig, &mut Plan) -> M) -> Result<Loaded<M, D>> {
+/// Opens a file of tensors, and does `work` with the text model that it is of.
+pub(super) fn on_file<W: OnText<Output = Result<()>>>(path: &Path, work: impl FnOnce(Box<dyn TensorFile>) -> W) -> Result<()> {
     let file = files::open(path)?;
-    let config: Config = state::config_of(&*file)?;
+    let architecture = state::architecture(&*file)?;
+    on_text_model(&architecture, &path.display().to_string(), work(file))
+}
+
+/// Verifies what a model needs of its file, and plans it; `plan_model` also says what attention it has.
+pub(super) fn load<M: TextModel, P, D: Device>(
+    file: &dyn TensorFile,
+    plan_model: impl FnOnce(M::Layers, &M::Config, &mut Plan) -> (P, AttentionShape),
+) -> Result<Loaded<M, P, D>> {
+    let config: ConfigOf<M::Config> = state::config_of(file)?;
     let mut plan = Plan::default();
-    let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
-    let model = plan_model(ids, &config.model, &mut plan);
-    let (sequences, heads) = (Sequences::Equal { count: BATCH, len: config.model.context }, config.model.heads);
-    let attention = AttentionShape { sequences, heads, head_dim: config.model.dim / heads, causal: true };
+    let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
+    let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
-    let parameters = tensors::map(&mut backend, specs, &*file)?;
+    let parameters = tensors::map(&mut backend, specs, file)?;
     Ok(Loaded { config, model, parameters, backend })
 }
 
@@ -85,17 +95,41 @@ impl Eval {
 impl Work for Eval {
     fn run_on<D: Device>(&self) -> Result<()> {
         let split = Split::from_name(&self.split)?;
-        let mut l = open::<_, D>(&self.checkpoint, |ids, config, plan| {
+        on_file(&self.checkpoint, |file| Measure::<D> { flags: self, split, file, device: PhantomData })
+    }
+}
+
+/// Measures the model of a file on a device.
+struct Measure<'a, D> {
+    flags: &'a Eval,
+    split: Split,
+    file: Box<dyn TensorFile>,
+    device: PhantomData<D>,
+}
+
+impl<D: Device> OnText for Measure<'_, D> {
+    type Output = Result<()>;
+
+    fn on<M: TextModel>(self) -> Result<()> {
+        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
             let rows = config.logit_rows(&TrainConfig::default());
-            Gpt::plan(ids, config, [BATCH, config.context], rows, Purpose::Evaluate, plan)
+            let model = M::plan(layers, config, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
+            let attention = model.attention();
+            (model, attention)
         })?;
+        self.flags.measure(self.split, loaded)
+    }
+}
+
+impl Eval {
+    fn measure<M: TextModel, D: Device>(&self, split: Split, mut l: Loaded<M, M, D>) -> Result<()> {
         if self.data.is_empty() {
             warn(format!("no --data: the {} split of the generated stories is measured", split.name()));
         }
-        let seq = l.config.model.context;
+        let seq = l.config.model.context();
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, l.config.model.tokenizer, &options)?;
+        let corpus = Corpus::open(&sources, l.config.model.tokenizer(), &options)?;
         corpus.require_split(split)?;
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
         let mut losses = vec![0.0f32; BATCH * seq];

@@ -1,20 +1,23 @@
 //! `primal-host generate`.
 
 use std::io::{IsTerminal, stdout};
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::eval::open;
+use super::eval::{Loaded, load, on_file};
 use super::threads::in_pool;
 use crate::data::{Encode, generate};
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
-use primal_engine::files::mapped;
-use primal_engine::models::gpt::Decoder;
-use primal_engine::models::gpt::sample::{Sampling, Timing};
+use primal_engine::config::TextTable;
+use primal_engine::files::{TensorFile, mapped};
+use primal_engine::models::registry::OnText;
+use primal_engine::models::sample::{Sampling, Timing};
+use primal_engine::models::text::{TextDecoder, TextModel};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -67,9 +70,34 @@ impl Generate {
 
 impl Work for Generate {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let mut l = open::<_, D>(&self.checkpoint, Decoder::plan)?;
+        on_file(&self.checkpoint, |file| Write::<D> { flags: self, file, device: PhantomData })
+    }
+}
+
+/// Writes with the model of a file on a device.
+struct Write<'a, D> {
+    flags: &'a Generate,
+    file: Box<dyn TensorFile>,
+    device: PhantomData<D>,
+}
+
+impl<D: Device> OnText for Write<'_, D> {
+    type Output = Result<()>;
+
+    fn on<M: TextModel>(self) -> Result<()> {
+        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
+            let decoder = M::plan_decoder(layers, config, plan);
+            let attention = decoder.attention();
+            (decoder, attention)
+        })?;
+        self.flags.write(loaded)
+    }
+}
+
+impl Generate {
+    fn write<M: TextModel, D: Device>(&self, mut l: Loaded<M, M::Decoder, D>) -> Result<()> {
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
-        let tokenizer = l.config.model.tokenizer;
+        let tokenizer = l.config.model.tokenizer();
         let (tokens, context) = (tokenizer.encode(&self.prompt).len(), l.model.context());
         if tokens > context {
             let cut = tokens - context;

@@ -6,15 +6,15 @@ use argh::FromArgs;
 use primal_device::grid;
 
 use crate::output::print;
+use crate::report::told::Told;
+use crate::tasks::{OnTask, on_task};
 use crate::voice::Vocoder;
 use crate::{Result, visible};
-use primal_engine::config::{GhostTtsConfig, ModelConfig};
 use primal_engine::files::checkpoint::{self, Dtype};
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::weights::ARCHITECTURE;
 use primal_engine::nn::tensors;
-use primal_engine::train::learner::Learner;
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
 
@@ -47,8 +47,7 @@ impl Info {
                 print(format!("a HiFi-GAN vocoder\nconfig = {config}\nmel = {mel}\n"))?;
             }
             _ if file.kind() != checkpoint::FORMAT.name || !file.metadata().contains_key("config") => {}
-            _ if state::is_voice(&*file) => return describe::<GhostTtsConfig>(&*file),
-            _ => return describe::<ModelConfig>(&*file),
+            _ => return on_task(&state::architecture(&*file)?, &self.file.display().to_string(), Describe(&*file)),
         }
         let checksums =
             if has_checksums { "every checksum is right" } else { "it has no checksums: nothing tells whether its values are right" };
@@ -76,10 +75,19 @@ fn list(file: &dyn TensorFile) -> Result<()> {
     })
 }
 
-fn describe<M: Learner>(file: &dyn TensorFile) -> Result<()> {
-    let config = state::config_of::<M>(file)?;
+/// Prints what a checkpoint holds.
+struct Describe<'a>(&'a dyn TensorFile);
+
+impl OnTask for Describe<'_> {
+    fn on<T: Told>(self) -> Result<()> {
+        describe::<T>(self.0)
+    }
+}
+
+fn describe<T: Told>(file: &dyn TensorFile) -> Result<()> {
+    let config = state::config_of::<T::Config>(file)?;
     let step = state::step_of(file, &config)?;
-    let layout = Layout::<M>::plan(&config, &mut Plan::default());
+    let layout = Layout::<T>::plan(&config, &mut Plan::default());
     // Parameters come first; what training keeps besides need not be there.
     let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
     let besides = tensors.split_off(needed).into_iter().filter(|tensor| file.find(&tensor.name).is_some());

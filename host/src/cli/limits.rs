@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::config::{ConfigOf, Recompute};
 use primal_engine::memory::Plan;
-use primal_engine::train::learner::Learner;
+use primal_engine::train::task::Task;
 use primal_engine::train::trainer::Layout;
 
 /// Bytes for people.
@@ -62,12 +62,12 @@ pub(super) fn require<D: Device>(plan: &Plan, hint: &str) -> Result<()> {
 ///
 /// # Errors
 /// No such device.
-pub(super) fn choose_recompute<M: Learner, D: Device>(config: &mut ConfigOf<M>) -> Result<()> {
+pub(super) fn choose_recompute<T: Task, D: Device>(config: &mut ConfigOf<T::Config>) -> Result<()> {
     if config.train.recompute != Recompute::Auto {
         return Ok(());
     }
     let mut plan = Plan::default();
-    Layout::plan(config, &mut plan);
+    Layout::<T>::plan(config, &mut plan);
     D::plan_scratch(&mut plan);
     let available = available::<D>()?;
     if plan.total_bytes() <= available - available / REST {

@@ -5,12 +5,13 @@ use argh::FromArgs;
 use super::device::DeviceName;
 use super::limits::{self, Bytes};
 use super::overrides::one_of;
-use crate::configurations::{AnyConfig, Load, Named};
+use crate::configurations::{any_text_of, default_of};
 use crate::output::{print, print_json};
+use crate::report::told::Told;
+use crate::tasks::{OnTask, on_task};
 use crate::{Error, Result};
-use primal_engine::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable, Recompute, VOTES, votes_of};
+use primal_engine::config::{ConfigOf, Family, ModelTable, Recompute, VOTES, architecture_of, votes_of};
 use primal_engine::memory::{self, Kind};
-use primal_engine::train::learner::Learner;
 use primal_engine::train::trainer::{Layout, grid_state_bytes};
 
 /// print every span of memory that training would use
@@ -18,7 +19,7 @@ use primal_engine::train::trainer::{Layout, grid_state_bytes};
 #[argh(subcommand, name = "plan")]
 pub struct Plan {
     /// configuration: a name, such as gpt-nano or ghost-tts, or a .toml file
-    #[argh(option, default = "ModelConfig::DEFAULT.to_string()")]
+    #[argh(option, default = "default_of(Family::Text).to_string()")]
     config: String,
     /// of text: sequences of a micro-batch
     #[argh(option)]
@@ -49,23 +50,24 @@ impl Plan {
     /// # Errors
     /// Bad flags or configuration.
     pub fn run(self) -> Result<()> {
-        let (text, speech) = ([("--batch", self.batch), ("--seq-len", self.seq_len)], [("--batch-frames", self.batch_frames)]);
-        match AnyConfig::load(&self.config)? {
-            AnyConfig::Text(config) => self.require_none::<ModelConfig>(&speech).and_then(|()| self.plan(config)),
-            AnyConfig::Speech(config) => self.require_none::<GhostTtsConfig>(&text).and_then(|()| self.plan(config)),
-        }
+        let text = any_text_of(&self.config)?;
+        on_task(&architecture_of(&text, &self.config)?, &self.config, Planned { flags: &self, text: &text })
     }
 
     /// Refuses flags that mean nothing for such a model.
-    fn require_none<M: ModelTable>(&self, flags: &[(&str, Option<usize>)]) -> Result<()> {
+    fn require_none<M: ModelTable>(&self) -> Result<()> {
+        let flags: &[_] = match M::FAMILY {
+            Family::Text => &[("--batch-frames", self.batch_frames)],
+            Family::Speech => &[("--batch", self.batch), ("--seq-len", self.seq_len)],
+        };
         let given = flags.iter().find_map(|&(flag, value)| Some((flag, value?)));
         given.map_or(Ok(()), |(flag, value)| {
-            let expected = format!("no such flag, as {} is {}", self.config, M::KIND);
+            let expected = format!("no such flag, as {} is {}", self.config, M::FAMILY.kind());
             Err(Error::bad_input(flag, expected, value, "leave it out, or name another configuration with --config"))
         })
     }
 
-    fn plan<M: Learner>(&self, mut config: ConfigOf<M>) -> Result<()> {
+    fn plan<T: Told>(&self, mut config: ConfigOf<T::Config>) -> Result<()> {
         let t = &mut config.train;
         t.batch = self.batch.unwrap_or(t.batch);
         t.seq_len = self.seq_len.unwrap_or(t.seq_len);
@@ -78,7 +80,7 @@ impl Plan {
         let plan_with = |recompute| {
             let (mut config, mut plan) = (config.clone(), memory::Plan::default());
             config.train.recompute = recompute;
-            let layout = Layout::plan(&config, &mut plan);
+            let layout = Layout::<T>::plan(&config, &mut plan);
             self.device.plan_scratch(&mut plan);
             (recompute, layout, plan)
         };
@@ -90,7 +92,7 @@ impl Plan {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&M::attention(&layout.model))?;
+        self.device.require(&T::attention(&layout.model))?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
@@ -111,5 +113,19 @@ impl Plan {
             print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
         }
         print(format!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64))
+    }
+}
+
+/// The configuration that is planned.
+struct Planned<'a> {
+    flags: &'a Plan,
+    text: &'a str,
+}
+
+impl OnTask for Planned<'_> {
+    fn on<T: Told>(self) -> Result<()> {
+        let config = ConfigOf::parse(self.text, &self.flags.config)?;
+        self.flags.require_none::<T::Config>()?;
+        self.flags.plan::<T>(config)
     }
 }

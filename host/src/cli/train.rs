@@ -1,13 +1,18 @@
 //! `primal-host train`.
 
+use std::marker::PhantomData;
+
 use crate::Result;
-use crate::configurations::Named;
+use crate::configurations::default_of;
 use crate::data::generate;
 use crate::data::{Corpus, CorpusOptions, STORIES};
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::ModelConfig;
+use primal_engine::config::{Family, TextTable};
 use primal_engine::memory;
-use primal_engine::models::gpt::sample::Sampling;
+use primal_engine::models::registry::OnText;
+use primal_engine::models::sample::Sampling;
+use primal_engine::models::text::TextModel;
+use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, Work};
@@ -16,6 +21,7 @@ use super::threads::in_pool;
 use super::training_flags::Train;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
 use crate::runs::training::{self, Start};
+use crate::tasks::on_text_model;
 
 impl Train {
     /// Trains.
@@ -29,24 +35,46 @@ impl Train {
 
 impl Work for Train {
     fn run_on<D: Device>(&self) -> Result<()> {
-        let flags = Flags {
+        let (architecture, origin) = self.names().architecture(Family::Text)?;
+        on_text_model(&architecture, &origin, TrainOn::<D>(self, PhantomData))
+    }
+}
+
+/// Trains on a device.
+struct TrainOn<'a, D>(&'a Train, PhantomData<D>);
+
+impl<D: Device> OnText for TrainOn<'_, D> {
+    type Output = Result<()>;
+
+    fn on<M: TextModel>(self) -> Result<()> {
+        self.0.train::<D, M>()
+    }
+}
+
+impl Train {
+    /// The flags that name the run.
+    fn names(&self) -> Flags<'_> {
+        Flags {
             out: self.out.as_deref(),
             resume: self.resume.as_deref(),
             from: self.from.as_deref(),
             config: self.config.as_deref(),
-            default: ModelConfig::DEFAULT,
-        };
-        let folder = RunFolder::open(&flags, |config| self.apply(config))?;
+            default: default_of(Family::Text),
+        }
+    }
+
+    fn train<D: Device, M: TextModel>(&self) -> Result<()> {
+        let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.apply(config))?;
         let (config, t) = (&folder.config, &folder.config.train);
         let sources = folder.sources(&self.data, Some(STORIES))?;
         let mut plan = memory::Plan::default();
         let mut planned = config.clone();
-        limits::choose_recompute::<_, D>(&mut planned)?;
-        let layout = Layout::plan(&planned, &mut plan);
+        limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
+        let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
-        let opened = Corpus::open(&sources, config.model.tokenizer, &options);
+        let opened = Corpus::open(&sources, config.model.tokenizer(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
         let prompt = if sources == [STORIES] { "Once upon a time" } else { "\n" };
@@ -57,10 +85,10 @@ impl Work for Train {
     }
 }
 
-fn sample(trainer: &mut Trainer<impl Backend>, prompt: &str) -> Result<String> {
+fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, prompt: &str) -> Result<String> {
     let mut text = prompt.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
-    let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer);
+    let (layout, tokenizer) = (&trainer.layout, trainer.config.model.tokenizer());
     generate(&mut trainer.backend, &layout.parameters, &layout.sampler, tokenizer, prompt, 300, sampling, |piece| {
         text.push_str(piece);
         Ok(())

@@ -8,7 +8,7 @@ use primal_device::grid::GridId;
 use super::device::DeviceName;
 use super::overrides::{Overrides, one_of};
 use crate::Result;
-use primal_engine::config::{self, Config, SpeechConfig, Tokenizer, votes_of};
+use primal_engine::config::{self, ConfigOf, SpeechConfig, TextTable, Tokenizer, votes_of};
 
 /// Sorts the flags of a list by who has them: `train`, `tts_train`, or `both`. What is read of a flag without `=>` is no part of the configuration.
 macro_rules! commands {
@@ -24,7 +24,7 @@ macro_rules! commands {
     (@sort [$($train:tt)*] [$($tts:tt)*]) => {
         command!(
             /// train a model; without flags: a small one on generated stories
-            Train, "train", Config: $($train)*
+            Train, "train", ConfigOf<impl TextTable>: $($train)*
         );
         command!(
             /// train a voice on a corpus of speech
@@ -59,20 +59,30 @@ macro_rules! command {
             /// Applies the flags that change the configuration, and names those that were given.
             pub(super) fn apply(&self, config: &mut $Config) -> Result<Vec<String>> {
                 let mut flags = Overrides::default();
-                $($(set!(flags, $flag, self.$flag, config.$table.$key $(, $read)?);)?)*
+                $($(set!(flags, $flag, self.$flag, place!(config, $table, $key) $(, $read)?);)?)*
                 Ok(flags.given())
             }
         }
     };
 }
 
+/// A key of the table `[train]`, or what a method of the model gives to change.
+macro_rules! place {
+    ($config:ident, train, $key:ident) => {
+        &mut $config.train.$key
+    };
+    ($config:ident, model, $method:ident) => {
+        $config.model.$method()
+    };
+}
+
 /// Sets what a flag says as it is, or what it is read as.
 macro_rules! set {
     ($flags:ident, $flag:ident, $value:expr, $to:expr) => {
-        $flags.set(stringify!($flag), $value, &mut $to)
+        $flags.set(stringify!($flag), $value, $to)
     };
     ($flags:ident, $flag:ident, $value:expr, $to:expr, $read:expr) => {
-        $flags.set_read(stringify!($flag), $value.as_ref(), $read, &mut $to)?
+        $flags.set_read(stringify!($flag), $value.as_ref(), $read, $to)?
     };
 }
 
@@ -99,7 +109,7 @@ commands! {
     }
     train {
         /// bytes or gpt2
-        tokenizer: Option<String> => model.tokenizer, |flag, name| Ok(Tokenizer::from_name(name, flag)?)
+        tokenizer: Option<String> => model.tokenizer_mut, |flag, name| Ok(Tokenizer::from_name(name, flag)?)
     }
     both {
         /// votes (default), poltergeist, qat or adamw
@@ -107,7 +117,7 @@ commands! {
     }
     train {
         /// grid: prime13, prime15, fine15 or uniform15
-        grid: Option<String> => model.grid, |flag, name| one_of(flag, config::GRIDS, name, GridId::from_name(name))
+        grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, config::GRIDS, name, GridId::from_name(name))
     }
     both {
         /// bits of a vote: 8 (default) or 4

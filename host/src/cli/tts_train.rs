@@ -1,12 +1,13 @@
 //! `primal-host tts-train`.
 
-use crate::configurations::Named;
+use crate::configurations::default_of;
 use crate::data::SpeechCorpus;
 use crate::data::SpeechData;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
-use primal_engine::config::GhostTtsConfig;
+use primal_engine::config::Family;
 use primal_engine::memory;
+use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::Layout;
 use primal_speech::mel::MelSettings;
 
@@ -35,7 +36,7 @@ impl Work for TtsTrain {
             resume: self.resume.as_deref(),
             from: self.from.as_deref(),
             config: self.config.as_deref(),
-            default: GhostTtsConfig::DEFAULT,
+            default: default_of(Family::Speech),
         };
         if self.data.is_none() && self.resume.is_none() {
             let hint = "make one with models/voices/slt/make_corpus.py";
@@ -45,7 +46,7 @@ impl Work for TtsTrain {
         let config = &folder.config;
         let sources = folder.sources(self.data.as_slice(), None)?;
         let mut plan = memory::Plan::default();
-        let layout = Layout::plan(config, &mut plan);
+        let layout = Layout::<SpeechTask>::plan(config, &mut plan);
         let cache = self.cache.as_deref().unwrap_or(&folder.path);
         let opened = SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache));
         // Features are written beside the run, unless they have a folder of their own.

@@ -14,7 +14,7 @@ use super::token_cache::TokenFile;
 use super::tokenizer::Encode;
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
-use primal_engine::train::learner::Draw;
+use primal_engine::train::task::Draw;
 use primal_engine::train::text::TextSource;
 
 /// How to open a corpus.

@@ -2,8 +2,8 @@
 
 use primal_engine::backend::Backend;
 use primal_engine::config::Tokenizer;
-use primal_engine::models::gpt::Decoder;
-use primal_engine::models::gpt::sample::{self, Sampling, Timing};
+use primal_engine::models::sample::{self, Sampling, Timing};
+use primal_engine::models::text::TextDecoder;
 use primal_engine::nn::Parameters;
 
 use super::tokenizer::Encode;
@@ -17,7 +17,7 @@ use crate::Result;
 pub fn generate<B: Backend>(
     b: &mut B,
     p: &Parameters,
-    model: &Decoder,
+    model: &impl TextDecoder,
     tokenizer: Tokenizer,
     prompt: &str,
     max_tokens: usize,

@@ -1,28 +1,30 @@
-//! What is told of a kind of model that trains.
+//! What is told of what trains.
 
 use std::collections::BTreeMap;
 
-use primal_engine::config::{GhostTtsConfig, ModelConfig};
 use primal_engine::models::ghost_tts::TERMS;
-use primal_engine::train::learner::{Learner, MAX_TERMS, Validation};
+use primal_engine::models::text::TextModel;
+use primal_engine::train::speech::SpeechTask;
+use primal_engine::train::task::{MAX_TERMS, Task, Validation};
+use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::StepStats;
 
 use super::metrics::StepRecord;
 use super::progress::Progress;
 
-/// A kind of model in records and on the screen.
-pub trait Told: Learner {
+/// A task in records and on the screen.
+pub trait Told: Task {
     /// The command that trains it.
     const COMMAND: &'static str;
 
-    /// Adds to the record of a step what is told of this kind of model: its speed over `seconds`, the terms of the loss.
+    /// Adds to the record of a step what is told of this task: its speed over `seconds`, the terms of the loss.
     fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64);
 
     /// Shows a validation.
     fn show(progress: &Progress, step: u64, validation: &Validation);
 }
 
-impl Told for ModelConfig {
+impl<M: TextModel> Told for TextTask<M> {
     const COMMAND: &'static str = "train";
 
     fn record(record: &mut StepRecord, stats: &StepStats, _validation: Option<&Validation>, seconds: f64) {
@@ -36,7 +38,7 @@ impl Told for ModelConfig {
     }
 }
 
-impl Told for GhostTtsConfig {
+impl Told for SpeechTask {
     const COMMAND: &'static str = "tts-train";
 
     fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64) {

@@ -5,12 +5,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::difference::{Difference, differences};
-use crate::configurations::{Load, Named};
+use crate::configurations::{self, Load};
 use crate::output::warn;
 use crate::report::metrics;
 use crate::runs::identity::{Identity, Origin};
 use crate::{Error, Result, input};
-use primal_engine::config::{ConfigOf, ModelTable};
+use primal_engine::config::{ConfigOf, Family, ModelTable};
 use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::optim::schedule;
@@ -30,6 +30,23 @@ pub(crate) struct Flags<'a> {
     pub config: Option<&'a str>,
     /// The configuration of who names none.
     pub default: &'static str,
+}
+
+impl Flags<'_> {
+    /// The architecture of the run, and what names it. Where that cannot be read yet, the architecture of the default: who opens it says why.
+    pub fn architecture(&self, family: Family) -> Result<(String, String)> {
+        let default = || configurations::architecture(self.default, family);
+        let file = self.resume.map(|run| run.join(CONFIG).display().to_string());
+        if let (None, Some(from), None) = (&file, self.from, self.config) {
+            let found = Checkpoint::open(from).and_then(|weights| state::architecture(&weights));
+            return Ok((found.or_else(|_| default())?, from.display().to_string()));
+        }
+        let name = file.unwrap_or_else(|| self.config.unwrap_or(self.default).to_owned());
+        // What is no file can be read only once.
+        let can_read = Path::new(&name).is_file() || !Path::new(&name).exists();
+        let found = if can_read { configurations::architecture(&name, family).or_else(|_| default()) } else { default() };
+        Ok((found?, name))
+    }
 }
 
 /// What a run starts with.
@@ -57,7 +74,7 @@ pub(crate) struct RunFolder<M: ModelTable> {
     pub retention: Retention,
 }
 
-impl<M: Named> RunFolder<M> {
+impl<M: ModelTable> RunFolder<M> {
     /// Takes the folder of a new run, with the flags of `apply`, which names those that were given; or that of `--resume`, which takes few flags.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::configurations::Named;
 use crate::output::{self, print, warn};
 use crate::report::html::write_report;
 use crate::report::metrics::{self, MetricsWriter, StepRecord};
@@ -31,26 +30,26 @@ const LAYER_RECORDS: u64 = 100;
 const OLD_METRICS: &str = "metrics.old.jsonl";
 
 /// Where a run stands before its first step.
-pub(crate) struct Start<M: Told + Named> {
+pub(crate) struct Start<T: Told> {
     /// Folder of the run, with its configuration.
-    pub folder: RunFolder<M>,
+    pub folder: RunFolder<T::Config>,
     /// Where its data are.
     pub sources: Vec<String>,
     /// All its memory.
     pub plan: Plan,
     /// Layout of model and optimizer.
-    pub layout: Layout<M>,
+    pub layout: Layout<T>,
 }
 
 /// Trains until the last step, a signal, or the end of patience. `sample` shows what the model can do by now.
 ///
 /// # Errors
 /// A run folder that cannot be read or written; a checkpoint of other data; a loss or gradient that is not finite; those of `sample`; a signal.
-pub(crate) fn train<D: Device, M: Told + Named>(
-    start: Start<M>,
-    corpus: &M::Corpus,
+pub(crate) fn train<D: Device, T: Told>(
+    start: Start<T>,
+    corpus: &T::Corpus,
     description: &str,
-    sample: impl FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>,
+    sample: impl FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>,
 ) -> Result<()> {
     let Start { mut folder, sources, mut plan, layout } = start;
     let backend = D::open(&mut plan)?;
@@ -63,13 +62,13 @@ pub(crate) fn train<D: Device, M: Told + Named>(
         }
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
     }
-    folder.begin(trainer.step, M::fingerprint(corpus), &sources)?;
+    folder.begin(trainer.step, T::fingerprint(corpus), &sources)?;
     let run = folder.path.clone();
     let words = [description.to_owned(), describe(&trainer, &plan, &run)];
     Run { trainer, folder, corpus, sample }.train(&words).map_err(|error| with_resume(&run, error))
 }
 
-fn describe<M: Told + Named>(trainer: &Trainer<impl Backend, M>, plan: &Plan, run: &Path) -> String {
+fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path) -> String {
     let weights = trainer.layout.parameters.specs.matrix_weights();
     format!(
         "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; {} threads; run folder {}",
@@ -81,30 +80,30 @@ fn describe<M: Told + Named>(trainer: &Trainer<impl Backend, M>, plan: &Plan, ru
 }
 
 /// Goes back to a checkpoint of the same run.
-fn resume<M: Told + Named>(trainer: &mut Trainer<impl Backend, M>, latest: &Latest, corpus: &M::Corpus) -> Result<()> {
+fn resume<T: Told>(trainer: &mut Trainer<impl Backend, T>, latest: &Latest, corpus: &T::Corpus) -> Result<()> {
     latest.skipped.iter().for_each(|warning| warn(format!("warning: {warning}")));
-    let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", M::fingerprint(corpus)));
+    let (found, now) = (latest.checkpoint.meta("data_fingerprint")?, format!("{:016x}", T::fingerprint(corpus)));
     if found != now {
         return Err(Error::bad_input("--data", format!("the data of the run ({found})"), now, "give the same data as at the start"));
     }
     tensors::load(&mut trainer.backend, &state::tensors(&trainer.layout), &latest.checkpoint)?;
-    let own: ConfigOf<M> = state::config_of(&latest.checkpoint)?;
+    let own: ConfigOf<T::Config> = state::config_of(&latest.checkpoint)?;
     trainer.step = state::step_of(&latest.checkpoint, &own)?;
     Ok(())
 }
 
 /// A run in memory and on disk.
-struct Run<'a, D, M: Told + Named, S>
+struct Run<'a, D, T: Told, S>
 where
     D: Backend,
 {
-    trainer: Trainer<D, M>,
-    folder: RunFolder<M>,
-    corpus: &'a M::Corpus,
+    trainer: Trainer<D, T>,
+    folder: RunFolder<T::Config>,
+    corpus: &'a T::Corpus,
     sample: S,
 }
 
-impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Result<()>> Run<'_, D, M, S> {
+impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> Run<'_, D, T, S> {
     fn train(mut self, words: &[String]) -> Result<()> {
         let (t, run, done) = (self.folder.config.train.clone(), self.folder.path.clone(), self.trainer.step);
         let mut metrics = self.open_metrics(done)?;
@@ -114,7 +113,7 @@ impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Resu
         let mut progress = Progress::new(t.steps, done);
         words.iter().for_each(|line| progress.print(line));
         if done >= t.steps {
-            let hint = format!("primal-host {} --resume {} --steps N trains on", M::COMMAND, run.display());
+            let hint = format!("primal-host {} --resume {} --steps N trains on", T::COMMAND, run.display());
             progress.print(&format!("the run is finished: {done} of {} steps are done; {hint}", t.steps));
         }
         // The validation loss of the last step, until it is saved.
@@ -127,7 +126,7 @@ impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Resu
             let (stats, step, seconds) = (stats?, self.trainer.step, began.elapsed().as_secs_f64());
             let due = |every: u64| step == t.steps || (every > 0 && step.is_multiple_of(every));
             interrupt::doing(" after its validation");
-            let validation = if due(t.validate_every) { Some(M::validate(&mut self.trainer, self.corpus)?) } else { None };
+            let validation = if due(t.validate_every) { Some(self.trainer.validate(self.corpus)?) } else { None };
             validated = validation.as_ref().map(|validation| validation.loss);
             validated.iter().for_each(|&loss| patience.add(loss));
             let mut record = StepRecord {
@@ -142,12 +141,12 @@ impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Resu
                 layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()),
                 ..StepRecord::default()
             };
-            M::record(&mut record, &stats, validation.as_ref(), seconds);
+            T::record(&mut record, &stats, validation.as_ref(), seconds);
             metrics.write(&record)?;
             events.write(&record)?;
             progress.step(&record);
             if let Some(validation) = &validation {
-                M::show(&progress, step, validation);
+                T::show(&progress, step, validation);
             }
             if due(t.sample_every) {
                 interrupt::doing(" after its sample");
@@ -204,7 +203,7 @@ impl<D: Device, M: Told + Named, S: FnMut(&mut Trainer<D, M>, &Progress) -> Resu
         if out_of_patience {
             warn(format!("stopped after step {step}: {} validations without a lower loss", t.patience));
         } else if step < t.steps {
-            warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", M::COMMAND, run.display()));
+            warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", T::COMMAND, run.display()));
         }
         let report = write_report(run)?;
         let printed = print(format!("report: {}", report.display()));

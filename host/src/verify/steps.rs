@@ -1,7 +1,9 @@
 //! Training, generation and speech on a device beside the CPU's, from the same state.
 
+use std::marker::PhantomData;
+
 use crate::Error;
-use crate::configurations::Load;
+use crate::configurations::{Load, architecture};
 use crate::data::SpeechData;
 use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
@@ -9,13 +11,18 @@ use crate::voice::voice::Voice;
 use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, Rule, SpeechConfig, votes_of};
+use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::{Kind, Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, Spoken};
-use primal_engine::models::gpt::sample::{Sampling, draw};
+use primal_engine::models::registry::{OnText, on_text};
+use primal_engine::models::sample::{Sampling, draw};
+use primal_engine::models::text::{TextDecoder, TextModel};
 use primal_engine::ops::{Flip, RandomKey, RescaleRows, Vote, VoteCast};
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
+use primal_engine::train::speech::SpeechTask;
+use primal_engine::train::task::Task;
+use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
@@ -38,8 +45,11 @@ const SPEECH_TOLERANCE: f32 = 1e-2;
 /// Of samples, in ±1.
 const SOUND_TOLERANCE: f32 = 1e-3;
 
-fn config(rule: Rule, bits: i64) -> Config {
-    let mut config = Config::load("gpt-nano").expect("an embedded configuration");
+/// A configuration of each text architecture.
+const TEXT: [&str; 1] = ["gpt-nano"];
+
+fn config<M: ModelTable>(name: &str, rule: Rule, bits: i64) -> ConfigOf<M> {
+    let mut config = ConfigOf::<M>::load(name).expect("an embedded configuration");
     let t = &mut config.train;
     (t.optimizer, t.batch, t.seq_len, t.steps) = (rule, 2, 61, STEPS as u64);
     (t.warmup, t.rescale_every) = (4, 5);
@@ -47,9 +57,9 @@ fn config(rule: Rule, bits: i64) -> Config {
     config
 }
 
-fn trainer<D: Device>(config: &Config) -> Trainer<D> {
+fn trainer<D: Device, T: Task>(config: &ConfigOf<T::Config>) -> Trainer<D, T> {
     let mut plan = Plan::default();
-    let layout = Layout::plan(config, &mut plan);
+    let layout = Layout::<T>::plan(config, &mut plan);
     let backend = D::open(&mut plan).expect("a device: it was there a moment ago");
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();
@@ -62,7 +72,7 @@ fn corpus() -> Corpus {
 }
 
 /// Greedy tokens after a prompt, and the logits of each.
-fn written<D: Device>(trainer: &mut Trainer<D>) -> Vec<(u32, Vec<f32>)> {
+fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Vec<(u32, Vec<f32>)> {
     let (b, p, sampler) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
     let prompt = Tokenizer::Bytes.encode("Once");
     let mut span = sampler.prefill(b, p, &prompt);
@@ -110,20 +120,38 @@ fn same_durations(cpu: (&[u32], &[f32]), cuda: (&[u32], &[f32])) -> bool {
 /// # Panics
 /// If the device differs from the CPU.
 pub fn losses_and_generated_text_agree<D: Device>() {
+    for name in TEXT {
+        let architecture = architecture(name, Family::Text).expect("an embedded configuration");
+        on_text(&architecture, Agree::<D>(name, PhantomData)).expect("a text model");
+    }
+}
+
+/// Compares the text model of a configuration on a device with it on the CPU.
+struct Agree<D>(&'static str, PhantomData<D>);
+
+impl<D: Device> OnText for Agree<D> {
+    type Output = ();
+
+    fn on<M: TextModel>(self) {
+        agree::<D, M>(self.0);
+    }
+}
+
+fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
     for (rule, bits) in [(Rule::Votes, 8), (Rule::Votes, 4), (Rule::Qat, 8), (Rule::Poltergeist, 8), (Rule::Adamw, 8)] {
-        let config = config(rule, bits);
-        let (mut cpu, mut device) = (trainer::<Cpu>(&config), trainer::<D>(&config));
-        same_text(&format!("{rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
+        let config = config::<M::Config>(name, rule, bits);
+        let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
+        same_text(&format!("{name}, {rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
         let mut worst: f64 = 0.0;
         for step in 1..=STEPS {
             let (a, b) = (cpu.step(&corpus).expect("a step"), device.step(&corpus).expect("a step"));
             let difference = (a.loss - b.loss).abs() / a.loss;
             worst = worst.max(difference);
-            assert!(difference <= LOSS_TOLERANCE, "{rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
+            assert!(difference <= LOSS_TOLERANCE, "{name}, {rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
         }
-        println!("{rule:?}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
-        same_text(&format!("{rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
+        println!("{name}, {rule:?}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
+        same_text(&format!("{name}, {rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
     }
 }
 
@@ -132,11 +160,11 @@ pub fn losses_and_generated_text_agree<D: Device>() {
 /// # Panics
 /// If the device differs from the CPU.
 pub fn the_arena_is_what_was_planned<D: Device>() {
-    let config = config(Rule::Votes, 8);
+    let config = config("gpt-nano", Rule::Votes, 8);
     let mut plan = Plan::default();
-    Layout::plan(&config, &mut plan);
+    let _: Layout = Layout::plan(&config, &mut plan);
     D::plan_scratch(&mut plan);
-    assert_eq!(trainer::<D>(&config).backend.arena_bytes(), plan.total_bytes(), "the arena against the plan");
+    assert_eq!(trainer::<D, TextTask>(&config).backend.arena_bytes(), plan.total_bytes(), "the arena against the plan");
     println!("{} bytes planned and allocated", plan.total_bytes());
 }
 
@@ -154,11 +182,7 @@ fn speech<D: Device>() -> (Vec<f64>, Spoken) {
     config.train.batch_frames = 150;
     let corpus = SpeechCorpus::open(folder.path(), &MelSettings::default(), None).expect("a corpus");
     let data = SpeechData::new(corpus, &config).expect("a corpus that fits");
-    let mut plan = Plan::default();
-    let layout = Layout::plan(&config, &mut plan);
-    let backend = D::open(&mut plan).expect("a device: it was there a moment ago");
-    let mut trainer = Trainer::new(config, layout, backend);
-    trainer.initialise();
+    let mut trainer = trainer::<D, SpeechTask>(&config);
     let terms = (0..STEPS).flat_map(|_| trainer.step(&data).expect("a step").terms).collect();
     let model = &trainer.layout.model;
     let phones = ["SIL", "AA1", "M"].map(|name| Phone::from_name(name).expect("a phone"));
@@ -234,7 +258,7 @@ pub fn the_voice_in_the_program_says_the_same<D: Device>() {
 /// Codes and votes of all matrices after some steps of the same gradients.
 fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let mut plan = Plan::default();
-    let layout = Layout::plan(config, &mut plan);
+    let layout: Layout = Layout::plan(config, &mut plan);
     let (p, optimizer) = (&layout.parameters, &layout.optimizer);
     let largest = p.matrices.iter().map(|w| w.out_features * w.in_features).max().expect("matrices");
     let gradients: Span<f32> = plan.span(Kind::Scratch, "gradients", largest);
@@ -282,7 +306,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
 /// If the device differs from the CPU.
 pub fn the_same_gradients_give_the_same_votes_and_flips<D: Device>() {
     for bits in [8, 4] {
-        let config = config(Rule::Votes, bits);
+        let config = config("gpt-nano", Rule::Votes, bits);
         let (cpu, device) = (codes_and_votes::<Cpu>(&config), codes_and_votes::<D>(&config));
         let flips: u32 = cpu.iter().filter(|b| b.len() == 8).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).sum();
         assert!(flips > 1000, "too few flips to compare: {flips}");

@@ -9,12 +9,12 @@ use crate::data::{SpeechData, SpeechSplit, VoiceFacts};
 use crate::report::progress::Progress;
 use crate::{Error, Result, sound};
 use primal_engine::backend::Backend;
-use primal_engine::config::GhostTtsConfig;
 use primal_engine::files::durable;
 use primal_engine::memory::Plan;
 use primal_engine::models::ghost_tts::Controls;
 use primal_engine::models::hifigan::CHUNK;
 use primal_engine::models::hifigan::Hifigan;
+use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::Trainer;
 
 /// Writes `step-<N>.png` and, with a vocoder, `step-<N>.wav`.
@@ -44,12 +44,7 @@ impl Samples {
     ///
     /// # Errors
     /// Files that cannot be written.
-    pub(crate) fn write<B: Backend>(
-        &mut self,
-        trainer: &mut Trainer<B, GhostTtsConfig>,
-        progress: &Progress,
-        data: &SpeechData,
-    ) -> Result<()> {
+    pub(crate) fn write<B: Backend>(&mut self, trainer: &mut Trainer<B, SpeechTask>, progress: &Progress, data: &SpeechData) -> Result<()> {
         let utterance = &data.corpus().utterances(SpeechSplit::HeldOut)[0];
         let (step, model, p, b) = (trainer.step, &trainer.layout.model, &trainer.layout.parameters, &mut trainer.backend);
         let mut batch = model.batch();

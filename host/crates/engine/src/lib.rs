@@ -5,11 +5,10 @@
 //!
 //! ```
 //! use primal_engine::backend::cpu::Cpu;
-//! use primal_engine::config::{Config, ModelConfig};
+//! use primal_engine::config::Config;
 //! use primal_engine::memory::Plan;
-//! use primal_engine::models::gpt::sample::{Sampling, generate};
+//! use primal_engine::models::sample::{Sampling, generate};
 //! use primal_engine::train::bytes::Bytes;
-//! use primal_engine::train::learner::Learner;
 //! use primal_engine::train::trainer::{Layout, Trainer};
 //!
 //! fn main() -> primal_engine::Result<()> {
@@ -18,14 +17,14 @@
 //!     let config = Config::parse(config, "the example's configuration")?;
 //!     // All memory is planned, then allocated at once.
 //!     let mut plan = Plan::default();
-//!     let layout = Layout::plan(&config, &mut plan);
+//!     let layout: Layout = Layout::plan(&config, &mut plan);
 //!     let mut trainer = Trainer::new(config, layout, Cpu::new(&mut plan));
 //!     trainer.initialise();
 //!     let source = Bytes::new("The ghost in the machine is singing. ".repeat(100));
 //!     for _ in 0..150 {
 //!         trainer.step(&source)?;
 //!     }
-//!     println!("{:.3} nats a byte", ModelConfig::validate(&mut trainer, &source)?.loss);
+//!     println!("{:.3} nats a byte", trainer.validate(&source)?.loss);
 //!     let (b, layout, mut written) = (&mut trainer.backend, &trainer.layout, Vec::new());
 //!     let likeliest = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
 //!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], 40, likeliest, |byte| {

@@ -4,13 +4,13 @@ use primal_device::grid::GridId;
 use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
-use super::{GRIDS, VOTES, bits_of, votes_of};
-use crate::config::Tokenizer;
+use super::names::{GRIDS, VOTES, bits_of, votes_of};
+use super::tokenizer::Tokenizer;
 
 /// A module for `#[serde(with = …)]`.
 macro_rules! by_name {
     ($module:ident, $type:ty, $raw:ty, $name:expr, $parse:expr, $expected:expr) => {
-        pub(super) mod $module {
+        pub(crate) mod $module {
             use super::*;
             pub fn serialize<S: serde::Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
                 $name(*value).serialize(s)

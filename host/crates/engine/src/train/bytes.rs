@@ -2,7 +2,7 @@
 
 use primal_device::philox::Stream;
 
-use super::learner::Draw;
+use super::task::Draw;
 use super::text::TextSource;
 
 /// One part in so many of a text is held back, at its end.

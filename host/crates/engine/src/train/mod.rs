@@ -2,10 +2,10 @@
 
 pub mod bytes;
 mod layers;
-pub mod learner;
 pub mod patience;
 pub mod speech;
 pub mod state;
+pub mod task;
 pub mod text;
 pub mod trainer;
 

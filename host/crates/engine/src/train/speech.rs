@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
-use super::trainer::Trainer;
+use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
 use crate::Result;
 use crate::backend::{AttentionShape, Backend};
 use crate::config::{GhostTtsConfig, SpeechConfig, TrainConfig};
@@ -41,8 +40,12 @@ pub struct LoadedBatch {
     lengths: Option<Lengths>,
 }
 
-impl Learner for GhostTtsConfig {
-    type Ids = GhostTtsIds;
+/// Learning to speak.
+pub struct SpeechTask;
+
+impl Task for SpeechTask {
+    type Config = GhostTtsConfig;
+    type Layers = GhostTtsIds;
     type Model = GhostTts;
     type Sampler = ();
     type Corpus = dyn SpeechSource;
@@ -58,7 +61,7 @@ impl Learner for GhostTtsConfig {
         terms
     };
 
-    fn name_parameters(config: &SpeechConfig) -> (GhostTtsIds, Specs) {
+    fn layers(config: &SpeechConfig) -> (GhostTtsIds, Specs) {
         GhostTtsIds::new(&config.model, config.train.optimizer.is_float())
     }
 
@@ -101,9 +104,15 @@ impl Learner for GhostTtsConfig {
         Seen { values: values(model, &lengths, corpus.mel_std()), items: lengths.frames.rows() as u64 }
     }
 
-    fn validate<B: Backend>(trainer: &mut Trainer<B, Self>, corpus: &dyn SpeechSource) -> Result<Validation> {
-        let frames = trainer.config.train.validation_tokens as usize;
-        let (b, p, model, loaded) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.model, &mut trainer.batch);
+    fn validate<B: Backend>(
+        t: &TrainConfig,
+        model: &GhostTts,
+        loaded: &mut LoadedBatch,
+        corpus: &dyn SpeechSource,
+        b: &mut B,
+        p: &Parameters,
+    ) -> Result<Validation> {
+        let frames = t.validation_tokens as usize;
         let (mut sums, mut counts, mut prosody, mut seen) = ([0.0; MAX_TERMS], [0.0; MAX_TERMS], Prosody::default(), 0);
         for index in 0.. {
             let batch = &mut loaded.batch;
@@ -124,9 +133,6 @@ impl Learner for GhostTtsConfig {
             seen += batch.frames();
         }
         let terms: [f64; MAX_TERMS] = std::array::from_fn(|term| sums[term] / counts[term]);
-        if let Some(bad) = terms.iter().find(|term| !term.is_finite()) {
-            return Err(trainer.validation_not_finite(*bad));
-        }
         Ok(Validation { loss: terms[1], terms, warnings: prosody.warnings() })
     }
 

@@ -4,25 +4,24 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::backend::Backend;
-use crate::config::{ConfigOf, GhostTtsConfig, ModelConfig, ModelTable};
+use crate::config::{ConfigOf, ModelTable, architecture_of};
 use crate::files::TensorFile;
 use crate::files::checkpoint::{Content, TensorRef, TensorSource};
 use crate::memory::Span;
-use crate::models::ghost_tts::FACTS_KEY;
 use crate::nn::tensors::{Tensor, parameters, tensor};
-use crate::train::learner::Learner;
+use crate::train::task::Task;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
 
 /// The tensors that a run starts with: [`parameters`], and the shadow weights of those that have them.
-pub fn weights<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
+pub fn weights<T: Task>(layout: &Layout<T>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
     tensors.extend(layout.optimizer.tensors(&layout.parameters).filter(|tensor| tensor.content == Content::Values));
     tensors
 }
 
 /// All tensors of a run in training.
-pub fn tensors<M: Learner>(layout: &Layout<M>) -> Vec<Tensor> {
+pub fn tensors<T: Task>(layout: &Layout<T>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
     for float in &layout.optimizer.floats {
         for (moment, (name, content)) in float.moments.iter().zip([("m", Content::Means), ("v", Content::Squares)]) {
@@ -55,17 +54,17 @@ impl<B: Backend> TensorSource for Streamed<'_, B> {
 }
 
 /// Passes the checkpoint's metadata and all tensors of the run to `save`, which reads each of them once.
-pub fn checkpoint<B: Backend, M: Learner, T>(
-    trainer: &mut Trainer<B, M>,
-    corpus: &M::Corpus,
-    save: impl FnOnce(&BTreeMap<String, String>, &[TensorRef]) -> T,
-) -> T {
+pub fn checkpoint<B: Backend, T: Task, R>(
+    trainer: &mut Trainer<B, T>,
+    corpus: &T::Corpus,
+    save: impl FnOnce(&BTreeMap<String, String>, &[TensorRef]) -> R,
+) -> R {
     let mut metadata = BTreeMap::from([
         ("config".to_string(), trainer.config.to_toml()),
         ("step".to_string(), trainer.step.to_string()),
-        ("data_fingerprint".to_string(), format!("{:016x}", M::fingerprint(corpus))),
+        ("data_fingerprint".to_string(), format!("{:016x}", T::fingerprint(corpus))),
     ]);
-    metadata.extend(M::metadata(corpus));
+    metadata.extend(T::metadata(corpus));
     let tensors = tensors(&trainer.layout);
     let device = RefCell::new((&mut trainer.backend, vec![0; PIECE]));
     let sources: Vec<_> = tensors.iter().map(|tensor| Streamed { device: &device, bytes: tensor.bytes }).collect();
@@ -86,20 +85,23 @@ pub fn step_of<M: ModelTable>(file: &dyn TensorFile, config: &ConfigOf<M>) -> Re
     Ok(step)
 }
 
-/// The configuration inside a checkpoint of that kind of model.
+/// The architecture of the model in a checkpoint.
 ///
 /// # Errors
-/// None there, or that of another kind, or one that does not parse.
-pub fn config_of<M: ModelTable>(file: &dyn TensorFile) -> Result<ConfigOf<M>> {
-    let path = file.path().display().to_string();
-    let found = if is_voice(file) { GhostTtsConfig::KIND } else { ModelConfig::KIND };
-    if found != M::KIND {
-        return Err(Error::invalid(path, format!("the checkpoint of {}", M::KIND), found, "give another file, or use another command"));
-    }
-    ConfigOf::parse(file.meta("config")?, &path)
+/// No configuration there, or one that does not parse.
+pub fn architecture(file: &dyn TensorFile) -> Result<String> {
+    architecture_of(file.meta("config")?, &file.path().display().to_string())
 }
 
-/// Whether a checkpoint is that of a voice.
-pub fn is_voice(file: &dyn TensorFile) -> bool {
-    file.metadata().contains_key(FACTS_KEY)
+/// The configuration inside a checkpoint of that model.
+///
+/// # Errors
+/// None there, or that of another model, or one that does not parse.
+pub fn config_of<M: ModelTable>(file: &dyn TensorFile) -> Result<ConfigOf<M>> {
+    let (path, found) = (file.path().display().to_string(), architecture(file)?);
+    if found != M::ARCHITECTURE {
+        let expected = format!("the checkpoint of {} ({})", M::FAMILY.kind(), M::ARCHITECTURE);
+        return Err(Error::invalid(path, expected, found, "give another file, or use another command"));
+    }
+    ConfigOf::parse(file.meta("config")?, &path)
 }

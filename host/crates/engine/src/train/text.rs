@@ -1,17 +1,18 @@
-//! Training GPTs on text.
+//! Training and measuring text models.
 
+use std::marker::PhantomData;
+
+use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
 use crate::backend::{AttentionShape, Backend};
-use crate::config::{Config, ModelConfig, Recompute, TrainConfig};
+use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
 use crate::memory::{Plan, Span};
-use crate::models::gpt::{Decoder, Gpt, GptIds};
+use crate::models::gpt::Gpt;
+use crate::models::text::TextModel;
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
 use crate::ops::{Sum, by_id};
-use crate::{Error, Result};
-
-use super::learner::{Draw, Learner, MAX_TERMS, Seen, Validation};
-use super::trainer::Trainer;
 use crate::optim::Sink;
+use crate::{Error, Result};
 
 /// Tokens to learn from.
 pub trait TextSource {
@@ -28,7 +29,7 @@ pub trait TextSource {
 }
 
 /// A micro-batch on the host.
-pub struct TextBatch {
+pub struct HostBatch {
     inputs: Vec<u32>,
     order: Vec<u32>,
     /// For sorting: one for each id.
@@ -37,40 +38,44 @@ pub struct TextBatch {
     losses: Vec<f32>,
 }
 
-impl Learner for ModelConfig {
-    type Ids = GptIds;
-    type Model = Gpt;
-    type Sampler = Decoder;
+/// Learning to continue text, whatever the model.
+pub struct TextTask<M: TextModel = Gpt>(PhantomData<fn() -> M>);
+
+impl<M: TextModel> Task for TextTask<M> {
+    type Config = M::Config;
+    type Layers = M::Layers;
+    type Model = M;
+    type Sampler = M::Decoder;
     type Corpus = dyn TextSource;
-    type Batch = TextBatch;
+    type Batch = HostBatch;
 
     const TERMS: &'static [(&'static str, f64)] = &[("cross_entropy", 1.0)];
 
-    fn name_parameters(config: &Config) -> (GptIds, Specs) {
-        GptIds::new(&config.model, config.train.optimizer.is_float())
+    fn layers(config: &ConfigOf<M::Config>) -> (M::Layers, Specs) {
+        M::layers(&config.model, config.train.optimizer.is_float())
     }
 
-    fn plan(config: &Config, ids: GptIds, plan: &mut Plan) -> (Gpt, Decoder) {
+    fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
         let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing } else { Purpose::Train };
-        let sampler = Decoder::plan(ids.clone(), &config.model, plan);
-        (Gpt::plan(ids, &config.model, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
+        let sampler = M::plan_decoder(layers.clone(), &config.model, plan);
+        (M::plan(layers, &config.model, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
 
-    fn attention(model: &Gpt) -> AttentionShape {
+    fn attention(model: &M) -> AttentionShape {
         model.attention()
     }
 
-    fn batch(model: &Gpt) -> TextBatch {
-        let tokens = model.tokens();
+    fn batch(model: &M) -> HostBatch {
+        let tokens = model.batch().losses.len();
         let words = || vec![0; tokens];
-        TextBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
+        HostBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
     }
 
     fn train<B: Backend>(
         t: &TrainConfig,
-        model: &Gpt,
-        batch: &mut TextBatch,
+        model: &M,
+        batch: &mut HostBatch,
         corpus: &dyn TextSource,
         draw: Draw,
         b: &mut B,
@@ -78,53 +83,47 @@ impl Learner for ModelConfig {
         sink: &mut Sink<'_>,
         sums: Span<f32>,
     ) -> Seen {
-        let gradient_scale = 1.0 / (model.tokens() as f32 * t.grad_accum as f32);
+        let (tokens, spans) = (batch.inputs.len(), model.batch());
+        let gradient_scale = 1.0 / (tokens as f32 * t.grad_accum as f32);
         corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
         by_id(&batch.inputs, &mut batch.places, &mut batch.order);
-        b.upload(model.inputs, &batch.inputs);
-        b.upload(model.order, &batch.order);
-        b.upload(model.targets, &batch.targets);
+        b.upload(spans.inputs, &batch.inputs);
+        b.upload(spans.order, &batch.order);
+        b.upload(spans.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
-        b.run(Sum { sum: sums, x: model.losses });
-        Seen { values: [model.tokens() as f64; MAX_TERMS], items: model.tokens() as u64 }
+        b.run(Sum { sum: sums, x: spans.losses });
+        Seen { values: [tokens as f64; MAX_TERMS], items: tokens as u64 }
     }
 
-    fn validate<B: Backend>(trainer: &mut Trainer<B>, corpus: &dyn TextSource) -> Result<Validation> {
+    fn validate<B: Backend>(
+        t: &TrainConfig,
+        model: &M,
+        batch: &mut HostBatch,
+        corpus: &dyn TextSource,
+        b: &mut B,
+        p: &Parameters,
+    ) -> Result<Validation> {
         let mut index = 0;
         let next = |inputs: &mut [u32], targets: &mut [u32]| {
             index += 1;
             corpus.held_out(index - 1, inputs, targets)
         };
-        let loss = trainer.measure(trainer.config.train.validation_tokens, next)?;
+        let HostBatch { inputs, targets, losses, .. } = batch;
+        let Measured { nats, tokens } = measure(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
+        if tokens == 0 {
+            return Err(Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"));
+        }
         let mut terms = [0.0; MAX_TERMS];
-        terms[0] = loss;
-        Ok(Validation { loss, terms, warnings: Vec::new() })
+        terms[0] = nats / tokens as f64;
+        Ok(Validation { loss: terms[0], terms, warnings: Vec::new() })
     }
 
-    fn not_finite<B: Backend>(model: &Gpt, _batch: &TextBatch, b: &mut B, sum: Span<f32>) -> Option<String> {
+    fn not_finite<B: Backend>(model: &M, _batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {
         model.not_finite(b, sum)
     }
 
     fn fingerprint(corpus: &dyn TextSource) -> u64 {
         corpus.fingerprint()
-    }
-}
-
-impl<B: Backend> Trainer<B> {
-    /// Mean loss in nats a token of at most `tokens` tokens (to the end of the last batch) in windows that `next` copies: see
-    /// [`TextSource::held_out`].
-    ///
-    /// # Errors
-    /// No tokens; a loss that is not finite.
-    pub fn measure(&mut self, tokens: u64, next: impl FnMut(&mut [u32], &mut [u32]) -> usize) -> Result<f64> {
-        let (p, model) = (&self.layout.parameters, &self.layout.model);
-        let TextBatch { inputs, targets, losses, .. } = &mut self.batch;
-        let Measured { nats, tokens } = measure(&mut self.backend, p, model, [inputs, targets], losses, tokens, next)?;
-        if tokens == 0 {
-            return Err(Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"));
-        }
-        let loss = nats / tokens as f64;
-        if loss.is_finite() { Ok(loss) } else { Err(self.validation_not_finite(loss)) }
     }
 }
 
@@ -142,10 +141,10 @@ pub struct Measured {
 ///
 /// # Errors
 /// A device that failed.
-pub fn measure<B: Backend>(
+pub fn measure<B: Backend, M: TextModel>(
     b: &mut B,
     p: &Parameters,
-    model: &Gpt,
+    model: &M,
     [inputs, targets]: [&mut [u32]; 2],
     losses: &mut [f32],
     most: u64,
@@ -161,10 +160,10 @@ pub fn measure<B: Backend>(
         if filled == 0 {
             break;
         }
-        b.upload(model.inputs, inputs);
-        b.upload(model.targets, targets);
+        b.upload(model.batch().inputs, inputs);
+        b.upload(model.batch().targets, targets);
         model.evaluate(b, p);
-        b.download(model.losses, losses);
+        b.download(model.batch().losses, losses);
         b.fault()?;
         all.nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
         all.tokens += filled as u64;

@@ -1,24 +1,25 @@
 //! One run: a model, its optimizer, a back end, and the step.
 
 use crate::backend::{Backend, Storage};
-use crate::config::{ConfigOf, ModelConfig};
+use crate::config::ConfigOf;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::{MatrixId, Parameters};
 use crate::ops::LevelHistogram;
 use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
-use super::learner::{Draw, Learner, MAX_TERMS};
+use super::task::{Draw, MAX_TERMS, Task, Validation};
+use super::text::TextTask;
 use crate::optim::Optimizer;
 use crate::optim::readings::Readout;
 use crate::optim::schedule::learning_rate;
 
 /// All spans of a run.
-pub struct Layout<M: Learner = ModelConfig> {
+pub struct Layout<T: Task = TextTask> {
     /// The model over its activations.
-    pub model: M::Model,
+    pub model: T::Model,
     /// What writes samples.
-    pub sampler: M::Sampler,
+    pub sampler: T::Sampler,
     /// The model's parameters.
     pub parameters: Parameters,
     /// Their optimizer state.
@@ -26,13 +27,13 @@ pub struct Layout<M: Learner = ModelConfig> {
     histogram: Span<u32>,
 }
 
-impl<M: Learner> Layout<M> {
+impl<T: Task> Layout<T> {
     /// Plans parameters, state and activations of a configuration. All activations are kept unless it says that they are recomputed.
-    pub fn plan(config: &ConfigOf<M>, plan: &mut Plan) -> Self {
-        let (ids, specs) = M::name_parameters(config);
+    pub fn plan(config: &ConfigOf<T::Config>, plan: &mut Plan) -> Self {
+        let (layers, specs) = T::layers(config);
         let parameters = Parameters::plan(specs, plan);
-        let optimizer = Optimizer::plan(&config.train, &parameters, M::TERMS.len(), plan);
-        let (model, sampler) = M::plan(config, ids, plan);
+        let optimizer = Optimizer::plan(&config.train, &parameters, T::TERMS.len(), plan);
+        let (model, sampler) = T::plan(config, layers, plan);
         let histogram = plan.span(Kind::Io, "histogram", 16);
         Self { model, sampler, parameters, optimizer, histogram }
     }
@@ -43,7 +44,7 @@ impl<M: Learner> Layout<M> {
 pub struct StepStats {
     /// Mean loss: of text in nats a token; of speech the weighted sum of its terms.
     pub loss: f64,
-    /// The means of the loss's terms, in the order of [`Learner::TERMS`].
+    /// The means of the loss's terms, in the order of [`Task::TERMS`].
     pub terms: [f64; MAX_TERMS],
     /// Tokens or frames that the step saw.
     pub items: u64,
@@ -58,28 +59,28 @@ pub struct StepStats {
 }
 
 /// A run in memory.
-pub struct Trainer<B: Backend, M: Learner = ModelConfig> {
+pub struct Trainer<B: Backend, T: Task = TextTask> {
     /// Its configuration.
-    pub config: ConfigOf<M>,
+    pub config: ConfigOf<T::Config>,
     /// Its spans.
-    pub layout: Layout<M>,
+    pub layout: Layout<T>,
     /// The device.
     pub backend: B,
     /// Steps done.
     pub step: u64,
-    pub(super) batch: M::Batch,
+    batch: T::Batch,
     readout: Readout,
     /// What each micro-batch's sums are divided by.
     values: Vec<[f64; MAX_TERMS]>,
     fault: Option<usize>,
 }
 
-impl<B: Backend, M: Learner> Trainer<B, M> {
+impl<B: Backend, T: Task> Trainer<B, T> {
     /// A run over memory that is allocated but not initialised.
-    pub fn new(config: ConfigOf<M>, layout: Layout<M>, mut backend: B) -> Self {
-        M::prepare(&layout.model, &mut backend);
+    pub fn new(config: ConfigOf<T::Config>, layout: Layout<T>, mut backend: B) -> Self {
+        T::prepare(&layout.model, &mut backend);
         Self {
-            batch: M::batch(&layout.model),
+            batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
             values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
             config,
@@ -105,7 +106,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     /// # Errors
     /// A loss, gradient, parameter or mean square that is not finite, with its tensor's name; a device that failed. The run in memory is then unusable,
     /// checkpoints are untouched.
-    pub fn step(&mut self, corpus: &M::Corpus) -> Result<StepStats> {
+    pub fn step(&mut self, corpus: &T::Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
         let floats = optimizer.floats.len();
@@ -116,8 +117,8 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             let draw = Draw { step: self.step, micro_batch };
-            let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * M::TERMS.len(), M::TERMS.len());
-            let seen = M::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
+            let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
+            let seen = T::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;
             optimizer.end_micro_batch(b, p, t, self.step, micro_batch);
@@ -130,12 +131,12 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         self.readout.update(b, &optimizer.readings);
         b.fault()?;
         let mut terms = [0.0; MAX_TERMS];
-        for (sums, values) in self.readout.loss_sums().chunks_exact(M::TERMS.len()).zip(&self.values) {
+        for (sums, values) in self.readout.loss_sums().chunks_exact(T::TERMS.len()).zip(&self.values) {
             for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
                 *term += f64::from(sum) / (values * f64::from(t.grad_accum));
             }
         }
-        let loss = weighted::<M>(&terms);
+        let loss = weighted::<T>(&terms);
         if !loss.is_finite() || self.readout.norms()[1..].iter().chain(self.readout.watch()).any(|value| !value.is_finite()) {
             return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
@@ -155,9 +156,22 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         Ok(stats)
     }
 
+    /// Measures what was learnt, on data held back.
+    ///
+    /// # Errors
+    /// No such data; a loss that is not finite; a device that failed.
+    pub fn validate(&mut self, corpus: &T::Corpus) -> Result<Validation> {
+        let (layout, batch) = (&self.layout, &mut self.batch);
+        let validation = T::validate(&self.config.train, &layout.model, batch, corpus, &mut self.backend, &layout.parameters)?;
+        match validation.terms.iter().find(|term| !term.is_finite()) {
+            Some(&bad) => Err(self.validation_not_finite(bad)),
+            None => Ok(validation),
+        }
+    }
+
     /// Names what is not finite, nearest to the cause: a parameter, an activation, a gradient (the first that the backward pass met), a mean
     /// square of the vote rule, or else `what`.
-    pub(super) fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
+    fn not_finite(&mut self, step: u64, what: &str, loss: f64) -> Error {
         let (b, optimizer, layout) = (&mut self.backend, &self.layout.optimizer, &self.layout);
         let watched = |range: std::ops::Range<usize>| {
             let at = self.readout.watch()[range.clone()].iter().position(|sum| !sum.is_finite())?;
@@ -170,7 +184,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
         let floats = optimizer.floats.len();
         let name = watched(0..floats)
             .or_else(|| {
-                if loss.is_finite() { None } else { M::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
+                if loss.is_finite() { None } else { T::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
             })
             .or_else(gradient)
             .or_else(|| watched(floats..self.readout.watch().len()));
@@ -181,7 +195,7 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
     }
 
     /// Says that a validation loss is not finite, and why.
-    pub(super) fn validation_not_finite(&mut self, loss: f64) -> Error {
+    fn validation_not_finite(&mut self, loss: f64) -> Error {
         self.layout.optimizer.watch(&mut self.backend);
         self.readout.update(&mut self.backend, &self.layout.optimizer.readings);
         self.not_finite(self.step, "the validation loss", loss)
@@ -219,12 +233,12 @@ impl<B: Backend, M: Learner> Trainer<B, M> {
 }
 
 /// The loss that the means of terms make.
-pub(super) fn weighted<M: Learner>(terms: &[f64; MAX_TERMS]) -> f64 {
-    M::TERMS.iter().zip(terms).map(|((_, weight), term)| weight * term).sum()
+fn weighted<T: Task>(terms: &[f64; MAX_TERMS]) -> f64 {
+    T::TERMS.iter().zip(terms).map(|((_, weight), term)| weight * term).sum()
 }
 
 /// Bytes of codes and votes (or shadow weights and moments) of all matrices.
-pub fn grid_state_bytes<M: Learner>(layout: &Layout<M>) -> usize {
+pub fn grid_state_bytes<T: Task>(layout: &Layout<T>) -> usize {
     let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
         Storage::Grid(grid) => grid.codes.bytes(),
         Storage::Float(_) => 0,

@@ -1,9 +1,10 @@
 //! The model over one sequence, a token at a time, with the keys and values of earlier tokens in a cache.
 
-use super::layers::{GptIds, block_shape};
-use crate::backend::{Backend, Sequences};
-use crate::config::ModelConfig;
+use super::layers::{GptIds, attention, block_shape};
+use crate::backend::{AttentionShape, Backend, Sequences};
+use crate::config::GptConfig;
 use crate::memory::{Kind, Plan, Span};
+use crate::models::text::TextDecoder;
 use crate::nn::block::BlockActivations;
 use crate::nn::norm::NormActivations;
 use crate::nn::stack::StackActivations;
@@ -15,14 +16,14 @@ pub struct Decoder {
     ids: GptIds,
     /// Blocks share all activations but keys and values, `[context, dim]` each. The norm has one row.
     kept: StackActivations,
-    context: usize,
+    attention: AttentionShape,
     inputs: Span<u32>,
     logits: Span<f32>,
 }
 
 impl Decoder {
     /// Reserves activations and the cache for one sequence of the model's context.
-    pub fn plan(ids: GptIds, config: &ModelConfig, plan: &mut Plan) -> Self {
+    pub fn plan(ids: GptIds, config: &GptConfig, plan: &mut Plan) -> Self {
         let (context, dim) = (config.context, config.dim);
         let inputs = plan.span(Kind::Io, "decoder.inputs", context);
         let shared = BlockActivations::plan(plan, "decoder.block", &block_shape(config), context);
@@ -31,27 +32,8 @@ impl Decoder {
         let streams = StackActivations::plan_streams(plan, "decoder.", config.layers, context * dim, Purpose::Evaluate);
         let norm = NormActivations::plan(plan, "decoder.norm", 1, dim);
         let logits = plan.span(Kind::Activation, "decoder.logits", config.tokenizer.vocab_size());
-        Self { ids, kept: StackActivations { blocks, streams, norm, dim }, context, inputs, logits }
-    }
-
-    /// The most tokens that the cache holds.
-    pub fn context(&self) -> usize {
-        self.context
-    }
-
-    /// Tokens that it knows.
-    pub fn vocab(&self) -> usize {
-        self.logits.len()
-    }
-
-    /// Starts a sequence with these tokens, at least one and at most the context; logits of the next, `[vocab]`.
-    pub fn prefill<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32]) -> Span<f32> {
-        self.next_logits(b, p, tokens, Rows::Of(Sequences::Equal { count: 1, len: tokens.len() }))
-    }
-
-    /// Goes on with a token after `position` cached ones, fewer than the context; logits of the next, `[vocab]`.
-    pub fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, token: u32, position: usize) -> Span<f32> {
-        self.next_logits(b, p, &[token], Rows::Next(position))
+        let attention = attention(config, Sequences::Equal { count: 1, len: context });
+        Self { ids, kept: StackActivations { blocks, streams, norm, dim }, attention, inputs, logits }
     }
 
     /// Logits of the token after the last of these, whose places are `rows`.
@@ -64,5 +46,27 @@ impl Decoder {
         ids.stack.norm.forward(b, p, &kept.norm, last);
         ids.head.forward_row(b, p, self.logits, kept.norm.y);
         self.logits
+    }
+}
+
+impl TextDecoder for Decoder {
+    fn context(&self) -> usize {
+        self.inputs.len()
+    }
+
+    fn vocab(&self) -> usize {
+        self.logits.len()
+    }
+
+    fn attention(&self) -> AttentionShape {
+        self.attention
+    }
+
+    fn prefill<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32]) -> Span<f32> {
+        self.next_logits(b, p, tokens, Rows::Of(Sequences::Equal { count: 1, len: tokens.len() }))
+    }
+
+    fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, token: u32, position: usize) -> Span<f32> {
+        self.next_logits(b, p, &[token], Rows::Next(position))
     }
 }

@@ -2,7 +2,8 @@
 
 use primal_device::grid::GridId;
 
-use crate::config::ModelConfig;
+use crate::backend::{AttentionShape, Sequences};
+use crate::config::GptConfig;
 use crate::nn::Block;
 use crate::nn::attention::Heads;
 use crate::nn::block::BlockShape;
@@ -23,7 +24,7 @@ pub struct GptIds {
 
 impl GptIds {
     /// Names all parameters; `float` asks for the float twin.
-    pub fn new(config: &ModelConfig, float: bool) -> (Self, Specs) {
+    pub fn new(config: &GptConfig, float: bool) -> (Self, Specs) {
         let mut specs = Specs::default();
         let (dim, vocab) = (config.dim, config.tokenizer.vocab_size());
         let residual = 1.0 / (2.0 * config.layers as f32).sqrt();
@@ -42,6 +43,11 @@ impl GptIds {
 }
 
 /// GPT-2's blocks: causal, with an MLP of four times the width.
-pub(super) fn block_shape(config: &ModelConfig) -> BlockShape {
+pub(super) fn block_shape(config: &GptConfig) -> BlockShape {
     BlockShape { dim: config.dim, heads: Heads { count: config.heads, causal: true }, hidden: 4 * config.dim, kernel: 1 }
+}
+
+/// The attention of a block.
+pub(super) fn attention(config: &GptConfig, sequences: Sequences) -> AttentionShape {
+    AttentionShape { sequences, heads: config.heads, head_dim: config.dim / config.heads, causal: true }
 }

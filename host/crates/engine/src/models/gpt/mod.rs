@@ -5,12 +5,10 @@
 //! | `layers.rs` | its layers and their parameters |
 //! | `network.rs` | losses of a batch, and their gradients |
 //! | `decoder.rs` | token by token, with cached keys and values |
-//! | `sample.rs` | how the next token is drawn |
 
 mod decoder;
 mod layers;
 mod network;
-pub mod sample;
 
 pub use decoder::Decoder;
 pub use layers::GptIds;

@@ -1,12 +1,15 @@
 //! A GPT over batches: losses, and their gradients.
 
-use super::layers::{GptIds, block_shape};
+use super::decoder::Decoder;
+use super::layers::{GptIds, attention, block_shape};
 use crate::backend::{AttentionShape, Backend, Sequences};
-use crate::config::ModelConfig;
+use crate::config::GptConfig;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
+use crate::models::text::{TextBatch, TextModel};
 use crate::nn::block::{BlockActivations, BlockGradients};
 use crate::nn::norm::NormActivations;
+use crate::nn::parameters::Specs;
 use crate::nn::stack::StackActivations;
 use crate::nn::{Backward, GradientSink, Parameters, Part, Purpose, Rows};
 use crate::ops::CrossEntropy;
@@ -25,14 +28,7 @@ pub struct Gpt {
     logit_stride: usize,
     /// Rows of logits held at a time.
     logit_rows: usize,
-    /// Token ids, `[batch · seq]`.
-    pub inputs: Span<u32>,
-    /// The places of tokens by id (see [`by_id`](crate::ops::by_id)); for training.
-    pub order: Span<u32>,
-    /// The token that follows each, or `u32::MAX` where none counts.
-    pub targets: Span<u32>,
-    /// Each token's loss in nats.
-    pub losses: Span<f32>,
+    batch: TextBatch,
     logits: Span<f32>,
     gradients: Option<Gradients>,
 }
@@ -44,20 +40,27 @@ struct Gradients {
     block: BlockGradients,
 }
 
-impl Gpt {
-    /// Reserves activations for `[batch, seq]` tokens, and logits for so many of them at a time.
-    pub fn plan(ids: GptIds, config: &ModelConfig, [batch, seq]: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self {
-        let shape = AttentionShape {
-            sequences: Sequences::Equal { count: batch, len: seq },
-            heads: config.heads,
-            head_dim: config.dim / config.heads,
-            causal: true,
-        };
+impl TextModel for Gpt {
+    type Config = GptConfig;
+    type Layers = GptIds;
+    type Decoder = Decoder;
+
+    fn layers(config: &GptConfig, float: bool) -> (GptIds, Specs) {
+        GptIds::new(config, float)
+    }
+
+    fn plan_decoder(layers: GptIds, config: &GptConfig, plan: &mut Plan) -> Decoder {
+        Decoder::plan(layers, config, plan)
+    }
+
+    fn plan(ids: GptIds, config: &GptConfig, [batch, seq]: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self {
+        let shape = attention(config, Sequences::Equal { count: batch, len: seq });
         let (tokens, dim, vocab) = (shape.tokens(), config.dim, config.tokenizer.vocab_size());
         let inputs = plan.span(Kind::Io, "inputs", tokens);
         let order = plan.span(Kind::Io, "order", if purpose == Purpose::Evaluate { 0 } else { tokens });
         let targets = plan.span(Kind::Io, "targets", tokens);
         let losses = plan.span(Kind::Activation, "losses", tokens);
+        let batch = TextBatch { inputs, order, targets, losses };
         let block = block_shape(config);
         let shared = (purpose != Purpose::Train).then(|| BlockActivations::plan_overlaid(plan, "block", &block, tokens));
         let blocks =
@@ -75,33 +78,57 @@ impl Gpt {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
             block: shared.map_or_else(|| BlockGradients::plan(plan, &block, tokens), |kept| BlockGradients::within(&kept)),
         });
-        Self { ids, kept, shape, vocab, logit_stride, logit_rows, inputs, order, targets, losses, logits, gradients }
+        Self { ids, kept, shape, vocab, logit_stride, logit_rows, batch, logits, gradients }
     }
 
-    /// Its attention.
-    pub fn attention(&self) -> AttentionShape {
+    fn batch(&self) -> &TextBatch {
+        &self.batch
+    }
+
+    fn attention(&self) -> AttentionShape {
         self.shape
     }
 
-    /// Tokens that it knows.
-    pub fn vocab(&self) -> usize {
+    fn vocab(&self) -> usize {
         self.vocab
     }
 
-    /// Tokens of a batch.
-    pub fn tokens(&self) -> usize {
-        self.shape.tokens()
-    }
-
-    /// The first activation that is not finite after a forward pass for training, by name; `sum` is one value of scratch.
-    pub fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String> {
+    fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String> {
         let at = self.kept.not_finite(b, self.tokens(), sum)?;
         Some(if at == 0 { "the embedding of the batch".into() } else { format!("the output of blocks.{}", at - 1) })
     }
 
+    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
+        self.forward(b, p);
+        for (start, rows) in self.chunks() {
+            self.chunk_loss(b, p, start, rows, 1.0);
+        }
+    }
+
+    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
+        let g = self.gradients.as_ref().expect("a plan for training");
+        let (ids, sequences, tokens) = (&self.ids, self.shape.sequences, self.tokens());
+        self.forward(b, p);
+        let pass = &mut Backward { b, p, sink };
+        for (start, rows) in self.chunks() {
+            let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
+            ids.head.backward_weight(pass, d_logits, x, rows, Part { first: start == 0, last: start + rows == tokens });
+            // The gradient of these rows takes their place.
+            ids.head.backward_input(pass, x, d_logits, rows, false);
+        }
+        ids.stack.backward(pass, &self.kept, g.stream, self.kept.output(tokens), sequences, &g.block);
+        ids.embedding.backward(pass, g.stream, self.batch.inputs, self.batch.order, sequences);
+    }
+}
+
+impl Gpt {
+    fn tokens(&self) -> usize {
+        self.shape.tokens()
+    }
+
     fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
         let rows = Rows::Of(self.shape.sequences);
-        self.ids.embedding.forward(b, p, self.kept.input(rows.count()), self.inputs, rows);
+        self.ids.embedding.forward(b, p, self.kept.input(rows.count()), self.batch.inputs, rows);
         self.ids.stack.forward(b, p, &self.kept, rows);
     }
 
@@ -114,8 +141,8 @@ impl Gpt {
         self.ids.head.forward_rows(b, p, logits, x, rows);
         b.run(CrossEntropy {
             logits,
-            losses: self.losses.slice(start, rows),
-            targets: self.targets.slice(start, rows),
+            losses: self.batch.losses.slice(start, rows),
+            targets: self.batch.targets.slice(start, rows),
             vocab: self.vocab,
             gradient_scale,
         });
@@ -125,32 +152,5 @@ impl Gpt {
     fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (tokens, rows) = (self.tokens(), self.logit_rows);
         (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
-    }
-
-    /// Losses of the batch in [`Gpt::inputs`] and [`Gpt::targets`].
-    pub fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
-        self.forward(b, p);
-        for (start, rows) in self.chunks() {
-            self.chunk_loss(b, p, start, rows, 1.0);
-        }
-    }
-
-    /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
-    ///
-    /// # Panics
-    /// If the plan was made for evaluation.
-    pub fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
-        let g = self.gradients.as_ref().expect("a plan for training");
-        let (ids, sequences, tokens) = (&self.ids, self.shape.sequences, self.tokens());
-        self.forward(b, p);
-        let pass = &mut Backward { b, p, sink };
-        for (start, rows) in self.chunks() {
-            let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
-            ids.head.backward_weight(pass, d_logits, x, rows, Part { first: start == 0, last: start + rows == tokens });
-            // The gradient of these rows takes their place.
-            ids.head.backward_input(pass, x, d_logits, rows, false);
-        }
-        ids.stack.backward(pass, &self.kept, g.stream, self.kept.output(tokens), sequences, &g.block);
-        ids.embedding.backward(pass, g.stream, self.inputs, self.order, sequences);
     }
 }

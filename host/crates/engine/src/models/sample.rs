@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{Stream, uniform};
 
-use super::decoder::Decoder;
+use super::text::TextDecoder;
 use crate::backend::Backend;
 use crate::nn::Parameters;
 use crate::{Error, Result};
@@ -67,7 +67,7 @@ pub struct Timing {
 pub fn generate<B: Backend, E: From<Error>>(
     b: &mut B,
     p: &Parameters,
-    model: &Decoder,
+    model: &impl TextDecoder,
     prompt: &[u32],
     max_tokens: usize,
     sampling: Sampling,

@@ -1,16 +1,21 @@
-//! The configuration of speech models.
+//! The configuration of GhostTTS.
 
 use primal_device::grid::GridId;
 use serde::{Deserialize, Serialize};
 
 use super::by_name::grid;
-use super::{Check, MAX_CONTEXT, ModelTable, TrainConfig};
+use super::key::Architecture;
+use super::table::{Check, Family, MAX_CONTEXT, ModelTable};
+use super::train::TrainConfig;
 use crate::Result;
 
 /// A model from phones to mel spectrograms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GhostTtsConfig {
+    /// `ghost-tts`.
+    #[serde(default)]
+    pub architecture: Architecture<Self>,
     /// Phones that are told apart.
     #[serde(default = "phones_of_arpabet", skip_serializing_if = "is_arpabet")]
     pub phones: usize,
@@ -57,7 +62,8 @@ fn is_arpabet(phones: &usize) -> bool {
 }
 
 impl ModelTable for GhostTtsConfig {
-    const KIND: &'static str = "a voice";
+    const ARCHITECTURE: &'static str = "ghost-tts";
+    const FAMILY: Family = Family::Speech;
 
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;

@@ -1,4 +1,4 @@
-//! What can be trained: a kind of model with its data, by the `[model]` table of its configuration.
+//! What can be trained: a model with its data and its loss.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use crate::memory::{Plan, Span};
 use crate::nn::Parameters;
 use crate::nn::parameters::Specs;
 
-use super::trainer::Trainer;
 use crate::optim::Sink;
 
 /// The most terms that a loss has.
@@ -38,17 +37,19 @@ pub struct Seen {
 pub struct Validation {
     /// What the best checkpoint is chosen by.
     pub loss: f64,
-    /// The means of the loss's terms, in the order of [`Learner::TERMS`].
+    /// The means of the loss's terms, in the order of [`Task::TERMS`].
     pub terms: [f64; MAX_TERMS],
     /// What the user should know.
     pub warnings: Vec<String>,
 }
 
-/// A kind of model that [`Trainer`] trains.
-pub trait Learner: ModelTable {
-    /// The names of its parameters.
-    type Ids;
-    /// It over its activations.
+/// What a [`Trainer`](super::trainer::Trainer) trains.
+pub trait Task: Sized + 'static {
+    /// The model's `[model]` table.
+    type Config: ModelTable;
+    /// The model's layers.
+    type Layers;
+    /// The model over its activations.
     type Model;
     /// What writes samples.
     type Sampler;
@@ -61,10 +62,10 @@ pub trait Learner: ModelTable {
     const TERMS: &'static [(&'static str, f64)];
 
     /// Names all parameters.
-    fn name_parameters(config: &ConfigOf<Self>) -> (Self::Ids, Specs);
+    fn layers(config: &ConfigOf<Self::Config>) -> (Self::Layers, Specs);
 
     /// Reserves activations.
-    fn plan(config: &ConfigOf<Self>, ids: Self::Ids, plan: &mut Plan) -> (Self::Model, Self::Sampler);
+    fn plan(config: &ConfigOf<Self::Config>, layers: Self::Layers, plan: &mut Plan) -> (Self::Model, Self::Sampler);
 
     /// The largest attention of a step.
     fn attention(model: &Self::Model) -> AttentionShape;
@@ -93,8 +94,15 @@ pub trait Learner: ModelTable {
     /// Measures what was learnt, on data held back.
     ///
     /// # Errors
-    /// A loss that is not finite.
-    fn validate<B: Backend>(trainer: &mut Trainer<B, Self>, corpus: &Self::Corpus) -> Result<Validation>;
+    /// No such data; a device that failed.
+    fn validate<B: Backend>(
+        config: &TrainConfig,
+        model: &Self::Model,
+        batch: &mut Self::Batch,
+        corpus: &Self::Corpus,
+        b: &mut B,
+        p: &Parameters,
+    ) -> Result<Validation>;
 
     /// The first activation of the last batch that is not finite, by name; `sum` is one value of scratch.
     fn not_finite<B: Backend>(model: &Self::Model, batch: &Self::Batch, b: &mut B, sum: Span<f32>) -> Option<String>;

@@ -1,0 +1,70 @@
+//! A configuration: a model and its training, as TOML.
+
+use primal_device::grid::VoteBits;
+use serde::{Deserialize, Serialize};
+
+use super::ghost_tts::GhostTtsConfig;
+use super::gpt::GptConfig;
+use super::messages::toml_error;
+use super::rule::Rule;
+use super::table::{Check, ModelTable};
+use super::train::TrainConfig;
+use crate::Result;
+
+/// Steps of a run, at most: what is counted by them never overflows.
+const MAX_STEPS: u64 = 1 << 40;
+
+/// A model and its training; `M` says what kind of model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigOf<M> {
+    /// What the network is.
+    pub model: M,
+    /// How it learns.
+    pub train: TrainConfig,
+}
+
+/// A GPT and its training.
+pub type Config = ConfigOf<GptConfig>;
+
+/// GhostTTS and its training.
+pub type SpeechConfig = ConfigOf<GhostTtsConfig>;
+
+impl<M: ModelTable> ConfigOf<M> {
+    /// Parses TOML; `origin` is the file or name for errors.
+    ///
+    /// # Errors
+    /// TOML that does not parse, unknown keys, values out of range.
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| toml_error(&error, text, origin))?;
+        config.check(origin)?;
+        Ok(config)
+    }
+
+    /// The TOML of it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Checks the ranges of all values.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    pub fn check(&self, origin: &str) -> Result<()> {
+        let (t, check) = (&self.train, Check { origin });
+        self.model.check(t, &check)?;
+        check.that((1..=MAX_STEPS).contains(&t.steps), "train.steps", &format!("1 to {MAX_STEPS}"), &t.steps)?;
+        check.that((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
+        check.that(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
+        check.that((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
+        check.that(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
+        check.that((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
+        check.that((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;
+        check.that(t.clip > 0.0, "train.clip", "above 0", &t.clip)?;
+        check.that((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
+        check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
+        check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
+        check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
+    }
+}

@@ -1,0 +1,77 @@
+//! The configuration of GPTs.
+
+use primal_device::grid::GridId;
+use serde::{Deserialize, Serialize};
+
+use super::by_name::{grid, optional_grid, tokenizer};
+use super::key::Architecture;
+use super::table::{Check, Family, ModelTable, TextTable};
+use super::tokenizer::Tokenizer;
+use super::train::TrainConfig;
+use crate::Result;
+
+/// A GPT-2-like decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GptConfig {
+    /// `gpt`.
+    #[serde(default)]
+    pub architecture: Architecture<Self>,
+    /// Width.
+    pub dim: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads; they divide `dim`.
+    pub heads: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Text to tokens.
+    #[serde(with = "tokenizer")]
+    pub tokenizer: Tokenizer,
+    /// The grid of all linear layers.
+    #[serde(with = "grid")]
+    pub grid: GridId,
+    /// The grid of the last block, if another.
+    #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
+    pub last_grid: Option<GridId>,
+}
+
+impl GptConfig {
+    /// The grid of the last block.
+    pub fn last_grid(&self) -> GridId {
+        self.last_grid.unwrap_or(self.grid)
+    }
+}
+
+impl ModelTable for GptConfig {
+    const ARCHITECTURE: &'static str = "gpt";
+    const FAMILY: Family = Family::Text;
+
+    fn complete(&self, train: &mut TrainConfig) {
+        self.complete_text(train);
+    }
+
+    fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
+        check.width(self.dim, self.heads)?;
+        check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
+        self.check_text(t, check)
+    }
+}
+
+impl TextTable for GptConfig {
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn tokenizer(&self) -> Tokenizer {
+        self.tokenizer
+    }
+
+    fn tokenizer_mut(&mut self) -> &mut Tokenizer {
+        &mut self.tokenizer
+    }
+
+    fn grid_mut(&mut self) -> &mut GridId {
+        &mut self.grid
+    }
+}

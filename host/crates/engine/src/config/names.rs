@@ -1,0 +1,22 @@
+//! Names of values, for files, flags and errors.
+
+use primal_device::grid::VoteBits;
+
+/// The names of grids, for errors.
+pub const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
+/// The bits that a vote can have, for errors.
+pub const VOTES: &str = "4 or 8";
+
+/// Bits of a vote as a number.
+pub fn bits_of(bits: VoteBits) -> i64 {
+    if bits == VoteBits::Four { 4 } else { 8 }
+}
+
+/// Votes of so many bits.
+pub fn votes_of(bits: i64) -> Option<VoteBits> {
+    match bits {
+        4 => Some(VoteBits::Four),
+        8 => Some(VoteBits::Eight),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! What a `[model]` table is to those who read, check and change configurations.
+
+use primal_device::grid::GridId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::tokenizer::Tokenizer;
+use super::train::TrainConfig;
+use crate::{Error, Result};
+
+/// Longest sequence of a model, in tokens or frames.
+pub const MAX_CONTEXT: usize = 65536;
+
+/// What a model is for: the commands that take it, and the flags that mean something to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Text, token by token.
+    Text,
+    /// From phones to spectrograms.
+    Speech,
+}
+
+impl Family {
+    /// For errors.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Text => "a text model",
+            Self::Speech => "a voice",
+        }
+    }
+}
+
+/// The `[model]` table of a configuration. It has a field [`Architecture`](super::Architecture), so that every file says what it is of.
+pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + 'static {
+    /// The value of the key `architecture`.
+    const ARCHITECTURE: &'static str;
+    /// What such a model is for.
+    const FAMILY: Family;
+
+    /// Sets what a new run must keep, and what a configuration need not say.
+    fn complete(&self, _train: &mut TrainConfig) {}
+
+    /// Checks the ranges of all values, and those of the training that depend on the model.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    fn check(&self, train: &TrainConfig, check: &Check) -> Result<()>;
+}
+
+/// Rows of logits held at a time by a new run.
+const LOGIT_ROWS: usize = 1024;
+/// Logits that a run held whose configuration does not say how many.
+const LOGITS: usize = 8 << 20;
+
+/// The `[model]` table of a text model.
+pub trait TextTable: ModelTable {
+    /// Longest sequence, in tokens.
+    fn context(&self) -> usize;
+
+    /// Text to tokens.
+    fn tokenizer(&self) -> Tokenizer;
+
+    /// Text to tokens, for a flag to change.
+    fn tokenizer_mut(&mut self) -> &mut Tokenizer;
+
+    /// The grid of linear layers, for a flag to change.
+    fn grid_mut(&mut self) -> &mut GridId;
+
+    /// Rows of logits held at a time. They set the order in which gradients of the head are summed, so a run keeps its own: one without the key was
+    /// begun before there was one.
+    fn logit_rows(&self, train: &TrainConfig) -> usize {
+        train.logit_rows.unwrap_or((LOGITS / self.tokenizer().vocab_size()).clamp(1, LOGIT_ROWS))
+    }
+
+    /// Sets what a new run must keep.
+    fn complete_text(&self, train: &mut TrainConfig) {
+        train.logit_rows.get_or_insert(LOGIT_ROWS);
+    }
+
+    /// Checks what the training of every text model depends on.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    fn check_text(&self, t: &TrainConfig, check: &Check) -> Result<()> {
+        let context = self.context();
+        check.that((1..=MAX_CONTEXT).contains(&context), "model.context", &format!("1 to {MAX_CONTEXT}"), &context)?;
+        check.that((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
+        let rows = t.logit_rows.unwrap_or(1);
+        check.that((1..=1 << 20).contains(&rows), "train.logit_rows", "1 to 1048576", &rows)?;
+        check.that((1..=context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {context}"), &t.seq_len)
+    }
+}
+
+/// Checks values of a configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Check<'a> {
+    /// The file or name, for errors.
+    pub origin: &'a str,
+}
+
+impl Check<'_> {
+    /// Whether it is `ok`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn that(&self, ok: bool, key: &str, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
+        let origin = self.origin;
+        let hint = format!("change {key} in {origin}, or by its flag");
+        if ok { Ok(()) } else { Err(Error::invalid(format!("{origin}: {key}"), expected, found, hint)) }
+    }
+
+    /// Checks a width and the heads that divide it.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn width(&self, dim: usize, heads: usize) -> Result<()> {
+        self.that((1..=16384).contains(&dim), "model.dim", "1 to 16384", &dim)?;
+        self.that(heads > 0 && dim.is_multiple_of(heads.max(1)), "model.heads", &format!("a divisor of dim = {dim}"), &heads)
+    }
+}

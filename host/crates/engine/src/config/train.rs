@@ -1,0 +1,128 @@
+//! How a model is trained: the table `[train]`.
+
+use primal_device::grid::VoteBits;
+use serde::{Deserialize, Serialize};
+
+use super::by_name;
+use super::rule::Rule;
+
+/// When flips happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flips {
+    /// Once a step.
+    Step,
+    /// After each micro-batch.
+    MicroBatch,
+}
+
+/// Whether blocks run twice to save memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recompute {
+    /// On if the device could not hold the blocks' activations; whether or not, results have the same bits.
+    Auto,
+    /// Always: activation checkpointing per block.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// The update rule.
+    pub optimizer: Rule,
+    /// Steps in all; the schedule ends there.
+    pub steps: u64,
+    /// Sequences of a micro-batch.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Frames of a micro-batch of speech, at most.
+    pub batch_frames: usize,
+    /// Micro-batches a step.
+    pub grad_accum: u32,
+    /// Peak learning rate.
+    pub lr: f32,
+    /// Learning rate of row scales, in units of `lr` times the scale at the start.
+    pub scale_lr: f32,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// Seed of start values, data order and flips.
+    pub seed: u64,
+    /// Bits of a vote: 8 or 4.
+    #[serde(with = "by_name::vote_bits")]
+    pub votes: VoteBits,
+    /// Share of a full vote that a flip consumes.
+    pub kappa: f32,
+    /// Flips once a step, or after each micro-batch.
+    pub flips: Flips,
+    /// Decay of the first moments of float parameters.
+    pub beta1: f32,
+    /// Decay of all second moments.
+    pub beta2: f32,
+    /// Largest gradient norm of the float parameters.
+    pub clip: f32,
+    /// Decoupled weight decay of embeddings (and of the float twin's weights).
+    pub weight_decay: f32,
+    /// Every so many steps until 80 % of the run, rows with many weights at a rail get a wider scale; 0 for never.
+    pub rescale_every: u64,
+    /// `poltergeist`: votes are cast above mean + z·std.
+    pub poltergeist_z: f32,
+    /// Run blocks twice to save memory.
+    pub recompute: Recompute,
+    /// Of text: rows of logits held at a time. New runs get 1024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_rows: Option<usize>,
+    /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.
+    pub hold_out_test: bool,
+    /// Validate every so many steps; 0 for only at the end.
+    pub validate_every: u64,
+    /// Tokens of a validation, at most.
+    pub validation_tokens: u64,
+    /// Stop after so many validations without a new lowest loss; 0 for never.
+    pub patience: u32,
+    /// Print a sample every so many steps; 0 for only at the end.
+    pub sample_every: u64,
+    /// Save every so many steps; 0 for only at the end.
+    pub checkpoint_every: u64,
+    /// Checkpoints to keep besides the best.
+    pub keep: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            optimizer: Rule::Votes,
+            steps: 1000,
+            batch: 8,
+            seq_len: 128,
+            batch_frames: 3000,
+            grad_accum: 1,
+            lr: 4e-3,
+            scale_lr: 0.1,
+            warmup: 50,
+            seed: 1,
+            votes: VoteBits::Eight,
+            kappa: 1.0,
+            flips: Flips::Step,
+            beta1: 0.9,
+            beta2: 0.98,
+            clip: 1.0,
+            weight_decay: 0.0,
+            rescale_every: 0,
+            poltergeist_z: 1.0,
+            recompute: Recompute::Auto,
+            logit_rows: None,
+            hold_out_test: false,
+            validate_every: 100,
+            validation_tokens: 32768,
+            patience: 0,
+            sample_every: 200,
+            checkpoint_every: 250,
+            keep: 3,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a text model is to those who train, measure and run it.
+
+use crate::backend::{AttentionShape, Backend};
+use crate::config::TextTable;
+use crate::memory::{Plan, Span};
+use crate::nn::parameters::Specs;
+use crate::nn::{GradientSink, Parameters, Purpose};
+
+/// A batch of `[batch, seq]` tokens on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct TextBatch {
+    /// Token ids, `[batch · seq]`.
+    pub inputs: Span<u32>,
+    /// The places of tokens by id (see [`by_id`](crate::ops::by_id)); for training.
+    pub order: Span<u32>,
+    /// The token that follows each, or `u32::MAX` where none counts.
+    pub targets: Span<u32>,
+    /// Each token's loss in nats.
+    pub losses: Span<f32>,
+}
+
+/// A text model over its activations.
+pub trait TextModel: Sized + 'static {
+    /// Its `[model]` table.
+    type Config: TextTable;
+    /// Its layers.
+    type Layers: Clone;
+    /// It over one sequence, token by token.
+    type Decoder: TextDecoder;
+
+    /// Names all parameters; `float` asks for the float twin.
+    fn layers(config: &Self::Config, float: bool) -> (Self::Layers, Specs);
+
+    /// Reserves activations for `[batch, seq]` tokens, and logits for so many of them at a time.
+    fn plan(layers: Self::Layers, config: &Self::Config, shape: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self;
+
+    /// Reserves what writing one sequence takes.
+    fn plan_decoder(layers: Self::Layers, config: &Self::Config, plan: &mut Plan) -> Self::Decoder;
+
+    /// What it reads, and the losses that it leaves.
+    fn batch(&self) -> &TextBatch;
+
+    /// The largest attention of a step; of a model without one, its rows as a single head.
+    fn attention(&self) -> AttentionShape;
+
+    /// Tokens that it knows.
+    fn vocab(&self) -> usize;
+
+    /// Losses of the batch.
+    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters);
+
+    /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
+    ///
+    /// # Panics
+    /// If the plan was made for evaluation.
+    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32);
+
+    /// The first activation that is not finite after a forward pass for training, by name; `sum` is one value of scratch.
+    fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String>;
+}
+
+/// A text model over one sequence: a prompt at once, then token by token.
+pub trait TextDecoder {
+    /// The most tokens that a sequence has.
+    fn context(&self) -> usize;
+
+    /// Tokens that it knows.
+    fn vocab(&self) -> usize;
+
+    /// As of [`TextModel::attention`], of a prompt that fills the context.
+    fn attention(&self) -> AttentionShape;
+
+    /// Starts a sequence with these tokens, at least one and at most the context; logits of the next, `[vocab]`.
+    fn prefill<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32]) -> Span<f32>;
+
+    /// Goes on with a token after `position` earlier ones, fewer than the context; logits of the next, `[vocab]`.
+    fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, token: u32, position: usize) -> Span<f32>;
+}
