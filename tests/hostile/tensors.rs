@@ -22,7 +22,7 @@ fn formats(place: &Place) -> Vec<(Vec<u8>, &'static [&'static str])> {
         (fixture("tts/golden.safetensors"), &["a checkpoint of this program; every checksum is right", "phones = "]),
         (
             fixture("vocoder/generator_v3"),
-            &["a PyTorch checkpoint; it has no checksums", "F32 [16, 80, 7]  generator.conv_pre.weight_v", "values in"],
+            &["a PyTorch checkpoint; it has no checksums", "F32 [8, 80, 7]  generator.conv_pre.weight_v", "values in"],
         ),
         (fixture("vocoder/generator_v3_legacy"), &["a PyTorch checkpoint", "conv_pre.weight"]),
         (

@@ -12,28 +12,11 @@ const ROWS: u32 = THREADS / WARP;
 pub const GROUP: u32 = 64;
 
 on_gpu! {
+    use super::common::rows::{each, row_sum};
     use super::common::sums::warp_sum;
     use crate::gpu::GpuFloat;
     use crate::gpu::memory::{aligned, load, store};
     use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
-
-    /// Walks a row by the lanes of a warp, `V` adjacent values at a time.
-    #[inline(always)]
-    fn each<const V: usize>(dim: usize, mut body: impl FnMut(usize)) {
-        let mut c = (thread_idx_x() % WARP) as usize * V;
-        while c < dim {
-            body(c);
-            c += WARP as usize * V;
-        }
-    }
-
-    /// Σ f(c)[..] over a row.
-    #[inline(always)]
-    fn row_sum<const V: usize>(dim: usize, f: impl Fn(usize) -> [f32; V]) -> f32 {
-        let mut sum = 0.0;
-        each::<V>(dim, |c| f(c).iter().for_each(|x| sum += x));
-        warp_sum(sum)
-    }
 
     #[inline(always)]
     unsafe fn forward<const V: usize>(y: *mut f32, x: *const f32, gamma: *const f32, beta: *const f32, dim: usize) -> (f32, f32) {

@@ -1,4 +1,4 @@
-//! The kernels, one file an op, with the op's name in the host's `Backend`.
+//! The kernels, one file an op, with the op's name in the engine's `ops`.
 //!
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
 //! `⌈items / covers⌉` blocks in x and y: each doc names the items.
@@ -38,6 +38,7 @@ pub mod poltergeist;
 pub mod quantize;
 pub mod reduce;
 pub mod rescale_rows;
+pub mod rms_norm;
 pub mod scale_gradient;
 pub mod squared_error;
 pub mod tanh;
@@ -74,6 +75,7 @@ pub const ALL: &[&[&Kernel]] = &[
     quantize::KERNELS,
     reduce::KERNELS,
     rescale_rows::KERNELS,
+    rms_norm::KERNELS,
     scale_gradient::KERNELS,
     squared_error::KERNELS,
     tanh::KERNELS,

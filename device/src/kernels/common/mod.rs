@@ -7,5 +7,6 @@ pub mod gemm;
 #[cfg(not(feature = "cuda_std"))]
 pub mod half_gemm;
 pub mod heads;
+pub mod rows;
 pub mod sums;
 pub mod windows;

@@ -9,7 +9,6 @@ use crate::Result;
 
 /// Longest sequence of a model, in tokens.
 pub const MAX_CONTEXT: usize = 65536;
-const _: () = assert!(MAX_CONTEXT <= crate::ops::attention::cpu::MAX_SEQ);
 
 /// A GPT-2-like decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

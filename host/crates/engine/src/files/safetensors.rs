@@ -198,7 +198,7 @@ mod tests {
             (object(&[tensor("a", "F32", "[4611686018427387904]", 0, 0)]), 0, "makes no sense"),
             (object(&[tensor("a", "F4", "[3]", 0, 1)]), 1, "makes no sense"),
             (object(&[tensor("a", "U8", &format!("[{most}]"), 0, most)]), 0, "makes no sense"),
-            (object(&vast), 0, "makes no sense"),
+            (object(&vast), 0, "of data"),
             (object(&[tensor("a", "U8", "[2]", 0, 2), tensor("a", "U8", "[2]", 0, 2)]), 2, "`a` comes twice"),
             (object(&[r#""__metadata__":{}"#.into(), r#""__metadata__":{}"#.into()]), 0, "comes twice"),
             (object(&[tensor("a", "U8", "[-1]", 0, 0)]), 0, "cannot be read"),

@@ -3,3 +3,6 @@
 pub mod ghost_tts;
 pub mod gpt;
 pub mod hifigan;
+
+// What a configuration may ask for, attention can do.
+const _: () = assert!(crate::config::MAX_CONTEXT <= crate::ops::attention::cpu::MAX_SEQ);

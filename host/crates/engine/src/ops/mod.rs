@@ -27,6 +27,7 @@ pub mod poltergeist;
 pub mod quantize;
 pub mod reduce;
 pub mod rescale_rows;
+pub mod rms_norm;
 pub mod scale_gradient;
 pub mod squared_error;
 pub mod tanh;
@@ -54,6 +55,7 @@ pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
 pub use quantize::{Quantize, StraightThrough};
 pub use reduce::{Sum, SumSquares};
 pub use rescale_rows::RescaleRows;
+pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use scale_gradient::ScaleGradient;
 pub use squared_error::SquaredError;
 pub use tanh::{Tanh, TanhBackward};
@@ -111,6 +113,8 @@ ops! {
     Sum = "sum",
     SumSquares = "sum_squares",
     RescaleRows = "rescale_rows",
+    RmsNorm = "rms_norm",
+    RmsNormBackward = "rms_norm_backward",
     ScaleGradient = "scale_gradient",
     SquaredError = "squared_error",
     Tanh = "tanh",

@@ -10,6 +10,7 @@ use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::Parameters;
 use crate::nn::parameters::Specs;
+use crate::ops::{Linear, SumSquares};
 
 /// Rows and columns of the matrix.
 const SHAPE: [usize; 2] = [2, 3];
@@ -69,7 +70,7 @@ impl<R: UpdateRule> Fixture<R> {
         }
         for float in &self.floats {
             b.zero(self.norm);
-            b.sum_squares(self.norm, float.gradient);
+            b.run(SumSquares { sum: self.norm, x: float.gradient });
             float.step(b, self.norm, &self.config, self.step);
         }
         self.rule.flip(b, weight, self.counts, &turn(last));
@@ -83,7 +84,7 @@ impl<R: UpdateRule> Fixture<R> {
     /// The weights, row by row.
     pub fn weights(&mut self) -> [f32; WEIGHTS] {
         let [rows, columns] = SHAPE;
-        self.b.linear(self.columns, self.eye, &self.p.matrices[0], columns);
+        self.b.run(Linear { y: self.columns, x: self.eye, weight: self.p.matrices[0], rows: columns });
         let mut by_column = [0.0; WEIGHTS];
         self.b.download(self.columns, &mut by_column);
         std::array::from_fn(|i| by_column[i % columns * rows + i / columns])

@@ -55,7 +55,7 @@ mod tests {
         let mut at = Fixture::<Qat>::new(steady(0.03));
         let gap = at.gap();
         let mut flips = 0;
-        let mut shadow = |at: &mut Fixture<Qat>| {
+        let shadow = |at: &mut Fixture<Qat>| {
             let mut values = [0.0; WEIGHTS];
             at.b.download(at.rule.0.value, &mut values);
             values

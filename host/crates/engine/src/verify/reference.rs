@@ -1,4 +1,4 @@
-//! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `Backend`.
+//! The float ops as plain loops in `f64`, one function an op: slow, and meant to be read. Shapes as in `ops`.
 
 use std::ops::Range;
 
@@ -64,6 +64,28 @@ pub fn layer_norm_backward(dy: &[f64], x: &[f64], mean: &[f64], rstd: &[f64], ga
         }
     }
     (dx, d_gamma, d_beta)
+}
+
+/// `(y, rstd)`.
+pub fn rms_norm(x: &[f64], gamma: &[f64], eps: f64) -> (Vec<f64>, Vec<f64>) {
+    let dim = gamma.len();
+    let rstd: Vec<f64> = x.chunks(dim).map(|x| 1.0 / (dot(x, x) / dim as f64 + eps).sqrt()).collect();
+    let y = x.iter().enumerate().map(|(i, x)| x * rstd[i / dim] * gamma[i % dim]).collect();
+    (y, rstd)
+}
+
+/// `(dx, d_gamma)`.
+pub fn rms_norm_backward(dy: &[f64], x: &[f64], rstd: &[f64], gamma: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let dim = gamma.len();
+    let (mut dx, mut d_gamma) = (Vec::new(), vec![0.0; dim]);
+    for (r, (dy, x)) in dy.chunks(dim).zip(x.chunks(dim)).enumerate() {
+        let by_x = (0..dim).map(|c| dy[c] * gamma[c] * x[c]).sum::<f64>() / dim as f64;
+        for c in 0..dim {
+            dx.push(rstd[r] * dy[c] * gamma[c] - rstd[r].powi(3) * x[c] * by_x);
+            d_gamma[c] += dy[c] * x[c] * rstd[r];
+        }
+    }
+    (dx, d_gamma)
 }
 
 /// `y = x · Wᵀ`; x `[rows, inputs]`, w `[outputs, inputs]`.

@@ -8,6 +8,7 @@ pub mod exp;
 pub mod gemm;
 pub mod memory;
 pub mod microkernel;
+pub mod norm;
 pub mod regression;
 pub mod scratch;
 pub mod sequences;

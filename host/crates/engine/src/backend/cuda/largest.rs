@@ -3,11 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use primal_device::grid::GridId;
-use primal_device::kernels;
-
-use super::Cuda;
-use super::launch::size;
 use crate::memory::Span;
 
 /// A tensor, and where its largest value is.
@@ -59,32 +54,6 @@ impl Largest {
                 || tensor.offset + tensor.bytes() <= written.offset
                 || written.offset + written.bytes() <= tensor.offset
         });
-    }
-}
-
-/// Products of halves: see `device/src/kernels/common/half_gemm.rs`.
-impl Cuda {
-    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
-    pub fn on_tensor_cores(&self, grid: GridId) -> bool {
-        self.kernels.have_tensor_cores() && grid != GridId::Prime15
-    }
-
-    /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.
-    pub fn largest<const N: usize>(&self, operands: [(Span<f32>, usize, usize); N]) -> [*const u32; N] {
-        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.queue()));
-        operands.map(|(x, columns, stride)| self.largest_of(x, columns, stride))
-    }
-
-    fn largest_of(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
-        let word = self.largest.find(x).unwrap_or_else(|| {
-            let word = self.largest.take(x);
-            self.kernels.launch(
-                [x.len(), 1],
-                kernels::largest::largest(self.memory.write(word), self.read(x), size(columns), size(stride), size(x.len())),
-            );
-            word
-        });
-        self.read(word)
     }
 }
 

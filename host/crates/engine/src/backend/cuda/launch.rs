@@ -1,6 +1,8 @@
 //! What ops need to launch kernels: sizes, and where operands are.
 
 use bytemuck::Pod;
+use primal_device::grid::GridId;
+use primal_device::kernels;
 use primal_device::launch::Call;
 
 use super::Cuda;
@@ -75,5 +77,31 @@ impl Cuda {
     /// [`Cuda::scratch`] are for their spans.
     pub unsafe fn launch_unchecked<const N: usize>(&self, items: [usize; 2], call: Call<N>) {
         self.launch(items, call);
+    }
+}
+
+/// Products of halves: see `device/src/kernels/common/half_gemm.rs`.
+impl Cuda {
+    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
+    pub fn on_tensor_cores(&self, grid: GridId) -> bool {
+        self.kernels.have_tensor_cores() && grid != GridId::Prime15
+    }
+
+    /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.
+    pub fn largest<const N: usize>(&self, operands: [(Span<f32>, usize, usize); N]) -> [*const u32; N] {
+        self.largest.reserve(N, |words| self.memory.zero(words, self.kernels.queue()));
+        operands.map(|(x, columns, stride)| self.largest_of(x, columns, stride))
+    }
+
+    fn largest_of(&self, x: Span<f32>, columns: usize, stride: usize) -> *const u32 {
+        let word = self.largest.find(x).unwrap_or_else(|| {
+            let word = self.largest.take(x);
+            self.kernels.launch(
+                [x.len(), 1],
+                kernels::largest::largest(self.memory.write(word), self.read(x), size(columns), size(stride), size(x.len())),
+            );
+            word
+        });
+        self.read(word)
     }
 }

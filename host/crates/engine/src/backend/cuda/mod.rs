@@ -1,7 +1,8 @@
 //! The CUDA back end: the kernels of `primal-device` on one GPU, launched through the driver's own functions.
 //!
-//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only [`download`](crate::backend::Backend::download) does. After
-//! a call of the driver that failed nothing is queued any more, downloads give zeros, and [`fault`](crate::backend::Backend::fault) tells.
+//! One allocation holds the arena. Ops are queued in order on one stream and nobody waits for them: only
+//! [`download`](crate::backend::Backend::download) does. After a call of the driver that failed nothing is queued any more, downloads give zeros, and
+//! [`fault`](crate::backend::Backend::fault) tells.
 
 mod driver;
 mod kernels;

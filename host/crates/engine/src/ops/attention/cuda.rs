@@ -4,11 +4,10 @@ use primal_device::kernels::sizes::heads::WIDTHS;
 use primal_device::kernels::{attention as forward, attention_backward as backward};
 
 use super::{Attention, AttentionBackward};
-use crate::backend::AttentionShape;
-use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::size;
 use crate::backend::cuda_plan::MAX_HEAD_DIM;
+use crate::backend::{AttentionShape, RunOn};
 
 /// The items of the kernels, and the sizes that they take.
 fn sizes(shape: AttentionShape) -> ([usize; 2], [u32; 4]) {
@@ -28,7 +27,8 @@ impl RunOn<Cuda> for Attention {
         let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let (out, lse) = (cuda.write(self.out), cuda.write(self.lse));
         let (q, k, v) = (cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
-        let call = by_width(shape.head_dim, [forward::attention_32, forward::attention_64, forward::attention_128]);
+        let forward = [forward::attention_32, forward::attention_64, forward::attention_128];
+        let call = by_width(shape.head_dim, forward);
         cuda.launch(items, call(out, lse, q, k, v, at, seq, heads, dim, causal));
     }
 }

@@ -9,7 +9,7 @@ use super::Flip;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::blocks::{Counts, MIN_ROWS, load_codes, load_votes, store_codes, store_votes};
 use crate::backend::{GridWeight, RunOn};
-use crate::ops::VoteState;
+use crate::ops::vote::VoteState;
 
 impl RunOn<Cpu> for Flip {
     fn run_on(self, cpu: &mut Cpu) {

@@ -4,9 +4,9 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use super::VoteState;
 use crate::backend::Weight;
 use crate::memory::Span;
+use crate::ops::vote::VoteState;
 use primal_device::rules::votes::VoteRule;
 
 /// Flips the weights whose votes reach the rule's threshold, which takes from the votes.

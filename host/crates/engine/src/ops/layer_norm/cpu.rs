@@ -1,30 +1,14 @@
 //! Layer normalisation over rows on the CPU.
 
 use multiversion::multiversion;
-use primal_device::kernels::layer_norm::{EPS, GROUP};
+use primal_device::kernels::layer_norm::EPS;
 use rayon::prelude::*;
 
 use super::{LayerNorm, LayerNormBackward};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::memory::Parts;
-
-/// Rows that a task takes: in the backward pass, those of one partial sum.
-const ROWS: usize = GROUP as usize;
-const LANES: usize = 8;
-
-#[inline(always)]
-fn lanes_sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    let whole = x.chunks_exact(LANES);
-    let rest = whole.remainder();
-    for x in whole {
-        for (sum, &x) in sums.iter_mut().zip(x) {
-            *sum += of(x);
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|&x| of(x)).sum::<f32>()
-}
+use crate::backend::cpu::norm::{LANES, ROWS, add_up_rows, lanes_sum};
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn forward_row(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32]) -> (f32, f32) {
@@ -72,35 +56,17 @@ fn backward_row(dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32], dy: &[f
     }
 }
 
-/// Partial sums of 64 rows go through the scratch in groups, in order.
 impl RunOn<Cpu> for LayerNormBackward {
     fn run_on(self, cpu: &mut Cpu) {
         let dim = self.dim;
         let written = (self.dx, self.d_gamma, self.d_beta, cpu.scratch());
         let ((dx, d_gamma, d_beta, scratch), (dy, x, mean, rstd, gamma)) =
             cpu.split(written, (self.dy, self.x, self.mean, self.rstd, self.gamma));
-        let group = (scratch.len() / (2 * dim)).min(1024);
-        assert!(group > 0, "layer_norm_backward needs scratch for {} values", 2 * dim);
-        let rows = dx.len() / dim;
-        let dx = Parts::new(dx);
-        for start in (0..rows).step_by(group * ROWS) {
-            let tasks = (rows - start).div_ceil(ROWS).min(group);
-            let partial = &mut scratch[..tasks * 2 * dim];
-            partial.par_chunks_exact_mut(2 * dim).enumerate().for_each(|(task, sums)| {
-                sums.fill(0.0);
-                let (d_gamma, d_beta) = sums.split_at_mut(dim);
-                let first = start + task * ROWS;
-                for row in first..(first + ROWS).min(rows) {
-                    // SAFETY: each row belongs to one task.
-                    let dx = unsafe { dx.part(row * dim, dim) };
-                    backward_row(dx, d_gamma, d_beta, &dy[row * dim..][..dim], &x[row * dim..][..dim], mean[row], rstd[row], gamma);
-                }
-            });
-            for sums in partial.chunks_exact(2 * dim) {
-                for (total, part) in d_gamma.iter_mut().zip(&sums[..dim]).chain(d_beta.iter_mut().zip(&sums[dim..])) {
-                    *total += part;
-                }
-            }
-        }
+        let (rows, dx) = (dx.len() / dim, Parts::new(dx));
+        add_up_rows(rows, [d_gamma, d_beta], scratch, |row, [d_gamma, d_beta]| {
+            // SAFETY: each row belongs to one task.
+            let dx = unsafe { dx.part(row * dim, dim) };
+            backward_row(dx, d_gamma, d_beta, &dy[row * dim..][..dim], &x[row * dim..][..dim], mean[row], rstd[row], gamma);
+        });
     }
 }

@@ -15,7 +15,7 @@ use super::LutGemv;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::unpack::Codes;
 use crate::backend::{RunOn, Storage};
-use crate::ops::Linear;
+use crate::ops::linear::Linear;
 
 #[cfg(test)]
 #[path = "tests.rs"]

@@ -7,7 +7,7 @@ use crate::backend::RunOn;
 use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::sizes;
-use crate::ops::Linear;
+use crate::ops::linear::Linear;
 
 impl RunOn<Cuda> for LutGemv {
     fn run_on(self, cuda: &mut Cuda) {

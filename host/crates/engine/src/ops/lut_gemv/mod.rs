@@ -8,7 +8,7 @@ use crate::backend::Weight;
 use crate::memory::Span;
 
 /// `y = x · Wᵀ`, where x is rounded to steps of max|x| / 4095 and the dot products are exact. A float weight goes the way of
-/// [`Linear`](super::Linear).
+/// [`Linear`](crate::ops::linear::Linear).
 #[derive(Clone, Copy, Debug)]
 pub struct LutGemv {
     /// Written, `[out]`.

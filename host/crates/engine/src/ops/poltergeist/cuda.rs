@@ -6,7 +6,7 @@ use super::{PoltergeistFlip, PoltergeistVote};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::{blocks, sizes};
-use crate::ops::RandomKey;
+use crate::ops::vote::RandomKey;
 
 impl RunOn<Cuda> for PoltergeistVote {
     fn run_on(self, cuda: &mut Cuda) {

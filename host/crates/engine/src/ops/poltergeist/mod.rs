@@ -4,9 +4,9 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use super::RandomKey;
 use crate::backend::Weight;
 use crate::memory::Span;
+use crate::ops::vote::RandomKey;
 
 /// ±1 where |dw| > mean + z·std of |dw| over the tensor.
 #[derive(Clone, Copy, Debug)]

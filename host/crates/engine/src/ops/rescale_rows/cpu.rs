@@ -8,7 +8,7 @@ use super::RescaleRows;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::blocks::{MIN_ROWS, load_codes, load_votes, store_codes, store_votes};
 use crate::backend::{GridWeight, RunOn};
-use crate::ops::VoteState;
+use crate::ops::vote::VoteState;
 
 impl RunOn<Cpu> for RescaleRows {
     fn run_on(self, cpu: &mut Cpu) {

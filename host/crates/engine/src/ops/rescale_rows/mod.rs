@@ -4,8 +4,8 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use super::VoteState;
 use crate::backend::Weight;
+use crate::ops::vote::VoteState;
 use primal_device::rules::votes::VoteRule;
 
 /// Rows with more than `share` of their weights at a rail: scale times `factor`, codes re-encoded, remainders into the votes.

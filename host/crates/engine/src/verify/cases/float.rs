@@ -3,7 +3,8 @@
 use crate::backend::Backend;
 use crate::ops::{
     AbsoluteError, AdamW, AdamWStep, Add, CrossEntropy, Embedding, EmbeddingBackward, Gather, GatherBackward, Gelu, GeluBackward,
-    LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, SquaredError, Sum, SumSquares, Tanh, TanhBackward, by_id,
+    LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, RmsNorm, RmsNormBackward, SquaredError, Sum, SumSquares, Tanh,
+    TanhBackward, by_id,
 };
 
 use super::linear::{store, target};
@@ -44,6 +45,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     }
     for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192], [100, 768]] {
         rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
+        rows.extend([rms_norm(tokens, dim), rms_norm_backward(tokens, dim)]);
     }
     for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003], [3, 50_257]] {
         rows.push(cross_entropy(tokens, vocab, vocab));
@@ -337,6 +339,38 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
     Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, tolerance)
         .gradient(&[Slope::Adds(4, 0), Slope::Adds(7, 1), Slope::Adds(8, 2)], loss)
+}
+
+/// ε of Llama 2.
+const RMS_EPS: f32 = 1e-5;
+
+fn rms_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let buffers = vec![unset(tokens * dim), unset(tokens), off_centre(tokens * dim), random(dim, 2)];
+    let op = move |s: &Spans| RmsNorm { y: s.f(0), rstd: s.f(1), x: s.f(2), gamma: s.f(3), eps: RMS_EPS, dim };
+    let reference = |v: &mut Values| {
+        let (y, rstd) = reference::rms_norm(v.f(2), v.f(3), f64::from(RMS_EPS));
+        v.set(0, y);
+        v.set(1, rstd);
+    };
+    Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, norm_tolerance(dim))
+}
+
+fn rms_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
+    let (x, gamma) = (off_centre(tokens * dim), normal(dim, 3));
+    let Data::F32(values) = &x else { unreachable!("just made") };
+    let (_, rstd) = reference::rms_norm(&widen(values), &widen(&gamma), f64::from(RMS_EPS));
+    let buffers = vec![random(tokens * dim, 4), random(dim, 5), random(tokens * dim, 6), x, narrow(&rstd), Data::F32(gamma)];
+    let op = move |s: &Spans| RmsNormBackward { dx: s.f(0), d_gamma: s.f(1), dy: s.f(2), x: s.f(3), rstd: s.f(4), gamma: s.f(5), dim };
+    let reference = |v: &mut Values| {
+        let (dx, d_gamma) = reference::rms_norm_backward(v.f(2), v.f(3), v.f(4), v.f(5));
+        v.add(0, dx);
+        v.add(1, d_gamma);
+    };
+    let loss = |v: &Values| dot(v.f(2), &reference::rms_norm(v.f(3), v.f(5), f64::from(RMS_EPS)).0);
+    let largest = rstd.iter().copied().fold(1.0, f64::max);
+    // Sums over the tokens, and a normalised value whose error grows with rstd.
+    let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
+    Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, tolerance).gradient(&[Slope::Adds(3, 0), Slope::Adds(5, 1)], loss)
 }
 
 /// Rows of logits are `stride` values apart; what is between them must stay.
