@@ -71,7 +71,7 @@ impl Dictionary {
         bytes
     }
 
-    /// Reads what [`Self::pack`] gave; none for other bytes, or words of more than [`MOST`] letters and phones in all.
+    /// Reads what [`Self::pack`] gave; none for other bytes, or words of more letters and phones in all than a large dictionary could have.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let mut all = Self::default();
         let (mut word, mut phones) = (Vec::new(), Vec::new());
