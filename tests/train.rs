@@ -1,21 +1,22 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+#[path = "gradients/plain.rs"]
+mod plain;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use plain::Plain;
 use primal_device::grid::GridId;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
 use primal_engine::memory::Plan;
-use primal_engine::memory::Span;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
-use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
 use primal_engine::ops::attention::cpu as attention;
-use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
@@ -52,25 +53,6 @@ fn corpus() -> Corpus {
 
 fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
     state::checkpoint(trainer, &corpus(), |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
-}
-
-/// Keeps plain gradients of everything.
-struct Plain {
-    vectors: Vec<Span<f32>>,
-    matrices: Vec<Span<f32>>,
-}
-
-impl<B: Backend> GradientSink<B> for Plain {
-    fn vector(&self, id: VectorId) -> Span<f32> {
-        self.vectors[id.0]
-    }
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
-        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
-    }
-
-    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        b.run(Conv1dBackwardWeight { dw: self.matrices[id.0], dy, x, shape, accumulate: false });
-    }
 }
 
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.

@@ -1,5 +1,7 @@
 //! GhostTTS as a whole: gradients against finite differences, utterances that do not see each other, threads, resume, learning.
 
+#[path = "gradients/plain.rs"]
+mod plain;
 #[path = "speech/utterances.rs"]
 mod utterances;
 
@@ -8,14 +10,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use plain::Plain;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::{Backend, cuda_plan};
 use primal_engine::config::{Rule, SpeechConfig};
 use primal_engine::files::checkpoint::encode;
-use primal_engine::memory::{Plan, Span};
+use primal_engine::memory::Plan;
 use primal_engine::models::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
-use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
-use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
@@ -46,26 +47,6 @@ fn trainer(config: &SpeechConfig) -> SpeechTrainer {
     let mut trainer = Trainer::new(config.clone(), layout, backend);
     trainer.initialise();
     trainer
-}
-
-/// Keeps plain gradients of everything.
-struct Plain {
-    vectors: Vec<Span<f32>>,
-    matrices: Vec<Span<f32>>,
-}
-
-impl<B: Backend> GradientSink<B> for Plain {
-    fn vector(&self, id: VectorId) -> Span<f32> {
-        self.vectors[id.0]
-    }
-
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
-        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
-    }
-
-    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        b.run(Conv1dBackwardWeight { dw: self.matrices[id.0], dy, x, shape, accumulate: false });
-    }
 }
 
 /// The loss of the loaded batch, term by term weighted.
