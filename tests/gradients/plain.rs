@@ -1,0 +1,28 @@
+//! A sink that keeps the gradients of a network as they are, to be compared with finite differences.
+
+use primal_engine::backend::Backend;
+use primal_engine::memory::Span;
+use primal_engine::nn::{GradientSink, MatrixId, Part, VectorId};
+use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
+
+/// Keeps plain gradients of everything.
+pub struct Plain {
+    /// By the number of a float tensor.
+    pub vectors: Vec<Span<f32>>,
+    /// By the number of a matrix.
+    pub matrices: Vec<Span<f32>>,
+}
+
+impl<B: Backend> GradientSink<B> for Plain {
+    fn vector(&self, id: VectorId) -> Span<f32> {
+        self.vectors[id.0]
+    }
+
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
+        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
+    }
+
+    fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
+        b.run(Conv1dBackwardWeight { dw: self.matrices[id.0], dy, x, shape, accumulate: false });
+    }
+}
