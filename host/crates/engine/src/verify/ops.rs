@@ -83,7 +83,7 @@ impl<B: Backend + 'static> Table<B> {
     pub fn same_bytes(&self, pools: &[usize]) -> Result<(), String> {
         let pool = |&n: &usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool");
         let pools: Vec<_> = pools.iter().map(pool).collect();
-        failures(self.checked().collect(), |case| {
+        let check = |case: &Case<B>| {
             let runs: Result<Vec<_>, _> = match pools.as_slice() {
                 [] => (0..2).map(|_| case.bytes(self.make)).collect(),
                 pools => pools.iter().map(|pool| pool.install(|| case.bytes(self.make))).collect(),
@@ -95,7 +95,13 @@ impl<B: Backend + 'static> Table<B> {
                 Some(format!("{} {}: buffer {buffer} differs from byte {byte} on in another run", case.op, case.shape))
             };
             first.iter().enumerate().find_map(differs).map_or(Ok(()), Err)
-        })
+        };
+        let rows: Vec<_> = self.checked().collect();
+        if pools.is_empty() {
+            return failures(rows, check);
+        }
+        // One after another: a thread of one pool that waits for another takes up the next row meanwhile, and one on top of that, until its stack is full.
+        summary(rows.len(), rows.into_iter().filter_map(|case| check(case).err()).collect())
     }
 
     /// Mode *speed*.
