@@ -99,7 +99,7 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Whether it is `ok`.
+    /// Requires that a value is `ok`.
     ///
     /// # Errors
     /// It is not.

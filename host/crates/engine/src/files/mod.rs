@@ -3,7 +3,7 @@
 //! | module | idea |
 //! |---|---|
 //! | [`tensor_file`] | what every file of named tensors is: [`TensorFile`] |
-//! | [`open`] | the list of formats, and [`open()`], which finds the one of a file |
+//! | [`mod@open`] | the list of formats, and [`open()`], which finds the one of a file |
 //! | [`checkpoint`] | the files of this program: canonical, checksummed |
 //! | [`safetensors`] | those of other programs |
 //! | [`torch`] | what `torch.save` wrote |

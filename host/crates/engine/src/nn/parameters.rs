@@ -29,7 +29,7 @@ pub struct MatrixSpec {
     pub out_features: usize,
     /// Columns.
     pub in_features: usize,
-    /// Its grid; `None` for a float weight.
+    /// The weight's grid; `None` for a float weight.
     pub grid: Option<GridId>,
     /// Standard deviation at the start.
     pub sigma: f32,
@@ -98,7 +98,7 @@ impl Specs {
 /// Specs with memory.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    /// What they are.
+    /// Names, shapes and starts of the parameters.
     pub specs: Specs,
     /// By [`MatrixId`].
     pub matrices: Vec<Weight>,

@@ -33,7 +33,7 @@ use crate::nn::tensors::Tensor;
 use crate::nn::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
 
-/// Row scales stay above it.
+/// The least row scale.
 const MIN_SCALE: f32 = 1e-4;
 
 /// Optimizer state of all parameters.

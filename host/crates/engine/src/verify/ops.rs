@@ -24,12 +24,12 @@ pub struct Table<B> {
 }
 
 impl<B: Backend + 'static> Table<B> {
-    /// All rows.
+    /// Checks of all rows of the case table.
     pub fn new(make: fn(&mut Plan) -> B) -> Self {
         Self { rows: cases::table(), make }
     }
 
-    /// Only those of one op.
+    /// Only the rows of one op.
     #[must_use]
     pub fn only(mut self, op: &str) -> Self {
         self.rows.retain(|case| case.op == op);

@@ -37,9 +37,9 @@ pub trait LeftOperand: Copy + Sync {
 pub struct Rows {
     /// The first.
     pub first: usize,
-    /// From one to the next.
+    /// Values from one row to the next.
     pub step: usize,
-    /// How many.
+    /// Number of rows.
     pub count: usize,
 }
 

@@ -29,7 +29,7 @@ impl Transient {
         &self.0
     }
 
-    /// Gives it its final name.
+    /// Gives the file its final name.
     ///
     /// # Errors
     /// Those of the rename; then it is removed.
@@ -37,7 +37,7 @@ impl Transient {
         fs::rename(&self.0, to).map(|()| self.keep())
     }
 
-    /// Leaves it where it is.
+    /// Leaves the file where it is.
     pub fn keep(self) {
         self.forget();
         std::mem::forget(self);

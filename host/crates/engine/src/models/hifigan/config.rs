@@ -212,7 +212,7 @@ impl HifiganConfig {
 /// The convolutions of a generator, and their order.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    /// All of them.
+    /// All convolutions, in the order in which they are applied.
     pub all: Vec<Layer>,
     /// The first.
     pub pre: usize,
