@@ -1,4 +1,4 @@
-//! The seed's rule (`--optimizer poltergeist`): votes of one against large gradients, and flips at random.
+//! PRIMAL's first rule (`--optimizer poltergeist`): votes of one against large gradients, and flips at random.
 
 use crate::grid::Grid;
 
