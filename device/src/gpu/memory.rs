@@ -107,10 +107,10 @@ pub unsafe fn load<const V: usize>(from: *const f32) -> [f32; V] {
     values
 }
 
-/// Stores floats as one vector.
+/// Stores `V` adjacent floats, as vectors where V is a multiple of four.
 ///
 /// # Safety
-/// As for [`load`].
+/// Valid, and for vectors aligned to 16 bytes.
 #[inline(always)]
 pub unsafe fn store<const V: usize>(to: *mut f32, values: [f32; V]) {
     if V.is_multiple_of(4) {

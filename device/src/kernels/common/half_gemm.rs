@@ -97,7 +97,7 @@ pub struct ScaledAlongK {
     pub matrix: AlongK<4>,
     /// The factors, as many as the matrix has columns.
     pub scale: *const f32,
-    /// How many.
+    /// Number of factors.
     pub depth: u32,
 }
 

@@ -119,7 +119,7 @@ impl Parameters {
     /// Parameters that lie where `span` says; it gets the name, type and shape of each tensor.
     ///
     /// # Errors
-    /// Those of `span`.
+    /// What `span` fails with.
     pub fn place<E>(specs: Specs, mut span: impl FnMut(&str, Dtype, &[usize]) -> Result<Span<u8>, E>) -> Result<Self, E> {
         let matrices = specs.matrices.iter().map(|spec| {
             let (name, out_features, in_features) = (&spec.name, spec.out_features, spec.in_features);

@@ -35,7 +35,7 @@ pub trait LeftOperand: Copy + Sync {
 /// Rows that a micro-kernel takes: `first`, `first + step`, and so on.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows {
-    /// The first.
+    /// The first row.
     pub first: usize,
     /// Values from one row to the next.
     pub step: usize,

@@ -63,10 +63,10 @@ impl Checkpoint {
         Self::from_source(Source { path: path.to_owned(), map, of_file: true })
     }
 
-    /// [`Self::open`] and [`Self::verify`].
+    /// Opens a checkpoint and compares the checksum of every tensor.
     ///
     /// # Errors
-    /// Those of both.
+    /// As [`Self::open`] and [`Self::verify`].
     pub fn open_verified(path: impl AsRef<Path>) -> Result<Self> {
         let checkpoint = Self::open(path)?;
         checkpoint.verify()?;

@@ -32,7 +32,7 @@ impl Transient {
     /// Gives the file its final name.
     ///
     /// # Errors
-    /// Those of the rename; then it is removed.
+    /// Errors of the rename, after which the file is removed.
     pub fn rename(self, to: &Path) -> io::Result<()> {
         fs::rename(&self.0, to).map(|()| self.keep())
     }

@@ -214,11 +214,11 @@ impl HifiganConfig {
 pub struct Layers {
     /// All convolutions, in the order in which they are applied.
     pub all: Vec<Layer>,
-    /// The first.
+    /// Index in `all` of the first convolution.
     pub pre: usize,
     /// The stages.
     pub stages: Vec<Stage>,
-    /// The last.
+    /// Index in `all` of the last convolution.
     pub post: usize,
 }
 

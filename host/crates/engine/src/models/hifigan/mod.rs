@@ -111,7 +111,7 @@ impl Hifigan {
     /// Uploads the weights of a file of the same configuration.
     ///
     /// # Errors
-    /// Those of [`Vocoder::weights`].
+    /// As [`Vocoder::weights`].
     pub fn load<B: Backend>(&self, b: &mut B, vocoder: &Vocoder) -> Result<()> {
         for (index, (weight, bias)) in self.parameters.iter().enumerate() {
             let (values, biases) = vocoder.weights(&self.layers, index)?;
