@@ -158,7 +158,7 @@ fn every_rule_learns_on_every_grid() {
             let mut trainer = trainer(&config);
             let first = trainer.step(&corpus).expect("a step").loss;
             let last = (1..60).map(|_| trainer.step(&corpus).expect("a step").loss).last().expect("steps");
-            // The seed's rule forgets its votes at each step and is slow; sixty steps show only that it moves.
+            // PRIMAL's first rule forgets its votes at each step and is slow; sixty steps show only that it moves.
             let share = if rule == Rule::Poltergeist { 0.95 } else { 0.75 };
             assert!(last < share * first, "{rule:?} on {}: loss {first} → {last}", grid.name());
         }

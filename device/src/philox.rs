@@ -13,7 +13,7 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     philox4x32_lanes(counter.map(|word| [word]), key).map(|[word]| word)
 }
 
-/// The same for N counters at once, word by word: a loop over lanes, which vectorises.
+/// Four random words for each of N counters, word by word: a loop over lanes, which vectorises.
 #[inline(always)]
 fn philox4x32_lanes<const N: usize>(counter: [[u32; N]; 4], key: [u32; 2]) -> [[u32; N]; 4] {
     let ([mut c0, mut c1, mut c2, mut c3], mut k) = (counter, key);

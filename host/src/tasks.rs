@@ -11,10 +11,10 @@ use crate::{Error, Result};
 
 /// What is done with whatever trains.
 pub trait OnTask {
-    /// Does it.
+    /// Does the work with the task `T`.
     ///
     /// # Errors
-    /// Its own.
+    /// Errors of the work.
     fn on<T: Told>(self) -> Result<()>;
 }
 

@@ -15,7 +15,7 @@ pub unsafe fn atomic_fetch_add_relaxed_u32_device(pointer: *mut u32, value: u32)
 /// `*pointer = max(*pointer, value)`, for all threads of the device.
 ///
 /// # Safety
-/// As for the addition.
+/// The pointer is valid and aligned, and the word is accessed atomically only.
 #[inline(always)]
 pub unsafe fn atomic_fetch_max_relaxed_u32_device(pointer: *mut u32, value: u32) {
     // SAFETY: by contract.

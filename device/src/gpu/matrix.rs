@@ -70,7 +70,7 @@ ldmatrix! {
     ldmatrix_x4, "ldmatrix.sync.aligned.m8n8.x4.shared.b16"
 }
 ldmatrix! {
-    /// The same of their transposes.
+    /// The transposes of four 8 × 8 matrices of halves: this lane's row l / 4 of each transpose, columns 2 (l mod 4) and the next.
     ldmatrix_x4_trans, "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16"
 }
 

@@ -107,10 +107,10 @@ pub unsafe fn load<const V: usize>(from: *const f32) -> [f32; V] {
     values
 }
 
-/// Stores them.
+/// Stores `V` adjacent floats, as vectors where V is a multiple of four.
 ///
 /// # Safety
-/// As for [`load`].
+/// Valid, and for vectors aligned to 16 bytes.
 #[inline(always)]
 pub unsafe fn store<const V: usize>(to: *mut f32, values: [f32; V]) {
     if V.is_multiple_of(4) {
@@ -152,10 +152,10 @@ pub unsafe fn load4_constant(from: *const f32) -> [f32; 4] {
     }
 }
 
-/// The same of a word, aligned to 4 bytes.
+/// A word that no one writes while the kernel runs, through the read-only cache.
 ///
 /// # Safety
-/// Valid, in device memory, and aligned.
+/// Valid, in device memory, and aligned to 4 bytes.
 #[inline(always)]
 pub unsafe fn load_constant(from: *const u32) -> u32 {
     #[cfg(not(feature = "cuda_std"))]

@@ -1,4 +1,4 @@
-//! The older rule's votes and flips over a whole tensor, by [`crate::rules::poltergeist`].
+//! Votes and flips of the poltergeist rule over a whole tensor, by [`crate::rules::poltergeist`].
 //!
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 

@@ -1,7 +1,7 @@
 //! What moves a weight, as plain functions of one weight, which the CPU back end and the kernels call.
 //!
 //! - [`votes`]: gradients add up to votes, and votes to flips
-//! - [`poltergeist`]: the older rule
+//! - [`poltergeist`]: PRIMAL's first rule, votes of one and flips at random
 //! - [`quantise`]: shadow weights and their straight-through gradients
 
 pub mod poltergeist;

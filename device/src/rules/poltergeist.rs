@@ -1,8 +1,8 @@
-//! The older rule (`--optimizer poltergeist`): votes of one against large gradients, and flips at random.
+//! PRIMAL's first rule (`--optimizer poltergeist`): votes of one against large gradients, and flips at random.
 
 use crate::grid::Grid;
 
-/// The vote of the older rule (`--optimizer poltergeist`): one step against the gradient where |gradient| > `cutoff`.
+/// The vote of the poltergeist rule: one step against the gradient where |gradient| > `cutoff`.
 ///
 /// `cutoff`: the tensor's mean of |gradient| plus s standard deviations. The sign is in level units, so a negative `scale`
 /// turns it round. NaN gives 0.
@@ -13,14 +13,14 @@ pub fn vote(gradient: f32, scale: f32, cutoff: f32) -> i32 {
     if magnitude > cutoff { if towards > 0.0 { -1 } else { 1 } } else { 0 }
 }
 
-/// The probability of a flip under the older rule: 0.002 / |scale|, limited to 1e-4..=0.05.
+/// The probability of a flip under the poltergeist rule: 0.002 / |scale|, limited to 1e-4..=0.05.
 #[inline(always)]
 pub fn probability(scale: f32) -> f32 {
     let magnitude = if scale < 0.0 { -scale } else { scale };
     (0.002 / magnitude).clamp(1e-4, 0.05)
 }
 
-/// The flip of the older rule: where |vote| ≥ `consensus` and `uniform` < `probability`, one level in the vote's direction.
+/// The flip of the poltergeist rule: where |vote| ≥ `consensus` and `uniform` < `probability`, one level in the vote's direction.
 ///
 /// The caller clears the vote after the step.
 #[inline(always)]

@@ -156,7 +156,7 @@ impl VoteTable {
         }
     }
 
-    /// The same as [`cast`], bit for bit.
+    /// Casts a vote as the function [`cast`] does, bit for bit, with a look-up in place of its division.
     #[inline(always)]
     pub fn cast(&self, code: u8, vote: i32, wanted: f32, uniform: f32) -> i32 {
         let side = (leans_up(vote, wanted) as usize) << 4;
@@ -164,7 +164,7 @@ impl VoteTable {
         add_rounded(vote, change, uniform, self.rule.max)
     }
 
-    /// The same as [`flip`].
+    /// The code and the vote that the function [`flip`] gives.
     #[inline(always)]
     pub fn flip(&self, code: u8, vote: i32) -> (u8, i32) {
         flip_between(&self.rule, self.min, self.max, code, vote)

@@ -72,7 +72,7 @@ impl Arm {
         adjust: |_| {},
         all_seeds: true,
     };
-    /// Learns better with fast scales, as the seed's rule is defined with them.
+    /// Learns better with fast scales, as PRIMAL's first rule is defined with them.
     pub const QAT: Self =
         Self { name: "qat, uniform15", rule: Rule::Qat, tuned_as: "qat, uniform15", adjust: |t| t.scale_lr = 1.0, ..Self::VOTES };
     pub const ADAMW: Self = Self { name: "adamw, float", rule: Rule::Adamw, tuned_as: "adamw, float", ..Self::VOTES };

@@ -55,7 +55,7 @@ impl DeviceName {
 
 /// What a command does on whatever back end.
 pub(super) trait Work {
-    /// Does it.
+    /// Runs the command on the back end `D`.
     ///
     /// # Errors
     /// Errors of the command.

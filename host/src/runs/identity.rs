@@ -74,10 +74,10 @@ impl Identity {
         })
     }
 
-    /// Writes it into a run folder.
+    /// Writes the identity into a run folder.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// I/O errors.
     pub fn write(&self, run: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self).expect("strings and numbers");
         text.push(b'\n');

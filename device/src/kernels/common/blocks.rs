@@ -11,11 +11,11 @@ use crate::kernels::sizes::blocks::THREADS;
 /// Which weights a thread has.
 #[derive(Clone, Copy)]
 pub struct Place {
-    /// Their row.
+    /// Row of the weights.
     pub row: usize,
-    /// Their block in it.
+    /// Number of the block in its row.
     pub block: usize,
-    /// How many of them are in the row; the others are padding.
+    /// How many of the block's weights are in the row; the others are padding.
     pub count: usize,
 }
 

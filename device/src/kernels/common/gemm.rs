@@ -40,7 +40,7 @@ impl<const PASSES: usize> AlongK<PASSES> {
         Self::strided(data, first, rows, depth, depth)
     }
 
-    /// The same, of a matrix whose rows are `stride` values apart.
+    /// Rows `first..rows` of a matrix of `depth` columns, whose rows are `stride` values apart.
     #[inline(always)]
     pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
@@ -111,7 +111,7 @@ impl<const PASSES: usize> AcrossK<PASSES> {
         Self::strided(data, first, rows, depth, rows)
     }
 
-    /// The same, of a matrix whose rows are `stride` values apart.
+    /// Columns `first..rows` of a matrix of `depth` rows, which are `stride` values apart.
     #[inline(always)]
     pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
@@ -267,11 +267,11 @@ impl Operand for CodesAcrossK {
 pub struct Target {
     /// `[rows, columns]`.
     pub c: *mut f32,
-    /// Its rows.
+    /// Rows of C.
     pub rows: u32,
-    /// Its columns.
+    /// Columns of C.
     pub columns: u32,
-    /// From row to row.
+    /// Values from one row of C to the next.
     pub stride: u32,
     /// Whether to add to C.
     pub accumulate: bool,

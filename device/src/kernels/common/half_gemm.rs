@@ -97,7 +97,7 @@ pub struct ScaledAlongK {
     pub matrix: AlongK<4>,
     /// The factors, as many as the matrix has columns.
     pub scale: *const f32,
-    /// How many.
+    /// Number of factors.
     pub depth: u32,
 }
 
@@ -153,7 +153,7 @@ impl Halves for CodesAlongK {
     }
 }
 
-/// Its rows' scales belong to the other operand: see [`ScaledAlongK`].
+/// The scales of a weight's rows belong to the other operand: see [`ScaledAlongK`].
 impl Halves for CodesAcrossK {
     const ACROSS: bool = true;
     const LOW: bool = false;
@@ -172,11 +172,11 @@ impl Halves for CodesAcrossK {
 pub struct Output {
     /// `[rows, columns]`.
     pub c: *mut f32,
-    /// Its rows.
+    /// Rows of C.
     pub rows: u32,
-    /// Its columns.
+    /// Columns of C.
     pub columns: u32,
-    /// From row to row.
+    /// Values from one row of C to the next.
     pub stride: u32,
     /// Whether to add to C.
     pub accumulate: bool,

@@ -16,13 +16,13 @@ pub const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// One head of one sequence in `[tokens, heads · head_dim]`.
 #[derive(Clone, Copy)]
 pub struct Head {
-    /// Offset of its first value.
+    /// Offset of the head's first value.
     pub offset: usize,
-    /// From token to token.
+    /// Values from one token to the next.
     pub stride: usize,
-    /// Its width.
+    /// Values of the head for a token.
     pub dim: u32,
-    /// Tokens of its sequence.
+    /// Tokens of the head's sequence.
     pub seq: u32,
     /// Offset of its values of rows: all heads of a sequence, one after another.
     pub row_values: usize,

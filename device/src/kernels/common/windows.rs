@@ -61,7 +61,7 @@ pub struct Taps {
 struct Row {
     /// The sequence's first row.
     data: *const f32,
-    /// Its rows; 0 for a row beyond the matrix.
+    /// Rows of the sequence; 0 for a row beyond the matrix.
     len: u32,
     /// The row that the first tap reaches.
     first: i32,

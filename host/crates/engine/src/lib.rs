@@ -47,6 +47,7 @@
 //! | [`optim`] | the update rules |
 //! | [`train`] | the step, and the state of a run |
 //! | [`files`] | tensors on disk, durable writes |
+//! | [`interrupt`] | how a run is asked to stop, and where it may |
 //! | [`verify`] | whether a device computes what it should |
 pub mod backend;
 pub mod config;

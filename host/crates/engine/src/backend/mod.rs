@@ -28,7 +28,7 @@ use cuda::Cuda;
 ///
 /// On the CPU it takes the slices of its spans by [`Cpu::split`], on CUDA it queues launches.
 pub trait RunOn<D>: Copy {
-    /// Does it.
+    /// Does the op on the device.
     ///
     /// # Panics
     /// If operands do not fit together.
@@ -75,14 +75,14 @@ pub trait RunOn<D>: Copy {
 /// ```
 #[cfg(not(feature = "cuda"))]
 pub trait Op: RunOn<Cpu> {
-    /// What tables and messages call it.
+    /// The name of the op in tables and messages.
     const NAME: &'static str;
 }
 
 /// A struct of named operands that every device of this build can run, in the tree or outside of it.
 #[cfg(feature = "cuda")]
 pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
-    /// What tables and messages call it.
+    /// The name of the op in tables and messages.
     const NAME: &'static str;
 }
 

@@ -20,7 +20,7 @@ const MAX_STEPS: u64 = 1 << 40;
 pub struct ConfigOf<M> {
     /// What the network is.
     pub model: M,
-    /// How it learns.
+    /// How the model is trained: the table `[train]`.
     pub train: TrainConfig,
 }
 
@@ -41,7 +41,7 @@ impl<M: ModelTable> ConfigOf<M> {
         Ok(config)
     }
 
-    /// The TOML of it.
+    /// The configuration in TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is plain data")
     }

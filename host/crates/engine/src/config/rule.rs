@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Hands the list of rules to a macro. To add one: a line here, its file in `optim/`, and that file's `mod` line.
+/// Hands the list of rules to a macro. To add one: a line here, its file in `optim/`, and its `mod` in `optim/mod.rs`.
 macro_rules! each_rule {
     ($then:ident) => {
         $then! {
             /// Votes in units of the local gap, with hysteresis; no shadow weights.
             Votes = votes,
-            /// The seed's rule: z-score votes, cleared each step, random flips.
+            /// PRIMAL's first rule: z-score votes, cleared each step, random flips.
             Poltergeist = poltergeist,
             /// Shadow weights and a straight-through estimator, for comparison.
             Qat = qat,

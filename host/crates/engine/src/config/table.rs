@@ -99,10 +99,10 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Whether it is `ok`.
+    /// Requires that the value of `key` is `ok`.
     ///
     /// # Errors
-    /// It is not.
+    /// Bad input where it is not, which names `key`, `expected` and `found`.
     pub fn that(&self, ok: bool, key: &str, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
         let origin = self.origin;
         let hint = format!("change {key} in {origin}, or by its flag");

@@ -28,7 +28,7 @@ pub enum Recompute {
     Off,
 }
 
-/// How a model is trained.
+/// How a model is trained: the table `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {

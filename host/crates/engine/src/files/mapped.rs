@@ -61,7 +61,7 @@ fn mappings() -> impl Iterator<Item = &'static Mapping> {
 /// Maps an open file to be read. `path` is for messages, and for [`require_unchanged`].
 ///
 /// # Errors
-/// Those of the system.
+/// Errors of the system.
 pub fn map(file: &File, path: &Path) -> io::Result<Mmap> {
     let stamp = file.metadata().ok().map(|found| Stamp::of(&found));
     // SAFETY: the mapping is only read, as bytes, and this program never changes such files in place: it renames a new one over the name, and the mapping

@@ -3,7 +3,7 @@
 //! | module | idea |
 //! |---|---|
 //! | [`tensor_file`] | what every file of named tensors is: [`TensorFile`] |
-//! | [`open`] | the list of formats, and [`open()`], which finds the one of a file |
+//! | [`mod@open`] | the list of formats, and [`open()`], which finds the one of a file |
 //! | [`checkpoint`] | the files of this program: canonical, checksummed |
 //! | [`safetensors`] | those of other programs |
 //! | [`torch`] | what `torch.save` wrote |
@@ -11,7 +11,8 @@
 //! | [`durable`] | outputs that are whole or not there |
 //! | [`kinds`] | what other files look like |
 //!
-//! To add a format: write its module with a [`tensor_file::Format`], name that in the list of `open.rs`, and give `tests/hostile/tensors.rs` a row.
+//! To add a format: a file here that has a [`tensor_file::Format`], and its `mod` below; that in the list of `open.rs`; and a row in
+//! `tests/hostile/tensors.rs`.
 
 pub mod checkpoint;
 pub mod durable;

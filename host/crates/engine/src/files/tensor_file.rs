@@ -1,4 +1,4 @@
-//! Files of named tensors, of any format: what [`super::open`] gives.
+//! Files of named tensors, of any format: what [`open()`](super::open()) gives.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub trait TensorFile: Debug + Send + Sync {
     /// What it is, for messages: "a safetensors file".
     fn kind(&self) -> &'static str;
 
-    /// Where it was opened, or the name of bytes in memory.
+    /// The path under which the file was opened, or the name of bytes in memory.
     fn path(&self) -> &Path;
 
     /// Bytes of the whole file.
@@ -123,7 +123,7 @@ impl<'a> View<'a> {
         self.shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim)).unwrap_or(usize::MAX)
     }
 
-    /// Whether it has no element.
+    /// Whether the tensor has no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -174,9 +174,9 @@ fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32
 
 /// What a format makes a [`TensorFile`] of.
 pub struct Source {
-    /// Where it was opened, or the name of bytes in memory.
+    /// The path under which the file was opened, or the name of bytes in memory.
     pub path: PathBuf,
-    /// All of it; never empty.
+    /// The whole file, which is never empty.
     pub map: Mmap,
     /// Whether `path` is that of the file, from which it can be read again.
     pub of_file: bool,

@@ -38,7 +38,7 @@ impl Kind {
 pub struct Entry {
     /// Unique name, e.g. `blocks.0.attention.q.codes`.
     pub name: String,
-    /// What it is for.
+    /// What the span is for.
     pub kind: Kind,
     /// Byte offset in the arena.
     pub offset: usize,

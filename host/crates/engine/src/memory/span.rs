@@ -19,7 +19,7 @@ impl<T> Clone for Span<T> {
 impl<T> Copy for Span<T> {}
 
 impl Span<u8> {
-    /// The same bytes as values of `T`.
+    /// The span's bytes as values of `T`.
     ///
     /// # Panics
     /// If they are not a whole number of values.

@@ -1,6 +1,8 @@
 //! Networks: their parameters, activations, and explicit forward and backward passes over a back end.
 //!
-//! To add a text model: a file that implements [`TextModel`](text::TextModel), its line in [`registry`], and its row in the tests.
+//! To add a text model: a file here, with the table of its configuration ([`TextTable`](crate::config::TextTable)) and the model
+//! ([`TextModel`](text::TextModel)); its `mod` below; its name in the list of [`registry`]; and a small one of it in `tests/architectures.rs`, which
+//! takes it through every command.
 
 pub mod ghost_tts;
 pub mod gpt;

@@ -6,10 +6,10 @@ use crate::config::ModelTable;
 
 /// What is done with a text model of whichever architecture.
 pub trait OnText {
-    /// What comes of it.
+    /// What the work gives.
     type Output;
 
-    /// Does it.
+    /// Does the work with the text model `M`.
     fn on<M: TextModel>(self) -> Self::Output;
 }
 

@@ -51,11 +51,11 @@ pub fn draw(logits: &[f32], sampling: Sampling, draw: f32) -> u32 {
 pub struct Timing {
     /// Tokens of the prompt that were read.
     pub prompt_tokens: usize,
-    /// Reading them.
+    /// Time to read the prompt.
     pub prompt: Duration,
     /// Tokens written after the first one.
     pub decoded_tokens: usize,
-    /// Writing them.
+    /// Time to write the tokens.
     pub decoding: Duration,
 }
 

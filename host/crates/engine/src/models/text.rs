@@ -21,11 +21,11 @@ pub struct TextBatch {
 
 /// A text model over its activations.
 pub trait TextModel: Sized + 'static {
-    /// Its `[model]` table.
+    /// The model's table `[model]` in a configuration.
     type Config: TextTable;
-    /// Its layers.
+    /// The model's layers, before they have activations.
     type Layers: Clone;
-    /// It over one sequence, token by token.
+    /// The model over one sequence, token by token.
     type Decoder: TextDecoder;
 
     /// Names all parameters; `float` asks for the float twin.
@@ -37,13 +37,13 @@ pub trait TextModel: Sized + 'static {
     /// Reserves what writing one sequence takes.
     fn plan_decoder(layers: Self::Layers, config: &Self::Config, plan: &mut Plan) -> Self::Decoder;
 
-    /// What it reads, and the losses that it leaves.
+    /// The batch that the model reads, and the losses that it leaves.
     fn batch(&self) -> &TextBatch;
 
     /// The largest attention of a step; of a model without one, its rows as a single head.
     fn attention(&self) -> AttentionShape;
 
-    /// Tokens that it knows.
+    /// Tokens that the model knows: logits of a row.
     fn vocab(&self) -> usize;
 
     /// Losses of the batch.
@@ -64,10 +64,10 @@ pub trait TextDecoder {
     /// The most tokens that a sequence has.
     fn context(&self) -> usize;
 
-    /// Tokens that it knows.
+    /// Tokens that the model knows: logits of a row.
     fn vocab(&self) -> usize;
 
-    /// As of [`TextModel::attention`], of a prompt that fills the context.
+    /// The largest attention of a prompt that fills the context; of a model without one as [`TextModel::attention`].
     fn attention(&self) -> AttentionShape;
 
     /// Starts a sequence with these tokens, at least one and at most the context; logits of the next, `[vocab]`.

@@ -12,7 +12,7 @@ use crate::ops::{Attention, AttentionBackward, CachedAttention};
 /// Heads of an attention.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
-    /// How many; they divide the width.
+    /// Number of heads, which divides the width.
     pub count: usize,
     /// Whether a row sees only itself and earlier rows.
     pub causal: bool,
@@ -69,7 +69,7 @@ impl AttentionActivations {
         Self { projections, out: AttentionOutputs::plan(plan, name, rows, dim, heads) }
     }
 
-    /// The same spans, but keys and values of its own.
+    /// These activations with keys and values of their own: all else is shared with `self`.
     pub fn with_own_cache(&self, plan: &mut Plan, name: &str) -> Self {
         let [q, k, _] = self.projections;
         let [k, v] = ["k", "v"].map(|part| plan.span(Kind::Activation, format!("{name}.{part}"), k.len()));

@@ -19,7 +19,7 @@ use crate::ops::Add;
 pub struct BlockShape {
     /// Width of the residual stream.
     pub dim: usize,
-    /// Of its attention.
+    /// Heads of the block's attention.
     pub heads: Heads,
     /// Width between the layers of the MLP.
     pub hidden: usize,
@@ -81,7 +81,7 @@ impl BlockActivations {
         self.norm1.y
     }
 
-    /// The same activations, but keys and values of its own.
+    /// These activations with keys and values of their own: all else is shared with `self`.
     pub fn with_own_cache(&self, plan: &mut Plan, name: &str) -> Self {
         Self { attention: self.attention.with_own_cache(plan, name), ..*self }
     }

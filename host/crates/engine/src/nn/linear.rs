@@ -42,7 +42,7 @@ impl Linear {
         b.run(ops::Linear { y, x, weight: *p.weight(self.weight), rows });
     }
 
-    /// `y = x · Wᵀ` of a single row, by the op for decoding, [`Backend::lut_gemv`].
+    /// `y = x · Wᵀ` of a single row, by the op for decoding, [`LutGemv`].
     pub fn forward_row<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>) {
         b.run(LutGemv { y, x, weight: *p.weight(self.weight) });
     }

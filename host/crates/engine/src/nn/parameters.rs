@@ -29,7 +29,7 @@ pub struct MatrixSpec {
     pub out_features: usize,
     /// Columns.
     pub in_features: usize,
-    /// Its grid; `None` for a float weight.
+    /// The weight's grid; `None` for a float weight.
     pub grid: Option<GridId>,
     /// Standard deviation at the start.
     pub sigma: f32,
@@ -98,7 +98,7 @@ impl Specs {
 /// Specs with memory.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    /// What they are.
+    /// Names, shapes and starts of the parameters.
     pub specs: Specs,
     /// By [`MatrixId`].
     pub matrices: Vec<Weight>,
@@ -119,7 +119,7 @@ impl Parameters {
     /// Parameters that lie where `span` says; it gets the name, type and shape of each tensor.
     ///
     /// # Errors
-    /// Those of `span`.
+    /// What `span` fails with.
     pub fn place<E>(specs: Specs, mut span: impl FnMut(&str, Dtype, &[usize]) -> Result<Span<u8>, E>) -> Result<Self, E> {
         let matrices = specs.matrices.iter().map(|spec| {
             let (name, out_features, in_features) = (&spec.name, spec.out_features, spec.in_features);

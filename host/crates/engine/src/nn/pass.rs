@@ -15,7 +15,7 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// How many there are.
+    /// Number of rows.
     pub fn count(&self) -> usize {
         match self {
             Self::Of(sequences) => sequences.rows(),
@@ -61,7 +61,7 @@ pub struct Backward<'a, B: Backend, S: GradientSink<B>> {
     pub b: &'a mut B,
     /// Parameters.
     pub p: &'a Parameters,
-    /// The sink of their gradients.
+    /// Where the gradients of the parameters go.
     pub sink: &'a mut S,
 }
 

@@ -18,9 +18,9 @@ pub struct Tensor {
     pub dtype: Dtype,
     /// Shape, row-major.
     pub shape: Vec<usize>,
-    /// What its values may be.
+    /// What the tensor's values may be.
     pub content: Content,
-    /// Its bytes.
+    /// Where the tensor lies in the arena.
     pub bytes: Span<u8>,
 }
 

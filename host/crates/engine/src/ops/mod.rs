@@ -1,9 +1,11 @@
 //! The ops, a folder each: `mod.rs` has the struct of named operands, with the formula, the shapes and what may be the same memory; `cpu.rs` and
 //! `cuda.rs` have what each device does. A model runs one by [`Backend::run`](crate::backend::Backend::run): `b.run(Gelu { y, x })`.
 //!
-//! To add an op: a folder here and its line in each of the lists below; its kernels, a file of its name in `device/src/kernels`; and a row in the
-//! case table `verify/cases`, with a reference in `verify/reference.rs` and a gradient check. What is not in the list of ops cannot be run, and
-//! what has no row fails `tests/ops.rs`.
+//! To add an op:
+//! - a folder here, and below its `mod`, its `use`, and for each of its structs a line in the list of ops, without which it cannot be run;
+//! - its kernels in `device/src/kernels/NAME.rs`, and there in `mod.rs` its `mod` and its line in `ALL`;
+//! - a plain `f64` function in `verify/reference.rs`, and rows in a file of `verify/cases`, with a gradient check for a backward op: `tests/ops.rs`
+//!   fails without them.
 
 pub mod absolute_error;
 pub mod adamw;

@@ -3,6 +3,9 @@
 //! A step, read aloud: gradients are set to zero ([`Optimizer::zero_gradients`]); each micro-batch's backward pass gives its gradients to a
 //! [`Sink`], which adds up those of float tensors and hands those of matrices to the rule; then ([`Optimizer::step`]) AdamW moves the float
 //! tensors with their common norm clipped, the rule flips the weights of matrices and ends the step, and what must be finite is summed for the host.
+//!
+//! To add a rule: a file here that implements [`UpdateRule`], with tests of it by `fixture.rs`; its `mod` below; and its line in `config/rule.rs`,
+//! from which configurations, flags, messages and tests take it.
 
 pub mod adamw;
 #[cfg(test)]
@@ -33,7 +36,7 @@ use crate::nn::tensors::Tensor;
 use crate::nn::{GradientSink, MatrixId, Parameters, Part, VectorId};
 use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
 
-/// Row scales stay above it.
+/// The least row scale.
 const MIN_SCALE: f32 = 1e-4;
 
 /// Optimizer state of all parameters.

@@ -1,4 +1,4 @@
-//! The seed's rule: a vote of ±1 where a gradient is far above the mean of its matrix, random flips where the micro-batches of a step agree, and
+//! PRIMAL's first rule: a vote of ±1 where a gradient is far above the mean of its matrix, random flips where the micro-batches of a step agree, and
 //! nothing remembered from step to step.
 
 use primal_device::grid;

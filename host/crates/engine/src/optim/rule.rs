@@ -1,4 +1,4 @@
-//! What a rule is: how the gradient of a linear layer's weight moves it.
+//! What an update rule is: how the gradient of a linear layer's weight moves it. How to add one is said in [`optim`](super).
 
 use crate::backend::{Backend, Weight};
 use crate::config::TrainConfig;

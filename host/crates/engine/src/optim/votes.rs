@@ -17,11 +17,11 @@ use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
 use super::schedule::learning_rate;
 
-/// Rows with more than this share of their weights at a rail are re-scaled …
+/// Rows with more than this share of their weights at a rail are re-scaled.
 const RESCALE_SHARE: f32 = 0.25;
-/// … by this factor …
+/// What the scale of such a row is multiplied by, while its codes move towards the zero level.
 const RESCALE_FACTOR: f32 = 1.5;
-/// … during this share of the run.
+/// Share of the run, from its start, in which rows are re-scaled.
 const RESCALE_UNTIL: f64 = 0.8;
 /// A micro-batch takes so many times as long as its forward pass, about: the backward pass has two products for each one.
 const WHOLE_STEP: u32 = 3;

@@ -177,7 +177,7 @@ impl Prosody {
         }
     }
 
-    /// One for each that hardly varies.
+    /// A warning for each of pitch and energy that hardly varies.
     fn warnings(&self) -> Vec<String> {
         let spread = |values: &[f32]| {
             let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;

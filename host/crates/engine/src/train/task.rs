@@ -53,7 +53,7 @@ pub trait Task: Sized + 'static {
     type Model;
     /// What writes samples.
     type Sampler;
-    /// What it learns from.
+    /// What the model learns from.
     type Corpus: ?Sized;
     /// A micro-batch on the host.
     type Batch;

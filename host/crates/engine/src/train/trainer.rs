@@ -22,7 +22,7 @@ pub struct Layout<T: Task = TextTask> {
     pub sampler: T::Sampler,
     /// The model's parameters.
     pub parameters: Parameters,
-    /// Their optimizer state.
+    /// Optimizer state of the parameters.
     pub optimizer: Optimizer,
     histogram: Span<u32>,
 }
@@ -60,9 +60,9 @@ pub struct StepStats {
 
 /// A run in memory.
 pub struct Trainer<B: Backend, T: Task = TextTask> {
-    /// Its configuration.
+    /// Configuration of the run.
     pub config: ConfigOf<T::Config>,
-    /// Its spans.
+    /// Spans of the run.
     pub layout: Layout<T>,
     /// The device.
     pub backend: B,

@@ -120,12 +120,12 @@ impl Values {
         self.set(i, sum);
     }
 
-    /// As [`Values::set`], for words.
+    /// What buffer `i` must hold after the op, of words.
     pub fn set_u(&mut self, i: usize, x: Vec<u32>) {
         self.put(i, Value::Word(x));
     }
 
-    /// As [`Values::set`], for bytes.
+    /// What buffer `i` must hold after the op, of bytes.
     pub fn set_b(&mut self, i: usize, x: Vec<u8>) {
         self.put(i, Value::Byte(x));
     }
@@ -179,7 +179,7 @@ type Loss = Box<dyn Fn(&Values) -> f64 + Send + Sync>;
 pub enum Slope {
     /// `Overwrites(x, dx)`: the op writes ∂loss/∂x to dx.
     Overwrites(usize, usize),
-    /// `Adds(x, dx)`: the op adds it.
+    /// `Adds(x, dx)`: the op adds the gradient of `x` to `dx`.
     Adds(usize, usize),
 }
 

@@ -5,8 +5,9 @@
 //! - *same bytes*: from pools of several numbers of threads; of a GPU, twice
 //! - *speed*: prints ns and GB/s or GFLOP/s; it never fails
 //!
-//! To add an op: a function in a file of `cases/` that builds its [`Case`] (buffers, the op, the reference, a tolerance, and for a
-//! backward op the loss), and a line in that file's `rows`. `tests/ops.rs` fails while one of [`NAMES`](crate::ops::NAMES) has no row.
+//! To add the rows of an op: its plain function in `reference.rs`, a function in a file of `cases/` that builds a [`Case`] (buffers, the op, the
+//! reference, a tolerance, and for a backward op the loss), and a line in that file's `rows`. `tests/ops.rs` fails while one of
+//! [`NAMES`](crate::ops::NAMES) has no row.
 
 use std::collections::BTreeSet;
 
@@ -24,12 +25,12 @@ pub struct Table<B> {
 }
 
 impl<B: Backend + 'static> Table<B> {
-    /// All rows.
+    /// Checks of all rows of the case table.
     pub fn new(make: fn(&mut Plan) -> B) -> Self {
         Self { rows: cases::table(), make }
     }
 
-    /// Only those of one op.
+    /// Only the rows of one op.
     #[must_use]
     pub fn only(mut self, op: &str) -> Self {
         self.rows.retain(|case| case.op == op);

@@ -225,7 +225,7 @@ pub fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + (std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x.powi(3))).tanh())
 }
 
-/// Its derivative.
+/// The derivative of [`gelu`].
 pub fn gelu_slope(x: f64) -> f64 {
     let root = std::f64::consts::FRAC_2_PI.sqrt();
     let t = (root * (x + 0.044715 * x.powi(3))).tanh();

@@ -16,7 +16,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Both together.
+    /// The sums of both counts.
     #[inline]
     pub fn plus(self, other: Self) -> Self {
         Self { flipped: self.flipped + other.flipped, at_rail: self.at_rail + other.at_rail }

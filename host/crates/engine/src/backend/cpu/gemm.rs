@@ -35,11 +35,11 @@ pub trait LeftOperand: Copy + Sync {
 /// Rows that a micro-kernel takes: `first`, `first + step`, and so on.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows {
-    /// The first.
+    /// The first row.
     pub first: usize,
-    /// From one to the next.
+    /// Values from one row to the next.
     pub step: usize,
-    /// How many.
+    /// Number of rows.
     pub count: usize,
 }
 

@@ -40,7 +40,7 @@ pub struct Kernels {
     pub avx2: bool,
 }
 
-/// Those of this processor.
+/// The micro-kernels of this processor, chosen once.
 pub fn kernels() -> &'static Kernels {
     static KERNELS: OnceLock<Kernels> = OnceLock::new();
     KERNELS.get_or_init(|| {

@@ -10,13 +10,13 @@ use super::microkernel::kernels;
 pub struct Panel {
     /// First k.
     pub k: usize,
-    /// Its depth.
+    /// How many k the panel has.
     pub depth: usize,
     /// First column.
     pub column: usize,
     /// Columns in use.
     pub columns: usize,
-    /// From k to k: whole vectors.
+    /// Values from one k to the next: whole vectors.
     pub stride: usize,
 }
 
@@ -158,7 +158,7 @@ mod avx2 {
         }
     }
 
-    /// The same of floats, rows `stride` apart.
+    /// The first `depth` values of the first `columns` rows, both multiples of 8, transposed; rows are `stride` values apart.
     #[target_feature(enable = "avx2")]
     pub(super) fn floats_by_row(data: &[f32], stride: usize, at: Panel, [depth, columns]: [usize; 2], panel: &mut [f32]) {
         for i in (0..depth).step_by(8) {

@@ -41,13 +41,13 @@ struct Launch {
 }
 
 impl Launch {
-    /// As this program would launch it.
+    /// How this program would launch the kernel.
     fn of(kernel: &Kernel) -> Self {
         let parameters = kernel.parameters.iter().map(|&(name, r#type)| (name.to_owned(), r#type.to_owned())).collect();
         Self { threads: kernel.threads, shared: kernel.shared, covers: kernel.covers, parameters }
     }
 
-    /// All of it, in words.
+    /// The launch in words, for messages.
     fn describe(&self, name: &str) -> String {
         let Self { threads, shared, covers: [x, y], .. } = self;
         let parameters: Vec<_> = self.parameters.iter().map(|(name, r#type)| format!("{name}: {type}")).collect();
@@ -82,7 +82,7 @@ fn number(architecture: &str) -> Option<u32> {
 /// An architecture's kernels, loaded.
 struct Loaded {
     module: Module,
-    /// The file that they came from.
+    /// The file that the kernels came from.
     file: PathBuf,
     launches: BTreeMap<String, Launch>,
 }
@@ -127,7 +127,7 @@ fn resolve(loaded: &Loaded, kernel: &Kernel) -> Result<Function> {
 
 /// All kernels of the device, by name.
 struct Table {
-    /// The file that they came from.
+    /// The file that the kernels came from.
     file: PathBuf,
     functions: BTreeMap<&'static str, Function>,
 }
@@ -146,7 +146,7 @@ impl Table {
         Ok(Self { file: loaded.file, functions })
     }
 
-    /// That of the process: a module is loaded once, since the driver may have to compile it, and keeps its memory.
+    /// The table of the process: a module is loaded once, since the driver may have to compile it, and keeps its memory.
     fn get(device: Device) -> Result<&'static Self> {
         static TABLE: OnceLock<Table> = OnceLock::new();
         static LOADING: Mutex<()> = Mutex::new(());
@@ -165,12 +165,12 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// Those of the current context's device.
+    /// The kernels of the current context's device, which go to `queue`.
     pub(super) fn load(device: Device, queue: Queue) -> Result<Self> {
         Ok(Self { queue, table: Table::get(device)? })
     }
 
-    /// The file that they came from.
+    /// The file that the kernels came from.
     pub(super) fn file(&self) -> &'static Path {
         &self.table.file
     }

@@ -20,9 +20,9 @@ const DEBUG: &str = "PRIMAL_CUDA_DEBUG";
 /// How spans are laid out.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
-    /// In one zeroed allocation.
+    /// Spans share one zeroed allocation.
     Arena,
-    /// Each in an allocation of its own, filled with ones or with nothing.
+    /// Each span has an allocation of its own, filled with ones or with nothing.
     Debug { fill: bool },
 }
 
@@ -45,7 +45,7 @@ struct Allocation {
 
 /// Segment 0 is the arena; the others are copies of file parts.
 pub(super) struct Memory {
-    /// In the order of their offsets.
+    /// Allocations of each segment, in the order of their offsets.
     segments: Vec<Vec<Allocation>>,
     arena_bytes: usize,
 }

@@ -41,7 +41,7 @@ pub struct TensorEntry {
     pub shape: Vec<usize>,
     /// Bytes of the file that hold the tensor.
     pub range: Range<usize>,
-    /// XXH3-128 of those bytes.
+    /// XXH3-128 of the tensor's bytes.
     pub checksum: u128,
 }
 

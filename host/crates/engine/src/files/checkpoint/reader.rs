@@ -63,10 +63,10 @@ impl Checkpoint {
         Self::from_source(Source { path: path.to_owned(), map, of_file: true })
     }
 
-    /// [`Self::open`] and [`Self::verify`].
+    /// Opens a checkpoint and compares the checksum of every tensor.
     ///
     /// # Errors
-    /// Those of both.
+    /// As [`Self::open`] and [`Self::verify`].
     pub fn open_verified(path: impl AsRef<Path>) -> Result<Self> {
         let checkpoint = Self::open(path)?;
         checkpoint.verify()?;
@@ -96,10 +96,10 @@ impl Checkpoint {
         self.verify_those(|_| true)
     }
 
-    /// [`Self::verify`] for the tensors whose names `wanted` accepts; the others are not read.
+    /// Compares the checksums of the tensors whose names `wanted` accepts; the others are not read.
     ///
     /// # Errors
-    /// As there.
+    /// Bad input that names the first damaged tensor of those.
     pub fn verify_those(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let tensors: Vec<_> = self.header.tensors.iter().filter(|(name, _)| wanted(name)).collect();
         let differing: Vec<(&String, u128, u128)> = tensors
@@ -137,7 +137,7 @@ impl Checkpoint {
         }
     }
 
-    /// Where it was opened.
+    /// The path under which the checkpoint was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -195,34 +195,34 @@ impl Checkpoint {
         })
     }
 
-    /// [`Self::elements`] of `f32`.
+    /// The elements of a tensor of `f32`, of that name and shape.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::elements`].
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
         self.elements(name, shape)
     }
 
-    /// [`Self::elements`] of `u8`.
+    /// The elements of a tensor of `u8`, of that name and shape.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::elements`].
     pub fn u8(&self, name: &str, shape: &[usize]) -> Result<&[u8]> {
         self.elements(name, shape)
     }
 
-    /// [`Self::elements`] of `i8`.
+    /// The elements of a tensor of `i8`, of that name and shape.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::elements`].
     pub fn i8(&self, name: &str, shape: &[usize]) -> Result<&[i8]> {
         self.elements(name, shape)
     }
 
-    /// [`Self::elements`] of `u32`.
+    /// The elements of a tensor of `u32`, of that name and shape.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::elements`].
     pub fn u32(&self, name: &str, shape: &[usize]) -> Result<&[u32]> {
         self.elements(name, shape)
     }

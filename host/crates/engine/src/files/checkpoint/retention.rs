@@ -25,7 +25,7 @@ const LOCK_TRIES: u32 = 3;
 /// A checkpoint in the folder; not opened, so not known to be good.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Saved {
-    /// Steps of training in it.
+    /// Steps of training that the checkpoint has behind it.
     pub step: u64,
     /// The file.
     pub path: PathBuf,
@@ -35,18 +35,18 @@ pub struct Saved {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
-    /// Its step.
+    /// Steps of training that the checkpoint has behind it.
     pub step: u64,
-    /// Its validation loss.
+    /// Validation loss of the checkpoint.
     pub validation_loss: f64,
 }
 
 /// The newest undamaged checkpoint.
 #[derive(Debug)]
 pub struct Latest {
-    /// Its step, from the file name.
+    /// Step of the checkpoint, from the file name.
     pub step: u64,
-    /// Open and verified.
+    /// The checkpoint, open and verified.
     pub checkpoint: Checkpoint,
     /// Why newer ones were passed over, newest first: to be shown as warnings.
     pub skipped: Vec<Error>,
@@ -151,12 +151,12 @@ impl Retention {
         Ok(Self { folder, keep_last: keep_last.max(1), keep_steps: Vec::new(), run: None, best, _lock: lock })
     }
 
-    /// Of now on keeps the last `last`, and those of `steps` for good.
+    /// From now on keeps the last `last` checkpoints, and those of `steps` for good.
     pub fn keep(&mut self, last: usize, steps: &[u64]) {
         (self.keep_last, self.keep_steps) = (last.max(1), steps.to_vec());
     }
 
-    /// Of now on checkpoints say that they are of `run`. Offers those as the best which a killed process had saved, but not yet offered.
+    /// From now on checkpoints say that they are of `run`. Offers those as the best which a killed process had saved, but not yet offered.
     ///
     /// # Errors
     /// I/O errors.

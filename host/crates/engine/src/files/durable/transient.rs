@@ -29,15 +29,15 @@ impl Transient {
         &self.0
     }
 
-    /// Gives it its final name.
+    /// Gives the file its final name.
     ///
     /// # Errors
-    /// Those of the rename; then it is removed.
+    /// Errors of the rename, after which the file is removed.
     pub fn rename(self, to: &Path) -> io::Result<()> {
         fs::rename(&self.0, to).map(|()| self.keep())
     }
 
-    /// Leaves it where it is.
+    /// Leaves the file where it is.
     pub fn keep(self) {
         self.forget();
         std::mem::forget(self);

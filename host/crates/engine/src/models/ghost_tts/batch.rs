@@ -5,7 +5,7 @@ use super::scale::MelScale;
 /// An utterance as the network sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Utterance<'a, P> {
-    /// Its phones, each of which becomes its index.
+    /// Phones of the utterance; the network takes their indices.
     pub phones: &'a [P],
     /// Frames of each phone; their sum is the number of frames.
     pub durations: &'a [u32],
@@ -36,7 +36,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// That of a training batch of at most so many frames. A phone takes four frames or more on average.
+    /// The capacity for training batches of at most so many frames. A phone takes four frames or more on average.
     pub fn of_frames(frames: usize) -> Self {
         let phones = frames.div_ceil(4);
         Self { utterances: phones.div_ceil(4), phones, frames }

@@ -40,7 +40,7 @@ pub struct Scales {
 pub struct Spoken {
     /// Frames of each phone.
     pub durations: Vec<u32>,
-    /// The same before rounding: two devices may round a tie differently.
+    /// Frames of each phone before they were rounded: two devices may round a tie differently.
     pub unrounded: Vec<f32>,
     /// Log-mel spectrogram, `[frames, mels]`.
     pub mel: Vec<f32>,

@@ -212,13 +212,13 @@ impl HifiganConfig {
 /// The convolutions of a generator, and their order.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    /// All of them.
+    /// All convolutions, in the order in which they are applied.
     pub all: Vec<Layer>,
-    /// The first.
+    /// Index in `all` of the first convolution.
     pub pre: usize,
     /// The stages.
     pub stages: Vec<Stage>,
-    /// The last.
+    /// Index in `all` of the last convolution.
     pub post: usize,
 }
 

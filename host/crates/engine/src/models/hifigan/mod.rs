@@ -30,7 +30,7 @@ use window::{StageRows, reach};
 pub const CHUNK: usize = 64;
 /// Slope of the leaky ReLU before every convolution but the first and the last.
 const SLOPE: f32 = 0.1;
-/// That before the last; published weights were trained with it.
+/// Slope of the leaky ReLU before the last convolution; published weights were trained with it.
 const LAST_SLOPE: f32 = 0.01;
 
 /// A generator over its activations, for chunks of frames.
@@ -111,7 +111,7 @@ impl Hifigan {
     /// Uploads the weights of a file of the same configuration.
     ///
     /// # Errors
-    /// Those of [`Vocoder::weights`].
+    /// As [`Vocoder::weights`].
     pub fn load<B: Backend>(&self, b: &mut B, vocoder: &Vocoder) -> Result<()> {
         for (index, (weight, bias)) in self.parameters.iter().enumerate() {
             let (values, biases) = vocoder.weights(&self.layers, index)?;

@@ -62,7 +62,7 @@ impl Head {
         Right::Strided { data: &data[self.offset + first * self.stride..], k_stride: self.stride, column_stride: 1 }
     }
 
-    /// Its transpose: k runs over the width.
+    /// The transpose of `[tokens, dim]` as the right operand: k runs over the width.
     fn transposed<'a>(&self, data: &'a [f32]) -> Right<'a> {
         Right::Strided { data: &data[self.offset..], k_stride: 1, column_stride: self.stride }
     }

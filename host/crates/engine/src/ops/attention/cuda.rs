@@ -15,7 +15,7 @@ fn sizes(shape: AttentionShape) -> ([usize; 2], [u32; 4]) {
     ([longest, shape.sequences.count() * shape.heads], [longest, shape.heads, shape.head_dim, usize::from(shape.causal)].map(size))
 }
 
-/// That of the functions for heads of so many values, one for each width.
+/// The one of the `functions`, one for each of [`WIDTHS`], that is for heads of so many values.
 fn by_width<F: Copy>(head_dim: usize, functions: [F; WIDTHS.len()]) -> F {
     let at = WIDTHS.iter().position(|&width| head_dim <= width);
     functions[at.unwrap_or_else(|| panic!("attention heads of {head_dim} values: the CUDA back end takes up to {MAX_HEAD_DIM}"))]

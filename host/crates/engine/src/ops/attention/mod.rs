@@ -24,7 +24,7 @@ pub struct Attention {
     pub shape: AttentionShape,
 }
 
-/// The gradients of [`Attention`]; all matrices as there.
+/// The gradients of [`Attention`]; all matrices have the shapes that it gives.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward {
     /// Written.

@@ -68,7 +68,7 @@ impl Kernel {
         kernels
     }
 
-    /// The fastest one.
+    /// The fastest kernel that this processor has.
     pub fn best() -> Self {
         static BEST: OnceLock<Kernel> = OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])

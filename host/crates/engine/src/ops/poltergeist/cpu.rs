@@ -1,4 +1,4 @@
-//! The seed's rule on the CPU.
+//! PRIMAL's first rule on the CPU.
 
 use multiversion::multiversion;
 use primal_device::grid::{self, BLOCK, VoteBits};

@@ -1,4 +1,4 @@
-//! The seed's rule on CUDA.
+//! PRIMAL's first rule on CUDA.
 
 use primal_device::kernels::poltergeist as kernels;
 

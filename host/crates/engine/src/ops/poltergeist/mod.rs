@@ -1,4 +1,4 @@
-//! The seed's rule: votes of outlying gradients, and flips at random where they agree. Votes are 8-bit.
+//! PRIMAL's first rule: votes of outlying gradients, and flips at random where they agree. Votes are 8-bit.
 
 mod cpu;
 #[cfg(feature = "cuda")]

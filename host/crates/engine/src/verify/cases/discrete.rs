@@ -1,4 +1,4 @@
-//! What moves grid weights: votes, flips, the older rule, shadow weights. A single weight's arithmetic is that of the plain functions in
+//! What moves grid weights: votes, flips, the poltergeist rule, shadow weights. A single weight's arithmetic is that of the plain functions in
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
 use crate::backend::Backend;

@@ -32,7 +32,7 @@ impl Device {
         Ok(Self(device))
     }
 
-    /// What it says of itself.
+    /// What the device says of itself.
     pub fn attribute(self, attribute: Attribute) -> Result<i32, Failure> {
         let mut value = 0;
         // SAFETY: the driver writes a number.
@@ -40,7 +40,7 @@ impl Device {
         Ok(value)
     }
 
-    /// The name that its maker gave it.
+    /// The name that the maker gave the device.
     pub fn name(self) -> Result<String, Failure> {
         let mut name = [0u8; 128];
         // SAFETY: the driver writes at most so many bytes.

@@ -45,7 +45,7 @@ impl Buffer {
         Self { address: 0, bytes }
     }
 
-    /// How many bytes.
+    /// Bytes of the buffer.
     pub fn len(&self) -> usize {
         self.bytes
     }
@@ -54,7 +54,7 @@ impl Buffer {
         self.slice(0, self.bytes)
     }
 
-    /// `bytes` of them from `first` on.
+    /// `bytes` bytes of the buffer from `first` on.
     ///
     /// # Panics
     /// If the buffer has fewer.
@@ -82,7 +82,7 @@ pub struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// Where it is.
+    /// Where the slice is on the device.
     pub fn address(self) -> Address {
         self.address
     }

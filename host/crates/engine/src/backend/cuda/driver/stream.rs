@@ -36,7 +36,7 @@ unsafe impl Sync for Stream {}
 pub struct Event(Handle);
 
 impl Event {
-    /// One that can be timed.
+    /// An event whose time is taken.
     pub fn new() -> Result<Self, Failure> {
         let mut event = std::ptr::null_mut();
         // SAFETY: the driver writes a handle.
@@ -44,19 +44,19 @@ impl Event {
         Ok(Self(event))
     }
 
-    /// Queues it.
+    /// Queues the event on a stream.
     pub fn record(&self, stream: &Stream) -> Result<(), Failure> {
         // SAFETY: both exist.
         unsafe { library::cuEventRecord(self.0, stream.0) }
     }
 
-    /// Waits for it.
+    /// Waits until the event has happened.
     pub fn synchronize(&self) -> Result<(), Failure> {
         // SAFETY: the event exists.
         unsafe { library::cuEventSynchronize(self.0) }
     }
 
-    /// Milliseconds since another one.
+    /// Milliseconds from the event `start` to this one.
     pub fn milliseconds_since(&self, start: &Self) -> Result<f32, Failure> {
         let mut milliseconds = 0.0;
         // SAFETY: both exist; the driver writes a number.
