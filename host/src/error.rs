@@ -74,19 +74,32 @@ impl Error {
     }
 }
 
-/// What the engine calls what flags choose: the flag.
-const FLAGS: [(&str, &str); 1] = [(primal_engine::backend::cuda_plan::SUBJECT, "--device cuda")];
+/// What the libraries call what flags choose, and what the user can write.
+const FLAGS: [(&str, &str); 8] = [
+    (primal_engine::backend::cuda_plan::SUBJECT, "--device cuda"),
+    ("the CPU back end", "--device cpu"),
+    ("run on the CPU", "run on --device cpu"),
+    ("the run can go on from its last checkpoint", "--resume RUN goes on from the last checkpoint"),
+    ("a run goes on from its last checkpoint", "a run goes on from its last checkpoint with --resume"),
+    ("a lower learning rate", "a lower --lr"),
+    ("name the key that has it", "name the key that has it with --key"),
+    ("speak the text in several files", "speak the text in several files, with --file"),
+];
+
+/// A text of a library in the words of this program.
+fn with_flags(text: String) -> String {
+    FLAGS.iter().fold(text, |text, (name, flag)| if text.contains(name) { text.replace(name, flag) } else { text })
+}
 
 impl From<primal_engine::Error> for Error {
     fn from(error: primal_engine::Error) -> Self {
         use primal_engine::Error as Engine;
         match error {
             Engine::Invalid { subject, expected, found, hint } => {
-                let flag = FLAGS.iter().find(|(name, _)| *name == subject).map(|(_, flag)| (*flag).to_owned());
-                Self::BadInput { subject: flag.unwrap_or(subject), expected, found, hint }
+                Self::BadInput { subject: with_flags(subject), expected, found, hint: with_flags(hint) }
             }
-            Engine::Io { action, path, hint, source } => Self::Io { action, path, hint, source },
-            Engine::Failed { message, hint } => Self::Failed { message, hint },
+            Engine::Io { action, path, hint, source } => Self::Io { action, path, hint: with_flags(hint), source },
+            Engine::Failed { message, hint } => Self::Failed { message, hint: with_flags(hint) },
             Engine::Closed => Self::Ended(0),
         }
     }
@@ -97,7 +110,7 @@ impl From<primal_speech::Error> for Error {
         use primal_speech::Error as Speech;
         match error {
             Speech::Invalid { subject, expected, found, hint } => Self::BadInput { subject, expected, found, hint },
-            Speech::Unwritable { message, hint } => Self::Failed { message, hint },
+            Speech::Unwritable { message, hint } => Self::Failed { message, hint: with_flags(hint) },
         }
     }
 }

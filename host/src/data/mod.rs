@@ -38,4 +38,4 @@ pub use speech_data::SpeechData;
 pub use stories::stories;
 pub use tokenizer::{Encode, StreamDecoder};
 pub use utterance::Utterance;
-pub use voice_facts::VoiceFacts;
+pub use voice_facts::{VoiceFacts, require_phones};

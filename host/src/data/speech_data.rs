@@ -8,7 +8,7 @@ use primal_engine::train::speech::SpeechSource;
 
 use super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 use super::speech_corpus::{SpeechCorpus, SpeechSplit};
-use super::voice_facts::VoiceFacts;
+use super::voice_facts::{VoiceFacts, require_phones};
 use crate::{Error, Result};
 
 /// What a voice is trained on and measured by.
@@ -26,6 +26,7 @@ impl SpeechData {
     /// # Errors
     /// Bad input for an utterance that does not fit into a batch, or another number of mel bands.
     pub fn new(corpus: SpeechCorpus, config: &SpeechConfig) -> Result<Self> {
+        require_phones(config, "the configuration")?;
         let (t, mels) = (&config.train, corpus.settings().num_mels);
         if mels != config.model.mels {
             return Err(Error::bad_input("model.mels", mels, config.model.mels, "train a model of the corpus' bands"));

@@ -1,5 +1,6 @@
 //! What a voice's checkpoint says of its numbers: which phones, which spectrogram, which scales.
 
+use primal_engine::config::SpeechConfig;
 use primal_engine::models::ghost_tts::{FACTS_KEY as KEY, MelScale, Scales};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
@@ -77,4 +78,16 @@ impl VoiceFacts {
             None => Ok(facts),
         }
     }
+}
+
+/// Checks that a model tells this version's phones apart; `subject` is what it is of.
+///
+/// # Errors
+/// Bad input for another number of them.
+pub fn require_phones(config: &SpeechConfig, subject: &str) -> Result<()> {
+    let found = config.model.phones;
+    if found == Phone::COUNT {
+        return Ok(());
+    }
+    Err(Error::bad_input(format!("{subject}: model.phones"), format!("{} phones", Phone::COUNT), found, "leave the key out"))
 }

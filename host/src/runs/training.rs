@@ -138,7 +138,7 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
                 saturation: Some(stats.saturation),
                 seconds: Some(start.elapsed().as_secs_f64()),
                 validation_loss: validated,
-                layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()),
+                layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()).transpose()?,
                 ..StepRecord::default()
             };
             T::record(&mut record, &stats, validation.as_ref(), seconds);

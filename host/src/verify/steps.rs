@@ -139,7 +139,7 @@ impl<D: Device> OnText for Agree<D> {
 
 fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
-    for (rule, bits) in [(Rule::Votes, 8), (Rule::Votes, 4), (Rule::Qat, 8), (Rule::Poltergeist, 8), (Rule::Adamw, 8)] {
+    for (rule, bits) in Rule::ALL.iter().map(|&rule| (rule, 8)).chain([(Rule::Votes, 4)]) {
         let config = config::<M::Config>(name, rule, bits);
         let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
         same_text(&format!("{name}, {rule:?}, at the start"), &written(&mut cpu), &written(&mut device));

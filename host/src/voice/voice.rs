@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use super::vocoder::Vocoder;
-use crate::data::VoiceFacts;
+use crate::data::{VoiceFacts, require_phones};
 use crate::{Error, Result, input};
 use primal_engine::config::{GhostTtsConfig, SpeechConfig};
 use primal_engine::files::TensorFile;
@@ -71,6 +71,7 @@ impl Acoustic {
     pub fn new(checkpoint: Checkpoint) -> Result<Self> {
         let config = state::config_of::<GhostTtsConfig>(&checkpoint)?;
         let subject = checkpoint.path().display().to_string();
+        require_phones(&config, &subject)?;
         let facts = VoiceFacts::parse(checkpoint.meta(FACTS_KEY)?, config.model.mels, &subject)?;
         Ok(Self { checkpoint, config, facts })
     }

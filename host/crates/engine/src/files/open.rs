@@ -7,8 +7,9 @@ use super::tensor_file::{Format, Source, TensorFile};
 use super::{checkpoint, mapped, safetensors, torch};
 use crate::{Error, Result};
 
-/// Every format; the first that takes a file for its own reads it.
-const FORMATS: [&Format; 3] = [&checkpoint::FORMAT, &torch::FORMAT, &safetensors::FORMAT];
+/// Every format; the first that takes a file for its own reads it. The length that a safetensors file begins with may look like a pickle or an archive,
+/// neither of which has a brace behind it.
+const FORMATS: [&Format; 3] = [&checkpoint::FORMAT, &safetensors::FORMAT, &torch::FORMAT];
 
 const HINT: &str = "give a file of tensors, as its program wrote it; if this is one it is damaged or incomplete: get it again";
 

@@ -179,7 +179,7 @@ pub struct Source {
     /// The whole file, which is never empty.
     pub map: Mmap,
     /// Whether `path` is that of the file, from which it can be read again.
-    pub of_file: bool,
+    pub(in crate::files) of_file: bool,
 }
 
 /// A format of files of tensors.

@@ -202,7 +202,10 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     }
 
     /// Flips, levels and scales of each matrix after a step.
-    pub fn layers(&mut self) -> Vec<LayerRecord> {
+    ///
+    /// # Errors
+    /// A fault of the device.
+    pub fn layers(&mut self) -> Result<Vec<LayerRecord>> {
         let p = &self.layout.parameters;
         let mut layers = Vec::new();
         for (i, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
@@ -223,7 +226,8 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 scale: ScaleSummary::of(&scale),
             });
         }
-        layers
+        self.backend.fault()?;
+        Ok(layers)
     }
 
     /// Bytes of codes and votes of all grid weights.

@@ -426,6 +426,9 @@ impl<B: Backend> Case<B> {
             best = best.min(begin.elapsed());
             runs += 1;
         }
+        if let Err(fault) = backend.fault() {
+            return format!("{:<58} FAILED: {fault}", self.name());
+        }
         let nanoseconds = best.as_secs_f64() * 1e9;
         let bytes: usize = self.buffers.iter().map(|data| data.bytes().len()).sum();
         let rate = if self.flops > 0.0 {

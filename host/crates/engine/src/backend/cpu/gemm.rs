@@ -70,6 +70,15 @@ pub struct Left<'a> {
     pub k_stride: usize,
 }
 
+impl Left<'_> {
+    /// Checks that it has so many rows, of so many values.
+    fn require(&self, rows: usize, depth: usize) {
+        let end = |count: usize, stride: usize| (count - 1).checked_mul(stride);
+        let last = end(rows, self.row_stride).zip(end(depth, self.k_stride)).and_then(|(row, k)| row.checked_add(k));
+        assert!(last.is_some_and(|last| last < self.data.len()), "left operand of {} values", self.data.len());
+    }
+}
+
 impl LeftOperand for Left<'_> {
     fn block<'a>(&'a self, Rows { first, step, count }: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
         let row_stride = step * self.row_stride;
@@ -78,7 +87,7 @@ impl LeftOperand for Left<'_> {
             return at;
         }
         let height = panel.len() / depth;
-        assert!((count - 1) * row_stride + (depth - 1) * self.k_stride < at.data.len(), "left operand of a product");
+        at.require(count, depth);
         // SAFETY: the last element was just checked.
         unsafe { gather(at.data.as_ptr(), self.k_stride, row_stride, count, height, panel) };
         Left { data: panel, row_stride: 1, k_stride: height }
@@ -185,8 +194,7 @@ pub unsafe fn tile(
             for group in Rows::groups(at.rows, height, left.row_step()) {
                 let rows = Rows { first: at.row + group.first, ..group };
                 let a = left.block(rows, k, depth, &mut left_panel[..depth * height]);
-                let last = (rows.count - 1) * a.row_stride + (depth - 1) * a.k_stride;
-                assert!(last < a.data.len(), "left operand: {last} of {}", a.data.len());
+                a.require(rows.count, depth);
                 for (p, first) in (0..columns).step_by(width).enumerate() {
                     let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
                     let b = block[p * depth * width..].as_ptr();

@@ -24,13 +24,13 @@ pub struct Panel {
 #[derive(Clone, Copy)]
 pub struct Codes<'a> {
     /// Packed codes.
-    pub codes: &'a [u8],
+    pub(crate) codes: &'a [u8],
     /// Bytes of a packed row.
-    pub row_bytes: usize,
+    pub(crate) row_bytes: usize,
     /// Row scales.
-    pub scale: &'a [f32],
+    pub(crate) scale: &'a [f32],
     /// The levels.
-    pub grid: &'a Grid,
+    pub(crate) grid: &'a Grid,
 }
 
 impl<'a> Codes<'a> {

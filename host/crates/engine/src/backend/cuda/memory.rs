@@ -32,7 +32,12 @@ impl Mode {
             Err(_) | Ok("" | "0") => Ok(Self::Arena),
             Ok("1") => Ok(Self::Debug { fill: true }),
             Ok("bare") => Ok(Self::Debug { fill: false }),
-            Ok(other) => Err(Error::invalid(DEBUG, "1, bare or 0", format!("{other:?}"), "see host/src/backend/cuda/memory.rs")),
+            Ok(other) => Err(Error::invalid(
+                DEBUG,
+                "1, bare or 0",
+                format!("{other:?}"),
+                "unset it, or set it to 1 (each span filled with ones) or bare (not filled)",
+            )),
         }
     }
 }

@@ -20,6 +20,8 @@ struct Bands {
     num_mels: usize,
 }
 
+/// Bands of a frame, at most.
+const MOST_BANDS: usize = 1 << 14;
 /// The value of the metadata key `architecture`.
 pub const ARCHITECTURE: &str = "hifigan";
 const HINT: &str = "give a HiFi-GAN generator as safetensors; `primal-host import hifigan` makes one of a PyTorch checkpoint";
@@ -77,6 +79,9 @@ impl Vocoder {
         let config: HifiganConfig = parse(&name, &metadata, "config")?;
         config.validate(&name)?;
         let Bands { num_mels } = parse(&name, &metadata, "mel")?;
+        if !(1..=MOST_BANDS).contains(&num_mels) {
+            return Err(Error::invalid(&name, format!("metadata `mel` with a num_mels of 1 to {MOST_BANDS}"), num_mels, HINT));
+        }
         check_shapes(&name, &config.layers(num_mels), &*file)?;
         file.verify(&|_| true)?;
         let vocoder = Self { name, file, config, num_mels, metadata };

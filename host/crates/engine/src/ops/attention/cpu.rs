@@ -88,11 +88,19 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
     }
 }
 
+/// Checks the sizes of what is written through pointers.
+fn require_sizes(shape: &AttentionShape, written: &[&mut [f32]], lse: &[f32]) {
+    let values = shape.tokens().checked_mul(shape.dim()).expect("an attention of that size");
+    assert!(written.iter().all(|matrix| matrix.len() == values), "outputs of an attention of {values} values");
+    assert_eq!(lse.len(), shape.tokens() * shape.heads, "log-sum-exps of an attention");
+}
+
 impl RunOn<Cpu> for Attention {
     fn run_on(self, cpu: &mut Cpu) {
         let shape = self.shape;
         let read = (self.q, self.k, self.v, offsets(shape.sequences));
         let ((out, lse, scratch), (q, k, v, offsets)) = cpu.split((self.out, self.lse, cpu.scratch()), read);
+        require_sizes(&shape, &[out], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
         let factor = 1.0 / (shape.head_dim as f32).sqrt();
         let queries = block_queries(bounds.longest(), 1);
@@ -137,6 +145,7 @@ impl RunOn<Cpu> for AttentionBackward {
         let shape = self.shape;
         let read = (self.d_out, self.out, self.lse, self.q, self.k, self.v, offsets(shape.sequences));
         let ((dq, dk, dv, scratch), (d_out, out, lse, q, k, v, offsets)) = cpu.split((self.dq, self.dk, self.dv, cpu.scratch()), read);
+        require_sizes(&shape, &[dq, dk, dv], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
         let factor = 1.0 / (shape.head_dim as f32).sqrt();
         let queries = block_queries(bounds.longest(), 2);
