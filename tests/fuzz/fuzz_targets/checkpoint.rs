@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use primal_engine::files;
 use primal_engine::files::checkpoint::{Checkpoint, TensorRef, encode};
-use primal_engine::files::{self, TensorFile};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -44,14 +44,14 @@ fn read(bytes: &[u8]) -> bool {
 }
 
 fuzz_target!(|input: Input| match input {
-    Input::File(bytes) => drop(read(bytes)),
+    Input::File(bytes) => _ = read(bytes),
     Input::Header(json, data) => {
         let start = (8 + json.len()).next_multiple_of(64);
         let mut bytes = (start as u64 - 8).to_le_bytes().to_vec();
         bytes.extend_from_slice(json.as_bytes());
         bytes.resize(start, b' ');
         bytes.extend_from_slice(data);
-        drop(read(&bytes));
+        read(&bytes);
     }
     Input::Saved { metadata, tensors, bit } => {
         let refs: Vec<TensorRef> = tensors.iter().map(|(name, data)| TensorRef::u8(name, &[data.len()], data)).collect();

@@ -76,6 +76,6 @@ fuzz_target!(|input: Input| {
             let all = lexicon.pieces(input.text);
             assert_eq!((all.phones.first(), all.phones.last()), (Some(&Phone::SIL), Some(&Phone::SIL)));
         }
-        Err(error) => assert!(error.exit_code() == 2 && error.to_string().contains("fuzz"), "{error}"),
+        Err(error) => assert!(error.to_string().contains("fuzz"), "{error}"),
     }
 });

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use primal_speech::{Lexicon, Phone, markup, sentences};
 
-static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::english);
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(primal_host::voice::english);
 
 fn read(text: &str) {
     assert_eq!(sentences(text).concat(), text);

@@ -73,7 +73,9 @@ fn encoded(pickle: &Pickle) -> Vec<u8> {
             bytes.extend(b"}(");
             for (name, shape, stride, offset) in tensors {
                 bytes.extend(text(NAMES[usize::from(*name) % NAMES.len()]));
-                bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuKdtQJ");
+                bytes.extend(
+                    b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuKdtQJ",
+                );
                 bytes.extend(offset.to_le_bytes());
                 bytes.extend([numbers(shape), numbers(stride), b"\x89ccollections\nOrderedDict\n)RtR".to_vec()].concat());
             }

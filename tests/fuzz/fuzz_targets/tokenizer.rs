@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use primal_engine::config::Tokenizer;
+use primal_host::data::Encode;
 
 fn streamed(tokenizer: Tokenizer, tokens: &[u32]) -> String {
     let mut decoder = tokenizer.stream_decoder();
