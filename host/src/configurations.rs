@@ -8,7 +8,7 @@ use primal_engine::config::{ConfigOf, Family, ModelTable, architecture_of, neare
 use crate::{Error, Result, input};
 
 /// Configurations by name, as TOML.
-type Table = &'static [(&'static str, &'static str)];
+pub type Table = &'static [(&'static str, &'static str)];
 
 /// Text models.
 const TEXT: Table = &[
@@ -21,7 +21,8 @@ const TEXT: Table = &[
 const SPEECH: Table =
     &[("ghost-tts", include_str!("../../models/ghost-tts.toml")), ("ghost-tts-nano", include_str!("../../models/ghost-tts-nano.toml"))];
 
-fn named(family: Family) -> Table {
+/// The configurations of that family in the program.
+pub fn named(family: Family) -> Table {
     match family {
         Family::Text => TEXT,
         Family::Speech => SPEECH,

@@ -1,7 +1,7 @@
 //! What a training run says while it runs.
 //!
 //! The progress line goes to standard error: redrawn in place on a terminal, a plain line every
-//! [`PLAIN_INTERVAL`] elsewhere. Validation results and samples go to standard output, above the line.
+//! ten seconds elsewhere. Validation results and samples go to standard output, above the line.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

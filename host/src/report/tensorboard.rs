@@ -2,7 +2,7 @@
 //!
 //! The framing is TFRecord: length (u64), masked CRC-32C of the length, data, masked CRC-32C of the data,
 //! all little-endian. The data is a protobuf `Event` (tensorflow/core/util/event.proto), of which we need
-//! so few fields that [`Message`] writes them directly.
+//! so few fields that they are written by hand.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

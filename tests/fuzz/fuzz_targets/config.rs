@@ -4,8 +4,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use primal_engine::Error;
-use primal_engine::config::{Config, GptConfig};
-use primal_host::configurations::Named;
+use primal_engine::config::{Config, Family};
+use primal_host::configurations::named;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -16,7 +16,7 @@ enum Input<'a> {
 }
 
 fn edited(config: usize, line: usize, value: &str) -> String {
-    let mut lines: Vec<&str> = GptConfig::NAMED[config % GptConfig::NAMED.len()].1.lines().collect();
+    let mut lines: Vec<&str> = named(Family::Text)[config % named(Family::Text).len()].1.lines().collect();
     let line = line % (lines.len() + 1);
     let Some(key) = lines.get(line).and_then(|old| old.split_once('=')).map(|(key, _)| key) else {
         lines.push(value);

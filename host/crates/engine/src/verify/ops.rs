@@ -5,7 +5,7 @@
 //! - *same bytes*: from pools of several numbers of threads; of a GPU, twice
 //! - *speed*: prints ns and GB/s or GFLOP/s; it never fails
 //!
-//! To add the rows of an op: its plain function in `reference.rs`, a function in a file of `cases/` that builds a [`Case`] (buffers, the op, the
+//! To add the rows of an op: its plain function in `reference.rs`, a function in a file of `cases/` that builds a `Case` (buffers, the op, the
 //! reference, a tolerance, and for a backward op the loss), and a line in that file's `rows`. `tests/ops.rs` fails while one of
 //! [`NAMES`](crate::ops::NAMES) has no row.
 
