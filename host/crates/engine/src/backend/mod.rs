@@ -35,7 +35,8 @@ pub trait RunOn<D>: Copy {
     fn run_on(self, device: &mut D);
 }
 
-/// A struct of named operands that every device of this build can run, in the tree or outside of it.
+/// A struct of named operands that every device of this build can run, in the tree or outside of it. A crate with ops of its own passes this crate's
+/// feature `cuda` on as one of its own, since with it an op has to run on both devices.
 ///
 /// ```
 /// use primal_engine::backend::cpu::Cpu;
@@ -79,7 +80,7 @@ pub trait Op: RunOn<Cpu> {
     const NAME: &'static str;
 }
 
-/// A struct of named operands that every device of this build can run, in the tree or outside of it.
+/// A struct of named operands that every device of this build can run, in the tree or outside of it: the CPU and CUDA.
 #[cfg(feature = "cuda")]
 pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
     /// The name of the op in tables and messages.

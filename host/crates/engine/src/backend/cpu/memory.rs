@@ -109,7 +109,10 @@ impl Memory {
 pub type Ranges = [(u32, Range<usize>); 8];
 
 /// A tuple of spans.
-pub trait Spans: Copy {
+///
+/// # Safety
+/// `ranges` are the bytes of `slices` and `slices_mut`, all of them: what overlaps is told by them.
+pub unsafe trait Spans: Copy {
     /// The tuple of slices.
     type Ref<'a>;
     /// The tuple of mutable slices.
@@ -126,7 +129,8 @@ pub trait Spans: Copy {
 
 macro_rules! spans {
     ($($t:ident $i:tt),*) => {
-        impl<$($t: Pod),*> Spans for ($(Span<$t>,)*) {
+        // SAFETY: ranges and slices are of the same spans, one by one.
+        unsafe impl<$($t: Pod),*> Spans for ($(Span<$t>,)*) {
             type Ref<'a> = ($(&'a [$t],)*);
             type Mut<'a> = ($(&'a mut [$t],)*);
             fn ranges(&self, out: &mut Ranges) -> usize {
@@ -146,7 +150,8 @@ macro_rules! spans {
     };
 }
 
-impl Spans for () {
+// SAFETY: there is nothing.
+unsafe impl Spans for () {
     type Ref<'a> = ();
     type Mut<'a> = ();
     fn ranges(&self, _: &mut Ranges) -> usize {

@@ -74,7 +74,8 @@ impl Cuda {
     ///
     /// # Safety
     /// Pointers among the arguments are valid for the shapes in the kernel's doc, as those of [`Cuda::read`], [`Cuda::write`] and
-    /// [`Cuda::scratch`] are for their spans.
+    /// [`Cuda::scratch`] are for their spans. The call is as a kernel's function in `primal_device` returned it: as many arguments as the kernel has
+    /// parameters, and its own numbers of threads and shared bytes. What it writes was asked for by [`Cuda::write`], which forgets what is known of it.
     pub unsafe fn launch_unchecked<const N: usize>(&self, items: [usize; 2], call: Call<N>) {
         self.launch(items, call);
     }
