@@ -57,7 +57,7 @@ pub trait RunOn<D>: Copy {
 /// # #[cfg(feature = "cuda")]
 /// # impl RunOn<primal_engine::backend::cuda::Cuda> for Square {
 /// #     fn run_on(self, _: &mut primal_engine::backend::cuda::Cuda) {
-/// #         unimplemented!("an example of the CPU")
+/// #         panic!("this example runs on the CPU")
 /// #     }
 /// # }
 ///
