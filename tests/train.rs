@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plain::Plain;
-use primal_device::grid::GridId;
+use primal_device::grid::GRIDS;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
@@ -149,7 +149,7 @@ fn recomputing_changes_no_byte() {
 fn every_rule_learns_on_every_grid() {
     let corpus = corpus();
     for &rule in Rule::ALL {
-        for grid in GridId::ALL {
+        for &grid in GRIDS {
             let mut config = config(rule);
             config.model.grid = grid;
             config.train.steps = 60;

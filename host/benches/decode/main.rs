@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ggml::{Format, Ggml, Matrix};
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, GRIDS, Grid};
 use primal_device::philox::{Stream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
@@ -42,7 +42,7 @@ fn normal(len: usize, seed: u64) -> Vec<f32> {
 
 /// Codes of prime13, which are levels of every grid.
 fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
-    let codes: Vec<u8> = weights.iter().map(|&w| GridId::Prime13.grid().nearest(w / 2.8)).collect();
+    let codes: Vec<u8> = weights.iter().map(|&w| grid::PRIME13.nearest(w / 2.8)).collect();
     let mut packed = vec![0u8; weights.len() / inputs * grid::row_bytes(inputs)];
     for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(grid::row_bytes(inputs))) {
         grid::pack_row(row, packed);
@@ -51,10 +51,10 @@ fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
 }
 
 /// Every grid with the fastest kernel, and prime13 with the other ones that are made for this kind of processor.
-fn ours() -> Vec<(GridId, Kernel)> {
+fn ours() -> Vec<(&'static Grid, Kernel)> {
     let kernels = Kernel::all();
     let others = kernels[1..].iter().filter(|kernel| kernel.name != "portable");
-    GridId::ALL.map(|id| (id, kernels[0])).into_iter().chain(others.map(|&kernel| (GridId::Prime13, kernel))).collect()
+    GRIDS.iter().map(|&id| (id, kernels[0])).chain(others.map(|&kernel| (&grid::PRIME13, kernel))).collect()
 }
 
 /// Times one shape and prints its table.
@@ -69,7 +69,7 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), Str
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
             let codes = &packed[(copy + i * copies / 5) % copies];
-            lut_gemv(y, x, &Codes::new(codes, scale, id.grid(), inputs), kernel, &mut scratch);
+            lut_gemv(y, x, &Codes::new(codes, scale, id, inputs), kernel, &mut scratch);
         };
         contenders.push((format!("{}, {}", id.name(), kernel.name), Box::new(run)));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use primal_device::grid::GridId;
+use primal_device::grid;
 
 use super::device::DeviceName;
 use super::overrides::{Overrides, one_of};
@@ -116,8 +116,8 @@ commands! {
         optimizer: Option<String> => train.optimizer, |flag, name| one_of(flag, config::RULES, name, config::rule(name))
     }
     train {
-        /// grid: prime13, prime15, fine15 or uniform15
-        grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, config::GRIDS, name, GridId::from_name(name))
+        /// grid: prime13, prime15, fine15, uniform15, uniform16, int4, uint4, nf4 or e2m1
+        grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, &config::grids(), name, grid::by_name(name))
     }
     both {
         /// bits of a vote: 8 (default) or 4

@@ -1,10 +1,9 @@
 //! serde by name, for types without serde.
 
-use primal_device::grid::GridId;
-use primal_device::grid::VoteBits;
+use primal_device::grid::{Grid, VoteBits, by_name as named};
 use serde::{Deserialize, Serialize};
 
-use super::names::{GRIDS, VOTES, bits_of, votes_of};
+use super::names::{VOTES, bits_of, grids, votes_of};
 use super::tokenizer::Tokenizer;
 
 /// A module for `#[serde(with = …)]`.
@@ -22,7 +21,7 @@ macro_rules! by_name {
         }
     };
 }
-by_name!(grid, GridId, String, GridId::name, |n: &str| GridId::from_name(n), GRIDS);
-by_name!(optional_grid, Option<GridId>, String, |g: Option<GridId>| g.map(GridId::name), |n: &str| GridId::from_name(n).map(Some), GRIDS);
+by_name!(grid, &'static Grid, String, Grid::name, |n: &str| named(n), grids());
+by_name!(optional_grid, Option<&'static Grid>, String, |g: Option<&'static Grid>| g.map(Grid::name), |n: &str| named(n).map(Some), grids());
 by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
 by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);

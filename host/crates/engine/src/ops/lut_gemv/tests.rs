@@ -1,4 +1,4 @@
-use primal_device::grid::{GridId, row_bytes};
+use primal_device::grid::{GRIDS, Grid, row_bytes};
 use primal_device::philox::{Stream, uniform};
 
 use super::{Codes, Kernel, LARGEST, TINY, lut_gemv};
@@ -7,7 +7,7 @@ use super::{Codes, Kernel, LARGEST, TINY, lut_gemv};
 fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
     let largest = x.iter().fold(0.0f32, |a, b| if b.abs() > a || b.is_nan() { b.abs() } else { a });
     let (inverse, step) = if largest < TINY { (0.0, 0.0) } else { (LARGEST as f32 / largest, largest / LARGEST as f32) };
-    let factor = f64::from(step) / f64::from(w.grid.denominator);
+    let factor = f64::from(step) / f64::from(w.grid.denominator().expect("a grid of integers"));
     let row = |(codes, &scale): (&[u8], &f32)| {
         let weight = |i: usize| i64::from(w.grid.integers[usize::from(primal_device::grid::get(codes, i))]);
         let sum: i64 = (0..inputs).map(|i| weight(i) * (x[i] * inverse).round_ties_even() as i64).sum();
@@ -17,8 +17,8 @@ fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
 }
 
 /// Every kernel against the definition, bit by bit.
-fn check(what: &str, id: GridId, x: &[f32], codes: &[u8], scale: &[f32]) {
-    let w = Codes::new(codes, scale, id.grid(), x.len());
+fn check(what: &str, id: &'static Grid, x: &[f32], codes: &[u8], scale: &[f32]) {
+    let w = Codes::new(codes, scale, id, x.len());
     let expected = plain(x, &w, x.len());
     for kernel in Kernel::all() {
         let mut y = vec![f32::from_bits(0x1234_5678); scale.len()];
@@ -40,7 +40,7 @@ fn random(seed: u64, len: usize) -> Vec<f32> {
 fn all_kernels_give_the_bits_of_the_definition() {
     let shapes = [[1, 1], [3, 31], [4, 32], [5, 33], [7, 63], [8, 64], [9, 65], [2, 127], [6, 129], [13, 200], [4, 1000], [3, 4097]];
     for (seed, [outputs, inputs]) in shapes.into_iter().enumerate() {
-        for id in GridId::ALL {
+        for &id in GRIDS {
             // Bytes of all values: nibbles that are no level count as 0, in the padding too.
             let codes: Vec<u8> = random(seed as u64, outputs * row_bytes(inputs)).iter().map(|u| (u * 256.0) as u8).collect();
             let x: Vec<f32> = random(100 + seed as u64, inputs).iter().map(|u| (u - 0.5).powi(3)).collect();
@@ -52,8 +52,8 @@ fn all_kernels_give_the_bits_of_the_definition() {
 #[test]
 fn the_largest_sums_do_not_overflow() {
     let inputs = 65536;
-    for id in GridId::ALL {
-        let grid = id.grid();
+    for &id in GRIDS {
+        let grid = id;
         let rows: Vec<u8> = [grid.max, grid.min].iter().flat_map(|&code| vec![code << 4 | code; row_bytes(inputs)]).collect();
         check("all at the rails", id, &vec![3.0; inputs], &rows, &[1.0, 1.0]);
         let alternating: Vec<f32> = (0..inputs).map(|i| if i % 2 == 0 { -7.0 } else { 7.0 }).collect();
@@ -66,7 +66,7 @@ fn the_largest_sums_do_not_overflow() {
 #[test]
 fn extreme_activations() {
     let codes: Vec<u8> = random(1, 4 * row_bytes(100)).iter().map(|u| (u * 256.0) as u8).collect();
-    for id in GridId::ALL {
+    for &id in GRIDS {
         for size in [0.0, f32::MIN_POSITIVE / 8.0, TINY, f32::MAX] {
             let x: Vec<f32> = random(2, 100).iter().map(|u| (2.0 * u - 1.0) * size).collect();
             check(&format!("size {size:e}"), id, &x, &codes, &[1.0; 4]);
@@ -74,7 +74,7 @@ fn extreme_activations() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = random(3, 100);
             x[17] = bad;
-            let w = Codes::new(&codes, &[1.0; 4], id.grid(), 100);
+            let w = Codes::new(&codes, &[1.0; 4], id, 100);
             for kernel in Kernel::all() {
                 let mut y = [0.0; 4];
                 lut_gemv(&mut y, &x, &w, kernel, &mut [0.0; 128]);
@@ -87,8 +87,8 @@ fn extreme_activations() {
 #[test]
 fn the_error_is_at_most_half_a_step_in_each_activation() {
     let (outputs, inputs) = (64, 300);
-    for id in GridId::ALL {
-        let grid = id.grid();
+    for &id in GRIDS {
+        let grid = id;
         let codes: Vec<u8> = random(4, outputs * inputs).iter().map(|u| (grid.min as f32 + u * 13.0) as u8).collect();
         let mut packed = vec![0; outputs * row_bytes(inputs)];
         for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(row_bytes(inputs))) {

@@ -6,7 +6,7 @@ use crate::ops::{
     Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
     VoteCast, VoteState,
 };
-use primal_device::grid::{GridId, VoteBits, padded};
+use primal_device::grid::{GRIDS, Grid, VoteBits, padded};
 use primal_device::philox::{Stream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
@@ -27,7 +27,7 @@ const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [outputs, inputs] in SHAPES {
-        for id in GridId::ALL {
+        for &id in GRIDS {
             let w = |codes| OnGrid { id, codes, outputs, inputs };
             rows.push(scale_gradient(w(2)));
             for bits in [VoteBits::Eight, VoteBits::Four] {
@@ -141,7 +141,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
                 let at = counter(w, i);
                 let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
-                votes::cast(&rule, w.id.grid(), codes[i], before[i], wanted as f32, u + by)
+                votes::cast(&rule, w.id, codes[i], before[i], wanted as f32, u + by)
             });
             pack_votes(&new.collect::<Vec<_>>(), bits, inputs)
         };
@@ -158,7 +158,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
 
 /// `[flipped, at a rail]`.
 fn counts(w: OnGrid, before: &[u8], after: &[u8]) -> Vec<u32> {
-    let grid = w.id.grid();
+    let grid = w.id;
     let flipped = before.iter().zip(after).filter(|(a, b)| a != b).count();
     let at_rail = after.iter().filter(|&&code| code == grid.min || code == grid.max).count();
     vec![flipped as u32, at_rail as u32]
@@ -177,7 +177,7 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
     let reference = move |v: &mut Values| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), bits, w.inputs);
-        let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.id.grid(), code, vote));
+        let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.id, code, vote));
         let (after, votes): (Vec<u8>, Vec<i32>) = both.unzip();
         v.set_b(w.codes, pack(&after, w.inputs));
         v.set_b(0, pack_votes(&votes, bits, w.inputs));
@@ -196,7 +196,7 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
         RescaleRows { weight: w.weight(s), state, rule, share, factor }
     };
     let reference = move |v: &mut Values| {
-        let grid = w.id.grid();
+        let grid = w.id;
         let (mut codes, mut votes, mut scales) = (w.codes(v), unpack_votes(v.b(0), bits, w.inputs), v.f(w.codes + 1).to_vec());
         for (row, scale) in scales.iter_mut().enumerate() {
             let cells = row * w.inputs..(row + 1) * w.inputs;
@@ -258,7 +258,7 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
             let probability = poltergeist::probability(v.f(w.codes + 1)[i / w.inputs] as f32);
             let at = counter(w, i);
             let random = uniform(stream().words(at / 4)[at as usize % 4]);
-            poltergeist::flip(w.id.grid(), before[i], votes[i], consensus as i32, probability, random)
+            poltergeist::flip(w.id, before[i], votes[i], consensus as i32, probability, random)
         });
         let after: Vec<u8> = after.collect();
         v.set_b(0, vec![0; v.b(0).len()]);
@@ -269,8 +269,8 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
 }
 
 /// The code of the level nearest to `x`, by looking at all of them.
-fn nearest(id: GridId, x: f64) -> u8 {
-    let grid = id.grid();
+fn nearest(id: &'static Grid, x: f64) -> u8 {
+    let grid = id;
     let distance = |code: &u8| (x - f64::from(grid.level(*code))).abs();
     (grid.min..=grid.max).min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("a level")
 }
@@ -298,12 +298,12 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
     let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
     let reference = move |v: &mut Values| {
-        let (levels, largest) = (w.levels(v), f64::from(w.id.grid().largest()));
+        let (levels, [lowest, highest]) = (w.levels(v), w.id.range().map(f64::from));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
         for (i, level) in levels.iter().enumerate() {
             let (row, g) = (i / w.inputs, v.f(2)[i]);
             let at = v.f(3)[i] / v.f(w.codes + 1)[row];
-            let inside = at.abs() <= largest;
+            let inside = lowest <= at && at <= highest;
             d_shadow[i] = if inside { g } else { 0.0 };
             d_scale[row] += if inside { g * (level - at) } else { g * level };
         }

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, GRIDS, Grid};
 
 use super::sum_of;
 use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
@@ -21,7 +21,7 @@ const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 /// Where a grid weight lies among the buffers of a case: codes, then scales.
 #[derive(Clone, Copy)]
 pub struct OnGrid {
-    pub id: GridId,
+    pub id: &'static Grid,
     pub codes: usize,
     pub outputs: usize,
     pub inputs: usize,
@@ -30,7 +30,7 @@ pub struct OnGrid {
 impl OnGrid {
     /// `[codes, scales]`: all levels, scales between 0.5 and 1.5.
     pub fn buffers(&self, seed: u64) -> [Data; 2] {
-        let grid = self.id.grid();
+        let grid = self.id;
         let steps = usize::from(grid.max - grid.min) + 1;
         let codes = below(steps, self.outputs * self.inputs, seed);
         let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
@@ -50,7 +50,7 @@ impl OnGrid {
 
     /// The levels of all weights.
     pub fn levels(&self, v: &Values) -> Vec<f64> {
-        self.codes(v).iter().map(|&code| f64::from(self.id.grid().level(code))).collect()
+        self.codes(v).iter().map(|&code| f64::from(self.id.level(code))).collect()
     }
 
     /// The values of all weights.
@@ -88,7 +88,7 @@ pub struct Operand {
 impl Operand {
     const AT: usize = 2;
 
-    pub fn new(id: Option<GridId>, outputs: usize, inputs: usize) -> Self {
+    pub fn new(id: Option<&'static Grid>, outputs: usize, inputs: usize) -> Self {
         Self { grid: id.map(|id| OnGrid { id, codes: Self::AT, outputs, inputs }), outputs, inputs }
     }
 
@@ -119,7 +119,7 @@ impl Operand {
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for id in GridId::ALL.into_iter().map(Some).chain([None]) {
+        for id in GRIDS.iter().copied().map(Some).chain([None]) {
             let w = Operand::new(id, outputs, inputs);
             for stride in strides(outputs) {
                 rows.push(linear(w, tokens, stride));
@@ -131,7 +131,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         }
     }
     for [tokens, outputs, inputs] in LARGEST {
-        let w = Operand::new(Some(GridId::Prime13), outputs, inputs);
+        let w = Operand::new(Some(&grid::PRIME13), outputs, inputs);
         let stride = outputs.next_multiple_of(64);
         rows.extend([linear(w, tokens, stride), backward_input(w, tokens, stride, false)]);
         if outputs < 50_257 {
@@ -140,7 +140,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for id in GridId::ALL.into_iter().map(Some).chain([None]) {
+    for id in GRIDS.iter().copied().map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
             rows.extend([false, true].map(|integers| lut_gemv(Operand::new(id, outputs, inputs), integers)));
         }
