@@ -28,13 +28,14 @@ pub struct OnGrid {
 }
 
 impl OnGrid {
-    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5.
+    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5 where levels are at most 1 and smaller where not, as tolerances are for weights near 1.
     pub fn buffers(&self, seed: u64) -> [Data; 2] {
         let grid = self.grid;
+        let unit = grid.reach().max(1.0);
         let steps = usize::from(grid.max - grid.min) + 1;
         let codes = below(steps, self.outputs * self.inputs, seed);
         let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
-        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5, 1.5, self.outputs, seed + 1))]
+        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5 / unit, 1.5 / unit, self.outputs, seed + 1))]
     }
 
     /// The weight for the back end.
