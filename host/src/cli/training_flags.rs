@@ -108,7 +108,7 @@ commands! {
         data: Vec<String>
     }
     train {
-        /// bytes or gpt2
+        /// bytes, english1k or gpt2
         tokenizer: Option<String> => model.tokenizer_mut, |flag, name| Ok(Tokenizer::from_name(name, flag)?)
     }
     both {

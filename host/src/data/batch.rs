@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::source::{self, Bytes, Source, Split};
 use super::stories::stories;
 use super::token_cache::TokenFile;
-use super::tokenizer::Encode;
+use super::tokenizer::{Encode, byte_pairs};
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::train::task::Draw;
@@ -26,7 +26,7 @@ pub struct CorpusOptions {
     pub stories_seed: u64,
     /// Whether the second half of the last 5 % is the test split instead of more validation.
     pub hold_out_test: bool,
-    /// Where GPT-2 tokens of files are cached; without it they are computed each time and kept in memory.
+    /// Where byte-pair tokens of files are cached; without it they are computed each time and kept in memory.
     pub cache: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ impl Default for CorpusOptions {
 /// Tokens of one text.
 enum Tokens {
     Bytes(Bytes),
-    Gpt2(TokenFile),
+    Pairs(TokenFile),
 }
 
 struct Text {
@@ -60,7 +60,7 @@ impl Text {
                     *token = u32::from(byte);
                 }
             }
-            Tokens::Gpt2(file) => {
+            Tokens::Pairs(file) => {
                 for (token, index) in out.iter_mut().zip(from..) {
                     *token = file.get(index);
                 }
@@ -150,13 +150,11 @@ impl Corpus {
             let byte_len = source.byte_len();
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
-            let text = match tokenizer {
-                Tokenizer::Bytes => {
-                    Text { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
-                }
-                Tokenizer::Gpt2 => {
-                    let file = TokenFile::open(&source, options.cache.as_deref())?;
-                    Text { cuts: file.cuts, count: file.count, tokens: Tokens::Gpt2(file), byte_len, name: source.name }
+            let text = match byte_pairs(tokenizer) {
+                None => Text { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name },
+                Some(pairs) => {
+                    let file = TokenFile::open(&source, pairs, options.cache.as_deref())?;
+                    Text { cuts: file.cuts, count: file.count, tokens: Tokens::Pairs(file), byte_len, name: source.name }
                 }
             };
             texts.push(text);
