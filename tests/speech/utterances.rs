@@ -1,6 +1,6 @@
 //! Utterances of nothing.
 
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, Utterance};
 use primal_speech::Phone;
 
@@ -17,7 +17,7 @@ pub struct Random {
 impl Random {
     /// The utterance of that number.
     pub fn new(number: u64, phones: usize, mels: usize) -> Self {
-        let stream = Stream::new(7, 0, number);
+        let stream = RandomStream::new(7, 0, number);
         let draw = |i: usize, of: u32| (uniform(stream.words(i as u32)[0]) * of as f32) as u32;
         let durations: Vec<u32> = (0..phones).map(|i| draw(i, 7)).collect();
         let frames: u32 = durations.iter().sum();

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use ggml::{Format, Ggml, Matrix};
 use primal_device::grid::{self, GridId};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
 use primal_engine::config::Config;
@@ -36,7 +36,7 @@ type Contender<'a> = (String, Box<dyn FnMut(usize, &mut [f32]) + 'a>);
 
 /// Values with mean 0 and variance 1, within ±3.5; a sum of four uniform ones.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(|i| (stream.words(i as u32).map(uniform).iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
 }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use peer::Peer;
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::files::checkpoint::{TensorRef, save};
 use primal_engine::memory::Plan;
@@ -32,7 +32,7 @@ const TOLERANCE: f32 = 1e-3;
 
 /// Values with mean 0 and variance 1; a sum of four uniform ones.
 fn normal(len: usize, tensor: u32) -> Vec<f32> {
-    let stream = Stream::new(1, tensor, 0);
+    let stream = RandomStream::new(1, tensor, 0);
     (0..len).map(|i| (stream.words(i as u32).map(uniform).iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
 }
 

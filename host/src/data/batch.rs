@@ -1,4 +1,4 @@
-//! The corpus: all texts of a run as one stream of tokens per split, read through windows.
+//! The corpus: all texts of a run as one sequence of tokens per split, read through windows.
 //!
 //! The texts of a split are joined in order, so that small files are learnt from as well and every token is equally likely to be seen.
 //! Nothing here has state: what a step trains on is a function of (seed, step, micro-batch, row), so a run resumes without a cursor.
@@ -69,17 +69,17 @@ impl Text {
     }
 }
 
-/// The part of one text that belongs to a split, and where that part starts in the split's stream.
-struct Span {
+/// The part of one text that belongs to a split, and where that part starts among the split's tokens.
+struct TokenRange {
     text: usize,
     first: u64,
     start: u64,
 }
 
-/// One split of all texts, as a stream.
+/// The tokens of one split of all texts, joined in order.
 #[derive(Default)]
-struct Stream {
-    spans: Vec<Span>,
+struct SplitTokens {
+    ranges: Vec<TokenRange>,
     len: u64,
 }
 
@@ -87,7 +87,7 @@ struct Stream {
 pub struct Corpus {
     texts: Vec<Text>,
     tokenizer: Tokenizer,
-    streams: [Stream; 4],
+    splits: [SplitTokens; 4],
     fingerprint: u64,
 }
 
@@ -96,7 +96,7 @@ pub struct Corpus {
 pub struct Window {
     /// The split that is read.
     pub split: Split,
-    /// Position of the first input in the split's stream.
+    /// Position of the first input among the split's tokens.
     pub start: u64,
     /// Number of inputs, and of targets.
     pub len: usize,
@@ -161,18 +161,18 @@ impl Corpus {
             };
             texts.push(text);
         }
-        let streams = [Split::Train, Split::Validation, Split::Test, Split::All].map(|split| {
-            let mut stream = Stream::default();
+        let splits = [Split::Train, Split::Validation, Split::Test, Split::All].map(|split| {
+            let mut tokens = SplitTokens::default();
             for (index, text) in texts.iter().enumerate() {
                 let range = split.range(text.cuts, text.count, options.hold_out_test);
                 if !range.is_empty() {
-                    stream.spans.push(Span { text: index, first: range.start, start: stream.len });
-                    stream.len += range.end - range.start;
+                    tokens.ranges.push(TokenRange { text: index, first: range.start, start: tokens.len });
+                    tokens.len += range.end - range.start;
                 }
             }
-            stream
+            tokens
         });
-        Ok(Self { texts, tokenizer, streams, fingerprint: fingerprint.digest() })
+        Ok(Self { texts, tokenizer, splits, fingerprint: fingerprint.digest() })
     }
 
     /// The tokenizer.
@@ -182,7 +182,7 @@ impl Corpus {
 
     /// Number of tokens in a split.
     pub fn tokens(&self, split: Split) -> u64 {
-        self.stream(split).len
+        self.split_tokens(split).len
     }
 
     /// A hash of tokenizer and contents, in order: the same for the same data wherever it lies. Kept in checkpoints, so that resuming on
@@ -247,7 +247,7 @@ impl Corpus {
         Ok(())
     }
 
-    /// Where a row's window starts in the training stream.
+    /// Where a row's window starts among the training tokens.
     fn sample_start(&self, seed: u64, step: u64, micro_batch: u32, row: u32, seq_len: usize) -> u64 {
         let starts = self.tokens(Split::Train).saturating_sub(seq_len as u64);
         assert!(starts > 0, "fewer training tokens than one window");
@@ -303,8 +303,8 @@ impl Corpus {
         sum
     }
 
-    fn stream(&self, split: Split) -> &Stream {
-        &self.streams[match split {
+    fn split_tokens(&self, split: Split) -> &SplitTokens {
+        &self.splits[match split {
             Split::Train => 0,
             Split::Validation => 1,
             Split::Test => 2,
@@ -321,17 +321,17 @@ impl Corpus {
         self.read(split, start + inputs.len() as u64, &mut targets[last..]);
     }
 
-    /// Tokens from `start` of a split's stream, across texts.
+    /// Tokens of a split from `start`, across texts.
     fn read(&self, split: Split, start: u64, mut out: &mut [u32]) {
-        let stream = self.stream(split);
+        let tokens = self.split_tokens(split);
         let mut at = start;
-        let mut index = stream.spans.partition_point(|span| span.start <= start) - 1;
+        let mut index = tokens.ranges.partition_point(|range| range.start <= start) - 1;
         while !out.is_empty() {
-            let span = &stream.spans[index];
-            let end = stream.spans.get(index + 1).map_or(stream.len, |next| next.start);
+            let range = &tokens.ranges[index];
+            let end = tokens.ranges.get(index + 1).map_or(tokens.len, |next| next.start);
             let len = (end - at).min(out.len() as u64) as usize;
             let (now, rest) = out.split_at_mut(len);
-            self.texts[span.text].read(span.first + (at - span.start), now);
+            self.texts[range.text].read(range.first + (at - range.start), now);
             out = rest;
             at += len as u64;
             index += 1;

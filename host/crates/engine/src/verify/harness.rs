@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Op};
 use crate::memory::{Kind, Plan, Span};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 /// Elements that the gradient mode differentiates numerically in each operand.
 const GRADIENT_SAMPLES: usize = 40;
@@ -458,7 +458,7 @@ fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2]
 }
 
 fn draws(len: usize, seed: u64) -> impl Iterator<Item = [f32; 4]> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(move |i| stream.words(i as u32).map(uniform))
 }
 

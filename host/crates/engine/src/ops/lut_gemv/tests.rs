@@ -1,5 +1,5 @@
 use primal_device::grid::{GridId, row_bytes};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 use super::{Codes, Kernel, LARGEST, TINY, lut_gemv};
 
@@ -32,7 +32,7 @@ fn check(what: &str, id: GridId, x: &[f32], codes: &[u8], scale: &[f32]) {
 }
 
 fn random(seed: u64, len: usize) -> Vec<f32> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(|i| uniform(stream.words(i as u32)[0])).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::ops::{
     VoteCast, VoteState,
 };
 use primal_device::grid::{GridId, VoteBits, padded};
-use primal_device::philox::{Stream, uniform, uniform_byte};
+use primal_device::philox::{RandomStream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
 
@@ -93,8 +93,8 @@ fn counter(w: OnGrid, i: usize) -> u32 {
     (i / w.inputs * padded(w.inputs) + i % w.inputs) as u32
 }
 
-fn stream() -> Stream {
-    Stream::new(KEY.seed, KEY.tensor, KEY.step)
+fn stream() -> RandomStream {
+    RandomStream::new(KEY.seed, KEY.tensor, KEY.step)
 }
 
 fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
