@@ -4,7 +4,7 @@ use crate::backend::{AttentionShape, Backend};
 use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 use super::{Layout, narrow, widen};
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, normal, random, unset};
 use crate::verify::reference::{self, Heads, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
@@ -65,7 +65,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn shape(&self, s: &Spans, offsets: usize) -> AttentionShape {
+    fn shape(&self, s: &CaseSpans, offsets: usize) -> AttentionShape {
         AttentionShape { sequences: self.layout.sequences(s, offsets), heads: self.heads, head_dim: self.width, causal: self.causal }
     }
 
@@ -93,8 +93,8 @@ fn attention<B: Backend>(of: &Sizes) -> Case<B> {
     let (name, flops) = (of.name(), of.flops(2));
     let rows = of.layout.rows() * of.heads;
     let buffers = vec![unset(n), unset(rows), random(n, 1), random(n, 2), random(n, 3), Data::U32(of.layout.offsets())];
-    let op = move |s: &Spans| Attention { out: s.f(0), lse: s.f(1), q: s.f(2), k: s.f(3), v: s.f(4), shape: of.shape(s, 5) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| Attention { out: s.f(0), lse: s.f(1), q: s.f(2), k: s.f(3), v: s.f(4), shape: of.shape(s, 5) };
+    let reference = move |v: &mut CaseBuffers| {
         let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), &heads);
         v.set(0, out);
         v.set(1, lse);
@@ -110,7 +110,7 @@ fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
     let mut buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse)];
     buffers.extend([q, k, v].map(Data::F32));
     buffers.push(Data::U32(of.layout.offsets()));
-    let op = move |s: &Spans| AttentionBackward {
+    let op = move |s: &CaseSpans| AttentionBackward {
         dq: s.f(0),
         dk: s.f(1),
         dv: s.f(2),
@@ -123,13 +123,13 @@ fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
         shape: of.shape(s, 9),
     };
     let loss_heads = heads.clone();
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let gradients = reference::attention_backward(v.f(3), v.f(6), v.f(7), v.f(8), &heads);
         for (i, gradient) in gradients.into_iter().enumerate() {
             v.set(i, gradient);
         }
     };
-    let loss = move |v: &Values| dot(v.f(3), &reference::attention(v.f(6), v.f(7), v.f(8), &loss_heads).0);
+    let loss = move |v: &CaseBuffers| dot(v.f(3), &reference::attention(v.f(6), v.f(7), v.f(8), &loss_heads).0);
     Case::new(name, buffers, op, reference, tolerance)
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
         .flops(flops)
@@ -140,8 +140,8 @@ fn cached_attention<B: Backend>(seq: usize, heads: usize, width: usize) -> Case<
     let of = Sizes { layout: Layout::equal(1, seq), heads, width, causal: true };
     let (n, dim, shape) = (of.len(), heads * width, of.heads());
     let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
-    let op = move |s: &Spans| CachedAttention { out: s.f(0), q: s.f(1), k: s.f(2), v: s.f(3), heads };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| CachedAttention { out: s.f(0), q: s.f(1), k: s.f(2), v: s.f(3), heads };
+    let reference = move |v: &mut CaseBuffers| {
         let earlier = n - dim;
         let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
         v.set(0, reference::attention(&q, v.f(2), v.f(3), &shape).0.split_off(earlier));

@@ -6,7 +6,7 @@ use primal_device::grid::GridId;
 
 use super::linear::{Operand, store, target};
 use super::{Layout, sum_of};
-use crate::verify::harness::{Case, Data, Slope, Spans, Values, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, random, unset};
 use crate::verify::reference::{self, Convolution, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
@@ -133,7 +133,7 @@ impl Conv {
         (buffers, last)
     }
 
-    fn shape(&self, s: &Spans, offsets: usize) -> ConvolutionShape {
+    fn shape(&self, s: &CaseSpans, offsets: usize) -> ConvolutionShape {
         ConvolutionShape { sequences: self.layout.sequences(s, offsets), kernel: self.of.kernel, dilation: self.of.dilation }
     }
 
@@ -157,11 +157,11 @@ fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
     buffers.push(random(outputs, 2));
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.weight.inputs, 1.0), of.flops());
     let (run_of, name) = (of.clone(), if bias { format!("{name}, bias") } else { name });
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let bias = bias.then(|| s.f(offsets + 1));
         Conv1d { y: s.f(0), x: s.f(1), weight: run_of.weight.weight(s), bias, shape: run_of.shape(s, offsets), accumulate }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         store(v, accumulate, reference::conv1d(v.f(1), &of.weight.values(v), &of.of));
         if bias {
             v.add(0, reference::bias(v.f(offsets + 1), rows));
@@ -178,15 +178,15 @@ fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     buffers.push(random(rows * inputs, 2));
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(of.of.kernel * of.of.outputs, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
-    let op = move |s: &Spans| Conv1dBackwardInput {
+    let op = move |s: &CaseSpans| Conv1dBackwardInput {
         dx: s.f(0),
         dy: s.f(1),
         weight: run_of.weight.weight(s),
         shape: run_of.shape(s, offsets),
         accumulate,
     };
-    let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_input(v.f(1), &of.weight.values(v), &of.of));
-    let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(x), &loss_of.weight.values(v), &loss_of.of));
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::conv1d_backward_input(v.f(1), &of.weight.values(v), &of.of));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &reference::conv1d(v.f(x), &loss_of.weight.values(v), &loss_of.of));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
     Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
@@ -203,9 +203,9 @@ fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     ];
     let (name, tolerance, flops) = (of.name(adding(accumulate)), sum_of(rows, 1.0), of.flops());
     let (run_of, loss_of) = (of.clone(), of.clone());
-    let op = move |s: &Spans| Conv1dBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), shape: run_of.shape(s, 3), accumulate };
-    let reference = move |v: &mut Values| store(v, accumulate, reference::conv1d_backward_weight(v.f(1), v.f(2), &of.of));
-    let loss = move |v: &Values| dot(v.f(1), &reference::conv1d(v.f(2), v.f(4), &loss_of.of));
+    let op = move |s: &CaseSpans| Conv1dBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), shape: run_of.shape(s, 3), accumulate };
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::conv1d_backward_weight(v.f(1), v.f(2), &of.of));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &reference::conv1d(v.f(2), v.f(4), &loss_of.of));
     let slope = if accumulate { Slope::Adds(4, 0) } else { Slope::Overwrites(4, 0) };
     Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
@@ -217,8 +217,8 @@ fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: boo
     let at = buffers.len();
     buffers.push(random(outputs, 2));
     let name = format!("{} {rows} rows, {inputs} → {outputs}, {kernel} by {stride}{}", w.name(), if bias { ", bias" } else { "" });
-    let op = move |s: &Spans| ConvTranspose1d { y: s.f(0), x: s.f(1), weight: w.weight(s), bias: bias.then(|| s.f(at)), stride };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| ConvTranspose1d { y: s.f(0), x: s.f(1), weight: w.weight(s), bias: bias.then(|| s.f(at)), stride };
+    let reference = move |v: &mut CaseBuffers| {
         v.set(0, reference::conv_transpose1d(v.f(1), &w.values(v), [inputs, outputs, kernel, stride]));
         if bias {
             v.add(0, reference::bias(v.f(at), stride * rows));
@@ -231,12 +231,12 @@ fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: boo
 fn bias_backward<B: Backend>(rows: usize, dim: usize) -> Case<B> {
     // The op does not read the bias; the gradient mode moves it.
     let buffers = vec![random(dim, 1), random(rows * dim, 2), random(dim, 3)];
-    let op = |s: &Spans| BiasBackward { d_bias: s.f(0), dy: s.f(1) };
-    let reference = move |v: &mut Values| {
+    let op = |s: &CaseSpans| BiasBackward { d_bias: s.f(0), dy: s.f(1) };
+    let reference = move |v: &mut CaseBuffers| {
         let sums = (0..dim).map(|j| v.f(1).iter().skip(j).step_by(dim).sum()).collect();
         v.add(0, sums);
     };
-    let loss = move |v: &Values| dot(v.f(1), &reference::bias(v.f(2), rows));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &reference::bias(v.f(2), rows));
     // Groups of rows are summed first, so that few of the roundings are of a large sum.
     let tolerance = sum_of(64 + rows.div_ceil(64), (rows as f64 / 64.0).sqrt().max(1.0));
     Case::new(format!("[{rows}, {dim}]"), buffers, op, reference, tolerance).gradient(&[Slope::Adds(2, 0)], loss)

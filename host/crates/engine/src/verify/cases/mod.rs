@@ -8,7 +8,7 @@ mod linear;
 
 use crate::backend::{Backend, Sequences};
 
-use crate::verify::harness::{Case, Data, Spans, Tolerance};
+use crate::verify::harness::{Case, CaseSpans, Data, Tolerance};
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
@@ -84,7 +84,7 @@ impl Layout {
     }
 
     /// For the back end, the offsets in buffer `at`.
-    pub fn sequences(&self, s: &Spans, at: usize) -> Sequences {
+    pub fn sequences(&self, s: &CaseSpans, at: usize) -> Sequences {
         let lengths = self.lengths();
         if self.ragged {
             // Longer than the longest, as the trait allows.
