@@ -19,11 +19,11 @@ pub fn start_sigma(inputs: usize) -> f32 {
 
 /// `y = x · Wᵀ`; x `[rows, in]`, y `[rows, out]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Linear {
+pub struct LinearLayer {
     weight: MatrixId,
 }
 
-impl Linear {
+impl LinearLayer {
     /// Names `<name>`, `[out, in]`, which starts with the standard deviation `sigma`.
     pub fn new(specs: &mut Specs, name: &str, shape: [usize; 2], grid: Option<GridId>, sigma: f32) -> Self {
         Self { weight: specs.matrix(name.into(), shape, grid, sigma) }
