@@ -100,7 +100,7 @@ impl Hifigan {
         config.validate(&blame)?;
         require_fit(&config, &mel, &blame)?;
         let hint = "give the configuration that it was trained with (--config config.json)";
-        weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
+        weights::compare(&subject, &config.convolutions(mel.num_mels), generator.shapes(), hint)?;
         let tensors = generator.values()?;
         self.write(&subject, generator.metadata(), &tensors, &config, &mel)?;
         let values: usize = tensors.values().map(|(_, values)| values.len()).sum();
