@@ -13,7 +13,7 @@ use crate::output::print;
 use crate::verify::steps;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
-use primal_engine::verify::ops::Table;
+use primal_engine::verify::ops::CaseTable;
 
 /// check a device: every op against plain references; training, generated text and speech beside the CPU's
 #[derive(FromArgs)]
@@ -93,8 +93,8 @@ impl Verify {
     }
 
     /// The case table, or the rows of `--op`.
-    fn table<D: Device>(&self) -> Result<Table<D>> {
-        let table = Table::new(|plan| D::open(plan).unwrap_or_else(|error| panic!("{error}")));
+    fn table<D: Device>(&self) -> Result<CaseTable<D>> {
+        let table = CaseTable::new(|plan| D::open(plan).unwrap_or_else(|error| panic!("{error}")));
         let table = if self.small { table.at_most(SMALL) } else { table };
         let Some(op) = &self.op else { return Ok(table) };
         let ops = table.ops();
