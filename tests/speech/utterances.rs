@@ -1,7 +1,7 @@
 //! Utterances of nothing.
 
 use primal_device::philox::{RandomStream, uniform};
-use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, Utterance};
+use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, UtteranceInput};
 use primal_speech::Phone;
 
 /// An utterance of random phones and durations. Its spectrogram is far from anything that an untrained model says, so that the sign of no
@@ -32,8 +32,8 @@ impl Random {
         }
     }
 
-    fn utterance(&self) -> Utterance<'_, Phone> {
-        Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
+    fn utterance(&self) -> UtteranceInput<'_, Phone> {
+        UtteranceInput { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
     }
 }
 

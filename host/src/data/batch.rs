@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::source::{self, Bytes, Source, Split};
+use super::source::{self, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
 use super::tokenizer::Encode;
@@ -38,11 +38,11 @@ impl Default for CorpusOptions {
 
 /// Tokens of one text.
 enum Tokens {
-    Bytes(Bytes),
+    Bytes(TextBytes),
     Gpt2(TokenFile),
 }
 
-struct Text {
+struct CorpusText {
     name: String,
     byte_len: u64,
     tokens: Tokens,
@@ -50,7 +50,7 @@ struct Text {
     count: u64,
 }
 
-impl Text {
+impl CorpusText {
     /// Tokens `from..from + out.len()`, which must exist.
     fn read(&self, from: u64, out: &mut [u32]) {
         match &self.tokens {
@@ -85,7 +85,7 @@ struct SplitTokens {
 
 /// All texts of a run, tokenised and split.
 pub struct Corpus {
-    texts: Vec<Text>,
+    texts: Vec<CorpusText>,
     tokenizer: Tokenizer,
     splits: [SplitTokens; 4],
     fingerprint: u64,
@@ -93,7 +93,7 @@ pub struct Corpus {
 
 /// A stretch of a split for evaluation: `len` inputs from `start`, and the token after each as its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct TokenWindow {
     /// The split that is read.
     pub split: Split,
     /// Position of the first input among the split's tokens.
@@ -152,11 +152,11 @@ impl Corpus {
             fingerprint.update(&source.hash.to_le_bytes());
             let text = match tokenizer {
                 Tokenizer::Bytes => {
-                    Text { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
+                    CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
                 }
                 Tokenizer::Gpt2 => {
                     let file = TokenFile::open(&source, options.cache.as_deref())?;
-                    Text { cuts: file.cuts, count: file.count, tokens: Tokens::Gpt2(file), byte_len, name: source.name }
+                    CorpusText { cuts: file.cuts, count: file.count, tokens: Tokens::Gpt2(file), byte_len, name: source.name }
                 }
             };
             texts.push(text);
@@ -262,22 +262,22 @@ impl Corpus {
 
     /// The `index`-th window of `seq_len` tokens of a split. Together they have every token but the first as a target once; the last may be shorter, and what
     /// is beyond it is empty.
-    pub fn window(&self, split: Split, seq_len: usize, index: u64) -> Window {
+    pub fn window(&self, split: Split, seq_len: usize, index: u64) -> TokenWindow {
         let (start, targets) = (index * seq_len as u64, self.tokens(split).saturating_sub(1));
-        Window { split, start, len: (seq_len as u64).min(targets.saturating_sub(start)) as usize }
+        TokenWindow { split, start, len: (seq_len as u64).min(targets.saturating_sub(start)) as usize }
     }
 
     /// Reads a window: the first `window.len` of `inputs` and `targets`; what follows is left alone.
     ///
     /// # Panics
     /// When a slice is shorter than the window.
-    pub fn read_window(&self, window: Window, inputs: &mut [u32], targets: &mut [u32]) {
+    pub fn read_window(&self, window: TokenWindow, inputs: &mut [u32], targets: &mut [u32]) {
         let len = window.len;
         self.fill(window.split, window.start, &mut inputs[..len], &mut targets[..len]);
     }
 
     /// Bytes of text that the targets of a window stand for.
-    pub fn window_bytes(&self, window: Window) -> u64 {
+    pub fn window_bytes(&self, window: TokenWindow) -> u64 {
         self.target_bytes(window.split, window.start + 1..window.start + 1 + window.len as u64)
     }
 

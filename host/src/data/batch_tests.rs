@@ -189,7 +189,7 @@ proptest! {
             let expected = tokens_of(&corpus, split);
             let (mut seen, mut bytes) = (Vec::new(), 0);
             let windows = (0..).map(|index| corpus.window(split, seq_len, index)).take_while(|window| window.len > 0);
-            let windows: Vec<Window> = windows.collect();
+            let windows: Vec<TokenWindow> = windows.collect();
             prop_assert_eq!(windows.len(), expected.len().saturating_sub(1).div_ceil(seq_len));
             for window in windows {
                 let (mut inputs, mut targets) = (vec![u32::MAX; seq_len], vec![u32::MAX; seq_len]);

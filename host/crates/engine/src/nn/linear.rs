@@ -3,7 +3,7 @@
 use primal_device::grid::GridId;
 
 use super::parameters::{MatrixId, Parameters, Specs};
-use super::pass::{Backward, GradientSink, Part, Rows};
+use super::pass::{Backward, GradientPart, GradientSink, Rows};
 use crate::backend::Backend;
 use crate::memory::Span;
 use crate::ops::{self, LinearBackwardInput, LutGemv};
@@ -57,7 +57,7 @@ impl LinearLayer {
         rows: usize,
         accumulate: bool,
     ) {
-        self.backward_weight(pass, dy, x, rows, Part::WHOLE);
+        self.backward_weight(pass, dy, x, rows, GradientPart::WHOLE);
         self.backward_input(pass, dx, dy, rows, accumulate);
     }
 
@@ -68,7 +68,7 @@ impl LinearLayer {
         dy: Span<f32>,
         x: Span<f32>,
         rows: usize,
-        part: Part,
+        part: GradientPart,
     ) {
         pass.sink.matrix(pass.b, self.weight, dy, x, rows, part);
     }

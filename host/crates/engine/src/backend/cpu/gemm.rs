@@ -29,12 +29,12 @@ pub trait LeftOperand: Copy + Sync {
 
     /// The values of some rows from `k` to `k + depth`, where they lie or copied to `panel`, which has room for as many rows of this depth as the
     /// largest micro-kernel takes.
-    fn block<'a>(&'a self, rows: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
+    fn block<'a>(&'a self, rows: RowGroup, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
 }
 
 /// Rows that a micro-kernel takes: `first`, `first + step`, and so on.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows {
+pub struct RowGroup {
     /// The first row.
     pub first: usize,
     /// Values from one row to the next.
@@ -43,7 +43,7 @@ pub struct Rows {
     pub count: usize,
 }
 
-impl Rows {
+impl RowGroup {
     /// Cuts `rows` rows into groups of at most `height`, `step` apart but for the last ones, which are adjacent.
     fn groups(rows: usize, height: usize, step: usize) -> impl Iterator<Item = Self> {
         let band = height * step;
@@ -80,7 +80,7 @@ impl Left<'_> {
 }
 
 impl LeftOperand for Left<'_> {
-    fn block<'a>(&'a self, Rows { first, step, count }: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+    fn block<'a>(&'a self, RowGroup { first, step, count }: RowGroup, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
         let row_stride = step * self.row_stride;
         let at = Left { data: &self.data[first * self.row_stride + k * self.k_stride..], row_stride, k_stride: self.k_stride };
         if self.k_stride == 1 {
@@ -191,8 +191,8 @@ pub unsafe fn tile(
                 right.pack(panel, &mut block[p * depth * width..][..depth * panel.stride]);
             }
             let status = u8::from(accumulate || k > 0);
-            for group in Rows::groups(at.rows, height, left.row_step()) {
-                let rows = Rows { first: at.row + group.first, ..group };
+            for group in RowGroup::groups(at.rows, height, left.row_step()) {
+                let rows = RowGroup { first: at.row + group.first, ..group };
                 let a = left.block(rows, k, depth, &mut left_panel[..depth * height]);
                 a.require(rows.count, depth);
                 for (p, first) in (0..columns).step_by(width).enumerate() {

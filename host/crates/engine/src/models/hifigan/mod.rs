@@ -16,7 +16,7 @@ pub mod weights;
 pub mod window;
 
 pub use config::{HifiganConfig, Padding, Resblock};
-pub use weights::Vocoder;
+pub use weights::VocoderFile;
 pub use window::Window;
 
 use crate::backend::{Backend, Sequences, Storage, Weight};
@@ -111,8 +111,8 @@ impl Hifigan {
     /// Uploads the weights of a file of the same configuration.
     ///
     /// # Errors
-    /// As [`Vocoder::weights`].
-    pub fn load<B: Backend>(&self, b: &mut B, vocoder: &Vocoder) -> Result<()> {
+    /// As [`VocoderFile::weights`].
+    pub fn load<B: Backend>(&self, b: &mut B, vocoder: &VocoderFile) -> Result<()> {
         for (index, (weight, bias)) in self.parameters.iter().enumerate() {
             let (values, biases) = vocoder.weights(&self.convolutions, index)?;
             let Storage::Float(span) = weight.storage else { unreachable!("planned as float") };

@@ -29,7 +29,7 @@ const HINT: &str = "give a HiFi-GAN generator as safetensors; `primal-host impor
 const NAMED: usize = 4;
 
 /// An open file of a vocoder, all of whose shapes were checked.
-pub struct Vocoder {
+pub struct VocoderFile {
     name: String,
     file: Box<dyn TensorFile>,
     /// The generator's shape.
@@ -40,9 +40,9 @@ pub struct Vocoder {
     pub metadata: BTreeMap<String, String>,
 }
 
-impl std::fmt::Debug for Vocoder {
+impl std::fmt::Debug for VocoderFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vocoder")
+        f.debug_struct("VocoderFile")
             .field("name", &self.name)
             .field("config", &self.config)
             .field("num_mels", &self.num_mels)
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Vocoder {
     }
 }
 
-impl Vocoder {
+impl VocoderFile {
     /// Maps a file and checks everything.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ pub fn scale_of(weight: &str) -> String {
     format!("{weight}.scale")
 }
 
-/// Values of one of the four types that [`Vocoder`] accepts.
+/// Values of one of the four types that [`VocoderFile`] accepts.
 fn to_f32(view: &View) -> Result<Vec<f32>> {
     Ok(match view.floats()? {
         Some(values) => values,

@@ -5,7 +5,7 @@ use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 use super::{CaseSequences, narrow, widen};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, normal, random, unset};
-use crate::verify::reference::{self, Heads, dot};
+use crate::verify::reference::{self, AttentionSizes, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
 const SHAPES: [[usize; 4]; 10] = [
@@ -69,8 +69,8 @@ impl Sizes {
         AttentionShape { sequences: self.sequences.at(s, offsets), heads: self.heads, head_dim: self.width, causal: self.causal }
     }
 
-    fn heads(&self) -> Heads {
-        Heads { offsets: self.sequences.offsets(), heads: self.heads, width: self.width, causal: self.causal }
+    fn heads(&self) -> AttentionSizes {
+        AttentionSizes { offsets: self.sequences.offsets(), heads: self.heads, width: self.width, causal: self.causal }
     }
 
     fn name(&self) -> String {

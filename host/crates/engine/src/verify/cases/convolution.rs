@@ -7,7 +7,7 @@ use primal_device::grid::GridId;
 use super::linear::{Operand, store, target};
 use super::{CaseSequences, sum_of};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, random, unset};
-use crate::verify::reference::{self, Convolution, dot};
+use crate::verify::reference::{self, ConvolutionSizes, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd
 /// widths, whole and ragged vectors, depths beyond one packed block (cut between taps and within one), more rows than one tile has.
@@ -116,12 +116,12 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 struct Conv {
     sequences: CaseSequences,
     weight: Operand,
-    of: Convolution,
+    of: ConvolutionSizes,
 }
 
 impl Conv {
     fn new(id: Option<GridId>, [inputs, outputs, kernel, dilation]: [usize; 4], sequences: CaseSequences) -> Self {
-        let of = Convolution { offsets: sequences.offsets(), inputs, outputs, kernel, dilation };
+        let of = ConvolutionSizes { offsets: sequences.offsets(), inputs, outputs, kernel, dilation };
         Self { sequences, weight: Operand::new(id, outputs, kernel * inputs), of }
     }
 
@@ -138,7 +138,7 @@ impl Conv {
     }
 
     fn name(&self, extra: &str) -> String {
-        let Convolution { inputs, outputs, kernel, dilation, .. } = self.of;
+        let ConvolutionSizes { inputs, outputs, kernel, dilation, .. } = self.of;
         format!("{} {}, {inputs} → {outputs}, {kernel} by {dilation}{extra}", self.weight.name(), self.sequences)
     }
 
