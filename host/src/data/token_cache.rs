@@ -10,7 +10,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::source::{Bytes, Source};
+use super::source::{Source, TextBytes};
 use super::tokenizer::{BytePairs, pieces};
 use crate::{Error, Result};
 use primal_engine::files::durable;
@@ -24,7 +24,7 @@ const PIECES_IN_FLIGHT: usize = 64;
 
 /// Tokens of one text, as little-endian u16, and where the text's cuts fall among them.
 pub(super) struct TokenFile {
-    bytes: Bytes,
+    bytes: TextBytes,
     offset: usize,
     /// First token of the validation split and of its second half.
     pub cuts: [u64; 2],
@@ -41,7 +41,7 @@ impl TokenFile {
         let Some(folder) = folder else {
             let mut bytes = io::Cursor::new(Vec::new());
             write(source, pairs, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
-            return Self::from_bytes(source, Bytes::Owned(bytes.into_inner()))
+            return Self::from_bytes(source, TextBytes::Owned(bytes.into_inner()))
                 .ok_or_else(|| Error::failed(format!("the tokens of {} do not match it", source.name), CHANGED));
         };
         let path = folder.join(format!("{:016x}-{}.{}", source.hash, source.byte_len(), pairs.name));
@@ -71,11 +71,11 @@ impl TokenFile {
 
     fn load(source: &Source, path: &Path) -> Option<Self> {
         let map = mapped::map(&File::open(path).ok()?, path).ok()?;
-        Self::from_bytes(source, Bytes::Mapped(map))
+        Self::from_bytes(source, TextBytes::Mapped(map))
     }
 
     /// `None` for anything but a complete, undamaged cache of exactly this text.
-    fn from_bytes(source: &Source, bytes: Bytes) -> Option<Self> {
+    fn from_bytes(source: &Source, bytes: TextBytes) -> Option<Self> {
         let header: Vec<u64> =
             bytes.get(..HEADER)?.chunks_exact(8).filter_map(|field| field.try_into().ok().map(u64::from_le_bytes)).collect();
         let [_, _, _, _, _, _, first, second, count, hash] = *header.as_slice() else {

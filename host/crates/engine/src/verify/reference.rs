@@ -140,7 +140,7 @@ fn sequences(offsets: &[u32]) -> impl Iterator<Item = Range<usize>> + use<'_> {
 
 /// Sizes of an attention, and who sees whom.
 #[derive(Clone)]
-pub struct Heads {
+pub struct AttentionSizes {
     /// First row of each sequence, and the number of all rows.
     pub offsets: Vec<u32>,
     pub heads: usize,
@@ -148,7 +148,7 @@ pub struct Heads {
     pub causal: bool,
 }
 
-impl Heads {
+impl AttentionSizes {
     /// The values of one head of one row in `[rows, heads · width]`.
     fn at(&self, h: usize, row: usize) -> Range<usize> {
         let start = (row * self.heads + h) * self.width;
@@ -177,7 +177,7 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 }
 
 /// `(out, lse)`.
-pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> (Vec<f64>, Vec<f64>) {
+pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> (Vec<f64>, Vec<f64>) {
     let (mut out, mut lse) = (vec![0.0; q.len()], Vec::new());
     for (rows, h) in shape.each() {
         for i in rows.clone() {
@@ -196,7 +196,7 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> (Vec<f64>, V
 }
 
 /// `[dq, dk, dv]`.
-pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> [Vec<f64>; 3] {
+pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> [Vec<f64>; 3] {
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
     for (rows, h) in shape.each() {
         for i in rows.clone() {
@@ -255,7 +255,7 @@ pub fn gather_backward(dy: &[f64], ids: &[u32], [entries, dim]: [usize; 2]) -> V
 
 /// Sizes of a convolution.
 #[derive(Clone)]
-pub struct Convolution {
+pub struct ConvolutionSizes {
     /// First row of each sequence, and the number of all rows.
     pub offsets: Vec<u32>,
     pub inputs: usize,
@@ -264,7 +264,7 @@ pub struct Convolution {
     pub dilation: usize,
 }
 
-impl Convolution {
+impl ConvolutionSizes {
     /// `f(row, tap, row of x)` for each tap of each row that reads a row of its own sequence.
     fn each_tap(&self, mut f: impl FnMut(usize, usize, usize)) {
         for rows in sequences(&self.offsets) {
@@ -292,7 +292,7 @@ impl Convolution {
 }
 
 /// Without bias.
-pub fn conv1d(x: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d(x: &[f64], w: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut y = vec![0.0; of.rows() * of.outputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {
@@ -303,7 +303,7 @@ pub fn conv1d(x: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
 }
 
 /// dx.
-pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut dx = vec![0.0; of.rows() * of.inputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {
@@ -316,7 +316,7 @@ pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &Convolution) -> Vec<f64
 }
 
 /// dw.
-pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut dw = vec![0.0; of.outputs * of.kernel * of.inputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {

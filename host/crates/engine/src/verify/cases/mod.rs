@@ -8,7 +8,7 @@ mod linear;
 
 use crate::backend::{Backend, Sequences};
 
-use crate::verify::harness::{Case, Data, Spans, Tolerance};
+use crate::verify::harness::{Case, CaseSpans, Data, Tolerance};
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
@@ -49,12 +49,12 @@ fn widen(x: &[f32]) -> Vec<f64> {
 
 /// How the rows of a case are cut into sequences.
 #[derive(Clone)]
-pub struct Layout {
+pub struct CaseSequences {
     offsets: Vec<u32>,
     ragged: bool,
 }
 
-impl Layout {
+impl CaseSequences {
     /// `count` sequences of `len` rows.
     pub fn equal(count: usize, len: usize) -> Self {
         Self { offsets: (0..=count).map(|i| (i * len) as u32).collect(), ragged: false }
@@ -84,7 +84,7 @@ impl Layout {
     }
 
     /// For the back end, the offsets in buffer `at`.
-    pub fn sequences(&self, s: &Spans, at: usize) -> Sequences {
+    pub fn at(&self, s: &CaseSpans, at: usize) -> Sequences {
         let lengths = self.lengths();
         if self.ragged {
             // Longer than the longest, as the trait allows.
@@ -96,7 +96,7 @@ impl Layout {
     }
 }
 
-impl std::fmt::Display for Layout {
+impl std::fmt::Display for CaseSequences {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let lengths = self.lengths();
         match self.ragged {
