@@ -90,7 +90,7 @@ impl Task for SpeechTask {
         batch.mel_std = corpus.mel_std();
     }
 
-    fn train<B: Backend>(
+    fn forward_backward<B: Backend>(
         t: &TrainConfig,
         model: &GhostTts,
         batch: &mut LoadedBatch,

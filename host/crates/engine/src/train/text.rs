@@ -77,7 +77,7 @@ impl<M: TextModel> Task for TextTask<M> {
         by_id(&batch.inputs, &mut batch.places, &mut batch.order);
     }
 
-    fn train<B: Backend>(
+    fn forward_backward<B: Backend>(
         t: &TrainConfig,
         model: &M,
         batch: &mut HostBatch,
