@@ -72,12 +72,15 @@ impl<M: TextModel> Task for TextTask<M> {
         HostBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
     }
 
-    fn train<B: Backend>(
+    fn draw(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) {
+        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
+        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
+    }
+
+    fn forward_backward<B: Backend>(
         t: &TrainConfig,
         model: &M,
         batch: &mut HostBatch,
-        corpus: &dyn TextSource,
-        draw: Draw,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,
@@ -85,8 +88,6 @@ impl<M: TextModel> Task for TextTask<M> {
     ) -> Seen {
         let (tokens, spans) = (batch.inputs.len(), model.batch());
         let gradient_scale = 1.0 / (tokens as f32 * t.grad_accum as f32);
-        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
-        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
         b.upload(spans.inputs, &batch.inputs);
         b.upload(spans.order, &batch.order);
         b.upload(spans.targets, &batch.targets);
