@@ -5,6 +5,7 @@ mod convolution;
 mod discrete;
 mod float;
 mod linear;
+mod llama;
 
 use crate::backend::{Backend, Sequences};
 
@@ -33,6 +34,7 @@ pub fn table<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = float::rows();
     rows.extend(linear::rows());
     rows.extend(attention::rows());
+    rows.extend(llama::rows());
     rows.extend(convolution::rows());
     rows.extend(discrete::rows());
     rows
