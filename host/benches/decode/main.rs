@@ -54,7 +54,7 @@ fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
 fn ours() -> Vec<(&'static Grid, RowProduct)> {
     let products = RowProduct::all();
     let others = products[1..].iter().filter(|product| product.name != "portable");
-    GRIDS.iter().map(|&id| (id, products[0])).chain(others.map(|&product| (&grid::PRIME13, product))).collect()
+    GRIDS.iter().map(|&grid| (grid, products[0])).chain(others.map(|&product| (&grid::PRIME13, product))).collect()
 }
 
 /// Times one shape and prints its table.
@@ -63,15 +63,18 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), Str
     let copies = COLD_BYTES.div_ceil(outputs * inputs / 2);
     let (packed, scale) = (vec![pack(&weights, inputs); copies], vec![1.0f32; outputs]);
     let mut contenders: Vec<Contender> = Vec::new();
-    for (i, (id, product)) in ours().into_iter().enumerate() {
+    let ours = ours();
+    let apart = copies.div_ceil(ours.len());
+    for (i, (grid, product)) in ours.into_iter().enumerate() {
         let (packed, scale, x) = (&packed, &scale, &x);
         let mut scratch = vec![0.0f32; inputs / 2 + 64];
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
-            let codes = &packed[(copy + i * copies / 5) % copies];
-            lut_gemv(y, x, &Codes::new(codes, scale, id, inputs), product, &mut scratch);
+            let codes = &packed[(copy + i * apart) % copies];
+            lut_gemv(y, x, &Codes::new(codes, scale, grid, inputs), product, &mut scratch);
         };
-        contenders.push((format!("{}, {}", id.name(), product.name), Box::new(run)));
+        let way = if grid.denominator().is_some() { product.name } else { "floats" };
+        contenders.push((format!("{}, {way}", grid.name()), Box::new(run)));
     }
     for format in formats {
         let mut matrix = Matrix::new(format, &weights, inputs);

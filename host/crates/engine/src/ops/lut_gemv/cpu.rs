@@ -80,20 +80,14 @@ impl RunOn<Cpu> for LutGemv {
         let Self { y, x, weight } = self;
         let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
         let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
-        let w = Codes::new(codes, scale, grid.grid, weight.in_features);
-        match grid.grid.denominator() {
-            Some(_) => lut_gemv(y, x, &w, RowProduct::best(), scratch),
-            None => floats::lut_gemv(y, x, &w),
-        }
+        lut_gemv(y, x, &Codes::new(codes, scale, grid.grid, weight.in_features), RowProduct::best(), scratch);
     }
 }
 
-/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value.
-///
-/// # Panics
-/// If the grid has no denominator.
+/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value. On a grid without a denominator levels
+/// are looked up as floats, whatever the row product.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
-    let denominator = w.grid.denominator().expect("a grid of integers");
+    let Some(denominator) = w.grid.denominator() else { return floats::lut_gemv(y, x, w) };
     let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(product.order.len())];
     let step = quantise(q, x, product.order);
     let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
