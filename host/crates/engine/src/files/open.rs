@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::kinds::kind_of;
 use super::tensor_file::{Format, OpenedFile, TensorFile};
-use super::{checkpoint, mapped, safetensors, torch};
+use super::{checkpoint, gguf, mapped, safetensors, torch};
 use crate::{Error, Result};
 
 /// Every format; the first that takes a file for its own reads it. The length that a safetensors file begins with may look like a pickle or an archive,
-/// neither of which has a brace behind it.
-const FORMATS: [&Format; 3] = [&checkpoint::FORMAT, &safetensors::FORMAT, &torch::FORMAT];
+/// neither of which has a brace behind it, as GGUF has where it holds 123 tensors.
+const FORMATS: [&Format; 4] = [&gguf::FORMAT, &checkpoint::FORMAT, &safetensors::FORMAT, &torch::FORMAT];
 
 const HINT: &str = "give a file of tensors, as its program wrote it; if this is one it is damaged or incomplete: get it again";
 

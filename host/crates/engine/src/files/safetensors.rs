@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::checkpoint::{Checkpoint, VERSION_KEY};
+use super::dtype::Dtype;
 use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
@@ -88,10 +88,11 @@ fn open(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
     }
     let place = |(name, info): (String, TensorInfo)| {
         let (first, end) = info.data_offsets;
-        (name, (info.dtype, info.shape, start + first..start + end))
+        let dtype = Dtype::from_safetensors(info.dtype).ok_or_else(|| bad(format!("`{name}` of the unknown type {}", info.dtype)))?;
+        Ok((name, (dtype, info.shape, start + first..start + end)))
     };
     Ok(Box::new(Safetensors {
-        tensors: tensors.into_iter().map(place).collect(),
+        tensors: tensors.into_iter().map(place).collect::<Result<_>>()?,
         metadata: metadata.into_iter().flatten().collect(),
         path: source.path,
         map: Arc::new(source.map),
@@ -168,7 +169,11 @@ mod tests {
         assert_eq!(ours.names().collect::<Vec<_>>(), ["a", "b", "four", "none", "one"]);
         for name in ours.names() {
             let (view, expected) = (ours.view(name).unwrap(), theirs.tensor(name).unwrap());
-            assert_eq!((view.dtype, view.shape, &*view.bytes().unwrap()), (expected.dtype(), expected.shape(), expected.data()), "{name}");
+            assert_eq!(
+                (view.dtype.to_safetensors(), view.shape, &*view.bytes().unwrap()),
+                (Some(expected.dtype()), expected.shape(), expected.data()),
+                "{name}"
+            );
             assert_eq!(view.byte_len(), expected.data().len(), "{name}");
             assert_eq!(&ours.mapping().unwrap()[view.range().unwrap()], expected.data(), "{name}");
         }

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::Dtype;
 
+use super::dequantize::dequantizer;
+use super::dtype::Dtype;
 use crate::{Error, Result};
 
 /// What to do about a file that holds something else than it should.
@@ -130,7 +130,7 @@ impl<'a> View<'a> {
 
     /// Bytes of the elements; the largest integer where the shape asks for more.
     pub fn byte_len(&self) -> usize {
-        self.len().checked_mul(self.dtype.bitsize()).map_or(usize::MAX, |bits| bits / 8)
+        self.dtype.byte_len(self.len()).unwrap_or(usize::MAX)
     }
 
     /// Where the elements lie in [`TensorFile::mapping`], if they do.
@@ -152,24 +152,17 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The elements as `f32`, rounded where they are `F64`; none where they are no floats.
+    /// The elements as `f32`, rounded where they are `F64`; none where they are no floats. For a part of them: [`dequantizer`].
     ///
     /// # Errors
     /// They cannot be read.
     pub fn floats(&self) -> Result<Option<Vec<f32>>> {
-        let convert: fn(&[u8]) -> Vec<f32> = match self.dtype {
-            Dtype::F16 => |bytes| each(bytes, |two| f16::from_le_bytes(two).to_f32()),
-            Dtype::BF16 => |bytes| each(bytes, |two| bf16::from_le_bytes(two).to_f32()),
-            Dtype::F32 => |bytes| each(bytes, f32::from_le_bytes),
-            Dtype::F64 => |bytes| each(bytes, |eight| f64::from_le_bytes(eight) as f32),
-            _ => return Ok(None),
-        };
-        Ok(Some(convert(&self.bytes()?)))
+        let Some(dequantize) = dequantizer(self.dtype) else { return Ok(None) };
+        let bytes = self.bytes()?;
+        let mut floats = vec![0.0; self.len()];
+        dequantize(&bytes, &mut floats);
+        Ok(Some(floats))
     }
-}
-
-fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
 }
 
 /// What a format makes a [`TensorFile`] of.

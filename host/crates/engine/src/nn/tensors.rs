@@ -84,7 +84,7 @@ pub fn map<B: Backend>(backend: &mut B, specs: Specs, file: &dyn TensorFile) -> 
     let mapped = Parameters::place(specs, |name, dtype, shape| {
         let view = view(file, name, dtype, shape)?;
         match (file.mapping(), view.range()) {
-            (Some(mapping), Some(range)) if range.start.is_multiple_of(dtype.bitsize() / 8) => Ok(backend.map(mapping, range)),
+            (Some(mapping), Some(range)) if range.start.is_multiple_of(dtype.block().1) => Ok(backend.map(mapping, range)),
             _ => {
                 let subject = format!("{}: tensor {name}", file.path().display());
                 let found = format!("one that has to be moved first, in {}", file.kind());

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytemuck::{AnyBitPattern, try_cast_slice};
 use memmap2::Mmap;
 use rayon::prelude::*;
-use safetensors::Dtype;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, is_meant, parse_header};
+use crate::files::dtype::Dtype;
 use crate::files::mapped;
 use crate::files::tensor_file::{Format, OTHER_MODEL, OpenedFile, TensorFile, View};
 use crate::{Error, Result};

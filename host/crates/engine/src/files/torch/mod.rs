@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
-use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::dtype::Dtype;
 use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
