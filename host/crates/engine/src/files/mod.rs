@@ -9,6 +9,7 @@
 //! | [`safetensors`] | those of other programs |
 //! | [`gguf`] | those of llama.cpp, which are also written |
 //! | [`torch`] | what `torch.save` wrote |
+//! | [`hugging_face`] | models of several files, and their folders |
 //! | [`mapped`] | files in memory, and what happens when they change |
 //! | [`durable`] | outputs that are whole or not there |
 //! | [`kinds`] | what other files look like |
@@ -21,6 +22,7 @@ pub mod dequantize;
 pub mod dtype;
 pub mod durable;
 pub mod gguf;
+pub mod hugging_face;
 pub mod kinds;
 pub mod mapped;
 pub mod open;

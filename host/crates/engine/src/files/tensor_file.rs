@@ -11,6 +11,7 @@ use memmap2::Mmap;
 
 use super::dequantize::dequantizer;
 use super::dtype::Dtype;
+use super::mapped::FileBytes;
 use crate::{Error, Result};
 
 /// What to do about a file that holds something else than it should.
@@ -33,9 +34,6 @@ pub trait TensorFile: Debug + Send + Sync {
     /// A tensor by name; its elements are not read yet.
     fn find(&self, name: &str) -> Option<View<'_>>;
 
-    /// The mapped file, for back ends that keep a [`View::range`] of it; none where tensors do not lie in the file as they are used.
-    fn mapping(&self) -> Option<&Arc<Mmap>>;
-
     /// What the writer stored beside the tensors.
     fn metadata(&self) -> &BTreeMap<String, String>;
 
@@ -46,9 +44,6 @@ pub trait TensorFile: Debug + Send + Sync {
     fn verify(&self, _wanted: &dyn Fn(&str) -> bool) -> Result<bool> {
         Ok(false)
     }
-
-    /// Gives memory under a range of the mapping back, which a later use takes again.
-    fn release(&self, _range: &Range<usize>) {}
 
     /// A tensor that has to be there.
     ///
@@ -102,15 +97,15 @@ pub struct View<'a> {
 
 enum Elements<'a> {
     /// In the mapped file.
-    Mapped(&'a Mmap, Range<usize>),
+    Mapped(&'a FileBytes, Range<usize>),
     /// Brought into row-major order when they are asked for.
     Read(Box<dyn Fn() -> Result<Vec<u8>> + 'a>),
 }
 
 impl<'a> View<'a> {
     /// A tensor whose elements are a range of a mapped file, little-endian.
-    pub fn mapped(dtype: Dtype, shape: &'a [usize], mapping: &'a Mmap, range: Range<usize>) -> Self {
-        Self { dtype, shape, elements: Elements::Mapped(mapping, range) }
+    pub fn mapped(dtype: Dtype, shape: &'a [usize], file: &'a FileBytes, range: Range<usize>) -> Self {
+        Self { dtype, shape, elements: Elements::Mapped(file, range) }
     }
 
     /// A tensor whose elements `read` makes, little-endian.
@@ -133,11 +128,18 @@ impl<'a> View<'a> {
         self.dtype.byte_len(self.len()).unwrap_or(usize::MAX)
     }
 
-    /// Where the elements lie in [`TensorFile::mapping`], if they do.
-    pub fn range(&self) -> Option<Range<usize>> {
+    /// The mapped file and where the elements lie in it, for back ends that keep that part of it; none where they do not lie in the file as they are used.
+    pub fn mapping(&self) -> Option<(&'a Arc<Mmap>, Range<usize>)> {
         match &self.elements {
-            Elements::Mapped(_, range) => Some(range.clone()),
+            Elements::Mapped(file, range) => Some((file.map(), range.clone())),
             Elements::Read(_) => None,
+        }
+    }
+
+    /// Gives the memory under the elements back, which a later use takes again.
+    pub fn release(&self) {
+        if let Elements::Mapped(file, range) = &self.elements {
+            file.release(range);
         }
     }
 
@@ -147,7 +149,7 @@ impl<'a> View<'a> {
     /// They cannot be read.
     pub fn bytes(&self) -> Result<Cow<'a, [u8]>> {
         match &self.elements {
-            Elements::Mapped(mapping, range) => Ok(Cow::Borrowed(&mapping[range.clone()])),
+            Elements::Mapped(file, range) => Ok(Cow::Borrowed(&file[range.clone()])),
             Elements::Read(read) => read().map(Cow::Owned),
         }
     }
@@ -170,9 +172,7 @@ pub struct OpenedFile {
     /// The path under which the file was opened, or the name of bytes in memory.
     pub path: PathBuf,
     /// The whole file, which is never empty.
-    pub map: Mmap,
-    /// Whether `path` is that of the file, from which it can be read again.
-    pub(in crate::files) of_file: bool,
+    pub bytes: FileBytes,
 }
 
 /// A format of files of tensors.

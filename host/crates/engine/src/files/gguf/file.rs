@@ -5,12 +5,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
 use super::header::{Fault, Header, MAGIC, value_at};
 use super::value::{Array, Value};
 use crate::files::dtype::Dtype;
-use crate::files::mapped;
+use crate::files::mapped::{self, FileBytes};
 use crate::files::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
@@ -25,7 +23,7 @@ pub const FORMAT: Format =
 #[derive(Debug, Clone)]
 pub struct Gguf {
     path: PathBuf,
-    map: Arc<Mmap>,
+    bytes: FileBytes,
     header: Arc<Header>,
     /// Indices of the tensors.
     by_name: BTreeMap<String, usize>,
@@ -54,20 +52,31 @@ impl Gguf {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         match mapped::open(path, FORMAT.name, HINT)? {
-            Some(map) if (FORMAT.is)(&map) => Self::from_opened(OpenedFile { path: path.to_owned(), map, of_file: true }),
-            Some(_) => Err(Error::invalid(path.display(), FORMAT.name, "something else", HINT)),
-            None => Err(Error::invalid(path.display(), FORMAT.name, "an empty file", HINT)),
+            Some(bytes) if (FORMAT.is)(&bytes) => Self::from_opened(OpenedFile { path: path.to_owned(), bytes }),
+            _ => Err(not_meant(path)),
         }
     }
 
+    /// A file of a copy of `bytes`; `name` stands for the path in messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        let path = Path::new(name);
+        if !(FORMAT.is)(bytes) {
+            return Err(not_meant(path));
+        }
+        Self::from_opened(OpenedFile { path: path.into(), bytes: mapped::copy(path, bytes)? })
+    }
+
     fn from_opened(source: OpenedFile) -> Result<Self> {
-        let OpenedFile { path, map, .. } = source;
-        let header = Header::parse(&map, map.len())
+        let OpenedFile { path, bytes } = source;
+        let header = Header::parse(&bytes, bytes.len())
             .map_err(|Fault { expected, found, hint }| Error::invalid(path.display(), expected, found, hint))?;
         let by_name = header.tensors.iter().enumerate().map(|(index, tensor)| (tensor.name.clone(), index)).collect();
-        let text = |(key, range): &(String, Range<usize>)| (key.clone(), value_at(&map, range.clone()).to_string());
+        let text = |(key, range): &(String, Range<usize>)| (key.clone(), value_at(&bytes, range.clone()).to_string());
         let metadata = header.entries.iter().map(text).collect();
-        Ok(Self { path, map: Arc::new(map), header: Arc::new(header), by_name, metadata })
+        Ok(Self { path, bytes, header: Arc::new(header), by_name, metadata })
     }
 
     /// The version of the format.
@@ -87,7 +96,7 @@ impl Gguf {
 
     /// The metadata in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
-        self.header.entries.iter().map(|(key, range)| (key.as_str(), value_at(&self.map, range.clone())))
+        self.header.entries.iter().map(|(key, range)| (key.as_str(), value_at(&self.bytes, range.clone())))
     }
 
     /// The tensors in the order of the file.
@@ -97,13 +106,13 @@ impl Gguf {
 
     /// The bytes of a tensor of this file.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
-        &self.map[tensor.range.clone()]
+        &self.bytes[tensor.range.clone()]
     }
 
     /// A value of the metadata.
     pub fn value(&self, key: &str) -> Option<Value<'_>> {
         let (_, range) = self.header.entries.iter().find(|(known, _)| known == key)?;
-        Some(value_at(&self.map, range.clone()))
+        Some(value_at(&self.bytes, range.clone()))
     }
 
     /// An array that has to be there.
@@ -127,10 +136,14 @@ impl Gguf {
         self.meta("general.architecture")
     }
 
-    /// A key of the architecture: `context_length` is the text under `llama.context_length`.
-    pub fn of_architecture(&self, key: &str) -> Option<&str> {
-        self.metadata.get(&format!("{}.{key}", self.architecture().ok()?)).map(String::as_str)
+    /// A value of the architecture: `context_length` is that of `llama.context_length`.
+    pub fn of_architecture(&self, key: &str) -> Option<Value<'_>> {
+        self.value(&format!("{}.{key}", self.architecture().ok()?))
     }
+}
+
+fn not_meant(path: &Path) -> Error {
+    Error::invalid(path.display(), FORMAT.name, "something else", HINT)
 }
 
 impl TensorFile for Gguf {
@@ -143,7 +156,7 @@ impl TensorFile for Gguf {
     }
 
     fn file_len(&self) -> usize {
-        self.map.len()
+        self.bytes.len()
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
@@ -152,11 +165,7 @@ impl TensorFile for Gguf {
 
     fn find(&self, name: &str) -> Option<View<'_>> {
         let tensor = &self.header.tensors[*self.by_name.get(name)?];
-        Some(View::mapped(tensor.dtype, &tensor.shape, &self.map, tensor.range.clone()))
-    }
-
-    fn mapping(&self) -> Option<&Arc<Mmap>> {
-        Some(&self.map)
+        Some(View::mapped(tensor.dtype, &tensor.shape, &self.bytes, tensor.range.clone()))
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {

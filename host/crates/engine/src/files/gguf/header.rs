@@ -31,7 +31,7 @@ pub struct Fault {
 
 impl From<String> for Fault {
     fn from(found: String) -> Self {
-        Self { expected: "a whole GGUF file".into(), found, hint: DAMAGED }
+        Self { expected: "a GGUF file".into(), found, hint: DAMAGED }
     }
 }
 
