@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use primal_device::grid::GridId;
+use primal_device::grid::{self, GRIDS, Grid};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
@@ -23,14 +23,14 @@ const LOGITS: f32 = 2e-3;
 /// The same for losses in nats, from logits of a few units.
 const LOSSES: f32 = 2e-3;
 
-fn config(grid: GridId) -> Config {
+fn config(grid: &'static Grid) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
     config.model.dim = 96;
     config.model.heads = 3;
     config.model.layers = 3;
     config.model.context = 33;
     config.model.grid = grid;
-    config.model.last_grid = Some(GridId::Fine15);
+    config.model.last_grid = Some(&grid::FINE15);
     config
 }
 
@@ -76,10 +76,10 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 fn each_model(mut check: impl FnMut(&str, Config)) {
-    for grid in GridId::ALL {
+    for &grid in GRIDS {
         check(grid.name(), config(grid));
     }
-    let mut float = config(GridId::Prime13);
+    let mut float = config(&grid::PRIME13);
     float.train.optimizer = Rule::Adamw;
     check("float", float);
 }
@@ -127,7 +127,7 @@ fn decoding_agrees_with_evaluation() {
 /// What `generate` says of a full context: it starts over from the last half.
 #[test]
 fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_is_full() {
-    let mut config = config(GridId::Prime13);
+    let mut config = config(&grid::PRIME13);
     (config.train.batch, config.train.seq_len) = (8, 32);
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
     let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");

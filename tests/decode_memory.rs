@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argh::FromArgs;
-use primal_device::grid::GridId;
+use primal_device::grid;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Config;
@@ -60,7 +60,7 @@ fn generating_holds_no_copy_of_the_weights() {
 fn write_checkpoint(path: &std::path::Path) -> usize {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
     let m = &mut config.model;
-    (m.dim, m.layers, m.heads, m.context, m.grid) = (512, 6, 8, 32, GridId::Prime13);
+    (m.dim, m.layers, m.heads, m.context, m.grid) = (512, 6, 8, 32, &grid::PRIME13);
     config.train.seq_len = 32;
     let mut plan = Plan::default();
     let (_, specs) = GptIds::new(&config.model, false);

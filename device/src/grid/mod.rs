@@ -1,15 +1,18 @@
 //! The 4-bit grids, and how weights and votes on them are stored.
 //!
-//! - `levels`: the grids as data
+//! - `levels`: what a grid is
+//! - `table`: the grids
 //! - `packing`: codes in rows
 //! - `codec`: codes and votes of sixteen weights
 
 mod codec;
 mod levels;
 mod packing;
+mod table;
 
 pub use codec::{
     BLOCK, VoteBits, empty_votes, nibble_of_vote, pack_codes, pack_codes_to_word, unpack_codes, unpack_codes_of_word, vote_of_nibble,
 };
-pub use levels::{GRIDS, Grid, GridId, ZERO};
-pub use packing::{ROW_ALIGN, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
+pub use levels::{Ends, Grid};
+pub use packing::{PADDING, ROW_ALIGN, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
+pub use table::{E2M1, FINE15, GRIDS, INT4, NF4, PRIME13, PRIME15, UINT4, UNIFORM15, UNIFORM16, by_name};

@@ -1,9 +1,11 @@
 //! Codes in rows: two a byte, low nibble first, padded.
 
-use super::levels::ZERO;
-
-/// Rows are padded to this many weights (16 bytes); the padding nibbles are [`ZERO`].
+/// Rows are padded to this many weights (16 bytes) by [`PADDING`].
 pub const ROW_ALIGN: usize = 32;
+
+/// The nibbles that fill up a row, on every grid. Whatever its level there, nothing reads them as weights: products multiply them by zeros, counts
+/// pass over them.
+pub const PADDING: u8 = 8;
 
 /// The weights of a stored row: `in_features` rounded up to [`ROW_ALIGN`].
 pub fn padded(in_features: usize) -> usize {
@@ -15,14 +17,14 @@ pub fn row_bytes(in_features: usize) -> usize {
     padded(in_features) / 2
 }
 
-/// Packs a row's codes two a byte, low nibble first, and fills the rest of `packed` with [`ZERO`].
+/// Packs a row's codes two a byte, low nibble first, and fills the rest of `packed` with [`PADDING`].
 ///
 /// `codes`: `[in_features]`; `packed`: `[row_bytes(in_features)]`.
 pub fn pack_row(codes: &[u8], packed: &mut [u8]) {
     assert!(packed.len() * 2 >= codes.len(), "{} codes do not fit in {} bytes", codes.len(), packed.len());
-    packed.fill(ZERO << 4 | ZERO);
+    packed.fill(PADDING << 4 | PADDING);
     for (byte, pair) in packed.iter_mut().zip(codes.chunks(2)) {
-        let high = pair.get(1).copied().unwrap_or(ZERO);
+        let high = pair.get(1).copied().unwrap_or(PADDING);
         *byte = high << 4 | (pair[0] & 15);
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! All are tiles of `common::gemm` on the operands of `common::windows`: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items:
 //! columns of the result in x, rows in y. The weight is `[outputs, taps · inputs]`, column `tap · inputs + channel`; `taps` is odd. `grid` is
-//! the number of its grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. `offsets`
+//! its grid; codes are `[outputs, row_bytes]`, rows padded to 32 codes and aligned to 16 bytes. `offsets`
 //! are the sequences' first rows, `[sequences + 1]`, or null for sequences of `len` rows.
 
 use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
@@ -32,14 +33,14 @@ kernels! {
     /// `y = conv1d(x) + bias`, or `y += …` if `accumulate` is 1; y `[rows, outputs]`, x `[rows, inputs]`, scale `[outputs]`, bias `[outputs]` or
     /// null.
     fn conv1d_grid(
-        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, bias: *const f32,
+        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, bias: *const f32,
         offsets: *const u32, sequences: u32, len: u32, rows: u32, outputs: u32, inputs: u32, taps: u32, dilation: u32, accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
         let b = CodesAlongK { codes, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
         let target = Target { column_scale: scale, bias, biases: outputs, ..plain(y, rows, outputs, accumulate) };
-        gemm(target, a, b, taps * inputs, grid);
+        gemm(target, a, b, taps * inputs, Some(&*grid));
     }
 
     /// `conv1d_grid` over a float weight.
@@ -50,19 +51,19 @@ kernels! {
         let (row, column) = tile();
         let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
         let b = AlongK::<2>::new(weight, column, outputs, taps * inputs);
-        gemm(Target { bias, biases: outputs, ..plain(y, rows, outputs, accumulate) }, a, b, taps * inputs, 0);
+        gemm(Target { bias, biases: outputs, ..plain(y, rows, outputs, accumulate) }, a, b, taps * inputs, None);
     }
 
     /// The gradient of x: `dx = …`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, outputs]`, scale `[outputs]`.
     fn conv1d_backward_input_grid(
-        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32,
+        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid,
         offsets: *const u32, sequences: u32, len: u32, rows: u32, outputs: u32, inputs: u32, taps: u32, dilation: u32, accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let ((row, first), period) = (tile(), padded(outputs));
         let a = Windows::new(dy, Sequences { offsets, count: sequences, len, rows }, backward(taps, dilation), row, outputs, period);
         let shape = TapShape { taps, outputs, inputs, period, first };
         let b = TapCodesAcrossK { codes, scale, row_bytes: row_bytes((taps * inputs) as usize), shape };
-        gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, grid);
+        gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, Some(&*grid));
     }
 
     /// `conv1d_backward_input_grid` over a float weight.
@@ -73,7 +74,7 @@ kernels! {
         let ((row, first), period) = (tile(), padded(outputs));
         let a = Windows::new(dy, Sequences { offsets, count: sequences, len, rows }, backward(taps, dilation), row, outputs, period);
         let b = TapsAcrossK { weight, shape: TapShape { taps, outputs, inputs, period, first } };
-        gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, 0);
+        gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, None);
     }
 
     /// The gradient of the weight: `dw = …`, or `dw += …` if `accumulate` is 1; dw `[outputs, taps · inputs]`, dy `[rows, outputs]`, x
@@ -85,6 +86,6 @@ kernels! {
         let (row, column) = tile();
         let a = AcrossK::<4>::new(dy, row, outputs, rows);
         let b = WindowsAcrossK::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), column, inputs);
-        gemm(plain(dw, outputs, taps * inputs, accumulate), a, b, rows, 0);
+        gemm(plain(dw, outputs, taps * inputs, accumulate), a, b, rows, None);
     }
 }

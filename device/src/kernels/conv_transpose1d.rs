@@ -6,6 +6,7 @@
 //! that its own phases take. Items: columns of that matrix in x, its rows in y.
 
 use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
@@ -29,13 +30,13 @@ kernels! {
     /// `[kernel · outputs, inputs]`, row `tap · outputs + channel`, its codes `[kernel · outputs, row_bytes]` as in `conv1d_grid`, scale
     /// `[kernel · outputs]`. Row `stride · t + tap − (kernel − stride) / 2` of y gets row t of x times the tap's rows.
     fn conv_transpose1d_grid(
-        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, bias: *const f32,
+        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, bias: *const f32,
         rows: u32, outputs: u32, inputs: u32, kernel: u32, stride: u32,
     ) for [THREADS, SHARED, COVERS] {
         let shape = PhaseShape { kernel, stride, outputs, inputs, period: padded(inputs), first: tile().1 };
         let (a, depth) = windows(x, rows, shape);
         let b = PhaseCodesAlongK { codes, scale, row_bytes: row_bytes(inputs as usize), shape };
-        gemm(Target { bias, biases: outputs, ..plain(y, rows, stride * outputs, 0) }, a, b, depth, grid);
+        gemm(Target { bias, biases: outputs, ..plain(y, rows, stride * outputs, 0) }, a, b, depth, Some(&*grid));
     }
 
     /// `conv_transpose1d_grid` over a float weight.
@@ -45,6 +46,6 @@ kernels! {
         let shape = PhaseShape { kernel, stride, outputs, inputs, period: padded(inputs), first: tile().1 };
         let (a, depth) = windows(x, rows, shape);
         let target = Target { bias, biases: outputs, ..plain(y, rows, stride * outputs, 0) };
-        gemm(target, a, PhasesAlongK { weight, shape }, depth, 0);
+        gemm(target, a, PhasesAlongK { weight, shape }, depth, None);
     }
 }

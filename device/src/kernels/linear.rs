@@ -1,10 +1,11 @@
 //! The three products of a linear layer, over grid or float weights.
 //!
 //! All are tiles of `common::gemm`: 128 threads, 25,664 bytes of shared memory, `f32` sums. Items: columns of the result in x, rows in y. `grid` is
-//! the number of the weight's grid in `GridId`; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. Rows
+//! the weight's grid; codes are `[outputs, row_bytes]`, rows padded to 32 codes and aligned to 16 bytes. Rows
 //! of y and dy are `stride` values apart, of which the first `outputs` are used.
 
 use super::sizes::tiles::{COVERS, SHARED, THREADS};
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
@@ -21,12 +22,12 @@ on_gpu! {
 kernels! {
     /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, scale `[outputs]`.
     fn linear_grid(
-        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+        y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, rows: u32, outputs: u32, inputs: u32, stride: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::new(x, row, rows, inputs);
         let b = CodesAlongK { codes, row_bytes: row_bytes(inputs as usize), first: column, outputs };
-        gemm(Target { column_scale: scale, stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, grid);
+        gemm(Target { column_scale: scale, stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, Some(&*grid));
     }
 
     /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, weight `[outputs, inputs]`.
@@ -34,18 +35,18 @@ kernels! {
         for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let (a, b) = (AlongK::<4>::new(x, row, rows, inputs), AlongK::<2>::new(weight, column, outputs, inputs));
-        gemm(Target { stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, 0);
+        gemm(Target { stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, None);
     }
 
     /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, stride]`, scale `[outputs]`.
     fn linear_backward_input_grid(
-        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32, inputs: u32, stride: u32,
+        dx: *mut f32, dy: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, rows: u32, outputs: u32, inputs: u32, stride: u32,
         accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::strided(dy, row, rows, outputs, stride);
         let b = CodesAcrossK { codes, scale, row_bytes: row_bytes(inputs as usize), first: column, outputs };
-        gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, grid);
+        gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, Some(&*grid));
     }
 
     /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, stride]`, weight `[outputs, inputs]`.
@@ -55,7 +56,7 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let (a, b) = (AlongK::<4>::strided(dy, row, rows, outputs, stride), AcrossK::<2>::new(weight, column, inputs, outputs));
-        gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, 0);
+        gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, None);
     }
 
     /// `dw = dyᵀ · x`, or `dw += …` if `accumulate` is 1; dw `[outputs, inputs]`, dy `[rows, stride]`, x `[rows, inputs]`.
@@ -65,6 +66,6 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let (a, b) = (AcrossK::<4>::strided(dy, row, outputs, rows, stride), AcrossK::<2>::new(x, column, inputs, rows));
-        gemm(plain(dw, outputs, inputs, accumulate), a, b, rows, 0);
+        gemm(plain(dw, outputs, inputs, accumulate), a, b, rows, None);
     }
 }

@@ -1,11 +1,12 @@
 //! The three products of a linear layer on tensor cores: see `common::half_gemm` for tiles and what is lost.
 //!
-//! 128 threads, 36,928 bytes of shared memory. Items: columns of the result in x, rows in y. `grid` is the number of the weight's grid in `GridId`,
-//! any but prime15; codes are `[outputs, row_bytes]`, rows padded to 32 codes of level 0 and aligned to 16 bytes. Rows of y and dy are `stride` values
+//! 128 threads, 36,928 bytes of shared memory. Items: columns of the result in x, rows in y. `grid` is the weight's grid,
+//! one that fits halves; codes are `[outputs, row_bytes]`, rows padded to 32 codes and aligned to 16 bytes. Rows of y and dy are `stride` values
 //! apart, of which the first `outputs` are used. `…_largest` points to the bits of a tensor's largest absolute value, as the kernel `largest` finds it.
 
 use super::sizes::half_tiles::SHARED;
 use super::sizes::tiles::{COVERS, THREADS};
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
@@ -25,19 +26,19 @@ kernels! {
 
     /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, scale `[outputs]`.
     fn linear_grid_half(
-        y: *mut f32, x: *const f32, x_largest: *const u32, codes: *const u8, scale: *const f32, grid: u32, rows: u32, outputs: u32,
+        y: *mut f32, x: *const f32, x_largest: *const u32, codes: *const u8, scale: *const f32, grid: *const Grid, rows: u32, outputs: u32,
         inputs: u32, stride: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::new(x, row, rows, inputs);
         let b = CodesAlongK { codes, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         let output = Output { c: y, rows, columns: outputs, stride, accumulate: false, column_scale: scale };
-        half_gemm(output, a, b, [Power::of(value(x_largest)); 2], inputs, grid);
+        half_gemm(output, a, b, [Power::of(value(x_largest)); 2], inputs, Some(&*grid));
     }
 
     /// `dx = dy · W`, or `dx += …` if `accumulate` is 1; dx `[rows, inputs]`, dy `[rows, stride]`, scale `[outputs]`.
     fn linear_backward_input_grid_half(
-        dx: *mut f32, dy: *const f32, dy_largest: *const u32, codes: *const u8, scale: *const f32, scale_largest: *const u32, grid: u32,
+        dx: *mut f32, dy: *const f32, dy_largest: *const u32, codes: *const u8, scale: *const f32, scale_largest: *const u32, grid: *const Grid,
         rows: u32, outputs: u32, inputs: u32, stride: u32, accumulate: u32,
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
@@ -45,7 +46,7 @@ kernels! {
         let b = CodesAcrossK { codes, scale, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         let output = Output { c: dx, rows, columns: inputs, stride: inputs, accumulate: accumulate == 1, column_scale: core::ptr::null() };
         // The operand is dy · scale, and at most the product of their largest.
-        half_gemm(output, a, b, [Power::of(value(dy_largest) * value(scale_largest)); 2], outputs, grid);
+        half_gemm(output, a, b, [Power::of(value(dy_largest) * value(scale_largest)); 2], outputs, Some(&*grid));
     }
 
     /// `dw = dyᵀ · x`, or `dw += …` if `accumulate` is 1; dw `[outputs, inputs]`, dy `[rows, stride]`, x `[rows, inputs]`.
@@ -56,6 +57,6 @@ kernels! {
         let (row, column) = tile();
         let (a, b) = (AcrossK::<4>::strided(dy, row, outputs, rows, stride), AcrossK::<2>::new(x, column, inputs, rows));
         let output = Output { c: dw, rows: outputs, columns: inputs, stride: inputs, accumulate: accumulate == 1, column_scale: core::ptr::null() };
-        half_gemm(output, a, b, [Power::of(value(dy_largest)), Power::of(value(x_largest))], rows, 0);
+        half_gemm(output, a, b, [Power::of(value(dy_largest)), Power::of(value(x_largest))], rows, None);
     }
 }

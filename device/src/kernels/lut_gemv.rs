@@ -1,10 +1,12 @@
-//! One token's `y = x · Wᵀ` in exact integers, each code read once: `lut_gemv_quantize`, then `lut_gemv`.
+//! One token's `y = x · Wᵀ`, each code read once: in exact integers by `lut_gemv_quantize`, then `lut_gemv`; on a grid without a denominator by
+//! `lut_gemv_float`.
 //!
 //! The arithmetic is that of the CPU's `lut_gemv`, and so are all bits. Weights are integers of 16 bits over the grid's denominator; a `dp2a`
 //! multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
 //! of a table by three `prmt`, whose selector is the four codes themselves.
 
 use super::sizes::WARP;
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 /// Largest magnitude of a quantised activation.
@@ -26,15 +28,21 @@ pub const QUANTIZED_AT: usize = 16;
 #[repr(C)]
 struct Shared([f32; QUANTIZERS / WARP as usize]);
 
-on_gpu! {
-    use super::common::sums::block_reduce;
-    use crate::gpu::dot::{dp2a_hi_s32_s32, dp2a_hi_s32_u32, dp2a_lo_s32_s32, dp2a_lo_s32_u32, prmt};
-    use crate::gpu::memory::U32x4;
-    use crate::gpu::shared::dynamic_shared_mem;
-    use crate::gpu::thread::{block_idx_x, thread_idx_x};
-    use crate::gpu::warp::warp_shuffle_xor;
-    use crate::grid::{GRIDS, row_bytes};
+#[repr(C)]
+struct Levels([f32; 16]);
 
+on_gpu! {
+    use super::common::sums::{block_reduce, warp_sum};
+    use crate::gpu::dot::{dp2a_hi_s32_s32, dp2a_hi_s32_u32, dp2a_lo_s32_s32, dp2a_lo_s32_u32, prmt};
+    use crate::gpu::GpuFloat;
+    use crate::gpu::memory::{U32x4, aligned, load, load_constant};
+    use crate::gpu::shared::dynamic_shared_mem;
+    use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
+    use crate::gpu::warp::warp_shuffle_xor;
+    use crate::grid::{row_bytes};
+
+    /// Weights of a lane of `lut_gemv_float` in a step: a word of codes.
+    const WORD: usize = 8;
     /// Steps whose sums fit into `i32`: 32 · 32 weights of at most 255 · 4095.
     const STEPS: usize = 32;
 
@@ -44,8 +52,8 @@ on_gpu! {
 
     impl Table {
         #[inline(always)]
-        fn new(grid: u32) -> Self {
-            let integers = &GRIDS[(grid & 3) as usize].integers;
+        fn new(grid: &Grid) -> Self {
+            let integers = &grid.integers;
             let byte = |shift: u32, code: usize| u32::from(integers[code] as u16) >> shift & 255;
             let words = |shift| {
                 core::array::from_fn(|i| {
@@ -133,14 +141,14 @@ kernels! {
 
     /// `y = x · Wᵀ` from `lut_gemv_quantize`'s q and step; y, scale `[outputs]`, codes `[outputs, row_bytes]`. A warp takes two rows, 1024 weights
     /// of each a step, 16 bytes of codes a lane. Items: rows.
-    fn lut_gemv(y: *mut f32, q: *const u32, step: *const f32, codes: *const u8, scale: *const f32, grid: u32, outputs: u32, inputs: u32)
+    fn lut_gemv(y: *mut f32, q: *const u32, step: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, outputs: u32, inputs: u32)
         for [THREADS, 0, [THREADS / WARP * ROWS as u32, 1]] {
         let first = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize * ROWS;
         if first >= outputs as usize {
             return;
         }
         let (lane, row_bytes, inputs) = ((thread_idx_x() % WARP) as usize, row_bytes(inputs as usize), inputs as usize);
-        let (table, q) = (Table::new(grid), q.cast::<U32x4>());
+        let (table, q) = (Table::new(&*grid), q.cast::<U32x4>());
         // An odd number of rows: the last one twice.
         let rows: [*const u8; ROWS] = core::array::from_fn(|r| codes.add((first + r).min(outputs as usize - 1) * row_bytes));
         let mut totals = [0i64; ROWS];
@@ -163,11 +171,51 @@ kernels! {
                 }
             }
         }
-        let factor = f64::from(*step) / f64::from(GRIDS[(grid & 3) as usize].denominator);
+        let factor = f64::from(*step) / f64::from((*grid).denominator().unwrap_or(1));
         for r in 0..ROWS {
             let total = warp_sum_i64(totals[r] + i64::from(sums[r][0]) * 256 + i64::from(sums[r][1]));
             if lane == 0 && first + r < outputs as usize {
                 *y.add(first + r) = (total as f64 * factor * f64::from(*scale.add(first + r))) as f32;
+            }
+        }
+    }
+    /// `y = x · Wᵀ` in `f32`; y, scale `[outputs]`, x `[inputs]`, codes `[outputs, row_bytes]`. A warp takes two rows, eight weights of each and lane a
+    /// step; what is beyond `inputs` does not count, whatever its codes. Items: rows. Shared: the levels, 64 bytes.
+    fn lut_gemv_float(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, outputs: u32, inputs: u32)
+        for [THREADS, size_of::<Levels>(), [THREADS / WARP * ROWS as u32, 1]] {
+        let levels = (&raw mut (*dynamic_shared_mem::<Levels>()).0).cast::<f32>();
+        if thread_idx_x() < 16 {
+            *levels.add(thread_idx_x() as usize) = (*grid).level(thread_idx_x() as u8);
+        }
+        sync_threads();
+        let first = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize * ROWS;
+        if first >= outputs as usize {
+            return;
+        }
+        let (lane, row_bytes, inputs) = ((thread_idx_x() % WARP) as usize, row_bytes(inputs as usize), inputs as usize);
+        // An odd number of rows: the last one twice.
+        let rows: [*const u8; ROWS] = core::array::from_fn(|r| codes.add((first + r).min(outputs as usize - 1) * row_bytes));
+        let mut sums = [0.0; ROWS];
+        let mut column = lane * WORD;
+        while column < inputs {
+            let at = x.add(column);
+            let x: [f32; WORD] = if aligned(at) && column + WORD <= inputs {
+                load(at)
+            } else {
+                core::array::from_fn(|i| if column + i < inputs { *at.add(i) } else { 0.0 })
+            };
+            for r in 0..ROWS {
+                let codes = load_constant(rows[r].add(column / 2).cast());
+                for i in 0..WORD {
+                    sums[r] = x[i].mul_add(*levels.add((codes >> (4 * i) & 15) as usize), sums[r]);
+                }
+            }
+            column += WARP as usize * WORD;
+        }
+        for r in 0..ROWS {
+            let sum = warp_sum(sums[r]);
+            if lane == 0 && first + r < outputs as usize {
+                *y.add(first + r) = sum * *scale.add(first + r);
             }
         }
     }

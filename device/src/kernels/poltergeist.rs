@@ -3,6 +3,7 @@
 //! Votes, in order: `poltergeist_rows`, `poltergeist_cutoff`, `poltergeist_vote`.
 
 use super::sizes::LANES;
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
@@ -20,7 +21,7 @@ on_gpu! {
     use crate::gpu::GpuDouble;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-    use crate::grid::{GRIDS, padded, row_bytes};
+    use crate::grid::{padded, row_bytes};
     use crate::philox::{RandomStream, uniform};
 
     /// Weights that share a Philox call here: each takes a word.
@@ -88,11 +89,11 @@ kernels! {
     /// be zero before; codes `[outputs, row_bytes]`, votes `[outputs, padded inputs]` of 8 bits, scale `[outputs]`. A thread takes four weights
     /// of a row. Items: fours of weights, `outputs · ⌈inputs / 4⌉`.
     fn poltergeist_flip(
-        codes: *mut u8, votes: *mut u8, scale: *const f32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32, consensus: i32,
+        codes: *mut u8, votes: *mut u8, scale: *const f32, counts: *mut u32, grid: *const Grid, outputs: u32, inputs: u32, consensus: i32,
         seed: u64, tensor: u32, step: u64,
     ) for [THREADS, 0, [THREADS, 1]] {
         let (index, fours) = (block_idx_x() * THREADS + thread_idx_x(), inputs.div_ceil(FOUR));
-        let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &GRIDS[(grid & 3) as usize]);
+        let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &*grid);
         let mut sums = Counts::default();
         if row < outputs as usize {
             let inputs = inputs as usize;
@@ -109,8 +110,9 @@ kernels! {
                     after = poltergeist::flip(grid, before, vote, consensus, probability, uniform(words[i]));
                 }
                 new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
-                // Padding has no votes and is not at a rail.
-                sums.count(grid, before, after);
+                if 4 * four + i < inputs {
+                    sums.count(grid.rails(), before, after);
+                }
             }
             *codes = new;
             *votes = 0;

@@ -1,6 +1,7 @@
 //! Shadow weights to codes, and their straight-through gradients.
 
 use super::sizes::WARP;
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
@@ -10,7 +11,7 @@ on_gpu! {
     use super::common::blocks::Counts;
     use super::common::sums::warp_sum;
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
-    use crate::grid::{GRIDS, row_bytes};
+    use crate::grid::{row_bytes};
     use crate::rules::quantise;
 
     /// Weights of a thread.
@@ -21,10 +22,10 @@ kernels! {
     /// Shadow weights to the nearest codes; adds to `counts`, `[flipped, at a rail]`, which must be zero before; codes `[outputs, row_bytes]`,
     /// scale `[outputs]`, shadow `[outputs, inputs]`. A thread takes four weights of a row. Items: fours of weights,
     /// `outputs · ⌈inputs / 4⌉`.
-    fn quantize(codes: *mut u8, scale: *const f32, shadow: *const f32, counts: *mut u32, grid: u32, outputs: u32, inputs: u32)
+    fn quantize(codes: *mut u8, scale: *const f32, shadow: *const f32, counts: *mut u32, grid: *const Grid, outputs: u32, inputs: u32)
         for [THREADS, 0, [THREADS, 1]] {
         let (index, fours) = (block_idx_x() * THREADS + thread_idx_x(), inputs.div_ceil(FOUR));
-        let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &GRIDS[(grid & 3) as usize]);
+        let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &*grid);
         let mut sums = Counts::default();
         if row < outputs as usize {
             let inputs = inputs as usize;
@@ -37,7 +38,7 @@ kernels! {
                 if 4 * four + i < inputs {
                     let (before, after) = ((old >> (4 * i)) as u8 & 15, quantise::quantise(grid, *shadow.add(i), inverse));
                     new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
-                    sums.count(grid, before, after);
+                    sums.count(grid.rails(), before, after);
                 }
             }
             *codes = new;
@@ -49,23 +50,23 @@ kernels! {
     /// 2020); d_shadow, dw, shadow `[outputs, inputs]`, d_scale, scale `[outputs]`, codes `[outputs, row_bytes]`. A warp takes a row. Items:
     /// rows.
     fn straight_through(
-        d_shadow: *mut f32, d_scale: *mut f32, dw: *const f32, shadow: *const f32, codes: *const u8, scale: *const f32, grid: u32,
+        d_shadow: *mut f32, d_scale: *mut f32, dw: *const f32, shadow: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid,
         outputs: u32, inputs: u32,
     ) for [THREADS, 0, [THREADS / WARP, 1]] {
         let row = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize;
         if row >= outputs as usize {
             return;
         }
-        let (grid, inputs) = (&GRIDS[(grid & 3) as usize], inputs as usize);
+        let (grid, inputs) = (&*grid, inputs as usize);
         let (d_shadow, dw, shadow) = (d_shadow.add(row * inputs), dw.add(row * inputs), shadow.add(row * inputs));
         let codes = codes.add(row * row_bytes(inputs));
-        let (inverse, largest) = (1.0 / *scale.add(row), grid.largest());
+        let (inverse, range) = (1.0 / *scale.add(row), grid.range());
         let mut sum = 0.0;
         let mut i = (thread_idx_x() % WARP) as usize;
         while i < inputs {
             let (g, at) = (*dw.add(i), *shadow.add(i) * inverse);
             let level = grid.level(*codes.add(i / 2) >> (4 * (i % 2)) & 15);
-            sum += quantise::straight_through(g, level, at, largest, || *d_shadow.add(i) += g);
+            sum += quantise::straight_through(g, level, at, range, || *d_shadow.add(i) += g);
             i += WARP as usize;
         }
         let sum = warp_sum(sum);

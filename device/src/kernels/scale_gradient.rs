@@ -1,6 +1,7 @@
 //! Gradients of row scales.
 
 use super::sizes::LANES;
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 
 /// Threads of a block.
@@ -13,17 +14,17 @@ on_gpu! {
     use super::common::sums::lanes_sum;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-    use crate::grid::{GRIDS, row_bytes};
+    use crate::grid::{row_bytes};
 }
 
 kernels! {
     /// `d_scale[i] += Σ_j dw[i][j]·level[code[i][j]]`; d_scale `[outputs]`, dw `[outputs, inputs]`, codes `[outputs, row_bytes]`. Half a warp
     /// takes a row, lane l the columns l, l + 16, …. Items: rows. Shared: the levels, 64 bytes.
-    fn scale_gradient(d_scale: *mut f32, dw: *const f32, codes: *const u8, grid: u32, outputs: u32, inputs: u32)
+    fn scale_gradient(d_scale: *mut f32, dw: *const f32, codes: *const u8, grid: *const Grid, outputs: u32, inputs: u32)
         for [THREADS, size_of::<Levels>(), [THREADS / LANES, 1]] {
         let levels = dynamic_shared_mem::<Levels>();
         if thread_idx_x() < 16 {
-            (*levels).0[thread_idx_x() as usize & 15] = GRIDS[(grid & 3) as usize].levels[thread_idx_x() as usize & 15];
+            (*levels).0[thread_idx_x() as usize & 15] = (*grid).level(thread_idx_x() as u8);
         }
         sync_threads();
         let i = block_idx_x() * (THREADS / LANES) + thread_idx_x() / LANES;

@@ -4,6 +4,7 @@
 
 use super::sizes::LANES;
 use super::sizes::blocks::{COVERS, THREADS};
+use crate::grid::Grid;
 use crate::launch::{kernels, on_gpu};
 use crate::rules::votes::VoteTable;
 
@@ -25,7 +26,7 @@ on_gpu! {
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
-    use crate::grid::{BLOCK, GRIDS, row_bytes, unpack_codes_of_word};
+    use crate::grid::{BLOCK, row_bytes, unpack_codes_of_word};
     use crate::philox::{RandomStream, uniform_byte};
     use crate::rules::votes::{VoteRule, wanted_move};
 
@@ -112,11 +113,11 @@ kernels! {
     /// weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
     fn vote(
         votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8,
-        scale: *const f32, grid: u32, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64,
+        scale: *const f32, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64,
     ) for [THREADS, size_of::<VoteTable>(), COVERS] {
         let table = dynamic_shared_mem::<VoteTable>();
         let rule = VoteRule { max, quantum, threshold: 0, consumed: 0.0 };
-        VoteTable::fill(table, &rule, &GRIDS[(grid & 3) as usize], thread_idx_x() as usize);
+        VoteTable::fill(table, &rule, &*grid, thread_idx_x() as usize);
         sync_threads();
         let Some(place) = Place::of_thread(outputs, inputs) else { return };
         let (i, table) = (place.row, &*table);

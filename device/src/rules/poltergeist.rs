@@ -28,9 +28,6 @@ pub fn flip(grid: &Grid, code: u8, vote: i32, consensus: i32, probability: f32, 
     if vote.abs() < consensus || uniform >= probability || probability.is_nan() {
         return code;
     }
-    match vote.signum() {
-        1 => (code + 1).min(grid.max),
-        -1 => code.saturating_sub(1).max(grid.min),
-        _ => code,
-    }
+    // A vote of zero moves nothing, not even a code that is no level.
+    if vote == 0 { code } else { grid.ends().moved(code, vote.signum()) }
 }

@@ -8,10 +8,11 @@ pub fn quantise(grid: &Grid, value: f32, inverse_scale: f32) -> u8 {
     grid.nearest(value * inverse_scale)
 }
 
-/// What the scale gets of the gradient of a weight of `level` at `at = value / scale`; inside the rails `pass` gives the gradient to the float weight.
+/// What the scale gets of the gradient of a weight of `level` at `at = value / scale`; inside the rails, the grid's `range`, `pass` gives the gradient
+/// to the float weight.
 #[inline(always)]
-pub fn straight_through(gradient: f32, level: f32, at: f32, largest: f32, pass: impl FnOnce()) -> f32 {
-    if at.abs() <= largest {
+pub fn straight_through(gradient: f32, level: f32, at: f32, [lowest, highest]: [f32; 2], pass: impl FnOnce()) -> f32 {
+    if lowest <= at && at <= highest {
         pass();
         gradient * (level - at)
     } else {

@@ -3,7 +3,7 @@
 //! A vote counts fractions of the gap to the neighbouring level: [`VoteRule::quantum`] votes are one gap. It is kept across
 //! steps and rounded at random without bias, so moves far smaller than one vote add up.
 
-use crate::grid::{Grid, VoteBits};
+use crate::grid::{Ends, Grid, VoteBits};
 
 /// The constants of the vote accumulator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,14 +84,13 @@ fn add_rounded(vote: i32, change: f32, uniform: f32, max: i32) -> i32 {
 /// remains of the vote is truncated toward zero.
 #[inline(always)]
 pub fn flip(rule: &VoteRule, grid: &Grid, code: u8, vote: i32) -> (u8, i32) {
-    flip_between(rule, grid.min, grid.max, code, vote)
+    flip_between(rule, grid.ends(), code, vote)
 }
 
 #[inline(always)]
-pub(crate) fn flip_between(rule: &VoteRule, min: u8, max: u8, code: u8, vote: i32) -> (u8, i32) {
+pub(crate) fn flip_between(rule: &VoteRule, ends: Ends, code: u8, vote: i32) -> (u8, i32) {
     let step = (vote >= rule.threshold) as i32 - (vote <= -rule.threshold) as i32;
-    let moved = (code as i32 + step).clamp(min as i32, max as i32) as u8;
-    (moved, (vote as f32 - step as f32 * rule.consumed) as i32)
+    (ends.moved(code, step), (vote as f32 - step as f32 * rule.consumed) as i32)
 }
 
 /// Re-encodes one weight after its row's scale was multiplied by `factor`.
@@ -122,15 +121,14 @@ pub struct VoteTable {
     /// Votes per unit of level at `code` when moving down, then the same when moving up.
     votes_per_level: [f32; 32],
     rule: VoteRule,
-    min: u8,
-    max: u8,
+    ends: Ends,
 }
 
 impl VoteTable {
     /// The table of a rule on a grid.
     pub fn new(rule: &VoteRule, grid: &Grid) -> Self {
         let votes_per_level = core::array::from_fn(|index| Self::entry(rule, grid, index));
-        Self { votes_per_level, rule: *rule, min: grid.min, max: grid.max }
+        Self { votes_per_level, rule: *rule, ends: grid.ends() }
     }
 
     #[inline(always)]
@@ -151,7 +149,7 @@ impl VoteTable {
                 *entry = Self::entry(rule, grid, thread);
             }
             if thread == 0 {
-                ((*to).rule, (*to).min, (*to).max) = (*rule, grid.min, grid.max);
+                ((*to).rule, (*to).ends) = (*rule, grid.ends());
             }
         }
     }
@@ -167,6 +165,6 @@ impl VoteTable {
     /// The code and the vote that the function [`flip`] gives.
     #[inline(always)]
     pub fn flip(&self, code: u8, vote: i32) -> (u8, i32) {
-        flip_between(&self.rule, self.min, self.max, code, vote)
+        flip_between(&self.rule, self.ends, code, vote)
     }
 }

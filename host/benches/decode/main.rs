@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use ggml::{Format, Matrix};
 use library::Ggml;
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, GRIDS, Grid};
 use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
@@ -45,7 +45,7 @@ fn normal(len: usize, seed: u64) -> Vec<f32> {
 
 /// Codes of prime13, which are levels of every grid.
 fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
-    let codes: Vec<u8> = weights.iter().map(|&w| GridId::Prime13.grid().nearest(w / 2.8)).collect();
+    let codes: Vec<u8> = weights.iter().map(|&w| grid::PRIME13.nearest(w / 2.8)).collect();
     let mut packed = vec![0u8; weights.len() / inputs * grid::row_bytes(inputs)];
     for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(grid::row_bytes(inputs))) {
         grid::pack_row(row, packed);
@@ -54,10 +54,10 @@ fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
 }
 
 /// Every grid with the fastest row product, and prime13 with the other ones that are made for this kind of processor.
-fn ours() -> Vec<(GridId, RowProduct)> {
+fn ours() -> Vec<(&'static Grid, RowProduct)> {
     let products = RowProduct::all();
     let others = products[1..].iter().filter(|product| product.name != "portable");
-    GridId::ALL.map(|id| (id, products[0])).into_iter().chain(others.map(|&product| (GridId::Prime13, product))).collect()
+    GRIDS.iter().map(|&id| (id, products[0])).chain(others.map(|&product| (&grid::PRIME13, product))).collect()
 }
 
 /// Times one shape and prints its table.
@@ -72,7 +72,7 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), Str
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
             let codes = &packed[(copy + i * copies / 5) % copies];
-            lut_gemv(y, x, &Codes::new(codes, scale, id.grid(), inputs), product, &mut scratch);
+            lut_gemv(y, x, &Codes::new(codes, scale, id, inputs), product, &mut scratch);
         };
         contenders.push((format!("{}, {}", id.name(), product.name), Box::new(run)));
     }

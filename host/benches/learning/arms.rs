@@ -1,6 +1,6 @@
 //! What is compared: sizes of the model, and arms.
 
-use primal_device::grid::GridId;
+use primal_device::grid::{self, Grid};
 use primal_engine::config::{Flips, Rule, TrainConfig};
 
 /// One size of the model, and how long it learns.
@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 15] = [
+pub const ARMS: [Arm; 20] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -39,6 +39,11 @@ pub const ARMS: [Arm; 15] = [
     Arm::PRIME13,
     Arm::PRIME15,
     Arm::FINE15,
+    Arm::UNIFORM16,
+    Arm::INT4,
+    Arm::UINT4,
+    Arm::NF4,
+    Arm::E2M1,
     Arm::SEED,
     Arm::SEED_RESCALED,
     Arm::HALF_KAPPA,
@@ -53,8 +58,8 @@ pub const ARMS: [Arm; 15] = [
 pub struct Arm {
     pub name: &'static str,
     pub rule: Rule,
-    pub grid: GridId,
-    pub last_grid: Option<GridId>,
+    pub grid: &'static Grid,
+    pub last_grid: Option<&'static Grid>,
     /// The arm whose learning rate it takes; its own name if it is tuned itself.
     pub tuned_as: &'static str,
     pub adjust: fn(&mut TrainConfig),
@@ -66,7 +71,7 @@ impl Arm {
     pub const VOTES: Self = Self {
         name: "votes, uniform15",
         rule: Rule::Votes,
-        grid: GridId::Uniform15,
+        grid: &grid::UNIFORM15,
         last_grid: None,
         tuned_as: "votes, uniform15",
         adjust: |_| {},
@@ -80,10 +85,16 @@ impl Arm {
         Self { name: "poltergeist, uniform15", rule: Rule::Poltergeist, tuned_as: "poltergeist, uniform15", ..Self::QAT };
     pub const FOUR_BITS: Self = Self { name: "votes of 4 bits, uniform15", adjust: |t| t.votes = votes(4), ..Self::VOTES };
     pub const PRIME13: Self =
-        Self { name: "votes, prime13", grid: GridId::Prime13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };
-    pub const PRIME15: Self = Self { name: "votes, prime15", grid: GridId::Prime15, ..Self::PRIME13 };
-    pub const FINE15: Self = Self { name: "votes, fine15", grid: GridId::Fine15, tuned_as: "votes, uniform15", ..Self::PRIME13 };
-    pub const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(GridId::Fine15), ..Self::PRIME13 };
+        Self { name: "votes, prime13", grid: &grid::PRIME13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };
+    pub const PRIME15: Self = Self { name: "votes, prime15", grid: &grid::PRIME15, ..Self::PRIME13 };
+    pub const FINE15: Self = Self { name: "votes, fine15", grid: &grid::FINE15, tuned_as: "votes, uniform15", ..Self::PRIME13 };
+    pub const UNIFORM16: Self = Self { name: "votes, uniform16", grid: &grid::UNIFORM16, ..Self::FINE15 };
+    pub const INT4: Self = Self { name: "votes, int4", grid: &grid::INT4, ..Self::FINE15 };
+    /// Without an offset no weight is negative.
+    pub const UINT4: Self = Self { name: "votes, uint4", grid: &grid::UINT4, ..Self::FINE15 };
+    pub const NF4: Self = Self { name: "votes, nf4", grid: &grid::NF4, ..Self::FINE15 };
+    pub const E2M1: Self = Self { name: "votes, e2m1", grid: &grid::E2M1, ..Self::FINE15 };
+    pub const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(&grid::FINE15), ..Self::PRIME13 };
     pub const SEED_RESCALED: Self =
         Self { name: "votes, prime13 + fine15, rows re-scaled", adjust: |t| t.rescale_every = 50, ..Self::SEED };
     pub const HALF_KAPPA: Self = Self { name: "votes, uniform15, kappa 0.5", adjust: |t| t.kappa = 0.5, all_seeds: false, ..Self::VOTES };

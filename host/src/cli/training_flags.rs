@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use primal_device::grid::GridId;
+use primal_device::grid;
 
 use super::device::DeviceName;
 use super::limits::MemorySize;
@@ -137,8 +137,8 @@ commands! {
         optimizer: Option<String> => train.optimizer, |flag, name| one_of(flag, config::RULES, name, config::rule(name))
     }
     train {
-        /// grid: prime13, prime15, fine15 or uniform15
-        grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, config::GRIDS, name, GridId::from_name(name))
+        /// grid: prime13, prime15, fine15, uniform15, uniform16, int4, uint4, nf4 or e2m1
+        grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, &config::grids(), name, grid::by_name(name))
     }
     train, tts_train, plan {
         /// bits of a vote: 8 (default) or 4
@@ -227,5 +227,26 @@ commands! {
     train, tts_train {
         /// threads (default: all cores)
         threads: Option<usize>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use primal_device::grid::GRIDS;
+
+    use super::*;
+    use crate::configurations::Load;
+
+    #[test]
+    fn help_and_errors_name_all_grids() {
+        let help = Train::from_args(&["train"], &["--help"]).err().expect("help is no command").output;
+        let other = Train::from_args(&["train"], &["--grid", "prime17"]).expect("a flag");
+        let mut config = primal_engine::config::Config::load("gpt-nano").expect("an embedded configuration");
+        let error = other.apply(&mut config).expect_err("no such grid").to_string();
+        for grid in GRIDS {
+            let name = grid.name();
+            assert!(help.contains(name) && error.contains(name), "{name} in {help}\nand in {error}");
+        }
+        assert!(error.contains("--grid") && error.contains("prime17"), "{error}");
     }
 }

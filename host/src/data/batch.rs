@@ -103,6 +103,10 @@ pub struct TokenWindow {
 }
 
 impl TextSource for Corpus {
+    fn bytes_of(&self, token: u32) -> usize {
+        self.tokenizer.bytes_of(token)
+    }
+
     fn fingerprint(&self) -> u64 {
         self.fingerprint
     }

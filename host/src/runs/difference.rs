@@ -54,7 +54,7 @@ mod tests {
         let one = Config::load("gpt-nano").expect("an embedded configuration");
         assert_eq!(differences(&one, &one.clone()), []);
         let mut other = one.clone();
-        other.model.last_grid = primal_device::grid::GridId::from_name("fine15");
+        other.model.last_grid = primal_device::grid::by_name("fine15");
         (other.train.lr, other.train.keep) = (0.5, one.train.keep + 1);
         let found = differences(&one, &other);
         let keys: Vec<_> = found.iter().map(|difference| (difference.key.as_str(), difference.is_changeable())).collect();

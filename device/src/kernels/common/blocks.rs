@@ -4,7 +4,7 @@ use super::sums::warp_sum_u32;
 use crate::gpu::atomic::atomic_fetch_add_relaxed_u32_device;
 use crate::gpu::memory::{U32x4, aligned, load};
 use crate::gpu::thread::{block_idx_x, thread_idx_x};
-use crate::grid::{BLOCK, Grid, ROW_ALIGN, nibble_of_vote, pack_codes_to_word, row_bytes, unpack_codes_of_word, vote_of_nibble};
+use crate::grid::{BLOCK, ROW_ALIGN, nibble_of_vote, pack_codes_to_word, row_bytes, unpack_codes_of_word, vote_of_nibble};
 use crate::kernels::sizes::WARP;
 use crate::kernels::sizes::blocks::THREADS;
 
@@ -82,11 +82,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one weight.
+    /// Counts one weight of a grid with these rails.
     #[inline(always)]
-    pub fn count(&mut self, grid: &Grid, before: u8, after: u8) {
+    pub fn count(&mut self, rails: [u8; 2], before: u8, after: u8) {
         self.flipped += u32::from(before != after);
-        self.at_rail += u32::from((after == grid.min) | (after == grid.max));
+        self.at_rail += u32::from((after == rails[0]) | (after == rails[1]));
     }
 
     /// Adds those of all lanes to `counts`, `[flipped, at a rail]`. All lanes of a warp must get here.

@@ -7,7 +7,7 @@
 use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
-use crate::grid::GRIDS;
+use crate::grid::Grid;
 use crate::kernels::sizes::tiles::{A_STRIDE, B_STRIDE, COLUMNS, DEPTH, ROWS, Shared, THREADS};
 
 /// A stage of an operand on its way: loaded to registers while the stage before is multiplied, then stored to shared memory.
@@ -189,7 +189,7 @@ impl Operand for CodesAlongK {
     unsafe fn load(&self, k: u32) -> u32 {
         let (row, offset) = Self::place();
         let (row, k) = (self.first + row, k + offset);
-        // Rows are padded to 32 codes of level 0.
+        // Rows are padded to 32 codes, and A has zeros for them.
         let byte = k as usize / 2;
         let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
         if row < self.outputs && byte < self.row_bytes { load_constant(at.cast()) } else { 0 }
@@ -289,14 +289,16 @@ pub fn tile() -> (u32, u32) {
     (block_idx_y() * ROWS, block_idx_x() * COLUMNS)
 }
 
-/// This block's tile of the product. `grid` is that of codes.
+/// This block's tile of the product. `grid` is that of codes, if B has any.
 #[inline(always)]
-pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32, grid: u32) {
+pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
     let levels = (&raw mut (*shared).levels).cast::<f32>();
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<f32>(), (&raw mut (*shared).b[index]).cast::<f32>());
-    if thread_idx_x() < 16 {
-        *levels.add(thread_idx_x() as usize) = GRIDS[(grid & 3) as usize].levels[thread_idx_x() as usize & 15];
+    if let Some(grid) = grid
+        && thread_idx_x() < 16
+    {
+        *levels.add(thread_idx_x() as usize) = grid.level(thread_idx_x() as u8);
     }
     let (mut held_a, mut held_b) = (a.load(0), b.load(0));
     let mut sums = [[0.0; 8]; 8];

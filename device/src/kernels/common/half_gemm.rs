@@ -3,7 +3,7 @@
 //! A float operand is multiplied by the power of two that brings the tensor's largest value to 2¹⁴ … 2¹⁵, and each value becomes the sum of
 //! two halves, high + low. What that loses is at most 2⁻²³·|x| + 2⁻³⁹·max|x|: these products are about as good as those of `f32`, but for
 //! values that are smaller than the tensor's largest by sixteen powers of two and more. A grid's levels are integers over its denominator; on
-//! all grids but prime15 a half holds them exactly. So a product with codes takes two of halves, one of two float operands three: low · low is
+//! the grids that come here a half holds them exactly. So a product with codes takes two of halves, one of two float operands three: low · low is
 //! at most 2⁻²² of the product. Sums of a stage are added to the others outside of the tensor cores, which cut off instead of rounding: a long
 //! chain of theirs would drift towards zero (Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores", 2022).
 //!
@@ -16,7 +16,7 @@ use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halv
 use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
 use crate::gpu::shared::dynamic_shared_mem;
 use crate::gpu::thread::{sync_threads, thread_idx_x};
-use crate::grid::GRIDS;
+use crate::grid::Grid;
 use crate::kernels::sizes::half_tiles::{A_PART, ALONG, B_PART, Shared};
 use crate::kernels::sizes::tiles::{DEPTH, ROWS};
 
@@ -184,14 +184,15 @@ pub struct Output {
     pub column_scale: *const f32,
 }
 
-/// This block's tile of the product. `powers` are those of A and B, of which codes have none; `grid` is that of codes.
+/// This block's tile of the product. `powers` are those of A and B, of which codes have none; `grid` is that of codes, if B has any.
 #[inline(always)]
-pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], depth: u32, grid: u32) {
+pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], depth: u32, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
     let levels = (&raw mut (*shared).levels).cast::<u32>();
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<u16>(), (&raw mut (*shared).b[index]).cast::<u16>());
-    let grid = &GRIDS[(grid & 3) as usize];
-    if !B::LOW {
+    let mut unit = powers[1].down;
+    if let Some(grid) = grid {
+        unit = 1.0 / grid.denominator().unwrap_or(1) as f32;
         let code = thread_idx_x() as usize;
         if code < 16 {
             *levels.add(code) = pack_halves(f32::from(grid.integers[code]), 0.0);
@@ -212,7 +213,6 @@ pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers
         multiply::<A, B>(&mut sums, to_a, to_b);
         current ^= 1;
     }
-    let unit = if B::LOW { powers[1].down } else { 1.0 / grid.denominator as f32 };
     finish(&output, &sums, powers[0].down, unit);
 }
 

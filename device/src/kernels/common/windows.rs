@@ -402,7 +402,7 @@ impl Operand for PhaseCodesAlongK {
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         let (column, offset) = (thread_idx_x() % COLUMNS, thread_idx_x() / COLUMNS * 8);
-        // Rows are padded to 32 codes of level 0, a tap in k to 16.
+        // Rows are padded to 32 codes, a tap in k to 16; A has zeros for both.
         let byte = ((k % self.shape.period + offset) / 2) as usize;
         let Some(row) = self.shape.row(column, k) else { return (0, 0.0) };
         (load_constant(self.codes.add(row as usize * self.row_bytes + byte).cast()), *self.scale.add(row as usize))

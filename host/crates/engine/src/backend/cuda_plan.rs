@@ -1,5 +1,6 @@
 //! What the CUDA back end adds to a plan, and what it cannot run: known without CUDA, so that any build can say what a run would take on a GPU.
 
+use primal_device::grid::Grid;
 use primal_device::kernels::sizes::heads;
 use primal_device::kernels::{bias_backward, layer_norm};
 
@@ -39,9 +40,23 @@ const LEAST_SCRATCH: usize = 1 << 16;
 /// Words for the largest values of tensors that are known at a time.
 const LARGEST: usize = 1024;
 
-/// Adds the ops' own scratch to the plan of all else, and words for the largest values of tensors.
-pub fn plan(plan: &mut Plan) -> (Span<f32>, Span<u32>) {
+/// Grids whose tables are on the device at a time.
+const GRIDS: usize = 16;
+
+/// What the back end has for itself.
+pub struct Planned {
+    /// The ops' own scratch.
+    pub scratch: Span<f32>,
+    /// Words for the largest values of tensors.
+    pub largest: Span<u32>,
+    /// Words for tables of grids.
+    pub grids: Span<u32>,
+}
+
+/// Adds it to the plan of all else.
+pub fn plan(plan: &mut Plan) -> Planned {
     let largest = plan.entries().iter().map(|entry| entry.bytes / size_of::<f32>()).max().unwrap_or(0);
     let scratch = plan.span(Kind::Scratch, "cuda.scratch", largest / VALUES_PER_SCRATCH + LEAST_SCRATCH);
-    (scratch, plan.span(Kind::Scratch, "cuda.largest", LARGEST))
+    let grids = GRIDS * size_of::<Grid>() / size_of::<u32>();
+    Planned { scratch, largest: plan.span(Kind::Scratch, "cuda.largest", LARGEST), grids: plan.span(Kind::Scratch, "cuda.grids", grids) }
 }

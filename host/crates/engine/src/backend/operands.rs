@@ -1,6 +1,6 @@
 //! What ops on any device have as operands, besides spans and numbers.
 
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, Grid};
 
 use crate::memory::Span;
 
@@ -28,7 +28,7 @@ pub enum Storage {
 #[derive(Clone, Copy, Debug)]
 pub struct GridWeight {
     /// Which levels.
-    pub grid: GridId,
+    pub grid: &'static Grid,
     /// Packed codes, `[out_features, row_bytes(in_features)]`, low nibble first, padding nibbles at the zero level.
     pub codes: Span<u8>,
     /// Row scales, `[out_features]`.

@@ -1,6 +1,6 @@
 //! The configuration of GhostTTS.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 use serde::{Deserialize, Serialize};
 
 use super::by_name::grid;
@@ -47,7 +47,7 @@ pub struct GhostTtsConfig {
     pub places: usize,
     /// The grid of all matrices.
     #[serde(with = "grid")]
-    pub grid: GridId,
+    pub grid: &'static Grid,
 }
 
 /// The phones of American English with their stress, as configurations mean that do not say how many: those of ARPAbet as CMUdict has them, and silence.

@@ -1,6 +1,6 @@
 //! The configuration of GPTs.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 use serde::{Deserialize, Serialize};
 
 use super::by_name::{grid, optional_grid, tokenizer};
@@ -30,15 +30,15 @@ pub struct GptConfig {
     pub tokenizer: Tokenizer,
     /// The grid of all linear layers.
     #[serde(with = "grid")]
-    pub grid: GridId,
+    pub grid: &'static Grid,
     /// The grid of the last block, if another.
     #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
-    pub last_grid: Option<GridId>,
+    pub last_grid: Option<&'static Grid>,
 }
 
 impl GptConfig {
     /// The grid of the last block.
-    pub fn last_grid(&self) -> GridId {
+    pub fn last_grid(&self) -> &'static Grid {
         self.last_grid.unwrap_or(self.grid)
     }
 }
@@ -71,7 +71,7 @@ impl TextTable for GptConfig {
         &mut self.tokenizer
     }
 
-    fn grid_mut(&mut self) -> &mut GridId {
+    fn grid_mut(&mut self) -> &mut &'static Grid {
         &mut self.grid
     }
 }

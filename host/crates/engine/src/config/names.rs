@@ -1,9 +1,14 @@
 //! Names of values, for files, flags and errors.
 
-use primal_device::grid::VoteBits;
+use primal_device::grid::{GRIDS, VoteBits};
 
 /// The names of grids, for errors.
-pub const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
+pub fn grids() -> String {
+    let names: Vec<_> = GRIDS.iter().map(|grid| grid.name()).collect();
+    let (last, others) = names.split_last().expect("a grid");
+    format!("{} or {last}", others.join(", "))
+}
+
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

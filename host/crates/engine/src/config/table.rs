@@ -1,6 +1,6 @@
 //! What a `[model]` table is to those who read, check and change configurations.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -64,7 +64,7 @@ pub trait TextTable: ModelTable {
     fn tokenizer_mut(&mut self) -> &mut Tokenizer;
 
     /// The grid of linear layers, for a flag to change.
-    fn grid_mut(&mut self) -> &mut GridId;
+    fn grid_mut(&mut self) -> &mut &'static Grid;
 
     /// Rows of logits held at a time. They set the order in which gradients of the head are summed, so a run keeps its own: one without the key was
     /// begun before there was one.

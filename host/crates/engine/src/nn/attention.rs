@@ -1,6 +1,6 @@
 //! Multi-head self-attention (Vaswani et al. 2017), its projections without biases.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::linear::{LinearLayer, start_sigma};
 use super::parameters::{Parameters, Specs};
@@ -91,7 +91,7 @@ impl AttentionActivations {
 
 impl SelfAttention {
     /// Names `<name>.q`, `.k`, `.v` and `.o`, `[dim, dim]` each. `residual` scales the start of the last.
-    pub fn new(specs: &mut Specs, name: &str, dim: usize, heads: Heads, grid: Option<GridId>, residual: f32) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, dim: usize, heads: Heads, grid: Option<&'static Grid>, residual: f32) -> Self {
         let sigma = start_sigma(dim);
         let mut layer = |part: &str, sigma| LinearLayer::new(specs, &format!("{name}.{part}"), [dim, dim], grid, sigma);
         Self { q: layer("q", sigma), k: layer("k", sigma), v: layer("v", sigma), o: layer("o", sigma * residual), heads, dim }

@@ -2,7 +2,7 @@
 //!
 //! The first layer of its MLP can be a convolution, as in FastSpeech (Ren et al. 2019).
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::attention::{AttentionActivations, AttentionOutputs, Heads, SelfAttention};
 use super::mlp::{Mlp, MlpActivations};
@@ -113,7 +113,7 @@ impl BlockGradients {
 
 impl Block {
     /// Names the parameters of a block. `residual` scales the start of the two layers that write to the residual stream.
-    pub fn new(specs: &mut Specs, name: &str, shape: &BlockShape, grid: Option<GridId>, residual: f32) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, shape: &BlockShape, grid: Option<&'static Grid>, residual: f32) -> Self {
         let BlockShape { dim, heads, hidden, kernel } = *shape;
         Self {
             norm1: Norm::new(specs, &format!("{name}.norm1"), dim),

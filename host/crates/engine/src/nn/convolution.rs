@@ -1,6 +1,6 @@
 //! A convolution within sequences. With one tap and a bias it is a linear layer with a bias.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink};
@@ -23,7 +23,7 @@ impl ConvolutionLayer {
         name: &str,
         [out_channels, in_channels]: [usize; 2],
         kernel: usize,
-        grid: Option<GridId>,
+        grid: Option<&'static Grid>,
         gain: f32,
     ) -> Self {
         let sigma = gain / ((kernel * in_channels) as f32).sqrt();
@@ -37,7 +37,7 @@ impl ConvolutionLayer {
         name: &str,
         [out_channels, in_channels]: [usize; 2],
         kernel: usize,
-        grid: Option<GridId>,
+        grid: Option<&'static Grid>,
         sigma: f32,
     ) -> Self {
         Self { weight: specs.matrix(name.into(), [out_channels, kernel * in_channels], grid, sigma), bias: None, kernel }

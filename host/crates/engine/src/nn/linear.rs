@@ -1,6 +1,6 @@
 //! A linear layer without a bias.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::parameters::{MatrixId, Parameters, Specs};
 use super::pass::{Backward, GradientPart, GradientSink, Rows};
@@ -25,7 +25,7 @@ pub struct LinearLayer {
 
 impl LinearLayer {
     /// Names `<name>`, `[out, in]`, which starts with the standard deviation `sigma`.
-    pub fn new(specs: &mut Specs, name: &str, shape: [usize; 2], grid: Option<GridId>, sigma: f32) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, shape: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> Self {
         Self { weight: specs.matrix(name.into(), shape, grid, sigma) }
     }
 

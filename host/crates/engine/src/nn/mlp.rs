@@ -1,6 +1,6 @@
 //! The MLP of a block: a linear layer or a convolution, GELU, a linear layer; no biases.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::convolution::ConvolutionLayer;
 use super::linear::{LinearLayer, start_sigma};
@@ -48,7 +48,7 @@ impl MlpActivations {
 
 impl Mlp {
     /// Names `<name>.fc1`, `[hidden, kernel · dim]`, and `<name>.fc2`, `[dim, hidden]`. `residual` scales the start of the second.
-    pub fn new(specs: &mut Specs, name: &str, [dim, hidden, kernel]: [usize; 3], grid: Option<GridId>, residual: f32) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, [dim, hidden, kernel]: [usize; 3], grid: Option<&'static Grid>, residual: f32) -> Self {
         let sigma = start_sigma(dim);
         let (fc1, fc2) = (format!("{name}.fc1"), format!("{name}.fc2"));
         let first = match kernel {

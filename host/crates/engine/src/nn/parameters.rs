@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, Grid};
 use primal_device::philox::{RandomStream, uniform};
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
@@ -30,15 +30,15 @@ pub struct MatrixSpec {
     /// Columns.
     pub in_features: usize,
     /// The weight's grid; `None` for a float weight.
-    pub grid: Option<GridId>,
+    pub grid: Option<&'static Grid>,
     /// Standard deviation at the start.
     pub sigma: f32,
 }
 
 impl MatrixSpec {
-    /// A row scale at the start: the largest level is 2.8 σ on every grid.
+    /// A row scale at the start: on every grid the levels reach over 5.6 σ, on symmetric ones from −2.8 to 2.8 σ.
     pub fn initial_scale(&self) -> f32 {
-        2.8 * self.sigma / self.grid.map_or(1.0, |grid| grid.grid().largest())
+        2.8 * self.sigma / self.grid.map_or(1.0, Grid::reach)
     }
 
     /// Weights in it.
@@ -78,7 +78,7 @@ pub struct Specs {
 
 impl Specs {
     /// Adds a matrix.
-    pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<GridId>, sigma: f32) -> MatrixId {
+    pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> MatrixId {
         self.matrices.push(MatrixSpec { name, out_features, in_features, grid, sigma });
         MatrixId(self.matrices.len() - 1)
     }
@@ -156,14 +156,14 @@ impl Parameters {
             let mut normal = Normal::new(seed, index as u32);
             // Whole matrices, if they are not too large: an upload waits for the device.
             let most = (UPLOAD / spec.in_features).clamp(1, spec.out_features);
-            let mut codes = vec![grid::ZERO; grid::padded(spec.in_features)];
+            let mut codes = vec![grid::PADDING; grid::padded(spec.in_features)];
             let scale = spec.initial_scale();
             for first in (0..spec.out_features).step_by(most) {
                 let rows = most.min(spec.out_features - first);
                 let values: Vec<f32> = (0..rows * spec.in_features).map(|_| spec.sigma * normal.draw()).collect();
                 match &weight.storage {
                     Storage::Grid(target) => {
-                        let (levels, row_bytes) = (target.grid.grid(), weight.row_bytes());
+                        let (levels, row_bytes) = (target.grid, weight.row_bytes());
                         let mut packed = vec![0u8; rows * row_bytes];
                         for (row, packed) in values.chunks_exact(spec.in_features).zip(packed.chunks_exact_mut(row_bytes)) {
                             for (code, w) in codes.iter_mut().zip(row) {

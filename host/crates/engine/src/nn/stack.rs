@@ -1,6 +1,6 @@
 //! Blocks with a norm at their end.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use super::block::{Block, BlockActivations, BlockGradients, BlockShape};
 use super::norm::{Norm, NormActivations};
@@ -67,7 +67,7 @@ impl StackActivations {
 
 impl Stack {
     /// Names `<name>.<i>…` and `<name>.norm`.
-    pub fn new(specs: &mut Specs, name: &str, layers: usize, shape: &BlockShape, grid: Option<GridId>) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, layers: usize, shape: &BlockShape, grid: Option<&'static Grid>) -> Self {
         let blocks = (0..layers).map(|i| Block::new(specs, &format!("{name}.{i}"), shape, grid, 1.0)).collect();
         Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), shape.dim) }
     }

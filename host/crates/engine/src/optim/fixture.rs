@@ -1,6 +1,6 @@
 //! One small matrix under a rule, for the tests of rules.
 
-use primal_device::grid::GridId;
+use primal_device::grid;
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -42,7 +42,7 @@ pub fn steady(lr: f32) -> TrainConfig {
 impl<R: UpdateRule> Fixture<R> {
     pub fn new(config: TrainConfig) -> Self {
         let mut specs = Specs::default();
-        specs.matrix("weight".into(), SHAPE, (!R::IS_FLOAT).then_some(GridId::Uniform15), 0.5);
+        specs.matrix("weight".into(), SHAPE, (!R::IS_FLOAT).then_some(&grid::UNIFORM15), 0.5);
         let (mut plan, mut floats) = (Plan::default(), Vec::new());
         let p = Parameters::plan(specs, &mut plan);
         let rule = R::plan(&config, &p.specs.matrices[0], &p.matrices[0], &mut floats, &mut plan);

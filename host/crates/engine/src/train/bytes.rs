@@ -36,6 +36,10 @@ fn copy(from: &[u8], inputs: &mut [u32], targets: &mut [u32]) {
 }
 
 impl TextSource for Bytes {
+    fn bytes_of(&self, _token: u32) -> usize {
+        1
+    }
+
     /// The hash FNV-1a of the text (Fowler, Noll and Vo), of 64 bits.
     fn fingerprint(&self) -> u64 {
         self.text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

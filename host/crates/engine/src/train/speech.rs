@@ -137,7 +137,7 @@ impl Task for SpeechTask {
             seen += batch.frames();
         }
         let terms: [f64; MAX_TERMS] = std::array::from_fn(|term| sums[term] / counts[term]);
-        Ok(Validation { loss: terms[1], terms, warnings: prosody.warnings() })
+        Ok(Validation { loss: terms[1], terms, nats_per_byte: None, warnings: prosody.warnings() })
     }
 
     fn not_finite<B: Backend>(model: &GhostTts, batch: &LoadedBatch, b: &mut B, sum: Span<f32>) -> Option<String> {

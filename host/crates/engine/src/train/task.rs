@@ -39,6 +39,8 @@ pub struct Validation {
     pub loss: f64,
     /// The means of the loss's terms, in the order of [`Task::TERMS`].
     pub terms: [f64; MAX_TERMS],
+    /// The loss of a text over its bytes in place of its tokens, to compare models with other tokens.
+    pub nats_per_byte: Option<f64>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }

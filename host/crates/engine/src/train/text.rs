@@ -26,6 +26,9 @@ pub trait TextSource {
     /// Copies the `index`-th window of `inputs.len()` tokens of what is held back, and the token that follows each. Returns how many there are: fewer in
     /// the last window, and none beyond it.
     fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize;
+
+    /// Bytes of text that a token stands for.
+    fn bytes_of(&self, token: u32) -> usize;
 }
 
 /// A micro-batch on the host.
@@ -104,10 +107,12 @@ impl<M: TextModel> Task for TextTask<M> {
         b: &mut B,
         p: &Parameters,
     ) -> Result<Validation> {
-        let mut index = 0;
+        let (mut index, mut bytes) = (0, 0);
         let next = |inputs: &mut [u32], targets: &mut [u32]| {
+            let filled = corpus.held_out(index, inputs, targets);
             index += 1;
-            corpus.held_out(index - 1, inputs, targets)
+            bytes += targets[..filled].iter().map(|&token| corpus.bytes_of(token)).sum::<usize>();
+            filled
         };
         let HostBatch { inputs, targets, losses, .. } = batch;
         let Measured { nats, tokens } = measure(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
@@ -116,7 +121,7 @@ impl<M: TextModel> Task for TextTask<M> {
         }
         let mut terms = [0.0; MAX_TERMS];
         terms[0] = nats / tokens as f64;
-        Ok(Validation { loss: terms[0], terms, warnings: Vec::new() })
+        Ok(Validation { loss: terms[0], terms, nats_per_byte: Some(nats / bytes as f64), warnings: Vec::new() })
     }
 
     fn not_finite<B: Backend>(model: &M, _batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {

@@ -224,7 +224,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             self.backend.download(self.layout.histogram, &mut histogram);
             let mut scale = vec![0.0f32; spec.out_features];
             self.backend.download(grid.scale, &mut scale);
-            let levels = grid.grid.grid();
+            let levels = grid.grid;
             let weights = spec.weights() as f64;
             layers.push(LayerRecord {
                 name: spec.name.clone(),

@@ -232,6 +232,41 @@ pub fn gelu_slope(x: f64) -> f64 {
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * 0.044715 * x * x)
 }
 
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// `gate · σ(gate) · up`.
+pub fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+    gate.iter().zip(up).map(|(gate, up)| gate * sigmoid(*gate) * up).collect()
+}
+
+/// The gradients of gate and up.
+pub fn swiglu_backward(dy: &[f64], gate: &[f64], up: &[f64]) -> [Vec<f64>; 2] {
+    let slope = |x: f64| sigmoid(x) + x * sigmoid(x) * (1.0 - sigmoid(x));
+    let d_gate = dy.iter().zip(gate).zip(up).map(|((dy, gate), up)| dy * up * slope(*gate)).collect();
+    let d_up = dy.iter().zip(gate).map(|(dy, gate)| dy * gate * sigmoid(*gate)).collect();
+    [d_gate, d_up]
+}
+
+/// The complex product of each pair with `cos + i·sin`, or its conjugate to turn back, row by row of `width`; the values of a pair are adjacent, or a half
+/// of those that turn apart.
+pub fn rope(x: &[f64], table: &[f64], positions: &[u32], [width, head_dim, pairs]: [usize; 3], adjacent: bool, back: bool) -> Vec<f64> {
+    let mut y = x.to_vec();
+    for (row, &position) in positions.iter().enumerate() {
+        for head in (0..width).step_by(head_dim) {
+            for pair in 0..pairs {
+                let (a, b) = if adjacent { (2 * pair, 2 * pair + 1) } else { (pair, pair + pairs) };
+                let (a, b) = (row * width + head + a, row * width + head + b);
+                let at = position as usize * 2 * pairs + pair;
+                let (cos, sin) = (table[at], if back { -table[at + pairs] } else { table[at + pairs] });
+                (y[a], y[b]) = (x[a] * cos - x[b] * sin, x[a] * sin + x[b] * cos);
+            }
+        }
+    }
+    y
+}
+
 /// x where positive, else `slope · x`.
 pub fn leaky_relu(x: f64, slope: f64) -> f64 {
     if x > 0.0 { x } else { slope * x }

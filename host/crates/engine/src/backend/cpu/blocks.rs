@@ -1,7 +1,7 @@
 //! Grid weights and their votes, sixteen of a row at a time.
 
 use multiversion::multiversion;
-use primal_device::grid::{self, BLOCK, Grid, VoteBits};
+use primal_device::grid::{self, BLOCK, VoteBits};
 
 /// Rows that a task takes at least.
 pub const MIN_ROWS: usize = 16;
@@ -11,7 +11,7 @@ pub const MIN_ROWS: usize = 16;
 pub struct Counts {
     /// Codes that changed.
     pub flipped: u32,
-    /// Codes at the first or last level.
+    /// Codes at one of the grid's rails.
     pub at_rail: u32,
 }
 
@@ -22,11 +22,11 @@ impl Counts {
         Self { flipped: self.flipped + other.flipped, at_rail: self.at_rail + other.at_rail }
     }
 
-    /// Counts a weight by its code before and after.
+    /// Counts a weight of a grid with these rails by its code before and after.
     #[inline]
-    pub fn count(&mut self, grid: &Grid, before: u8, after: u8) {
+    pub fn count(&mut self, rails: [u8; 2], before: u8, after: u8) {
         self.flipped += u32::from(before != after);
-        self.at_rail += u32::from(after == grid.min || after == grid.max);
+        self.at_rail += u32::from(after == rails[0] || after == rails[1]);
     }
 
     /// As ops write them: `[flipped, at a rail]`.

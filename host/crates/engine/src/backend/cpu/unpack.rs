@@ -42,7 +42,12 @@ impl<'a> Codes<'a> {
     }
 
     fn weight(&self, row: usize, column: usize) -> f32 {
-        self.scale[row] * self.grid.levels[grid::get(&self.codes[row * self.row_bytes..], column) as usize]
+        self.scale[row] * self.level(row, column)
+    }
+
+    /// The level of a weight.
+    pub(crate) fn level(&self, row: usize, column: usize) -> f32 {
+        self.grid.level(grid::get(&self.codes[row * self.row_bytes..], column))
     }
 }
 
@@ -96,7 +101,7 @@ pub(super) fn pack_codes_by_column(w: &Codes, at: Panel, out: &mut [f32]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
+pub(crate) mod avx2 {
     use std::arch::x86_64::*;
 
     use super::{Codes, Panel};
@@ -107,7 +112,7 @@ mod avx2 {
     /// AVX2.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn eight_levels(codes: u32, low: __m256, high: __m256) -> __m256 {
+    pub(crate) fn eight_levels(codes: u32, low: __m256, high: __m256) -> __m256 {
         let shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
         let index = _mm256_srlv_epi32(_mm256_set1_epi32(codes as i32), shifts);
         // permutevar reads the low three bits; bit 3, moved to the sign, selects the half of the table.
@@ -115,10 +120,9 @@ mod avx2 {
         _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index), upper)
     }
 
-    /// # Safety
-    /// AVX2; eight readable bytes from `byte` of the row on, or four if `byte` is the last word.
+    /// Eight codes from `byte` of the row on.
     #[inline]
-    fn word(w: &Codes, row: usize, byte: usize) -> u32 {
+    pub(crate) fn word(w: &Codes, row: usize, byte: usize) -> u32 {
         let start = row * w.row_bytes + byte;
         u32::from_le_bytes(w.codes[start..start + 4].try_into().expect("four bytes"))
     }
@@ -126,7 +130,7 @@ mod avx2 {
     /// The levels of a grid, in two registers.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn table(levels: &[f32; 16]) -> [__m256; 2] {
+    pub(crate) fn table(levels: &[f32; 16]) -> [__m256; 2] {
         // SAFETY: 16 levels.
         unsafe { [_mm256_loadu_ps(levels.as_ptr()), _mm256_loadu_ps(levels.as_ptr().add(8))] }
     }

@@ -47,7 +47,7 @@ impl Cpu {
             Storage::Grid(grid) => {
                 let ((y, scratch), (x, codes, scale, bias, offsets)) =
                     self.split((y, self.scratch()), (x, grid.codes, grid.scale, bias, offsets));
-                let values = WeightValues::Grid(Codes::new(codes, scale, grid.grid.grid(), weight.in_features));
+                let values = WeightValues::Grid(Codes::new(codes, scale, grid.grid, weight.in_features));
                 op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
             Storage::Float(values) => {

@@ -1,7 +1,7 @@
 //! What ops need to launch kernels: sizes, and where operands are.
 
 use bytemuck::Pod;
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 use primal_device::kernels;
 use primal_device::launch::Call;
 
@@ -55,6 +55,11 @@ impl Cuda {
         }
     }
 
+    /// Where the table of a grid is.
+    pub fn grid(&self, grid: &'static Grid) -> *const Grid {
+        self.memory.read(self.grids.find(grid, |to, words| self.memory.upload(to, words, self.kernels.queue()))).cast()
+    }
+
     /// Where a bias is, or null.
     pub fn bias(&self, bias: Option<Span<f32>>) -> *const f32 {
         bias.map_or(std::ptr::null(), |bias| self.read(bias))
@@ -83,9 +88,9 @@ impl Cuda {
 
 /// Products of halves: see `device/src/kernels/common/half_gemm.rs`.
 impl Cuda {
-    /// Whether they are as good as those of floats: a half holds the levels of all grids but prime15.
-    pub fn on_tensor_cores(&self, grid: GridId) -> bool {
-        self.kernels.have_tensor_cores() && grid != GridId::Prime15
+    /// Whether they are as good as those of floats.
+    pub fn on_tensor_cores(&self, grid: &'static Grid) -> bool {
+        self.kernels.have_tensor_cores() && grid.fits_half()
     }
 
     /// Where the bits of the largest absolute values of an op's operands are, each of the first `columns` of its rows of `stride` values.

@@ -131,7 +131,7 @@ impl Memory {
     }
 
     /// Copies from the host, after all queued work; the copy is done when it returns.
-    pub(super) fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T], queue: &Queue) {
+    pub(super) fn upload<T: Pod>(&self, to: Span<T>, from: &[T], queue: &Queue) {
         let part = self.part_mut(to);
         queue.call(|| format!("copying {} bytes to the device", to.bytes()), |_| part.copy_from(bytemuck::cast_slice(from)));
     }

@@ -5,6 +5,7 @@
 //! [`fault`](crate::backend::Backend::fault) tells.
 
 mod driver;
+mod grids;
 mod kernels;
 mod largest;
 pub mod launch;
@@ -20,12 +21,13 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 
 use driver::{Attribute, Context, Failure};
+use grids::Grids;
 use kernels::LoadedKernels;
 use largest::Largest;
 use memory::Memory;
 use queue::Queue;
 
-use super::cuda_plan::{self, SUBJECT};
+use super::cuda_plan::{self, Planned, SUBJECT};
 use crate::memory::{Plan, Span};
 use crate::{Error, Result};
 
@@ -35,6 +37,7 @@ pub struct Cuda {
     memory: Memory,
     scratch: Span<f32>,
     largest: Largest,
+    grids: Grids,
     // Last, so that it outlives what was made in it.
     _context: Context,
 }
@@ -65,10 +68,17 @@ impl Cuda {
 
     /// Plans the scratch and allocates the arena.
     pub(super) fn open(plan: &mut Plan) -> Result<Self> {
-        let (scratch, words) = cuda_plan::plan(plan);
+        let Planned { scratch, largest, grids } = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
         let kernels = LoadedKernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
-        Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
+        Ok(Self {
+            kernels,
+            memory: Memory::new(plan)?,
+            scratch,
+            largest: Largest::new(largest),
+            grids: Grids::new(grids),
+            _context: context,
+        })
     }
 
     /// Bytes of the arena.

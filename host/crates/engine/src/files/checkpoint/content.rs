@@ -1,7 +1,7 @@
 //! What the values of a tensor may be. A checksum says that a file is as it was written; this says that it can have been written by a run.
 
 use primal_device::grid::VoteBits;
-use primal_device::grid::{self, GridId, ZERO};
+use primal_device::grid::{self, Grid, PADDING};
 use rayon::prelude::*;
 
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub enum Content {
     /// `f32` factors of rows on a grid.
     Scales,
     /// Packed codes of a grid, in rows of so many weights.
-    Codes(GridId, usize),
+    Codes(&'static Grid, usize),
     /// Votes: `i8`, or two of 4 bits, excess 8, a byte.
     Votes(VoteBits),
     /// `f32` running means of gradients.
@@ -65,23 +65,24 @@ fn float_fault(bytes: &[u8], range: std::ops::RangeInclusive<f32>) -> Fault {
     Some((expected, format!("{} at index {}", value(&bytes[at..]), at / 4)))
 }
 
-fn code_fault(bytes: &[u8], id: GridId, in_features: usize) -> Fault {
-    let grid = id.grid();
+fn code_fault(bytes: &[u8], grid: &Grid, in_features: usize) -> Fault {
     let known: [bool; 256] = std::array::from_fn(|byte| grid.is_level(byte as u8 & 15) && grid.is_level(byte as u8 >> 4));
     let row_bytes = grid::row_bytes(in_features);
     let is_right = |row: &[u8]| {
-        let padding = (in_features..2 * row.len()).all(|at| grid::get(row, at) == ZERO);
-        padding && row.iter().all(|&byte| known[usize::from(byte)])
+        let (pairs, rest) = row.split_at(in_features / 2);
+        let odd = in_features.is_multiple_of(2) || grid.is_level(rest[0] & 15);
+        let padding = (in_features..2 * row.len()).all(|at| grid::get(row, at) == PADDING);
+        odd && padding && pairs.iter().all(|&byte| known[usize::from(byte)])
     };
     let rows = bytes.par_chunks(row_bytes).with_min_len(GROUP.div_ceil(row_bytes));
     let row = rows.position_first(|row| !is_right(row))?;
     let codes = &bytes[row * row_bytes..][..row_bytes];
-    let wrong = |&at: &usize| if at < in_features { !grid.is_level(grid::get(codes, at)) } else { grid::get(codes, at) != ZERO };
+    let wrong = |&at: &usize| if at < in_features { !grid.is_level(grid::get(codes, at)) } else { grid::get(codes, at) != PADDING };
     let at = (0..2 * row_bytes).find(wrong)?;
     let code = grid::get(codes, at);
     let (expected, place) = match at < in_features {
-        true => (format!("codes of levels of {}, {} to {}", id.name(), grid.min, grid.max), "column"),
-        false => (format!("rows of {in_features} weights filled up with code {ZERO}"), "padding"),
+        true => (format!("codes of levels of {}, {} to {}", grid.name(), grid.min, grid.max), "column"),
+        false => (format!("rows of {in_features} weights filled up with code {PADDING}"), "padding"),
     };
     Some((expected, format!("code {code} in row {row}, {place} {at}")))
 }
@@ -96,6 +97,8 @@ fn vote_fault(bytes: &[u8], bits: VoteBits) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use primal_device::grid::GRIDS;
+
     use super::*;
 
     fn complaint(content: Content, bytes: &[u8]) -> Option<String> {
@@ -122,22 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_levels_and_padding_is_zero() {
-        for id in GridId::ALL {
+    fn codes_are_levels_and_padding_is_padding() {
+        // Without zero, and without a level of the padding's code.
+        static FOUR: Grid = Grid::fractions("four", &[-3, -1, 1, 3], 4);
+        for &grid in GRIDS.iter().chain([&&FOUR]) {
             for in_features in [1, 31, 32, 33, 100] {
-                let (grid, row_bytes) = (id.grid(), grid::row_bytes(in_features));
+                let row_bytes = grid::row_bytes(in_features);
                 let mut bytes = vec![0; 3 * row_bytes];
                 for row in bytes.chunks_mut(row_bytes) {
                     grid::pack_row(&vec![grid.max; in_features], row);
                 }
-                let content = Content::Codes(id, in_features);
+                let content = Content::Codes(grid, in_features);
                 assert_eq!(complaint(content, &bytes), None, "{in_features}");
-                for (at, code) in [(0, 0), (in_features - 1, grid.min - 1), (2 * row_bytes - 1, ZERO + 1)] {
+                for (at, code) in [(0, 0), (in_features - 1, 15), (2 * row_bytes - 1, PADDING + 1)] {
                     let mut wrong = bytes.clone();
                     grid::set(&mut wrong[row_bytes..], at, code);
-                    let is_wrong = at < in_features || code != ZERO;
-                    let fits = at == in_features - 1 && at == 2 * row_bytes - 1 && grid.is_level(code);
-                    assert_eq!(complaint(content, &wrong).is_some(), is_wrong && !fits, "{id:?} {in_features}: code {code} at {at}");
+                    let is_wrong = at >= in_features || !grid.is_level(code);
+                    assert_eq!(complaint(content, &wrong).is_some(), is_wrong, "{grid:?} {in_features}: code {code} at {at}");
                 }
             }
         }

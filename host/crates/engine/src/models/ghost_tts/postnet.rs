@@ -1,6 +1,6 @@
 //! The post-net: convolutions over the predicted spectrogram that add what it lacks (Shen et al. 2018), tanh between them.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use crate::backend::{Backend, Sequences};
 use crate::config::GhostTtsConfig;
@@ -19,7 +19,7 @@ pub struct PostnetIds {
 
 impl PostnetIds {
     /// Names the parameters.
-    pub fn new(specs: &mut Specs, config: &GhostTtsConfig, grid: Option<GridId>) -> Self {
+    pub fn new(specs: &mut Specs, config: &GhostTtsConfig, grid: Option<&'static Grid>) -> Self {
         let (mels, width, last) = (config.mels, config.postnet_dim, config.postnet_layers - 1);
         let layers = (0..=last).map(|i| {
             let shape = [if i == last { mels } else { width }, if i == 0 { mels } else { width }];

@@ -1,7 +1,7 @@
 //! What a phone's duration, pitch and energy are predicted by: twice convolution, ReLU, layer norm, then one number a phone
 //! (the variance predictor of FastSpeech 2, Ren et al. 2021).
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
@@ -22,7 +22,7 @@ pub struct PredictorIds {
 
 impl PredictorIds {
     /// Names the parameters, for inputs of width `dim`.
-    pub fn new(specs: &mut Specs, name: &str, dim: usize, width: usize, kernel: usize, grid: Option<GridId>) -> Self {
+    pub fn new(specs: &mut Specs, name: &str, dim: usize, width: usize, kernel: usize, grid: Option<&'static Grid>) -> Self {
         let layers = [(1, dim), (2, width)].map(|(i, inputs)| {
             let convolution = ConvolutionLayer::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
             (convolution, Norm::new(specs, &format!("{name}.norm{i}"), width))

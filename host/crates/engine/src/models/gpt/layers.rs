@@ -1,6 +1,6 @@
 //! The layers of a GPT.
 
-use primal_device::grid::GridId;
+use primal_device::grid::Grid;
 
 use crate::backend::{AttentionShape, Sequences};
 use crate::config::GptConfig;
@@ -28,7 +28,7 @@ impl GptIds {
         let mut specs = Specs::default();
         let (dim, vocab) = (config.dim, config.tokenizer.vocab_size());
         let residual = 1.0 / (2.0 * config.layers as f32).sqrt();
-        let on = |grid: GridId| (!float).then_some(grid);
+        let on = |grid: &'static Grid| (!float).then_some(grid);
         let embedding = TokenEmbedding::new(&mut specs, "embedding", vocab, config.context, dim);
         let blocks = (0..config.layers).map(|i| {
             let last = i + 1 == config.layers;

@@ -14,7 +14,7 @@ impl RunOn<Cuda> for Flip {
         cuda.zero(counts);
         let (w, [outputs, inputs]) = (weight.grid(), sizes(&weight));
         let (codes, votes, counts) = (cuda.write(w.codes), cuda.write(state.votes), cuda.write(counts));
-        let (items, grid, VoteRule { threshold, consumed, .. }) = (blocks(&weight, 16), w.grid as u32, self.rule);
+        let (items, grid, VoteRule { threshold, consumed, .. }) = (blocks(&weight, 16), cuda.grid(w.grid), self.rule);
         cuda.launch(items, kernels::flip(codes, votes, state.width(), counts, grid, outputs, inputs, threshold, consumed));
     }
 }

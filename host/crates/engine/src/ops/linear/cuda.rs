@@ -16,7 +16,7 @@ impl RunOn<Cuda> for Linear {
         let y = cuda.write(self.y);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), w.grid as u32);
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
                     let [largest] = cuda.largest([(x, weight.in_features, weight.in_features)]);
                     let x = cuda.read(x);
@@ -40,7 +40,7 @@ impl RunOn<Cuda> for LinearBackwardInput {
         let (dx, add) = (cuda.write(self.dx), u32::from(self.accumulate));
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), w.grid as u32);
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
                     let scales = w.scale.len();
                     let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (w.scale, scales, scales)]);

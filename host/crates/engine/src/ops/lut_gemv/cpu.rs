@@ -2,7 +2,7 @@
 //!
 //! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
 //! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
-//! that rounding: at most half a step, max|x| / 8190, in each activation.
+//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes another way, [`floats`].
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use primal_device::grid::Grid;
 use primal_device::kernels::lut_gemv::{LARGEST, TINY};
 use rayon::prelude::*;
 
-use super::LutGemv;
+use super::{LutGemv, floats};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::unpack::Codes;
 use crate::backend::{RunOn, Storage};
@@ -80,22 +80,34 @@ impl RunOn<Cpu> for LutGemv {
         let Self { y, x, weight } = self;
         let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
         let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
-        lut_gemv(y, x, &Codes::new(codes, scale, grid.grid.grid(), weight.in_features), RowProduct::best(), scratch);
+        let w = Codes::new(codes, scale, grid.grid, weight.in_features);
+        match grid.grid.denominator() {
+            Some(_) => lut_gemv(y, x, &w, RowProduct::best(), scratch),
+            None => floats::lut_gemv(y, x, &w),
+        }
     }
 }
 
 /// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value.
+///
+/// # Panics
+/// If the grid has no denominator.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
+    let denominator = w.grid.denominator().expect("a grid of integers");
     let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(product.order.len())];
     let step = quantise(q, x, product.order);
-    let x = Activations { q, factor: f64::from(step) / f64::from(w.grid.denominator) };
+    let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
+    // SAFETY: `RowProduct::all` gives only those that this processor can run.
+    in_tasks(y, w, |y, rows| unsafe { (product.rows)(y, rows, &x) });
+}
+
+/// Runs `rows` on parts of y with their rows of the weight, over the threads of the pool.
+pub(super) fn in_tasks(y: &mut [f32], w: &Codes, rows: impl Fn(&mut [f32], &Codes) + Sync) {
     let task_rows = (TASK_BYTES / w.row_bytes).max(1);
     let run = |(task, y): (usize, &mut [f32])| {
         let first = task * task_rows;
         let codes = &w.codes[first * w.row_bytes..][..y.len() * w.row_bytes];
-        let rows = Codes { codes, scale: &w.scale[first..][..y.len()], ..*w };
-        // SAFETY: `RowProduct::all` gives only those that this processor can run.
-        unsafe { (product.rows)(y, &rows, &x) };
+        rows(y, &Codes { codes, scale: &w.scale[first..][..y.len()], ..*w });
     };
     if y.len() <= task_rows || rayon::current_num_threads() == 1 {
         y.chunks_mut(task_rows).enumerate().for_each(run);
@@ -142,7 +154,7 @@ const NATURAL: [u8; 32] = {
 
 /// How many sums of two products of an activation and a level's integer fit into an `i32`: 8 on prime15, 113 on prime13, thousands on the others.
 fn pairs_in_i32(grid: &Grid) -> usize {
-    (i32::MAX / (2 * LARGEST * i32::from(grid.integers[usize::from(grid.max)]))) as usize
+    (i32::MAX / (2 * LARGEST * grid.largest_integer())) as usize
 }
 
 /// Activations in their natural order.

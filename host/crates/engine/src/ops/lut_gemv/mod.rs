@@ -1,13 +1,15 @@
-//! One token's product in exact integers, each code read once: a step of decoding.
+//! One token's product, each code read once: a step of decoding. In exact integers, but for grids without a denominator.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod floats;
 
 use crate::backend::Weight;
 use crate::memory::Span;
 
-/// `y = x · Wᵀ`, where x is rounded to steps of max|x| / 4095 and the dot products are exact. A float weight goes the way of
+/// `y = x · Wᵀ`, where x is rounded to steps of max|x| / 4095 and the dot products are exact; on a grid without a denominator levels are looked up as
+/// floats, and sums are those of `f32`. A float weight goes the way of
 /// [`Linear`](crate::ops::linear::Linear).
 #[derive(Clone, Copy, Debug)]
 pub struct LutGemv {

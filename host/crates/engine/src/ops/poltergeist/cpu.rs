@@ -46,7 +46,7 @@ impl RunOn<Cpu> for PoltergeistVote {
 impl RunOn<Cpu> for PoltergeistFlip {
     fn run_on(self, cpu: &mut Cpu) {
         let (inputs, GridWeight { grid, codes, scale }) = (self.weight.in_features, *self.weight.grid());
-        let (grid, ((codes, votes), (scale,))) = (grid.grid(), cpu.split((codes, self.votes), (scale,)));
+        let (grid, ((codes, votes), (scale,))) = (grid, cpu.split((codes, self.votes), (scale,)));
         let (consensus, key) = (self.consensus, self.key);
         let code_bytes = grid::row_bytes(inputs);
         let (stream, blocks) = (key.stream(), code_bytes * 2 / BLOCK);
@@ -67,7 +67,7 @@ impl RunOn<Cpu> for PoltergeistFlip {
                             code[j] =
                                 poltergeist::flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
                         }
-                        counts.count(grid, before, code[j]);
+                        counts.count(grid.rails(), before, code[j]);
                     }
                     store_codes(codes, block, &code);
                 }

@@ -25,7 +25,7 @@ impl RunOn<Cuda> for PoltergeistFlip {
         cuda.zero(self.counts);
         let (w, [outputs, inputs], RandomKey { seed, tensor, step }) = (self.weight.grid(), sizes(&self.weight), self.key);
         let (codes, votes, scale, counts) = (cuda.write(w.codes), cuda.write(self.votes), cuda.read(w.scale), cuda.write(self.counts));
-        let (items, grid, consensus) = (blocks(&self.weight, 4), w.grid as u32, self.consensus as i32);
+        let (items, grid, consensus) = (blocks(&self.weight, 4), cuda.grid(w.grid), self.consensus as i32);
         let call = kernels::poltergeist_flip(codes, votes, scale, counts, grid, outputs, inputs, consensus, seed, tensor, step);
         cuda.launch(items, call);
     }

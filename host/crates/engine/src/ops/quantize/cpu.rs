@@ -13,7 +13,7 @@ use crate::backend::{GridWeight, RunOn};
 impl RunOn<Cpu> for Quantize {
     fn run_on(self, cpu: &mut Cpu) {
         let GridWeight { grid, codes, scale } = *self.weight.grid();
-        let (grid, ((codes,), (scale, shadow))) = (grid.grid(), cpu.split((codes,), (scale, self.shadow)));
+        let (grid, ((codes,), (scale, shadow))) = (grid, cpu.split((codes,), (scale, self.shadow)));
         let inputs = shadow.len() / scale.len();
         let rows = codes.par_chunks_exact_mut(grid::row_bytes(inputs)).zip(shadow.par_chunks_exact(inputs)).zip(scale);
         let counts = rows
@@ -26,7 +26,7 @@ impl RunOn<Cpu> for Quantize {
                     for (code, &value) in code.iter_mut().zip(values) {
                         let before = *code;
                         *code = quantise::quantise(grid, value, inverse);
-                        counts.count(grid, before, *code);
+                        counts.count(grid.rails(), before, *code);
                     }
                     store_codes(codes, block, &code);
                 }
@@ -42,9 +42,9 @@ impl RunOn<Cpu> for StraightThrough {
         let GridWeight { grid, codes, scale } = *self.weight.grid();
         let ((d_shadow, d_scale), (dw, shadow, codes, scale)) =
             cpu.split((self.d_shadow, self.d_scale), (self.dw, self.shadow, codes, scale));
-        let w = Codes::new(codes, scale, grid.grid(), self.weight.in_features);
+        let w = Codes::new(codes, scale, grid, self.weight.in_features);
         let inputs = shadow.len() / w.scale.len();
-        let largest = w.grid.largest();
+        let range = w.grid.range();
         let rows = d_shadow
             .par_chunks_exact_mut(inputs)
             .zip(d_scale.par_iter_mut())
@@ -59,7 +59,7 @@ impl RunOn<Cpu> for StraightThrough {
                 let codes = load_codes(codes, block);
                 for (j, ((d, &g), &value)) in d_shadow.iter_mut().zip(dw).zip(shadow).enumerate() {
                     let (level, at) = (w.grid.levels[codes[j] as usize], value * inverse);
-                    sum += quantise::straight_through(g, level, at, largest, || *d += g);
+                    sum += quantise::straight_through(g, level, at, range, || *d += g);
                 }
             }
             *d_scale += sum;

@@ -12,7 +12,7 @@ impl RunOn<Cuda> for Quantize {
         cuda.zero(self.counts);
         let (w, [outputs, inputs]) = (self.weight.grid(), sizes(&self.weight));
         let (codes, scale, shadow, counts) = (cuda.write(w.codes), cuda.read(w.scale), cuda.read(self.shadow), cuda.write(self.counts));
-        cuda.launch(blocks(&self.weight, 4), kernels::quantize(codes, scale, shadow, counts, w.grid as u32, outputs, inputs));
+        cuda.launch(blocks(&self.weight, 4), kernels::quantize(codes, scale, shadow, counts, cuda.grid(w.grid), outputs, inputs));
     }
 }
 
@@ -22,6 +22,6 @@ impl RunOn<Cuda> for StraightThrough {
         let (d_shadow, d_scale, dw, shadow) =
             (cuda.write(self.d_shadow), cuda.write(self.d_scale), cuda.read(self.dw), cuda.read(self.shadow));
         let (codes, scale) = (cuda.read(w.codes), cuda.read(w.scale));
-        cuda.launch(items, kernels::straight_through(d_shadow, d_scale, dw, shadow, codes, scale, w.grid as u32, outputs, inputs));
+        cuda.launch(items, kernels::straight_through(d_shadow, d_scale, dw, shadow, codes, scale, cuda.grid(w.grid), outputs, inputs));
     }
 }

@@ -15,14 +15,15 @@ impl RunOn<Cpu> for RescaleRows {
         let Self { rule, share, factor, .. } = self;
         let VoteState { votes, bits, .. } = self.state;
         let (inputs, GridWeight { grid, codes, scale }) = (self.weight.in_features, *self.weight.grid());
-        let (grid, ((codes, scale, votes), ())) = (grid.grid(), cpu.split((codes, scale, votes), ()));
+        let (grid, ((codes, scale, votes), ())) = (grid, cpu.split((codes, scale, votes), ()));
         let code_bytes = grid::row_bytes(inputs);
         let vote_bytes = VoteState::row_bytes(bits, inputs);
         let rows = codes.par_chunks_exact_mut(code_bytes).zip(votes.par_chunks_exact_mut(vote_bytes)).zip(scale.par_iter_mut());
         rows.with_min_len(MIN_ROWS).for_each(|((codes, votes), scale)| {
             let mut counts = [0u32; 16];
             grid::histogram(codes, inputs, &mut counts);
-            let at_rail = counts[grid.min as usize] + counts[grid.max as usize];
+            let [low, high] = grid.rails();
+            let at_rail = counts[low as usize] + if high == low { 0 } else { counts[high as usize] };
             if at_rail as f32 <= share * inputs as f32 {
                 return;
             }

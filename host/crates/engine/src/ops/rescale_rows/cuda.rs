@@ -13,7 +13,7 @@ impl RunOn<Cuda> for RescaleRows {
         let Self { weight, state, share, factor, .. } = self;
         let (w, [_, inputs]) = (weight.grid(), sizes(&weight));
         let (codes, scale, votes) = (cuda.write(w.codes), cuda.write(w.scale), cuda.write(state.votes));
-        let (items, grid, VoteRule { max, quantum, .. }) = ([weight.out_features, 1], w.grid as u32, self.rule);
+        let (items, grid, VoteRule { max, quantum, .. }) = ([weight.out_features, 1], cuda.grid(w.grid), self.rule);
         cuda.launch(items, kernels::rescale_rows(codes, scale, votes, state.width(), grid, inputs, max, quantum, share, factor));
     }
 }

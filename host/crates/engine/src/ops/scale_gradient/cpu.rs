@@ -16,7 +16,7 @@ impl RunOn<Cpu> for ScaleGradient {
         let row_bytes = self.weight.row_bytes();
         let inputs = dw.len() / d_scale.len();
         let rows = d_scale.par_iter_mut().zip(dw.par_chunks_exact(inputs)).zip(codes.par_chunks_exact(row_bytes));
-        rows.with_min_len(MIN_ROWS).for_each(|((slot, dw), codes)| *slot += level_product(dw, codes, &grid.grid().levels));
+        rows.with_min_len(MIN_ROWS).for_each(|((slot, dw), codes)| *slot += level_product(dw, codes, &grid.levels));
     }
 }
 

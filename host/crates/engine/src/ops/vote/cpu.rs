@@ -56,7 +56,7 @@ impl RunOn<Cpu> for Vote {
         let GridWeight { grid, codes, scale } = *self.weight.grid();
         let written = (votes, row, column, cpu.scratch());
         let ((votes, row, column, scratch), (dw, codes, scale)) = cpu.split(written, (self.dw, codes, scale));
-        let w = Codes::new(codes, scale, grid.grid(), self.weight.in_features);
+        let w = Codes::new(codes, scale, grid, self.weight.in_features);
         update_moments(row, column, dw, cast.beta2);
         let (outputs, inputs) = (row.len(), column.len());
         let column_factor = &mut scratch[..inputs];

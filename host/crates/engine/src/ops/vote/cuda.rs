@@ -34,7 +34,7 @@ impl RunOn<Cuda> for Vote {
         cuda.launch([columns, 1], kernels::vote_factors(factor, column, partial, outputs, inputs, cast.beta2, cast.bias_correction));
         let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
         let (votes, bits, codes, scale) = (cuda.write(state.votes), state.width(), cuda.read(w.codes), cuda.read(w.scale));
-        let (items, grid) = (blocks(&weight, 16), w.grid as u32);
+        let (items, grid) = (blocks(&weight, 16), cuda.grid(w.grid));
         let call = kernels::vote(
             votes, bits, row, mean, factor, dw, codes, scale, grid, outputs, inputs, cast.lr, max, quantum, seed, tensor, step,
         );

@@ -2,10 +2,10 @@
 
 use crate::backend::Backend;
 use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvTranspose1d, ConvolutionShape};
-use primal_device::grid::GridId;
+use primal_device::grid::{self, Grid};
 
 use super::linear::{Operand, store, target};
-use super::{CaseSequences, sum_of};
+use super::{CaseSequences, grids, sum_of};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, random, unset};
 use crate::verify::reference::{self, ConvolutionSizes, dot};
 
@@ -80,8 +80,8 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, (sizes, sequences)) in shapes().into_iter().enumerate() {
         // Each grid at several shapes, float at all.
-        for id in [Some(GridId::ALL[i % GridId::ALL.len()]), None] {
-            let of = Conv::new(id, sizes, sequences.clone());
+        for grid in [grids(0).cycle().nth(i), None] {
+            let of = Conv::new(grid, sizes, sequences.clone());
             for accumulate in [false, true] {
                 rows.extend([false, true].map(|bias| conv1d(&of, bias, accumulate)));
                 rows.push(backward_input(&of, accumulate));
@@ -91,15 +91,15 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         rows.extend([false, true].map(|accumulate| backward_weight(&of, accumulate)));
     }
     for (sizes, sequences) in realistic() {
-        let [float, grid] = [None, Some(GridId::Uniform15)].map(|id| Conv::new(id, sizes, sequences.clone()));
+        let [float, grid] = [None, Some(&grid::UNIFORM15)].map(|grid| Conv::new(grid, sizes, sequences.clone()));
         rows.extend([conv1d(&float, true, false), conv1d(&grid, true, false)].map(Case::only_for_speed));
         if sequences.ragged {
             rows.extend([backward_input(&grid, false), backward_weight(&float, false)].map(Case::only_for_speed));
         }
     }
     for (i, sizes) in TRANSPOSED.into_iter().enumerate() {
-        for id in [Some(GridId::ALL[i % GridId::ALL.len()]), None] {
-            rows.extend([false, true].map(|bias| conv_transpose1d(id, sizes, bias)));
+        for grid in [grids(0).cycle().nth(i), None] {
+            rows.extend([false, true].map(|bias| conv_transpose1d(grid, sizes, bias)));
         }
     }
     for sizes in REALISTIC_TRANSPOSED {
@@ -120,9 +120,9 @@ struct Conv {
 }
 
 impl Conv {
-    fn new(id: Option<GridId>, [inputs, outputs, kernel, dilation]: [usize; 4], sequences: CaseSequences) -> Self {
+    fn new(grid: Option<&'static Grid>, [inputs, outputs, kernel, dilation]: [usize; 4], sequences: CaseSequences) -> Self {
         let of = ConvolutionSizes { offsets: sequences.offsets(), inputs, outputs, kernel, dilation };
-        Self { sequences, weight: Operand::new(id, outputs, kernel * inputs), of }
+        Self { sequences, weight: Operand::new(grid, outputs, kernel * inputs), of }
     }
 
     /// The weight and the offsets after two buffers, and where the offsets are.
@@ -210,9 +210,9 @@ fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
 
-fn conv_transpose1d<B: Backend>(id: Option<GridId>, sizes: [usize; 5], bias: bool) -> Case<B> {
+fn conv_transpose1d<B: Backend>(grid: Option<&'static Grid>, sizes: [usize; 5], bias: bool) -> Case<B> {
     let [inputs, outputs, kernel, stride, rows] = sizes;
-    let w = Operand::new(id, kernel * outputs, inputs);
+    let w = Operand::new(grid, kernel * outputs, inputs);
     let mut buffers = w.with(vec![unset(stride * rows * outputs), random(rows * inputs, 1)]);
     let at = buffers.len();
     buffers.push(random(outputs, 2));

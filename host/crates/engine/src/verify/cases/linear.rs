@@ -2,9 +2,9 @@
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
-use primal_device::grid::{self, GridId};
+use primal_device::grid::{self, Grid};
 
-use super::sum_of;
+use super::{grids, sum_of};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
@@ -21,25 +21,26 @@ const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 /// Where a grid weight lies among the buffers of a case: codes, then scales.
 #[derive(Clone, Copy)]
 pub struct OnGrid {
-    pub id: GridId,
+    pub grid: &'static Grid,
     pub codes: usize,
     pub outputs: usize,
     pub inputs: usize,
 }
 
 impl OnGrid {
-    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5.
+    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5 where levels are at most 1 and smaller where not, as tolerances are for weights near 1.
     pub fn buffers(&self, seed: u64) -> [Data; 2] {
-        let grid = self.id.grid();
+        let grid = self.grid;
+        let unit = grid.reach().max(1.0);
         let steps = usize::from(grid.max - grid.min) + 1;
         let codes = below(steps, self.outputs * self.inputs, seed);
         let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
-        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5, 1.5, self.outputs, seed + 1))]
+        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5 / unit, 1.5 / unit, self.outputs, seed + 1))]
     }
 
     /// The weight for the back end.
     pub fn weight(&self, s: &CaseSpans) -> Weight {
-        let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
+        let storage = Storage::Grid(GridWeight { grid: self.grid, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
         Weight { out_features: self.outputs, in_features: self.inputs, storage }
     }
 
@@ -50,7 +51,7 @@ impl OnGrid {
 
     /// The levels of all weights.
     pub fn levels(&self, v: &CaseBuffers) -> Vec<f64> {
-        self.codes(v).iter().map(|&code| f64::from(self.id.grid().level(code))).collect()
+        self.codes(v).iter().map(|&code| f64::from(self.grid.level(code))).collect()
     }
 
     /// The values of all weights.
@@ -59,11 +60,12 @@ impl OnGrid {
     }
 }
 
-/// Rows of codes, packed and padded.
+/// Rows of codes, packed, and padded with a code that no op may take for a weight: on most grids a level, on many a rail.
 pub fn pack(codes: &[u8], inputs: usize) -> Vec<u8> {
     let mut packed = vec![0; codes.len() / inputs * grid::row_bytes(inputs)];
     for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(grid::row_bytes(inputs))) {
         grid::pack_row(row, packed);
+        (inputs..grid::padded(inputs)).for_each(|at| grid::set(packed, at, 15));
     }
     packed
 }
@@ -88,8 +90,8 @@ pub struct Operand {
 impl Operand {
     const AT: usize = 2;
 
-    pub fn new(id: Option<GridId>, outputs: usize, inputs: usize) -> Self {
-        Self { grid: id.map(|id| OnGrid { id, codes: Self::AT, outputs, inputs }), outputs, inputs }
+    pub fn new(grid: Option<&'static Grid>, outputs: usize, inputs: usize) -> Self {
+        Self { grid: grid.map(|grid| OnGrid { grid, codes: Self::AT, outputs, inputs }), outputs, inputs }
     }
 
     pub fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
@@ -112,15 +114,15 @@ impl Operand {
     }
 
     pub fn name(&self) -> &'static str {
-        self.grid.map_or("float", |grid| grid.id.name())
+        self.grid.map_or("float", |grid| grid.grid.name())
     }
 }
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for id in GridId::ALL.into_iter().map(Some).chain([None]) {
-            let w = Operand::new(id, outputs, inputs);
+        for grid in grids(tokens * outputs * inputs).map(Some).chain([None]) {
+            let w = Operand::new(grid, outputs, inputs);
             for stride in strides(outputs) {
                 rows.push(linear(w, tokens, stride));
                 rows.extend([false, true].map(|accumulate| backward_input(w, tokens, stride, accumulate)));
@@ -131,7 +133,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         }
     }
     for [tokens, outputs, inputs] in LARGEST {
-        let w = Operand::new(Some(GridId::Prime13), outputs, inputs);
+        let w = Operand::new(Some(&grid::PRIME13), outputs, inputs);
         let stride = outputs.next_multiple_of(64);
         rows.extend([linear(w, tokens, stride), backward_input(w, tokens, stride, false)]);
         if outputs < 50_257 {
@@ -140,9 +142,9 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for id in GridId::ALL.into_iter().map(Some).chain([None]) {
+    for grid in grids(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
-            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(id, outputs, inputs), integers)));
+            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(grid, outputs, inputs), integers)));
         }
     }
     rows
