@@ -13,7 +13,7 @@ use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::ops::attention::cpu as attention;
@@ -34,6 +34,13 @@ fn config(rule: Rule) -> Config {
     config.train.batch = 3;
     config.train.seq_len = 13;
     config.train.steps = 12;
+    config
+}
+
+/// Activations in half precision.
+fn half() -> Config {
+    let mut config = config(Rule::Votes);
+    config.train.activations = Act::F16;
     config
 }
 
@@ -58,11 +65,19 @@ fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
 
+/// Activations in half precision are a staircase of 2⁻¹¹ in each, over which a difference is taken.
+const HALF_GRADIENT_TOLERANCE: f64 = 2e-2;
+
 #[test]
 fn the_whole_models_gradient_agrees_with_finite_differences() {
-    for recompute in [Recompute::Off, Recompute::On] {
+    for (recompute, act, tolerance) in [
+        (Recompute::Off, Act::F32, GRADIENT_TOLERANCE),
+        (Recompute::On, Act::F32, GRADIENT_TOLERANCE),
+        (Recompute::Off, Act::F16, HALF_GRADIENT_TOLERANCE),
+        (Recompute::On, Act::F16, HALF_GRADIENT_TOLERANCE),
+    ] {
         let mut config = config(Rule::Adamw);
-        config.train.recompute = recompute;
+        (config.train.recompute, config.train.activations) = (recompute, act);
         let mut trainer = trainer(&config);
         let floats = trainer.layout.optimizer.floats.clone();
         let vectors = trainer.layout.parameters.vectors.len();
@@ -103,18 +118,24 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
             let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
             b.upload(float.value, &value);
             let error = (slope - norm).abs() / norm.max(1.0);
-            assert!(error < GRADIENT_TOLERANCE, "{}: slope {slope}, norm of the gradient {norm}, error {error}", float.name);
+            assert!(
+                error < tolerance,
+                "{} with activations in {}: slope {slope}, norm of the gradient {norm}, error {error}",
+                float.name,
+                act.name()
+            );
         }
     }
 }
 
 #[test]
 fn threads_do_not_change_a_byte() {
-    for &rule in Rule::ALL {
+    let configs = Rule::ALL.iter().map(|&rule| config(rule)).chain([half()]);
+    for config in configs {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
-                let mut trainer = trainer(&config(rule));
+                let mut trainer = trainer(&config);
                 let corpus = corpus();
                 for _ in 0..5 {
                     trainer.step(&corpus).expect("a step");
@@ -125,15 +146,15 @@ fn threads_do_not_change_a_byte() {
         let one = run(1);
         for threads in [2, 7] {
             let differ = one.iter().zip(&run(threads)).filter(|(a, b)| a != b).count();
-            assert_eq!(differ, 0, "{rule:?} with {threads} threads: {differ} bytes differ");
+            let (rule, act) = (config.train.optimizer, config.train.activations);
+            assert_eq!(differ, 0, "{rule:?} over {act:?} with {threads} threads: {differ} bytes differ");
         }
     }
 }
 
 #[test]
 fn recomputing_changes_no_byte() {
-    let run = |recompute| {
-        let mut config = config(Rule::Votes);
+    let run = |mut config: Config, recompute| {
         config.train.recompute = recompute;
         let mut trainer = trainer(&config);
         let corpus = corpus();
@@ -142,7 +163,11 @@ fn recomputing_changes_no_byte() {
         }
         state_bytes(&mut trainer)
     };
-    assert!(run(Recompute::Off) == run(Recompute::On));
+    let [[single, single_again], [halved, halved_again]] =
+        [config(Rule::Votes), half()].map(|config| [Recompute::Off, Recompute::On].map(|recompute| run(config.clone(), recompute)));
+    assert!(single == single_again, "in f32");
+    assert!(halved == halved_again, "in f16");
+    assert!(single != halved, "f16 rounds nothing");
 }
 
 #[test]
@@ -219,13 +244,14 @@ fn mean_squares_of_votes_that_are_not_finite_are_named() {
 
 #[test]
 fn an_activation_that_overflows_is_named() {
-    for recompute in [Recompute::On, Recompute::Off] {
+    for (recompute, act) in [(Recompute::On, Act::F32), (Recompute::Off, Act::F32), (Recompute::On, Act::F16), (Recompute::Off, Act::F16)] {
         let mut config = config(Rule::Votes);
-        config.train.recompute = recompute;
+        (config.train.recompute, config.train.activations) = (recompute, act);
         let (mut trainer, corpus) = (trainer(&config), corpus());
         let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
         // Finite, but not when a normalised value above 1.2 is multiplied by it.
-        trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
+        let largest = if act == Act::F16 { 6e4 } else { 3e38 };
+        trainer.backend.upload(gain.value.slice(0, 1), &[largest]);
         let error = trainer.step(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
         let error = trainer.validate(&corpus).expect_err("an overflow").to_string();
@@ -359,6 +385,68 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert!(last("whole") == last("killed"), "the checkpoints differ after {kills} kills");
 }
 
+/// The plan of `gpt-nano`, kept whole, with these flags more: all bytes, and those of each span by name.
+fn planned(flags: &[&str]) -> (u64, BTreeMap<String, u64>) {
+    let output = primal(&[&["plan", "--config", "gpt-nano", "--memory", "8GB", "--json"], flags].concat());
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let spans = object["spans"].as_array().expect("spans").iter();
+    let bytes = |value: &serde_json::Value| value.as_u64().expect("bytes");
+    let spans = spans.map(|span| (span["name"].as_str().expect("a name").to_string(), bytes(&span["bytes"]))).collect();
+    (bytes(&object["total_bytes"]), spans)
+}
+
+#[test]
+fn half_precision_halves_what_the_backward_pass_reads() {
+    let ((single_total, single), (half_total, half)) = (planned(&["--activations", "f32"]), planned(&["--activations", "f16"]));
+    assert_eq!(planned(&[]), (single_total, single.clone()), "f32 is the default");
+    assert_eq!(single.keys().collect::<Vec<_>>(), half.keys().collect::<Vec<_>>());
+    let mut saved = 0;
+    for (name, &bytes) in &single {
+        let matrices = ["q", "k", "v", "attended", "middle", "hidden", "activated", "norm1.y", "norm2.y"];
+        let matrix = name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).is_some_and(|(_, part)| matrices.contains(&part));
+        let kept = matrix || name.starts_with("stream.");
+        assert_eq!(half[name], if kept { bytes / 2 } else { bytes }, "{name}");
+        saved += bytes - half[name];
+    }
+    // Two blocks of 15 matrices and three streams, 8 · 64 tokens, 32 wide: sizes that leave no gap before a cache line.
+    assert_eq!(saved, (2 * 15 + 3) * 8 * 64 * 32 * 2);
+    assert_eq!(single_total - half_total, saved);
+}
+
+#[test]
+fn a_run_over_half_precision_is_resumed_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let config = nano(folder.path());
+    let run = |more: &[&str]| {
+        let output = primal(&[&["train"], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let last =
+        |run: &str| std::fs::read(folder.path().join(run).join("checkpoints/step-00000020.safetensors")).expect("the last checkpoint");
+    run(&["--config", &config, "--activations", "f16", "--steps", "20", "--out", &at("whole")]);
+    run(&["--config", &config, "--activations", "f16", "--steps", "20", "--out", &at("cut")]);
+    // As if it had been killed after step 10.
+    for step in [15, 20] {
+        std::fs::remove_file(folder.path().join(format!("cut/checkpoints/step-{step:08}.safetensors"))).expect("a checkpoint");
+    }
+    run(&["--resume", &at("cut")]);
+    assert!(last("whole") == last("cut"), "the checkpoints differ");
+    run(&["--config", &config, "--steps", "20", "--out", &at("single")]);
+    assert!(last("whole") != last("single"), "f16 rounds nothing");
+    let info = primal(&["info", &at("whole/checkpoints/step-00000020.safetensors")]);
+    assert!(String::from_utf8_lossy(&info.stdout).contains("activations = \"f16\""), "{}", String::from_utf8_lossy(&info.stdout));
+    // Neither by a flag nor by an edit.
+    let edited = folder.path().join("whole/config.toml");
+    let text = std::fs::read_to_string(&edited).expect("the run's configuration");
+    std::fs::write(&edited, text.replace("activations = \"f16\"\n", "")).expect("the run's configuration");
+    for flags in [&["--activations", "f32"][..], &["--steps", "30"]] {
+        let output = primal(&[&["train", "--resume", &at("whole")], flags].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains("activations"), "{flags:?}: {message}");
+    }
+}
+
 /// A model that no machine has the memory for.
 const HUGE: &str = "[model]\ndim = 16384\nlayers = 1024\nheads = 16\ncontext = 1024\ntokenizer = \"gpt2\"\ngrid = \"prime13\"\n[train]\n";
 
@@ -408,6 +496,10 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --lr -0.1", "train.lr"),
         ("{train} --seed -1", "--seed"),
         ("{train} --votes 5", "4 or 8"),
+        ("{train} --activations f8", "f32 or f16"),
+        ("plan --config gpt-nano --activations f16 --device cuda", "train.activations"),
+        ("plan --config ghost-tts-nano --activations f16", "train.activations"),
+        ("train --resume @folder --activations f16", "--activations"),
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
         ("{train} --grid prime17", "prime13"),

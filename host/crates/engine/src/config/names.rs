@@ -4,6 +4,8 @@ use primal_device::grid::VoteBits;
 
 /// The names of grids, for errors.
 pub const GRIDS: &str = "prime13, prime15, fine15 or uniform15";
+/// The names of forms of activations, for errors.
+pub const ACTS: &str = "f32 or f16";
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

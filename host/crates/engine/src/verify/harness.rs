@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Op};
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Kind, Plan, Span};
+use half::f16;
 use primal_device::philox::{RandomStream, uniform};
 
 /// Elements that the gradient mode differentiates numerically in each operand.
@@ -16,6 +17,9 @@ const GRADIENT_RELATIVE: f64 = 1e-5;
 const GRADIENT_MAX_VALUES: usize = 20_000;
 /// Smaller cases are left out of the speed mode: they time the call, not the op.
 const SPEED_MIN_VALUES: usize = 50_000;
+
+/// What a result loses where it is stored in half precision: half a unit in the last place, of a normal or of a subnormal number.
+const HALF: Tolerance = Tolerance { absolute: 1.0 / (1u64 << 25) as f64, relative: 1.0 / (1u64 << 11) as f64 };
 
 /// What may differ between the back end and the reference: `absolute + relative · |expected|`.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,7 @@ pub struct Tolerance {
 #[derive(Clone, Debug)]
 pub enum Data {
     F32(Vec<f32>),
+    F16(Vec<f16>),
     U32(Vec<u32>),
     U8(Vec<u8>),
 }
@@ -38,6 +43,7 @@ impl Data {
     fn len(&self) -> usize {
         match self {
             Self::F32(x) => x.len(),
+            Self::F16(x) => x.len(),
             Self::U32(x) => x.len(),
             Self::U8(x) => x.len(),
         }
@@ -46,6 +52,7 @@ impl Data {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(x) => bytemuck::cast_slice(x).to_vec(),
+            Self::F16(x) => bytemuck::cast_slice(x).to_vec(),
             Self::U32(x) => bytemuck::cast_slice(x).to_vec(),
             Self::U8(x) => x.clone(),
         }
@@ -73,6 +80,7 @@ impl CaseBuffers {
     fn new(buffers: &[Data]) -> Self {
         let widen = |data: &Data| match data {
             Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
+            Data::F16(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
             Data::U32(x) => Value::Word(x.clone()),
             Data::U8(x) => Value::Byte(x.clone()),
         };
@@ -138,6 +146,7 @@ impl CaseBuffers {
 
 enum Handle {
     F32(Span<f32>),
+    F16(Span<f16>),
     U32(Span<u32>),
     U8(Span<u8>),
 }
@@ -151,6 +160,23 @@ impl CaseSpans {
         match self.0[i] {
             Handle::F32(span) => span,
             _ => panic!("buffer {i} does not hold floats"),
+        }
+    }
+
+    /// Halves of buffer `i`.
+    fn h(&self, i: usize) -> Span<f16> {
+        match self.0[i] {
+            Handle::F16(span) => span,
+            _ => panic!("buffer {i} does not hold halves"),
+        }
+    }
+
+    /// Activations of buffer `i`, in whatever form they are.
+    pub fn a(&self, i: usize) -> Activation {
+        match self.0[i] {
+            Handle::F32(span) => Activation::F32(span),
+            Handle::F16(span) => Activation::F16(span),
+            _ => panic!("buffer {i} does not hold activations"),
         }
     }
 
@@ -232,6 +258,32 @@ impl<B: Backend> Case<B> {
         }
     }
 
+    /// The row with these buffers, activations, in that form.
+    #[must_use]
+    pub fn in_form(mut self, act: Act, buffers: &[usize]) -> Self {
+        if act == Act::F32 {
+            return self;
+        }
+        for &i in buffers {
+            let Data::F32(values) = &self.buffers[i] else { panic!("buffer {i} does not hold floats") };
+            self.buffers[i] = Data::F16(values.iter().copied().map(f16::from_f32).collect());
+        }
+        self.shape += &format!(", {}", act.name());
+        self
+    }
+
+    /// The row with so much more that may differ, for what it reads is rounded.
+    #[must_use]
+    pub fn off_by(mut self, absolute: f64) -> Self {
+        self.tolerance.absolute += absolute;
+        self
+    }
+
+    /// Whether a back end that stores activations in these forms can run the row.
+    pub fn fits(&self, acts: &[Act]) -> bool {
+        acts.contains(&Act::F16) || !self.buffers.iter().any(|data| matches!(data, Data::F16(_)))
+    }
+
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
     pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&CaseBuffers) -> f64 + Send + Sync + 'static) -> Self {
         self.gradient = Some((Box::new(loss), slopes.to_vec()));
@@ -280,6 +332,7 @@ impl<B: Backend> Case<B> {
             let name = format!("{}.{i}", self.op);
             match data {
                 Data::F32(x) => Handle::F32(plan.span(Kind::Activation, name, x.len())),
+                Data::F16(x) => Handle::F16(plan.span(Kind::Activation, name, x.len())),
                 Data::U32(x) => Handle::U32(plan.span(Kind::Activation, name, x.len())),
                 Data::U8(x) => Handle::U8(plan.span(Kind::Activation, name, x.len())),
             }
@@ -292,6 +345,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in self.buffers.iter().enumerate() {
             match data {
                 Data::F32(x) => backend.upload(spans.f(i), x),
+                Data::F16(x) => backend.upload(spans.h(i), x),
                 Data::U32(x) => backend.upload(spans.u(i), x),
                 Data::U8(x) => backend.upload(spans.b(i), x),
             }
@@ -302,6 +356,7 @@ impl<B: Backend> Case<B> {
     fn wait(&self, backend: &mut B, spans: &CaseSpans) {
         match self.buffers[0] {
             Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
+            Data::F16(_) => backend.download(spans.h(0).slice(0, 1), &mut [f16::ZERO]),
             Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
             Data::U8(_) => backend.download(spans.b(0).slice(0, 1), &mut [0]),
         }
@@ -319,6 +374,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in results.iter_mut().enumerate() {
             match data {
                 Data::F32(x) => backend.download(spans.f(i), x),
+                Data::F16(x) => backend.download(spans.h(i), x),
                 Data::U32(x) => backend.download(spans.u(i), x),
                 Data::U8(x) => backend.download(spans.b(i), x),
             }
@@ -352,6 +408,11 @@ impl<B: Backend> Case<B> {
                 (Data::F32(got), Value::Float(expected)) => {
                     let pairs = got.iter().zip(expected).enumerate().map(|(j, (&g, &e))| (j, f64::from(g), e));
                     self.worst(&what, pairs, self.tolerance)?;
+                }
+                (Data::F16(got), Value::Float(expected)) => {
+                    let pairs = got.iter().zip(expected).enumerate().map(|(j, (&g, &e))| (j, f64::from(g), e));
+                    let Tolerance { absolute, relative } = self.tolerance;
+                    self.worst(&what, pairs, Tolerance { absolute: absolute + HALF.absolute, relative: relative + HALF.relative })?;
                 }
                 (Data::U32(got), Value::Word(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
                 (Data::U8(got), Value::Byte(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
@@ -470,6 +531,14 @@ pub fn normal(len: usize, seed: u64) -> Vec<f32> {
 /// Values between `low` and `high`.
 pub fn between(low: f32, high: f32, len: usize, seed: u64) -> Vec<f32> {
     draws(len, seed).map(|u| low + (high - low) * u[0]).collect()
+}
+
+/// The values as such a form has them.
+pub fn stored(act: Act, mut values: Vec<f32>) -> Vec<f32> {
+    if act == Act::F16 {
+        values.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+    }
+    values
 }
 
 /// Integers below `end`.

@@ -12,7 +12,7 @@ use crate::ops::linear::Linear;
 impl RunOn<Cuda> for LutGemv {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { y, x, weight } = self;
-        let Storage::Grid(w) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cuda) };
+        let Storage::Grid(w) = weight.storage else { return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cuda) };
         let [outputs, inputs] = sizes(&weight);
         // The step, sixteen values for alignment, then two integers a value of scratch.
         let step = cuda.scratch(kernels::QUANTIZED_AT + weight.in_features.next_multiple_of(kernels::STEP) / 2);
