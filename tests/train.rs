@@ -1,5 +1,7 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+#[path = "train/half_precision.rs"]
+mod half_precision;
 #[path = "gradients/plain.rs"]
 mod plain;
 
@@ -37,13 +39,6 @@ fn config(rule: Rule) -> Config {
     config
 }
 
-/// Activations in half precision.
-fn half() -> Config {
-    let mut config = config(Rule::Votes);
-    config.train.activations = Act::F16;
-    config
-}
-
 fn trainer(config: &Config) -> Trainer<Cpu> {
     let mut plan = Plan::default();
     let layout: Layout = Layout::plan(config, &mut plan);
@@ -65,17 +60,12 @@ fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
 
-/// Activations in half precision are a staircase of 2⁻¹¹ in each, over which a difference is taken.
-const HALF_GRADIENT_TOLERANCE: f64 = 2e-2;
-
 #[test]
 fn the_whole_models_gradient_agrees_with_finite_differences() {
-    for (recompute, act, tolerance) in [
-        (Recompute::Off, Act::F32, GRADIENT_TOLERANCE),
-        (Recompute::On, Act::F32, GRADIENT_TOLERANCE),
-        (Recompute::Off, Act::F16, HALF_GRADIENT_TOLERANCE),
-        (Recompute::On, Act::F16, HALF_GRADIENT_TOLERANCE),
-    ] {
+    let forms = [(Act::F32, GRADIENT_TOLERANCE), (Act::F16, half_precision::GRADIENT_TOLERANCE)];
+    for (recompute, (act, tolerance)) in
+        [Recompute::Off, Recompute::On].into_iter().flat_map(|recompute| forms.map(|form| (recompute, form)))
+    {
         let mut config = config(Rule::Adamw);
         (config.train.recompute, config.train.activations) = (recompute, act);
         let mut trainer = trainer(&config);
@@ -130,12 +120,11 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
 
 #[test]
 fn threads_do_not_change_a_byte() {
-    let configs = Rule::ALL.iter().map(|&rule| config(rule)).chain([half()]);
-    for config in configs {
+    for &rule in Rule::ALL {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
-                let mut trainer = trainer(&config);
+                let mut trainer = trainer(&config(rule));
                 let corpus = corpus();
                 for _ in 0..5 {
                     trainer.step(&corpus).expect("a step");
@@ -146,15 +135,15 @@ fn threads_do_not_change_a_byte() {
         let one = run(1);
         for threads in [2, 7] {
             let differ = one.iter().zip(&run(threads)).filter(|(a, b)| a != b).count();
-            let (rule, act) = (config.train.optimizer, config.train.activations);
-            assert_eq!(differ, 0, "{rule:?} over {act:?} with {threads} threads: {differ} bytes differ");
+            assert_eq!(differ, 0, "{rule:?} with {threads} threads: {differ} bytes differ");
         }
     }
 }
 
 #[test]
 fn recomputing_changes_no_byte() {
-    let run = |mut config: Config, recompute| {
+    let run = |recompute| {
+        let mut config = config(Rule::Votes);
         config.train.recompute = recompute;
         let mut trainer = trainer(&config);
         let corpus = corpus();
@@ -163,11 +152,7 @@ fn recomputing_changes_no_byte() {
         }
         state_bytes(&mut trainer)
     };
-    let [[single, single_again], [halved, halved_again]] =
-        [config(Rule::Votes), half()].map(|config| [Recompute::Off, Recompute::On].map(|recompute| run(config.clone(), recompute)));
-    assert!(single == single_again, "in f32");
-    assert!(halved == halved_again, "in f16");
-    assert!(single != halved, "f16 rounds nothing");
+    assert!(run(Recompute::Off) == run(Recompute::On));
 }
 
 #[test]
@@ -385,68 +370,6 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert!(last("whole") == last("killed"), "the checkpoints differ after {kills} kills");
 }
 
-/// The plan of `gpt-nano`, kept whole, with these flags more: all bytes, and those of each span by name.
-fn planned(flags: &[&str]) -> (u64, BTreeMap<String, u64>) {
-    let output = primal(&[&["plan", "--config", "gpt-nano", "--memory", "8GB", "--json"], flags].concat());
-    let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let spans = object["spans"].as_array().expect("spans").iter();
-    let bytes = |value: &serde_json::Value| value.as_u64().expect("bytes");
-    let spans = spans.map(|span| (span["name"].as_str().expect("a name").to_string(), bytes(&span["bytes"]))).collect();
-    (bytes(&object["total_bytes"]), spans)
-}
-
-#[test]
-fn half_precision_halves_what_the_backward_pass_reads() {
-    let ((single_total, single), (half_total, half)) = (planned(&["--activations", "f32"]), planned(&["--activations", "f16"]));
-    assert_eq!(planned(&[]), (single_total, single.clone()), "f32 is the default");
-    assert_eq!(single.keys().collect::<Vec<_>>(), half.keys().collect::<Vec<_>>());
-    let mut saved = 0;
-    for (name, &bytes) in &single {
-        let matrices = ["q", "k", "v", "attended", "middle", "hidden", "activated", "norm1.y", "norm2.y"];
-        let matrix = name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).is_some_and(|(_, part)| matrices.contains(&part));
-        let kept = matrix || name.starts_with("stream.");
-        assert_eq!(half[name], if kept { bytes / 2 } else { bytes }, "{name}");
-        saved += bytes - half[name];
-    }
-    // Two blocks of 15 matrices and three streams, 8 · 64 tokens, 32 wide: sizes that leave no gap before a cache line.
-    assert_eq!(saved, (2 * 15 + 3) * 8 * 64 * 32 * 2);
-    assert_eq!(single_total - half_total, saved);
-}
-
-#[test]
-fn a_run_over_half_precision_is_resumed_as_such() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let config = nano(folder.path());
-    let run = |more: &[&str]| {
-        let output = primal(&[&["train"], more].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let last =
-        |run: &str| std::fs::read(folder.path().join(run).join("checkpoints/step-00000020.safetensors")).expect("the last checkpoint");
-    run(&["--config", &config, "--activations", "f16", "--steps", "20", "--out", &at("whole")]);
-    run(&["--config", &config, "--activations", "f16", "--steps", "20", "--out", &at("cut")]);
-    // As if it had been killed after step 10.
-    for step in [15, 20] {
-        std::fs::remove_file(folder.path().join(format!("cut/checkpoints/step-{step:08}.safetensors"))).expect("a checkpoint");
-    }
-    run(&["--resume", &at("cut")]);
-    assert!(last("whole") == last("cut"), "the checkpoints differ");
-    run(&["--config", &config, "--steps", "20", "--out", &at("single")]);
-    assert!(last("whole") != last("single"), "f16 rounds nothing");
-    let info = primal(&["info", &at("whole/checkpoints/step-00000020.safetensors")]);
-    assert!(String::from_utf8_lossy(&info.stdout).contains("activations = \"f16\""), "{}", String::from_utf8_lossy(&info.stdout));
-    // Neither by a flag nor by an edit.
-    let edited = folder.path().join("whole/config.toml");
-    let text = std::fs::read_to_string(&edited).expect("the run's configuration");
-    std::fs::write(&edited, text.replace("activations = \"f16\"\n", "")).expect("the run's configuration");
-    for flags in [&["--activations", "f32"][..], &["--steps", "30"]] {
-        let output = primal(&[&["train", "--resume", &at("whole")], flags].concat());
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && message.contains("activations"), "{flags:?}: {message}");
-    }
-}
-
 /// A model that no machine has the memory for.
 const HUGE: &str = "[model]\ndim = 16384\nlayers = 1024\nheads = 16\ncontext = 1024\ntokenizer = \"gpt2\"\ngrid = \"prime13\"\n[train]\n";
 
@@ -497,8 +420,6 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --seed -1", "--seed"),
         ("{train} --votes 5", "4 or 8"),
         ("{train} --activations f8", "f32 or f16"),
-        ("plan --config gpt-nano --activations f16 --device cuda", "train.activations"),
-        ("plan --config ghost-tts-nano --activations f16", "train.activations"),
         ("train --resume @folder --activations f16", "--activations"),
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
