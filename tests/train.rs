@@ -1,5 +1,7 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+#[path = "train/half_precision.rs"]
+mod half_precision;
 #[path = "gradients/plain.rs"]
 mod plain;
 
@@ -13,7 +15,7 @@ use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::ops::attention::cpu as attention;
@@ -60,9 +62,12 @@ const GRADIENT_TOLERANCE: f64 = 2e-3;
 
 #[test]
 fn the_whole_models_gradient_agrees_with_finite_differences() {
-    for recompute in [Recompute::Off, Recompute::On] {
+    let forms = [(Act::F32, GRADIENT_TOLERANCE), (Act::F16, half_precision::GRADIENT_TOLERANCE)];
+    for (recompute, (act, tolerance)) in
+        [Recompute::Off, Recompute::On].into_iter().flat_map(|recompute| forms.map(|form| (recompute, form)))
+    {
         let mut config = config(Rule::Adamw);
-        config.train.recompute = recompute;
+        (config.train.recompute, config.train.activations) = (recompute, act);
         let mut trainer = trainer(&config);
         let floats = trainer.layout.optimizer.floats.clone();
         let vectors = trainer.layout.parameters.vectors.len();
@@ -103,7 +108,12 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
             let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
             b.upload(float.value, &value);
             let error = (slope - norm).abs() / norm.max(1.0);
-            assert!(error < GRADIENT_TOLERANCE, "{}: slope {slope}, norm of the gradient {norm}, error {error}", float.name);
+            assert!(
+                error < tolerance,
+                "{} with activations in {}: slope {slope}, norm of the gradient {norm}, error {error}",
+                float.name,
+                act.name()
+            );
         }
     }
 }
@@ -222,13 +232,14 @@ fn mean_squares_of_votes_that_are_not_finite_are_named() {
 
 #[test]
 fn an_activation_that_overflows_is_named() {
-    for recompute in [Recompute::On, Recompute::Off] {
+    for (recompute, act) in [(Recompute::On, Act::F32), (Recompute::Off, Act::F32), (Recompute::On, Act::F16), (Recompute::Off, Act::F16)] {
         let mut config = config(Rule::Votes);
-        config.train.recompute = recompute;
+        (config.train.recompute, config.train.activations) = (recompute, act);
         let (mut trainer, corpus) = (trainer(&config), corpus());
         let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
         // Finite, but not when a normalised value above 1.2 is multiplied by it.
-        trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
+        let largest = if act == Act::F16 { 6e4 } else { 3e38 };
+        trainer.backend.upload(gain.value.slice(0, 1), &[largest]);
         let error = trainer.step(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
         let error = trainer.validate(&corpus).expect_err("an overflow").to_string();
@@ -411,6 +422,8 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --lr -0.1", "train.lr"),
         ("{train} --seed -1", "--seed"),
         ("{train} --votes 5", "4 or 8"),
+        ("{train} --activations f8", "f32 or f16"),
+        ("train --resume @folder --activations f16", "--activations"),
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
         ("{train} --grid prime17", "prime13"),

@@ -9,7 +9,7 @@ use primal_engine::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use primal_engine::backend::cuda::Cuda;
 use primal_engine::backend::{AttentionShape, Device, cuda_plan};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,14 +32,14 @@ impl FromStr for DeviceName {
 }
 
 impl DeviceName {
-    /// Whether its ops can run such attention.
+    /// Whether its ops can run such attention, over activations in such a form.
     ///
     /// # Errors
     /// Bad input that names the limit.
-    pub(super) fn require(self, attention: &AttentionShape) -> Result<()> {
+    pub(super) fn require(self, attention: &AttentionShape, act: Act) -> Result<()> {
         match self {
-            Self::Cpu => Cpu::require(attention)?,
-            Self::Cuda => cuda_plan::require(attention)?,
+            Self::Cpu => Cpu::require(attention).and_then(|()| Cpu::require_act(act))?,
+            Self::Cuda => cuda_plan::require(attention).and_then(|()| cuda_plan::require_act(act))?,
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl PlanCommand {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&T::attention(&layout.model))?;
+        self.device.require(&T::attention(&layout.model), config.train.activations)?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {

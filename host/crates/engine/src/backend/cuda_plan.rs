@@ -5,7 +5,7 @@ use primal_device::kernels::sizes::heads;
 use primal_device::kernels::{bias_backward, layer_norm};
 
 use super::operands::AttentionShape;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Kind, Plan, Span};
 use crate::{Error, Result};
 
 /// What messages call the back end.
@@ -30,6 +30,18 @@ pub fn require(attention: &AttentionShape) -> Result<()> {
     let sequences = attention.sequences.count() * attention.heads;
     limit("heads of all sequences of a micro-batch", MAX_BLOCKS_Y, sequences, "lower the batch, and raise grad_accum")?;
     limit("rows in a micro-batch", MAX_BLOCKS_Y * ROWS_OF_A_BLOCK, attention.tokens(), "lower the batch, and raise grad_accum")
+}
+
+/// The forms in which the kernels read and write activations.
+pub const ACTS: &[Act] = &[Act::F32];
+
+/// Whether the kernels read and write activations in that form.
+pub fn require_act(act: Act) -> Result<()> {
+    if ACTS.contains(&act) {
+        return Ok(());
+    }
+    let expected = "activations in f32: its kernels know no other form";
+    Err(Error::invalid(SUBJECT, expected, act.name(), "leave out train.activations and --activations, or use the CPU back end"))
 }
 
 /// Values of a span's tensor that share one value of scratch: partial sums of such rows, two a column.

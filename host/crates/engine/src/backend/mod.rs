@@ -2,7 +2,7 @@
 //!
 //! A model plans its [`Span`]s, asks the back end to allocate the plan, and runs [`ops`](crate::ops). No op takes or returns a host pointer: only
 //! [`Backend::upload`], [`Backend::download`] and [`Backend::map`] do, so a back end may keep its arena on a device and queue the ops.
-//! All matrices are row-major; all activations are `f32`.
+//! All matrices are row-major; activations that a backward pass needs are kept in one of the forms of [`Act`], all others are `f32`.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -19,7 +19,7 @@ use memmap2::Mmap;
 pub use operands::{AttentionShape, GridWeight, Sequences, Storage, Weight};
 
 use crate::Result;
-use crate::memory::{Plan, Span};
+use crate::memory::{Act, Plan, Span};
 use cpu::Cpu;
 #[cfg(feature = "cuda")]
 use cuda::Cuda;
@@ -89,6 +89,9 @@ pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
 
 /// Memory for one plan, and the ops on it.
 pub trait Backend {
+    /// The forms in which its ops read and write activations.
+    const ACTS: &'static [Act];
+
     /// Runs an op, or queues it. Written spans must not overlap other spans of the same op unless it says so.
     fn run(&mut self, op: impl Op);
     /// Copies from the host.
@@ -123,6 +126,14 @@ pub trait Device: Backend + Sized + 'static {
         Ok(())
     }
 
+    /// Whether its ops read and write activations in that form.
+    ///
+    /// # Errors
+    /// Bad input that names the forms.
+    fn require_act(_act: Act) -> Result<()> {
+        Ok(())
+    }
+
     /// Bytes that an arena could have now, if that is known.
     ///
     /// # Errors
@@ -146,6 +157,8 @@ pub trait Device: Backend + Sized + 'static {
 }
 
 impl Backend for Cpu {
+    const ACTS: &'static [Act] = Act::ALL;
+
     fn run(&mut self, op: impl Op) {
         op.run_on(self);
     }
@@ -197,6 +210,8 @@ impl Device for Cpu {
 
 #[cfg(feature = "cuda")]
 impl Backend for Cuda {
+    const ACTS: &'static [Act] = cuda_plan::ACTS;
+
     fn run(&mut self, op: impl Op) {
         op.run_on(self);
     }
@@ -234,6 +249,10 @@ impl Device for Cuda {
 
     fn require(attention: &AttentionShape) -> Result<()> {
         cuda_plan::require(attention)
+    }
+
+    fn require_act(act: Act) -> Result<()> {
+        cuda_plan::require_act(act)
     }
 
     fn available_memory() -> Result<Option<usize>> {

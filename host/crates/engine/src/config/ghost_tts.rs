@@ -8,6 +8,7 @@ use super::key::Architecture;
 use super::table::{Check, Family, MAX_CONTEXT, ModelTable};
 use super::train::TrainConfig;
 use crate::Result;
+use crate::memory::Act;
 
 /// A model from phones to mel spectrograms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,12 @@ impl ModelTable for GhostTtsConfig {
         {
             check.that(kernel % 2 == 1 && kernel < 256, &format!("model.{key}"), "an odd number below 256", &kernel)?;
         }
+        check.that(
+            t.activations == Act::F32,
+            "train.activations",
+            "f32, which is all that a voice is trained with",
+            &t.activations.name(),
+        )?;
         let frames = t.batch_frames;
         check.that((1..=MAX_CONTEXT).contains(&frames), "train.batch_frames", &format!("1 to {MAX_CONTEXT}"), &frames)
     }

@@ -8,7 +8,8 @@ pub fn grids() -> String {
     let (last, others) = names.split_last().expect("a grid");
     format!("{} or {last}", others.join(", "))
 }
-
+/// The names of forms of activations, for errors.
+pub const ACTS: &str = "f32 or f16";
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

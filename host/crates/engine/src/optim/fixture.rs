@@ -84,7 +84,7 @@ impl<R: UpdateRule> Fixture<R> {
     /// The weights, row by row.
     pub fn weights(&mut self) -> [f32; WEIGHTS] {
         let [rows, columns] = SHAPE;
-        self.b.run(Linear { y: self.columns, x: self.eye, weight: self.p.matrices[0], rows: columns });
+        self.b.run(Linear { y: self.columns.into(), x: self.eye.into(), weight: self.p.matrices[0], rows: columns });
         let mut by_column = [0.0; WEIGHTS];
         self.b.download(self.columns, &mut by_column);
         std::array::from_fn(|i| by_column[i % columns * rows + i / columns])

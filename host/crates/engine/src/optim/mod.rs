@@ -30,7 +30,7 @@ use crate::backend::{Backend, Storage, Weight};
 use crate::config::{Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Activation, Kind, Plan, Span};
 use crate::nn::parameters::{Init, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
@@ -138,7 +138,7 @@ impl Optimizer {
         for (i, float) in self.floats.iter().enumerate() {
             b.run(SumSquares { sum: self.readings.norms.slice(1 + i, 1), x: float.gradient });
         }
-        b.run(Sum { sum: norm, x: self.readings.norms.slice(1, self.floats.len()) });
+        b.run(Sum { sum: norm, x: self.readings.norms.slice(1, self.floats.len()).into() });
         for float in &self.floats {
             float.step(b, norm, config, step);
         }
@@ -160,7 +160,7 @@ impl Optimizer {
     /// Fills [`Readings::watch`].
     pub fn watch<B: Backend>(&self, b: &mut B) {
         for (i, (_, tensor)) in self.watched.iter().enumerate() {
-            b.run(Sum { sum: self.readings.watch.slice(i, 1), x: *tensor });
+            b.run(Sum { sum: self.readings.watch.slice(i, 1), x: (*tensor).into() });
         }
     }
 
@@ -206,7 +206,7 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
         self.optimizer.floats[id.0].gradient
     }
 
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart) {
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
         self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
     }
 

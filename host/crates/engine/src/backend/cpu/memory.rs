@@ -108,7 +108,43 @@ impl Memory {
 /// `(segment, byte range)` of up to eight spans.
 pub type Ranges = [(u32, Range<usize>); 8];
 
-/// A tuple of spans.
+/// A place in memory, as the slice that it is.
+///
+/// # Safety
+/// `range` is the bytes of `slice` and `slice_mut`, all of them: what overlaps is told by it.
+pub unsafe trait Place: Copy {
+    /// What is read.
+    type Ref<'a>;
+    /// What is written.
+    type Mut<'a>;
+    /// Segment and bytes.
+    fn range(&self) -> (u32, Range<usize>);
+    /// # Safety
+    /// No written slice of the place may be alive.
+    unsafe fn slice<'a>(&self, memory: *const Memory) -> Self::Ref<'a>;
+    /// # Safety
+    /// No other slice of the place may be alive.
+    unsafe fn slice_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a>;
+}
+
+// SAFETY: range and slices are of the same span.
+unsafe impl<T: Pod> Place for Span<T> {
+    type Ref<'a> = &'a [T];
+    type Mut<'a> = &'a mut [T];
+    fn range(&self) -> (u32, Range<usize>) {
+        (self.segment, self.offset..self.end().unwrap_or(usize::MAX))
+    }
+    unsafe fn slice<'a>(&self, memory: *const Memory) -> &'a [T] {
+        // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
+        unsafe { std::slice::from_raw_parts((*memory).pointer(*self), self.len) }
+    }
+    unsafe fn slice_mut<'a>(&self, memory: *const Memory) -> &'a mut [T] {
+        // SAFETY: as above, and the caller guarantees that this is the only slice.
+        unsafe { std::slice::from_raw_parts_mut((*memory).pointer(*self).cast_mut(), self.len) }
+    }
+}
+
+/// A tuple of places.
 ///
 /// # Safety
 /// `ranges` are the bytes of `slices` and `slices_mut`, all of them: what overlaps is told by them.
@@ -129,22 +165,22 @@ pub unsafe trait Spans: Copy {
 
 macro_rules! spans {
     ($($t:ident $i:tt),*) => {
-        // SAFETY: ranges and slices are of the same spans, one by one.
-        unsafe impl<$($t: Pod),*> Spans for ($(Span<$t>,)*) {
-            type Ref<'a> = ($(&'a [$t],)*);
-            type Mut<'a> = ($(&'a mut [$t],)*);
+        // SAFETY: ranges and slices are of the same places, one by one.
+        unsafe impl<$($t: Place),*> Spans for ($($t,)*) {
+            type Ref<'a> = ($($t::Ref<'a>,)*);
+            type Mut<'a> = ($($t::Mut<'a>,)*);
             fn ranges(&self, out: &mut Ranges) -> usize {
                 let count = 0usize;
-                $(out[$i] = (self.$i.segment, self.$i.offset..self.$i.end().unwrap_or(usize::MAX)); let count = count + 1;)*
+                $(out[$i] = self.$i.range(); let count = count + 1;)*
                 count
             }
             unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
-                // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
-                unsafe { ($(std::slice::from_raw_parts((*memory).pointer(self.$i), self.$i.len),)*) }
+                // SAFETY: by the caller's contract.
+                unsafe { ($(self.$i.slice(memory),)*) }
             }
             unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
-                // SAFETY: as above, and the caller guarantees that these are the only slices.
-                unsafe { ($(std::slice::from_raw_parts_mut((*memory).pointer(self.$i).cast_mut(), self.$i.len),)*) }
+                // SAFETY: by the caller's contract.
+                unsafe { ($(self.$i.slice_mut(memory),)*) }
             }
         }
     };

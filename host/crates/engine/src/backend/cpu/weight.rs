@@ -1,6 +1,7 @@
 //! The operands of an op on a weight, which may be on a grid or float.
 
 use super::Cpu;
+use super::memory::Place;
 use super::sequences::{Bounds, offsets};
 use super::unpack::Codes;
 use crate::backend::operands::{Sequences, Storage, Weight};
@@ -16,11 +17,11 @@ pub enum WeightValues<'a> {
 }
 
 /// What an op on a weight works with.
-pub struct Operands<'a> {
+pub struct Operands<'a, Y: Place = Span<f32>, X: Place = Span<f32>> {
     /// Written.
-    pub y: &'a mut [f32],
+    pub y: Y::Mut<'a>,
     /// Read.
-    pub x: &'a [f32],
+    pub x: X::Ref<'a>,
     /// The weight.
     pub values: WeightValues<'a>,
     /// Empty if there is none.
@@ -33,13 +34,13 @@ pub struct Operands<'a> {
 
 impl Cpu {
     /// Runs `op` on y, x, a weight, and what else it may need.
-    pub fn with_weight(
+    pub fn with_weight<Y: Place, X: Place>(
         &mut self,
-        [y, x]: [Span<f32>; 2],
+        (y, x): (Y, X),
         weight: &Weight,
         bias: Option<Span<f32>>,
         sequences: Sequences,
-        op: impl FnOnce(Operands),
+        op: impl FnOnce(Operands<Y, X>),
     ) {
         let (bias, offsets) = (bias.unwrap_or(Span::new(0, 0, 0)), offsets(sequences));
         let bounds = |offsets| Bounds::new(sequences, offsets);

@@ -11,9 +11,9 @@ use crate::backend::cuda::launch::size;
 impl RunOn<Cuda> for Linear {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { weight, rows, .. } = self;
-        let (items, x) = ([weight.out_features, rows], self.x.slice(0, rows * weight.in_features));
+        let (items, x) = ([weight.out_features, rows], self.x.f32().slice(0, rows * weight.in_features));
         let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, self.y.len() / rows].map(size);
-        let y = cuda.write(self.y);
+        let y = cuda.write(self.y.f32());
         match weight.storage {
             Storage::Grid(w) => {
                 let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
@@ -64,7 +64,7 @@ impl RunOn<Cuda> for LinearBackwardInput {
 
 impl RunOn<Cuda> for LinearBackwardWeight {
     fn run_on(self, cuda: &mut Cuda) {
-        let Self { dy, x, rows, .. } = self;
+        let (dy, x, rows) = (self.dy, self.x.f32(), self.rows);
         let (inputs, apart) = (x.len() / rows, dy.len() / rows);
         let outputs = self.dw.len() / inputs;
         let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);

@@ -78,7 +78,7 @@ impl RowProduct {
 impl RunOn<Cpu> for LutGemv {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { y, x, weight } = self;
-        let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
+        let Storage::Grid(grid) = weight.storage else { return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cpu) };
         let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
         lut_gemv(y, x, &Codes::new(codes, scale, grid.grid, weight.in_features), RowProduct::best(), scratch);
     }

@@ -12,7 +12,7 @@ use crate::ops::linear::Linear;
 impl RunOn<Cuda> for LutGemv {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { y, x, weight } = self;
-        let Storage::Grid(w) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cuda) };
+        let Storage::Grid(w) = weight.storage else { return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cuda) };
         let ([outputs, inputs], grid) = (sizes(&weight), cuda.grid(w.grid));
         let (items, y, codes, scale) = ([weight.out_features, 1], cuda.write(y), cuda.read(w.codes), cuda.read(w.scale));
         if w.grid.denominator().is_none() {

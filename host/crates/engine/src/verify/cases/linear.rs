@@ -1,6 +1,7 @@
 //! The products of a linear layer, on every grid and in float.
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::memory::Act;
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
 use primal_device::grid::{self, Grid};
 
@@ -124,12 +125,16 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         for grid in grids(tokens * outputs * inputs).map(Some).chain([None]) {
             let w = Operand::new(grid, outputs, inputs);
             for stride in strides(outputs) {
-                rows.push(linear(w, tokens, stride));
+                rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
                 rows.extend([false, true].map(|accumulate| backward_input(w, tokens, stride, accumulate)));
             }
         }
         for stride in strides(outputs) {
-            rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, stride, inputs, accumulate)));
+            for &act in Act::ALL {
+                rows.extend(
+                    [false, true].map(|accumulate| backward_weight(tokens, outputs, stride, inputs, accumulate).in_form(act, &[2])),
+                );
+            }
         }
     }
     for [tokens, outputs, inputs] in LARGEST {
@@ -158,7 +163,7 @@ fn strides(outputs: usize) -> impl Iterator<Item = usize> {
 
 fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
     let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
-    let op = move |s: &CaseSpans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
+    let op = move |s: &CaseSpans| Linear { y: s.a(0), x: s.a(1), weight: w.weight(s), rows: tokens };
     let reference = move |v: &mut CaseBuffers| {
         let y = reference::linear(v.f(1), &w.values(v), w.inputs);
         v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
@@ -215,7 +220,7 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
+    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.a(2), rows: tokens, accumulate };
     let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), outputs, stride);
     let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
     let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
