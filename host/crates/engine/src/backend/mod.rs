@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use memmap2::Mmap;
 
-pub use operands::{AttentionShape, GridWeight, Sequences, Storage, Weight};
+pub use operands::{AttentionShape, GridWeight, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
 use crate::memory::{Plan, Span};

@@ -9,6 +9,9 @@ pub fn grids() -> String {
     format!("{} or {last}", others.join(", "))
 }
 
+/// The names of what scales are for, for errors.
+pub const SCALES: &str = "row, group32 or group32-offset";
+
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

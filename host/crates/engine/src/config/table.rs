@@ -1,6 +1,6 @@
 //! What a `[model]` table is to those who read, check and change configurations.
 
-use primal_device::grid::Grid;
+use primal_device::grid::{Grid, ScaleForm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,9 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// What such a model is for.
     const FAMILY: Family;
 
+    /// What the weights on grids have scales for, for a flag to change.
+    fn scales_mut(&mut self) -> &mut ScaleForm;
+
     /// Sets what a new run must keep, and what a configuration need not say.
     fn complete(&self, _train: &mut TrainConfig) {}
 
@@ -45,6 +48,11 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// # Errors
     /// The first value out of range.
     fn check(&self, train: &TrainConfig, check: &Check) -> Result<()>;
+}
+
+/// Whether scales are those that a configuration need not name.
+pub(super) fn is_row(scales: &ScaleForm) -> bool {
+    *scales == ScaleForm::Row
 }
 
 /// Rows of logits held at a time by a new run.
@@ -107,6 +115,20 @@ impl Check<'_> {
         let origin = self.origin;
         let hint = format!("change {key} in {origin}, or by its flag");
         if ok { Ok(()) } else { Err(Error::invalid(format!("{origin}: {key}"), expected, found, hint)) }
+    }
+
+    /// Checks that weights on these grids can have such scales, and that training does not ask for others.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn scales(&self, scales: ScaleForm, grids: &[(&str, &Grid)], t: &TrainConfig) -> Result<()> {
+        for (key, grid) in grids {
+            let expected = format!("a grid of numerators up to 127 with {} scales, which are steps in halves", scales.name());
+            let found = format!("{}, with numerators up to {}", grid.name(), grid.largest_integer());
+            self.that(scales.is_for(grid), key, &expected, &found)?;
+        }
+        let rescales = scales == ScaleForm::Row || t.rescale_every == 0;
+        self.that(rescales, "train.rescale_every", &format!("0 with {} scales, which stay as they are", scales.name()), &t.rescale_every)
     }
 
     /// Checks a width and the heads that divide it.

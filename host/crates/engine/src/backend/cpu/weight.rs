@@ -45,9 +45,9 @@ impl Cpu {
         let bounds = |offsets| Bounds::new(sequences, offsets);
         match weight.storage {
             Storage::Grid(grid) => {
-                let ((y, scratch), (x, codes, scale, bias, offsets)) =
-                    self.split((y, self.scratch()), (x, grid.codes, grid.scale, bias, offsets));
-                let values = Values::Grid(Codes::new(codes, scale, grid.grid, weight.in_features));
+                let ((y, scratch), (x, codes, scales, bias, offsets)) =
+                    self.split((y, self.scratch()), (x, grid.codes, grid.scales, bias, offsets));
+                let values = Values::Grid(Codes::new(codes, scales, grid.grid, weight.in_features));
                 op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
             Storage::Float(values) => {

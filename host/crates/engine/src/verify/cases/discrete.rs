@@ -296,7 +296,7 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     let shadow = widen(&normal(n, 4));
     let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.id, x / f64::from(scales[i / w.inputs]))).collect();
     buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
-    let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
+    let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: Some(s.f(1)), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
     let reference = move |v: &mut Values| {
         let (levels, [lowest, highest]) = (w.levels(v), w.id.range().map(f64::from));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);

@@ -1,6 +1,6 @@
 //! The products of a linear layer, on every grid and in float.
 
-use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
 use primal_device::grid::{self, GRIDS, Grid};
 
@@ -39,7 +39,7 @@ impl OnGrid {
 
     /// The weight for the back end.
     pub fn weight(&self, s: &Spans) -> Weight {
-        let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
+        let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scales: Scales::Row(s.f(self.codes + 1)) });
         Weight { out_features: self.outputs, in_features: self.inputs, storage }
     }
 
