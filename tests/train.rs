@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plain::Plain;
-use primal_device::grid::GRIDS;
+use primal_device::grid::{GRIDS, Grid};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
@@ -145,11 +145,14 @@ fn recomputing_changes_no_byte() {
     assert!(run(Recompute::Off) == run(Recompute::On));
 }
 
+/// On no list, without zero, and with a level of its own at every code but that of the padding.
+static OWN: Grid = Grid::irrational("own", &[-1.1, -0.7, -0.41, -0.15, 0.08, 0.3, 0.62, 0.9]);
+
 #[test]
 fn every_rule_learns_on_every_grid() {
     let corpus = corpus();
     for &rule in Rule::ALL {
-        for &grid in GRIDS {
+        for grid in GRIDS.iter().copied().chain([&OWN]) {
             let mut config = config(rule);
             config.model.grid = grid;
             config.train.steps = 60;
@@ -411,7 +414,7 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
         ("{train} --grid prime17", "prime13"),
-        ("{train} --tokenizer gpt3", "gpt2"),
+        ("{train} --tokenizer gpt3", "english1k"),
         ("{train} --threads 0", "--threads"),
         ("{train} --threads 1000000", "1024"),
         ("{train} --data @empty", "empty file"),
@@ -478,7 +481,7 @@ fn output_that_cannot_be_written_is_no_panic() {
 #[test]
 fn a_folder_that_cannot_be_written_is_refused_with_code_2() {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/train.rs");
-    for tokenizer in ["bytes", "gpt2"] {
+    for tokenizer in ["bytes", "english1k", "gpt2"] {
         let output = primal(&["train", "--config", "gpt-nano", "--data", text, "--tokenizer", tokenizer, "--out", "/sys/primal"]);
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");

@@ -11,9 +11,9 @@ use crate::voice::voice::Voice;
 use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, votes_of};
+use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, TextTable, votes_of};
 use primal_engine::memory::{Kind, Plan, Span};
-use primal_engine::models::ghost_tts::{Controls, Spoken};
+use primal_engine::models::ghost_tts::{Controls, SpokenMel};
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::sample::{Sampling, draw};
 use primal_engine::models::text::{TextDecoder, TextModel};
@@ -27,6 +27,7 @@ use primal_engine::train::trainer::{Layout, Trainer};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
+use primal_device::grid::Grid;
 use primal_device::rules::votes::VoteRule;
 
 use super::tones;
@@ -44,6 +45,9 @@ const TIE_OF_FRAMES: f32 = 1e-2;
 const SPEECH_TOLERANCE: f32 = 1e-2;
 /// Of samples, in ±1.
 const SOUND_TOLERANCE: f32 = 1e-3;
+
+/// A grid that is on no list: nothing of it is even, its zero is no level, its integers are none.
+static OWN: Grid = Grid::irrational("own", &[-1.1, -0.7, -0.41, -0.15, 0.08, 0.3, 0.62, 0.9]);
 
 /// A configuration of each text architecture.
 const TEXT: [&str; 1] = ["gpt-nano"];
@@ -139,8 +143,12 @@ impl<D: Device> OnText for Agree<D> {
 
 fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
-    for (rule, bits) in Rule::ALL.iter().map(|&rule| (rule, 8)).chain([(Rule::Votes, 4)]) {
-        let config = config::<M::Config>(name, rule, bits);
+    let each_rule = Rule::ALL.iter().map(|&rule| (rule, 8, None));
+    for (rule, bits, grid) in each_rule.chain([(Rule::Votes, 4, None), (Rule::Votes, 8, Some(&OWN)), (Rule::Qat, 8, Some(&OWN))]) {
+        let mut config = config::<M::Config>(name, rule, bits);
+        if let Some(grid) = grid {
+            *config.model.grid_mut() = grid;
+        }
         let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
         same_text(&format!("{name}, {rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
         let mut worst: f64 = 0.0;
@@ -150,7 +158,8 @@ fn agree<D: Device, M: TextModel>(name: &str) {
             worst = worst.max(difference);
             assert!(difference <= LOSS_TOLERANCE, "{name}, {rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
         }
-        println!("{name}, {rule:?}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
+        let grid = grid.map_or(String::new(), |grid| format!(" on {grid:?}"));
+        println!("{name}, {rule:?}{grid}, {bits}-bit votes: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
         same_text(&format!("{name}, {rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
     }
 }
@@ -175,7 +184,7 @@ fn gradient(len: usize, seed: u32) -> Vec<f32> {
 }
 
 /// The terms of GhostTTS's loss in some steps, and what it then says.
-fn speech<D: Device>() -> (Vec<f64>, Spoken) {
+fn speech<D: Device>() -> (Vec<f64>, SpokenMel) {
     let folder = tempfile::tempdir().expect("a folder");
     tones::write_corpus(folder.path());
     let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");

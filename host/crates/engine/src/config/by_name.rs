@@ -24,5 +24,12 @@ macro_rules! by_name {
 by_name!(grid, &'static Grid, String, Grid::name, |n: &str| named(n), grids());
 by_name!(optional_grid, Option<&'static Grid>, String, |g: Option<&'static Grid>| g.map(Grid::name), |n: &str| named(n).map(Some), grids());
 by_name!(scales, ScaleForm, String, ScaleForm::name, |n: &str| ScaleForm::by_name(n), SCALES);
-by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
+by_name!(
+    tokenizer,
+    Tokenizer,
+    String,
+    Tokenizer::name,
+    |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(),
+    "bytes, english1k or gpt2"
+);
 by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);

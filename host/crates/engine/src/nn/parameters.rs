@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use half::f16;
 use primal_device::grid::{self, Grid, ScaleForm};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
 use crate::files::checkpoint::Dtype;
@@ -250,14 +250,14 @@ fn upload_same<B: Backend>(b: &mut B, to: Scales, scales: Scales<f32, f16>) {
 
 /// Standard normal numbers by Box and Muller (1958) from a Philox stream of their own (`step` is `u64::MAX`).
 struct Normal {
-    stream: Stream,
+    stream: RandomStream,
     next: u32,
     ready: [f32; 4],
 }
 
 impl Normal {
     fn new(seed: u64, tensor: u32) -> Self {
-        Self { stream: Stream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
+        Self { stream: RandomStream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
     }
 
     fn draw(&mut self) -> f32 {

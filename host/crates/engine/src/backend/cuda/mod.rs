@@ -22,7 +22,7 @@ use memmap2::Mmap;
 
 use driver::{Attribute, Context, Failure};
 use grids::Grids;
-use kernels::Kernels;
+use kernels::LoadedKernels;
 use largest::Largest;
 use memory::Memory;
 use queue::Queue;
@@ -33,7 +33,7 @@ use crate::{Error, Result};
 
 /// A GPU.
 pub struct Cuda {
-    kernels: Kernels,
+    kernels: LoadedKernels,
     memory: Memory,
     scratch: Span<f32>,
     largest: Largest,
@@ -70,7 +70,7 @@ impl Cuda {
     pub(super) fn open(plan: &mut Plan) -> Result<Self> {
         let Planned { scratch, largest, grids } = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
-        let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
+        let kernels = LoadedKernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
         Ok(Self {
             kernels,
             memory: Memory::new(plan)?,

@@ -1,8 +1,9 @@
 //! One token's `y = x · Wᵀ` on the CPU.
 //!
-//! On a grid without a denominator, see [`super::floats`]; with scales of groups, [`super::groups`]. On the others activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
-//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all kernels give the same bits. The one error is
-//! that rounding: at most half a step, max|x| / 8190, in each activation.
+//! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
+//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
+//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes another way, [`floats`]; where groups
+//! have scales, the sum over them is [`groups`]'.
 
 use std::sync::OnceLock;
 
@@ -26,7 +27,7 @@ const TASK_BYTES: usize = 64 * 1024;
 
 /// A vector of integers `q` that stands for `step · q`.
 struct Activations<'a> {
-    /// In the order of a kernel, padded with zeros to its blocks.
+    /// In the order of a row product, padded with zeros to its blocks.
     q: &'a [i16],
     /// `step / denominator` of the weight's grid.
     factor: f64,
@@ -42,10 +43,10 @@ impl Activations<'_> {
 
 /// How a processor multiplies rows.
 #[derive(Clone, Copy)]
-pub struct Kernel {
+pub struct RowProduct {
     /// The instruction set.
     pub name: &'static str,
-    /// For each place in a block of activations, the one that the kernel wants there.
+    /// For each place in a block of activations, the one that the product wants there.
     order: &'static [u8],
     /// `y[i] = row i of the weight · x`.
     rows: unsafe fn(&mut [f32], &Codes, &Activations),
@@ -53,27 +54,27 @@ pub struct Kernel {
     groups: unsafe fn(&mut [f32], &Codes, &groups::Activations),
 }
 
-impl Kernel {
-    /// The kernels that this processor can run, the fastest first.
+impl RowProduct {
+    /// The row products that this processor can run, the fastest first.
     pub fn all() -> Vec<Self> {
-        let mut kernels = Vec::new();
+        let mut products = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
             let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
             if has_vectors && is_x86_feature_detected!("avx512vnni") {
-                kernels.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows, groups: groups::avx512::rows });
+                products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows, groups: groups::avx512::rows });
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-                kernels.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows, groups: groups::avx2::rows });
+                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows, groups: groups::avx2::rows });
             }
         }
-        kernels.push(Self { name: "portable", order: &NATURAL, rows: portable, groups: groups::portable });
-        kernels
+        products.push(Self { name: "portable", order: &NATURAL, rows: portable, groups: groups::portable });
+        products
     }
 
-    /// The fastest kernel that this processor has.
+    /// The fastest row product that this processor has.
     pub fn best() -> Self {
-        static BEST: OnceLock<Kernel> = OnceLock::new();
+        static BEST: OnceLock<RowProduct> = OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])
     }
 }
@@ -85,7 +86,7 @@ impl RunOn<Cpu> for LutGemv {
         let ((y, scratch), (x, codes, scales)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scales));
         let w = Codes::new(codes, scales, grid.grid, weight.in_features);
         match grid.grid.denominator() {
-            Some(_) => lut_gemv(y, x, &w, Kernel::best(), scratch),
+            Some(_) => lut_gemv(y, x, &w, RowProduct::best(), scratch),
             None => floats::lut_gemv(y, x, &w),
         }
     }
@@ -101,23 +102,23 @@ pub fn scratch_len(inputs: usize) -> usize {
 ///
 /// # Panics
 /// If the grid has no denominator.
-pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, kernel: Kernel, scratch: &mut [f32]) {
+pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
     let denominator = w.grid().denominator().expect("a grid of integers");
     let padded = x.len().next_multiple_of(groups::TURN);
     let (q, sums) = scratch[..scratch_len(x.len())].split_at_mut(padded / 2);
     let q = bytemuck::cast_slice_mut(q);
-    let step = quantise(q, x, kernel.order);
+    let step = quantise(q, x, product.order);
     match w.scaling.scales {
         Scales::Row(_) => {
             let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
-            // SAFETY: `Kernel::all` gives only kernels that this processor can run.
-            in_tasks(y, w, |y, rows| unsafe { (kernel.rows)(y, rows, &x) });
+            // SAFETY: `RowProduct::all` gives only those that this processor can run.
+            in_tasks(y, w, |y, rows| unsafe { (product.rows)(y, rows, &x) });
         }
         Scales::Group32 { .. } | Scales::Group32Offset { .. } => {
-            groups::sums(sums, q, kernel.order);
+            groups::sums(sums, q, product.order);
             let x = groups::Activations { q, sums, step };
             // SAFETY: as above.
-            in_tasks(y, w, |y, rows| unsafe { (kernel.groups)(y, rows, &x) });
+            in_tasks(y, w, |y, rows| unsafe { (product.groups)(y, rows, &x) });
         }
     }
 }
@@ -200,7 +201,7 @@ fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
     }
 }
 
-/// Rows that a kernel multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
+/// Rows that a row product multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
 #[cfg(target_arch = "x86_64")]
 const TOGETHER: usize = 4;
 
@@ -211,7 +212,7 @@ pub(super) fn ahead(w: &Codes) -> usize {
     (TOGETHER * w.row_bytes).max(8192)
 }
 
-/// Calls a kernel's two forms on the rows in whole groups and on the rest.
+/// Calls a row product's two forms on the rows in whole groups and on the rest.
 #[cfg(target_arch = "x86_64")]
 fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes), mut single: impl FnMut(&mut [f32], Codes)) {
     let whole = y.len() / TOGETHER * TOGETHER;

@@ -6,14 +6,14 @@ use crate::ops::{
     Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
     VoteCast, VoteState,
 };
-use primal_device::grid::{GRIDS, Grid, VoteBits, padded};
-use primal_device::philox::{Stream, uniform, uniform_byte};
+use primal_device::grid::{Grid, VoteBits, padded};
+use primal_device::philox::{RandomStream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
-use super::{EXACT, sum_of, widen};
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
+use super::{EXACT, grids, sum_of, widen};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random};
 use crate::verify::reference::dot;
 
 /// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.
@@ -27,8 +27,8 @@ const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [outputs, inputs] in SHAPES {
-        for &id in GRIDS {
-            let w = |codes| OnGrid { id, codes, outputs, inputs };
+        for grid in grids(outputs * inputs) {
+            let w = |codes| OnGrid { grid, codes, outputs, inputs };
             rows.push(scale_gradient(w(2)));
             for bits in [VoteBits::Eight, VoteBits::Four] {
                 rows.extend([1, 900].map(|t| cast(w(4), bits, t)));
@@ -43,7 +43,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 }
 
 fn name(w: OnGrid) -> String {
-    format!("{} [{}, {}]", w.id.name(), w.outputs, w.inputs)
+    format!("{} [{}, {}]", w.grid.name(), w.outputs, w.inputs)
 }
 
 /// Rows of votes, packed and padded with zero votes.
@@ -93,19 +93,19 @@ fn counter(w: OnGrid, i: usize) -> u32 {
     (i / w.inputs * padded(w.inputs) + i % w.inputs) as u32
 }
 
-fn stream() -> Stream {
-    Stream::new(KEY.seed, KEY.tensor, KEY.step)
+fn stream() -> RandomStream {
+    RandomStream::new(KEY.seed, KEY.tensor, KEY.step)
 }
 
 fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
         let levels = w.levels(v);
         v.add(0, v.f(1).chunks(w.inputs).zip(levels.chunks(w.inputs)).map(|(dw, level)| dot(dw, level)).collect());
     };
-    let loss = move |v: &Values| dot(v.f(1), &w.values(v));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &w.values(v));
     Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
 }
 
@@ -117,11 +117,11 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
         Vote { weight: w.weight(s), state, dw: s.f(3), cast }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let (outputs, inputs, beta2) = (w.outputs, w.inputs, f64::from(beta2));
         let dw = v.f(3);
         let mean_square = |indices: &mut dyn Iterator<Item = usize>, n: usize| indices.map(|i| dw[i] * dw[i]).sum::<f64>() / n as f64;
@@ -141,7 +141,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
                 let at = counter(w, i);
                 let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
-                votes::cast(&rule, w.id, codes[i], before[i], wanted as f32, u + by)
+                votes::cast(&rule, w.grid, codes[i], before[i], wanted as f32, u + by)
             });
             pack_votes(&new.collect::<Vec<_>>(), bits, inputs)
         };
@@ -156,11 +156,16 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     Case::new(format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, op, reference, tolerance)
 }
 
+/// Whether a weight would go on if its row were scaled up: it is at an end of the grid that is not zero.
+fn is_at_rail(grid: &Grid, code: u8) -> bool {
+    (code == grid.min || code == grid.max) && grid.level(code) != 0.0
+}
+
 /// `[flipped, at a rail]`.
 fn counts(w: OnGrid, before: &[u8], after: &[u8]) -> Vec<u32> {
-    let grid = w.id;
+    let grid = w.grid;
     let flipped = before.iter().zip(after).filter(|(a, b)| a != b).count();
-    let at_rail = after.iter().filter(|&&code| code == grid.min || code == grid.max).count();
+    let at_rail = after.iter().filter(|code| is_at_rail(grid, **code)).count();
     vec![flipped as u32, at_rail as u32]
 }
 
@@ -170,14 +175,14 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
     buffers.extend(w.buffers(11));
     // The flip does not use R and C.
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(4), column: s.f(5) };
         Flip { weight: w.weight(s), state, rule, counts: s.u(1) }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), bits, w.inputs);
-        let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.id, code, vote));
+        let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.grid, code, vote));
         let (after, votes): (Vec<u8>, Vec<i32>) = both.unzip();
         v.set_b(w.codes, pack(&after, w.inputs));
         v.set_b(0, pack_votes(&votes, bits, w.inputs));
@@ -191,16 +196,16 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
     let mut buffers = vec![random_votes(bits, w, 1)];
     buffers.extend(w.buffers(11));
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(3), column: s.f(4) };
         RescaleRows { weight: w.weight(s), state, rule, share, factor }
     };
-    let reference = move |v: &mut Values| {
-        let grid = w.id;
+    let reference = move |v: &mut CaseBuffers| {
+        let grid = w.grid;
         let (mut codes, mut votes, mut scales) = (w.codes(v), unpack_votes(v.b(0), bits, w.inputs), v.f(w.codes + 1).to_vec());
         for (row, scale) in scales.iter_mut().enumerate() {
             let cells = row * w.inputs..(row + 1) * w.inputs;
-            let at_rail = codes[cells.clone()].iter().filter(|&&code| code == grid.min || code == grid.max).count();
+            let at_rail = codes[cells.clone()].iter().filter(|code| is_at_rail(grid, **code)).count();
             if at_rail as f64 > f64::from(share) * w.inputs as f64 {
                 *scale *= f64::from(factor);
                 for i in cells {
@@ -221,8 +226,8 @@ fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
     let z = 1.25f32;
     let mut buffers = vec![random_votes(VoteBits::Eight, w, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| PoltergeistVote { weight: w.weight(s), votes: s.b(0), dw: s.f(1), z };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| PoltergeistVote { weight: w.weight(s), votes: s.b(0), dw: s.f(1), z };
+    let reference = move |v: &mut CaseBuffers| {
         let dw = v.f(1);
         let n = dw.len() as f64;
         let mean = dw.iter().map(|g| g.abs()).sum::<f64>() / n;
@@ -250,15 +255,15 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
     let [codes, _] = w.buffers(11);
     // Scales over the whole range of probabilities.
     buffers.extend([codes, Data::F32(between(0.001, 0.1, w.outputs, 5))]);
-    let op = move |s: &Spans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
         let after = (0..before.len()).map(|i| {
             let probability = poltergeist::probability(v.f(w.codes + 1)[i / w.inputs] as f32);
             let at = counter(w, i);
             let random = uniform(stream().words(at / 4)[at as usize % 4]);
-            poltergeist::flip(w.id, before[i], votes[i], consensus as i32, probability, random)
+            poltergeist::flip(w.grid, before[i], votes[i], consensus as i32, probability, random)
         });
         let after: Vec<u8> = after.collect();
         v.set_b(0, vec![0; v.b(0).len()]);
@@ -269,19 +274,19 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
 }
 
 /// The code of the level nearest to `x`, by looking at all of them.
-fn nearest(id: &'static Grid, x: f64) -> u8 {
-    let grid = id;
+fn nearest(grid: &'static Grid, x: f64) -> u8 {
     let distance = |code: &u8| (x - f64::from(grid.level(*code))).abs();
-    (grid.min..=grid.max).min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("a level")
+    // Of two with the same level, the upper one.
+    (grid.min..=grid.max).rev().min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("a level")
 }
 
 fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs * w.inputs, 1), Data::U32(vec![9; 2])];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
-        let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.id, x / v.f(w.codes + 1)[i / w.inputs]));
+        let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.grid, x / v.f(w.codes + 1)[i / w.inputs]));
         let after: Vec<u8> = after.collect();
         v.set_u(1, counts(w, &before, &after));
         v.set_b(w.codes, pack(&after, w.inputs));
@@ -294,11 +299,12 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(n, 1), random(w.outputs, 2), random(n, 3), random(n, 4)];
     let [_, Data::F32(scales)] = w.buffers(11) else { unreachable!("codes, then scales") };
     let shadow = widen(&normal(n, 4));
-    let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.id, x / f64::from(scales[i / w.inputs]))).collect();
+    let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.grid, x / f64::from(scales[i / w.inputs]))).collect();
     buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
-    let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: Some(s.f(1)), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
-        let (levels, [lowest, highest]) = (w.levels(v), w.id.range().map(f64::from));
+    let op =
+        move |s: &CaseSpans| StraightThrough { d_shadow: s.f(0), d_scale: Some(s.f(1)), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
+        let (levels, [lowest, highest]) = (w.levels(v), w.grid.range().map(f64::from));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
         for (i, level) in levels.iter().enumerate() {
             let (row, g) = (i / w.inputs, v.f(2)[i]);
@@ -316,8 +322,8 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
 fn level_histogram<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![Data::U32(vec![9; 16])];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| LevelHistogram { counts: s.u(0), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| LevelHistogram { counts: s.u(0), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
         let mut counts = vec![0; 16];
         for code in unpack(v.b(w.codes), w.inputs) {
             counts[usize::from(code)] += 1;

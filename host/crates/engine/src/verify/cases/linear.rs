@@ -2,10 +2,10 @@
 
 use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
-use primal_device::grid::{self, GRIDS, Grid};
+use primal_device::grid::{self, Grid};
 
-use super::sum_of;
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use super::{grids, sum_of};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
 /// `[rows, outputs, inputs]`: single values, ragged ends of panels and tiles, depths beyond one packed block, realistic layers.
@@ -21,49 +21,51 @@ const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 /// Where a grid weight lies among the buffers of a case: codes, then scales.
 #[derive(Clone, Copy)]
 pub struct OnGrid {
-    pub id: &'static Grid,
+    pub grid: &'static Grid,
     pub codes: usize,
     pub outputs: usize,
     pub inputs: usize,
 }
 
 impl OnGrid {
-    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5.
+    /// `[codes, scales]`: all levels, scales between 0.5 and 1.5 where levels are at most 1 and smaller where not, as tolerances are for weights near 1.
     pub fn buffers(&self, seed: u64) -> [Data; 2] {
-        let grid = self.id;
+        let grid = self.grid;
+        let unit = grid.reach().max(1.0);
         let steps = usize::from(grid.max - grid.min) + 1;
         let codes = below(steps, self.outputs * self.inputs, seed);
         let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
-        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5, 1.5, self.outputs, seed + 1))]
+        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5 / unit, 1.5 / unit, self.outputs, seed + 1))]
     }
 
     /// The weight for the back end.
-    pub fn weight(&self, s: &Spans) -> Weight {
-        let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scales: Scales::Row(s.f(self.codes + 1)) });
+    pub fn weight(&self, s: &CaseSpans) -> Weight {
+        let storage = Storage::Grid(GridWeight { grid: self.grid, codes: s.b(self.codes), scales: Scales::Row(s.f(self.codes + 1)) });
         Weight { out_features: self.outputs, in_features: self.inputs, storage }
     }
 
     /// The codes of all weights, row by row, without padding.
-    pub fn codes(&self, v: &Values) -> Vec<u8> {
+    pub fn codes(&self, v: &CaseBuffers) -> Vec<u8> {
         unpack(v.b(self.codes), self.inputs)
     }
 
     /// The levels of all weights.
-    pub fn levels(&self, v: &Values) -> Vec<f64> {
-        self.codes(v).iter().map(|&code| f64::from(self.id.level(code))).collect()
+    pub fn levels(&self, v: &CaseBuffers) -> Vec<f64> {
+        self.codes(v).iter().map(|&code| f64::from(self.grid.level(code))).collect()
     }
 
     /// The values of all weights.
-    pub fn values(&self, v: &Values) -> Vec<f64> {
+    pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
         self.levels(v).iter().enumerate().map(|(i, level)| level * v.f(self.codes + 1)[i / self.inputs]).collect()
     }
 }
 
-/// Rows of codes, packed and padded.
+/// Rows of codes, packed, and padded with a code that no op may take for a weight: on most grids a level, on many a rail.
 pub fn pack(codes: &[u8], inputs: usize) -> Vec<u8> {
     let mut packed = vec![0; codes.len() / inputs * grid::row_bytes(inputs)];
     for (row, packed) in codes.chunks(inputs).zip(packed.chunks_mut(grid::row_bytes(inputs))) {
         grid::pack_row(row, packed);
+        (inputs..grid::padded(inputs)).for_each(|at| grid::set(packed, at, 15));
     }
     packed
 }
@@ -88,8 +90,8 @@ pub struct Operand {
 impl Operand {
     const AT: usize = 2;
 
-    pub fn new(id: Option<&'static Grid>, outputs: usize, inputs: usize) -> Self {
-        Self { grid: id.map(|id| OnGrid { id, codes: Self::AT, outputs, inputs }), outputs, inputs }
+    pub fn new(grid: Option<&'static Grid>, outputs: usize, inputs: usize) -> Self {
+        Self { grid: grid.map(|grid| OnGrid { grid, codes: Self::AT, outputs, inputs }), outputs, inputs }
     }
 
     pub fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
@@ -100,27 +102,27 @@ impl Operand {
         buffers
     }
 
-    pub fn weight(&self, s: &Spans) -> Weight {
+    pub fn weight(&self, s: &CaseSpans) -> Weight {
         match self.grid {
             Some(grid) => grid.weight(s),
             None => Weight { out_features: self.outputs, in_features: self.inputs, storage: Storage::Float(s.f(Self::AT)) },
         }
     }
 
-    pub fn values(&self, v: &Values) -> Vec<f64> {
+    pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
         self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
     }
 
     pub fn name(&self) -> &'static str {
-        self.grid.map_or("float", |grid| grid.id.name())
+        self.grid.map_or("float", |grid| grid.grid.name())
     }
 }
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for id in GRIDS.iter().copied().map(Some).chain([None]) {
-            let w = Operand::new(id, outputs, inputs);
+        for grid in grids(tokens * outputs * inputs).map(Some).chain([None]) {
+            let w = Operand::new(grid, outputs, inputs);
             for stride in strides(outputs) {
                 rows.push(linear(w, tokens, stride));
                 rows.extend([false, true].map(|accumulate| backward_input(w, tokens, stride, accumulate)));
@@ -140,9 +142,9 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for id in GRIDS.iter().copied().map(Some).chain([None]) {
+    for grid in grids(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
-            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(id, outputs, inputs), integers)));
+            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(grid, outputs, inputs), integers)));
         }
     }
     rows
@@ -156,8 +158,8 @@ fn strides(outputs: usize) -> impl Iterator<Item = usize> {
 
 fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
     let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
-    let op = move |s: &Spans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
+    let reference = move |v: &mut CaseBuffers| {
         let y = reference::linear(v.f(1), &w.values(v), w.inputs);
         v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
     };
@@ -187,7 +189,7 @@ pub fn target(len: usize, accumulate: bool) -> Data {
     if accumulate { random(len, 21) } else { unset(len) }
 }
 
-pub fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
+pub fn store(v: &mut CaseBuffers, accumulate: bool, x: Vec<f64>) {
     if accumulate { v.add(0, x) } else { v.set(0, x) }
 }
 
@@ -196,10 +198,10 @@ fn backward_input<B: Backend>(w: Operand, tokens: usize, stride: usize, accumula
     let x = buffers.len();
     // The op does not read x; the gradient mode moves it.
     buffers.push(random(tokens * w.inputs, 2));
-    let op = move |s: &Spans| LinearBackwardInput { dx: s.f(0), dy: s.f(1), weight: w.weight(s), rows: tokens, accumulate };
-    let dy = move |v: &Values| reference::unpadded(v.f(1), w.outputs, stride);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
-    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
+    let op = move |s: &CaseSpans| LinearBackwardInput { dx: s.f(0), dy: s.f(1), weight: w.weight(s), rows: tokens, accumulate };
+    let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), w.outputs, stride);
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
+    let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
     Case::new(shape, buffers, op, reference, sum_of(w.outputs, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
@@ -213,10 +215,10 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let op = move |s: &Spans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
-    let dy = move |v: &Values| reference::unpadded(v.f(1), outputs, stride);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
-    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
+    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
+    let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), outputs, stride);
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
+    let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
     let slope = if accumulate { Slope::Adds(3, 0) } else { Slope::Overwrites(3, 0) };
     let w = Operand::new(None, outputs, inputs);
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
@@ -237,8 +239,8 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let exact = sum_of(w.inputs, if integers { 4095.0 } else { 1.0 });
     let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
-    let op = move |s: &Spans| LutGemv { y: s.f(0), x: s.f(1), weight: w.weight(s) };
-    let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
+    let op = move |s: &CaseSpans| LutGemv { y: s.f(0), x: s.f(1), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
     let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
     Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, 1))
 }

@@ -5,10 +5,29 @@ mod convolution;
 mod discrete;
 mod float;
 mod linear;
+mod llama;
+
+use primal_device::grid::{self, GRIDS, Grid};
 
 use crate::backend::{Backend, Sequences};
 
-use crate::verify::harness::{Case, Data, Spans, Tolerance};
+use crate::verify::harness::{Case, CaseSpans, Data, Tolerance};
+
+/// Levels far from even, none of them zero, none at the code of the padding, and no denominator.
+static FEW: Grid = Grid::irrational("few", &[-0.9, -0.2, 0.1, 0.7]);
+/// Integers that no half holds, the lowest of 16 bits among them.
+static WIDE: Grid = Grid::fractions("wide", &[i16::MIN, -4097, 0, 5, 20_001], 20_000);
+
+/// Operands of so many products above which not every grid takes part.
+const LARGE: usize = 1 << 17;
+
+/// The grids that an op is checked on: all there are and some that only this table knows; at large sizes one of each way through the kernels.
+fn grids(size: usize) -> impl Iterator<Item = &'static Grid> + Clone {
+    static OF_EACH_WAY: [&Grid; 4] = [&grid::PRIME13, &grid::PRIME15, &grid::INT4, &grid::NF4];
+    static OWN: [&Grid; 2] = [&FEW, &WIDE];
+    let parts = if size < LARGE { [GRIDS, &OWN] } else { [&OF_EACH_WAY[..], &[]] };
+    parts.into_iter().flatten().copied()
+}
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
@@ -33,6 +52,7 @@ pub fn table<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = float::rows();
     rows.extend(linear::rows());
     rows.extend(attention::rows());
+    rows.extend(llama::rows());
     rows.extend(convolution::rows());
     rows.extend(discrete::rows());
     rows
@@ -49,12 +69,12 @@ fn widen(x: &[f32]) -> Vec<f64> {
 
 /// How the rows of a case are cut into sequences.
 #[derive(Clone)]
-pub struct Layout {
+pub struct CaseSequences {
     offsets: Vec<u32>,
     ragged: bool,
 }
 
-impl Layout {
+impl CaseSequences {
     /// `count` sequences of `len` rows.
     pub fn equal(count: usize, len: usize) -> Self {
         Self { offsets: (0..=count).map(|i| (i * len) as u32).collect(), ragged: false }
@@ -84,7 +104,7 @@ impl Layout {
     }
 
     /// For the back end, the offsets in buffer `at`.
-    pub fn sequences(&self, s: &Spans, at: usize) -> Sequences {
+    pub fn at(&self, s: &CaseSpans, at: usize) -> Sequences {
         let lengths = self.lengths();
         if self.ragged {
             // Longer than the longest, as the trait allows.
@@ -96,7 +116,7 @@ impl Layout {
     }
 }
 
-impl std::fmt::Display for Layout {
+impl std::fmt::Display for CaseSequences {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let lengths = self.lengths();
         match self.ragged {
