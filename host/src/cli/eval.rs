@@ -76,6 +76,7 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
+    D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;

@@ -72,6 +72,7 @@ impl Train {
         limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
         let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
+        D::require_scales(config.model.scales())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer(), &options);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
+use primal_device::grid::ScaleForm;
 
 pub use operands::{AttentionShape, GridWeight, Scales, Sequences, Storage, Weight};
 
@@ -89,6 +90,9 @@ pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
 
 /// Memory for one plan, and the ops on it.
 pub trait Backend {
+    /// The scales that its ops take.
+    const SCALES: &'static [ScaleForm] = &ScaleForm::ALL;
+
     /// Runs an op, or queues it. Written spans must not overlap other spans of the same op unless it says so.
     fn run(&mut self, op: impl Op);
     /// Copies from the host.
@@ -120,6 +124,14 @@ pub trait Device: Backend + Sized + 'static {
     /// # Errors
     /// Bad input that names the limit.
     fn require(_attention: &AttentionShape) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether its ops can run weights with such scales.
+    ///
+    /// # Errors
+    /// Bad input that names those that they can.
+    fn require_scales(_scales: ScaleForm) -> Result<()> {
         Ok(())
     }
 
@@ -197,6 +209,8 @@ impl Device for Cpu {
 
 #[cfg(feature = "cuda")]
 impl Backend for Cuda {
+    const SCALES: &'static [ScaleForm] = &cuda_plan::SCALES;
+
     fn run(&mut self, op: impl Op) {
         op.run_on(self);
     }
@@ -234,6 +248,10 @@ impl Device for Cuda {
 
     fn require(attention: &AttentionShape) -> Result<()> {
         cuda_plan::require(attention)
+    }
+
+    fn require_scales(scales: ScaleForm) -> Result<()> {
+        cuda_plan::require_scales(scales)
     }
 
     fn available_memory() -> Result<Option<usize>> {

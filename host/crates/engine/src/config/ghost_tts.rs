@@ -68,13 +68,17 @@ impl ModelTable for GhostTtsConfig {
     const ARCHITECTURE: &'static str = "ghost-tts";
     const FAMILY: Family = Family::Speech;
 
+    fn scales(&self) -> ScaleForm {
+        self.scales
+    }
+
     fn scales_mut(&mut self) -> &mut ScaleForm {
         &mut self.scales
     }
 
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
-        check.scales(self.scales, &[("model.grid", self.grid)], t)?;
+        check.scales(self.scales, &[("model.grid", self.grid)])?;
         for (key, layers) in [("encoder_layers", self.encoder_layers), ("decoder_layers", self.decoder_layers)] {
             check.that((1..=1024).contains(&layers), &format!("model.{key}"), "1 to 1024", &layers)?;
         }

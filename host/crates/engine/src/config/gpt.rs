@@ -50,6 +50,10 @@ impl ModelTable for GptConfig {
     const ARCHITECTURE: &'static str = "gpt";
     const FAMILY: Family = Family::Text;
 
+    fn scales(&self) -> ScaleForm {
+        self.scales
+    }
+
     fn scales_mut(&mut self) -> &mut ScaleForm {
         &mut self.scales
     }
@@ -61,7 +65,7 @@ impl ModelTable for GptConfig {
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
         check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
-        check.scales(self.scales, &[("model.grid", self.grid), ("model.last_grid", self.last_grid())], t)?;
+        check.scales(self.scales, &[("model.grid", self.grid), ("model.last_grid", self.last_grid())])?;
         self.check_text(t, check)
     }
 }

@@ -37,7 +37,10 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// What such a model is for.
     const FAMILY: Family;
 
-    /// What the weights on grids have scales for, for a flag to change.
+    /// What the weights on grids have scales for.
+    fn scales(&self) -> ScaleForm;
+
+    /// As above, for a flag to change.
     fn scales_mut(&mut self) -> &mut ScaleForm;
 
     /// Sets what a new run must keep, and what a configuration need not say.
@@ -117,18 +120,17 @@ impl Check<'_> {
         if ok { Ok(()) } else { Err(Error::invalid(format!("{origin}: {key}"), expected, found, hint)) }
     }
 
-    /// Checks that weights on these grids can have such scales, and that training does not ask for others.
+    /// Checks that weights on these grids, by their keys, can have such scales.
     ///
     /// # Errors
-    /// The first that does not fit.
-    pub fn scales(&self, scales: ScaleForm, grids: &[(&str, &Grid)], t: &TrainConfig) -> Result<()> {
+    /// The first grid that cannot.
+    pub fn scales(&self, scales: ScaleForm, grids: &[(&str, &Grid)]) -> Result<()> {
         for (key, grid) in grids {
             let expected = format!("a grid of numerators up to 127 with {} scales, which are steps in halves", scales.name());
             let found = format!("{}, with numerators up to {}", grid.name(), grid.largest_integer());
             self.that(scales.is_for(grid), key, &expected, &found)?;
         }
-        let rescales = scales == ScaleForm::Row || t.rescale_every == 0;
-        self.that(rescales, "train.rescale_every", &format!("0 with {} scales, which stay as they are", scales.name()), &t.rescale_every)
+        Ok(())
     }
 
     /// Checks a width and the heads that divide it.

@@ -10,6 +10,9 @@ use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
 use crate::files::checkpoint::Dtype;
 use crate::memory::{Kind, Plan, Span};
 
+/// The least scale of a row.
+pub const MIN_SCALE: f32 = 1e-4;
+
 /// Start values that are made and uploaded at a time, at most, but for whole rows: 8 MiB of floats.
 const UPLOAD: usize = 2 << 20;
 

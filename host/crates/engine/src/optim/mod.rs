@@ -31,13 +31,10 @@ use crate::config::{Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
-use crate::nn::parameters::{Init, MatrixSpec};
+use crate::nn::parameters::{Init, MIN_SCALE, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
 use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
-
-/// The least row scale.
-const MIN_SCALE: f32 = 1e-4;
 
 /// Optimizer state of all parameters.
 pub struct Optimizer {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Op};
 use crate::memory::{Kind, Plan, Span};
+use half::f16;
 use primal_device::philox::{RandomStream, uniform};
 
 /// Elements that the gradient mode differentiates numerically in each operand.
@@ -30,6 +31,7 @@ pub struct Tolerance {
 #[derive(Clone, Debug)]
 pub enum Data {
     F32(Vec<f32>),
+    F16(Vec<f16>),
     U32(Vec<u32>),
     U8(Vec<u8>),
 }
@@ -38,14 +40,25 @@ impl Data {
     fn len(&self) -> usize {
         match self {
             Self::F32(x) => x.len(),
+            Self::F16(x) => x.len(),
             Self::U32(x) => x.len(),
             Self::U8(x) => x.len(),
+        }
+    }
+
+    /// The values of floats or halves.
+    pub fn floats(&self) -> Vec<f64> {
+        match self {
+            Self::F32(x) => x.iter().map(|&x| f64::from(x)).collect(),
+            Self::F16(x) => x.iter().map(|x| x.to_f64()).collect(),
+            Self::U32(_) | Self::U8(_) => panic!("no floats"),
         }
     }
 
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(x) => bytemuck::cast_slice(x).to_vec(),
+            Self::F16(x) => bytemuck::cast_slice(x).to_vec(),
             Self::U32(x) => bytemuck::cast_slice(x).to_vec(),
             Self::U8(x) => x.clone(),
         }
@@ -72,7 +85,7 @@ pub struct CaseBuffers {
 impl CaseBuffers {
     fn new(buffers: &[Data]) -> Self {
         let widen = |data: &Data| match data {
-            Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
+            Data::F32(_) | Data::F16(_) => Value::Float(data.floats()),
             Data::U32(x) => Value::Word(x.clone()),
             Data::U8(x) => Value::Byte(x.clone()),
         };
@@ -138,6 +151,7 @@ impl CaseBuffers {
 
 enum Handle {
     F32(Span<f32>),
+    F16(Span<f16>),
     U32(Span<u32>),
     U8(Span<u8>),
 }
@@ -151,6 +165,14 @@ impl CaseSpans {
         match self.0[i] {
             Handle::F32(span) => span,
             _ => panic!("buffer {i} does not hold floats"),
+        }
+    }
+
+    /// Halves of buffer `i`.
+    pub fn h(&self, i: usize) -> Span<f16> {
+        match self.0[i] {
+            Handle::F16(span) => span,
+            _ => panic!("buffer {i} does not hold halves"),
         }
     }
 
@@ -280,6 +302,7 @@ impl<B: Backend> Case<B> {
             let name = format!("{}.{i}", self.op);
             match data {
                 Data::F32(x) => Handle::F32(plan.span(Kind::Activation, name, x.len())),
+                Data::F16(x) => Handle::F16(plan.span(Kind::Activation, name, x.len())),
                 Data::U32(x) => Handle::U32(plan.span(Kind::Activation, name, x.len())),
                 Data::U8(x) => Handle::U8(plan.span(Kind::Activation, name, x.len())),
             }
@@ -292,6 +315,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in self.buffers.iter().enumerate() {
             match data {
                 Data::F32(x) => backend.upload(spans.f(i), x),
+                Data::F16(x) => backend.upload(spans.h(i), x),
                 Data::U32(x) => backend.upload(spans.u(i), x),
                 Data::U8(x) => backend.upload(spans.b(i), x),
             }
@@ -302,6 +326,7 @@ impl<B: Backend> Case<B> {
     fn wait(&self, backend: &mut B, spans: &CaseSpans) {
         match self.buffers[0] {
             Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
+            Data::F16(_) => backend.download(spans.h(0).slice(0, 1), &mut [f16::ZERO]),
             Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
             Data::U8(_) => backend.download(spans.b(0).slice(0, 1), &mut [0]),
         }
@@ -319,6 +344,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in results.iter_mut().enumerate() {
             match data {
                 Data::F32(x) => backend.download(spans.f(i), x),
+                Data::F16(x) => backend.download(spans.h(i), x),
                 Data::U32(x) => backend.download(spans.u(i), x),
                 Data::U8(x) => backend.download(spans.b(i), x),
             }

@@ -85,10 +85,7 @@ impl RunOn<Cpu> for LutGemv {
         let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
         let ((y, scratch), (x, codes, scales)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scales));
         let w = Codes::new(codes, scales, grid.grid, weight.in_features);
-        match grid.grid.denominator() {
-            Some(_) => lut_gemv(y, x, &w, RowProduct::best(), scratch),
-            None => floats::lut_gemv(y, x, &w),
-        }
+        lut_gemv(y, x, &w, RowProduct::best(), scratch);
     }
 }
 
@@ -98,12 +95,10 @@ pub fn scratch_len(inputs: usize) -> usize {
     padded / 2 + padded / GROUP
 }
 
-/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values.
-///
-/// # Panics
-/// If the grid has no denominator.
+/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values. On a grid without a denominator the row product
+/// is not used.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
-    let denominator = w.grid().denominator().expect("a grid of integers");
+    let Some(denominator) = w.grid().denominator() else { return floats::lut_gemv(y, x, w) };
     let padded = x.len().next_multiple_of(groups::TURN);
     let (q, sums) = scratch[..scratch_len(x.len())].split_at_mut(padded / 2);
     let q = bytemuck::cast_slice_mut(q);
