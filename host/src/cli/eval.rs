@@ -13,7 +13,7 @@ use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device};
-use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
+use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
 use primal_engine::files::{self, TensorFile, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::registry::OnText;

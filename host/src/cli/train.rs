@@ -7,7 +7,7 @@ use crate::configurations::default_of;
 use crate::data::generate;
 use crate::data::{Corpus, CorpusOptions, STORIES};
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{Family, TextTable};
+use primal_engine::config::{Family, ModelTable, TextTable};
 use primal_engine::memory;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;

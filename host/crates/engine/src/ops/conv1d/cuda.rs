@@ -23,7 +23,7 @@ impl RunOn<Cuda> for Conv1d {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(w)), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 let call = kernels::conv1d_grid(y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
                 cuda.launch(items, call);
             }
@@ -45,7 +45,7 @@ impl RunOn<Cuda> for Conv1dBackwardInput {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(w)), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 let call = kernels::conv1d_backward_input_grid(
                     dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
                 );

@@ -14,7 +14,7 @@ impl RunOn<Cuda> for LutGemv {
         let Self { y, x, weight } = self;
         let Storage::Grid(w) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cuda) };
         let ([outputs, inputs], grid) = (sizes(&weight), cuda.grid(w.grid));
-        let (items, y, codes, scale) = ([weight.out_features, 1], cuda.write(y), cuda.read(w.codes), cuda.read(row_scales(w)));
+        let (items, y, codes, scale) = ([weight.out_features, 1], cuda.write(y), cuda.read(w.codes), cuda.read(row_scales(&w)));
         if w.grid.denominator().is_none() {
             return cuda.launch(items, kernels::lut_gemv_float(y, cuda.read(x), codes, scale, grid, outputs, inputs));
         }
