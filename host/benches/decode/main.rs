@@ -116,17 +116,18 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format], bandwidth: f64) -
     let scales = AllScales { row: vec![1.0; outputs], step: vec![f16::ONE; groups], offset: vec![f16::ONE; groups] };
     let (packed, scales) = (vec![pack(&weights, inputs); copies], vec![scales; copies]);
     let mut contenders: Vec<Contender> = Vec::new();
-    for (i, (grid, form, product)) in ours().into_iter().enumerate() {
+    let ours = ours();
+    let apart = copies.div_ceil(ours.len());
+    for (i, (grid, form, product)) in ours.into_iter().enumerate() {
         let (packed, scales, x) = (&packed, &scales, &x);
         let mut scratch = vec![0.0f32; scratch_len(inputs)];
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
-            let at = (copy + i * copies / 5) % copies;
+            let at = (copy + i * apart) % copies;
             lut_gemv(y, x, &Codes::new(&packed[at], scales[at].of(form), grid, inputs), product, &mut scratch);
         };
-        let product = if grid.denominator().is_some() { product.name } else { "floats" };
-        let name = format!("{}, {}, {product}", grid.name(), form.name());
-        contenders.push((name, bytes_of(form, [outputs, inputs]), Box::new(run)));
+        let way = if grid.denominator().is_some() { product.name } else { "floats" };
+        contenders.push((format!("{}, {}, {way}", grid.name(), form.name()), bytes_of(form, [outputs, inputs]), Box::new(run)));
     }
     for format in formats {
         let mut matrix = Matrix::new(format, &weights, inputs);

@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 18] = [
+pub const ARMS: [Arm; 23] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -39,6 +39,11 @@ pub const ARMS: [Arm; 18] = [
     Arm::PRIME13,
     Arm::PRIME15,
     Arm::FINE15,
+    Arm::UNIFORM16,
+    Arm::INT4,
+    Arm::UINT4,
+    Arm::NF4,
+    Arm::E2M1,
     Arm::SEED,
     Arm::SEED_RESCALED,
     Arm::HALF_KAPPA,
@@ -88,6 +93,12 @@ impl Arm {
         Self { name: "votes, prime13", grid: &grid::PRIME13, tuned_as: "votes, prime13", all_seeds: false, ..Self::VOTES };
     pub const PRIME15: Self = Self { name: "votes, prime15", grid: &grid::PRIME15, ..Self::PRIME13 };
     pub const FINE15: Self = Self { name: "votes, fine15", grid: &grid::FINE15, tuned_as: "votes, uniform15", ..Self::PRIME13 };
+    pub const UNIFORM16: Self = Self { name: "votes, uniform16", grid: &grid::UNIFORM16, ..Self::FINE15 };
+    pub const INT4: Self = Self { name: "votes, int4", grid: &grid::INT4, ..Self::FINE15 };
+    /// Without an offset no weight is negative.
+    pub const UINT4: Self = Self { name: "votes, uint4", grid: &grid::UINT4, ..Self::FINE15 };
+    pub const NF4: Self = Self { name: "votes, nf4", grid: &grid::NF4, ..Self::FINE15 };
+    pub const E2M1: Self = Self { name: "votes, e2m1", grid: &grid::E2M1, ..Self::FINE15 };
     pub const SEED: Self = Self { name: "votes, prime13 + fine15", last_grid: Some(&grid::FINE15), ..Self::PRIME13 };
     pub const SEED_RESCALED: Self =
         Self { name: "votes, prime13 + fine15, rows re-scaled", adjust: |t| t.rescale_every = 50, ..Self::SEED };

@@ -233,3 +233,24 @@ commands! {
         threads: Option<usize>
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use primal_device::grid::GRIDS;
+
+    use super::*;
+    use crate::configurations::Load;
+
+    #[test]
+    fn help_and_errors_name_all_grids() {
+        let help = Train::from_args(&["train"], &["--help"]).err().expect("help is no command").output;
+        let other = Train::from_args(&["train"], &["--grid", "prime17"]).expect("a flag");
+        let mut config = primal_engine::config::Config::load("gpt-nano").expect("an embedded configuration");
+        let error = other.apply(&mut config).expect_err("no such grid").to_string();
+        for grid in GRIDS {
+            let name = grid.name();
+            assert!(help.contains(name) && error.contains(name), "{name} in {help}\nand in {error}");
+        }
+        assert!(error.contains("--grid") && error.contains("prime17"), "{error}");
+    }
+}

@@ -144,7 +144,7 @@ impl<D: Device> OnText for Agree<D> {
 fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
     let each_rule = Rule::ALL.iter().map(|&rule| (rule, 8, None));
-    for (rule, bits, grid) in each_rule.chain([(Rule::Votes, 4, None), (Rule::Votes, 8, Some(&OWN)), (Rule::Qat, 8, Some(&OWN))]) {
+    for (rule, bits, grid) in each_rule.chain([(Rule::Votes, 4, None), (Rule::Votes, 8, Some(&OWN))]) {
         let mut config = config::<M::Config>(name, rule, bits);
         if let Some(grid) = grid {
             *config.model.grid_mut() = grid;

@@ -6,27 +6,45 @@ use super::axis::{Axis, figure};
 use super::svg::{area, coordinate, escape};
 use primal_engine::train::ScaleSummary;
 
-/// The code of level zero on every grid; colours go out from it.
-const ZERO: usize = 8;
-
 /// Number of weights on each code after a step.
 pub(super) type Column = (u64, [u64; 16]);
 
 /// Level of each code.
 pub(super) type Levels = [Option<f32>; 16];
 
-/// Style rules `.l0` to `.l15`: blue below zero, orange above, deeper the further out.
+/// Shades on either side of zero.
+const SHADES: usize = 7;
+/// The shade of zero itself.
+const ZERO: usize = SHADES;
+
+/// Style rules `.l0` to `.l14`: blue below zero, grey, orange above, deeper the further out.
 pub(super) fn style() -> String {
     let mut css = String::new();
-    for code in 0..16usize {
-        let steps = code.abs_diff(ZERO) as f64;
+    for shade in 0..=2 * SHADES {
+        let steps = shade.abs_diff(ZERO) as f64;
         let (near, far) =
-            if code < ZERO { ([190.0, 218.0, 240.0], [4.0, 58.0, 112.0]) } else { ([253.0, 216.0, 172.0], [140.0, 48.0, 6.0]) };
-        let part = ((steps - 1.0) / 6.0).clamp(0.0, 1.0);
-        let [r, g, b] = if code == ZERO { [222.0; 3] } else { std::array::from_fn(|i| near[i] * (1.0 - part) + far[i] * part) };
-        let _ = write!(css, ".l{code}{{fill:rgb({r:.0} {g:.0} {b:.0});background:rgb({r:.0} {g:.0} {b:.0})}}");
+            if shade < ZERO { ([190.0, 218.0, 240.0], [4.0, 58.0, 112.0]) } else { ([253.0, 216.0, 172.0], [140.0, 48.0, 6.0]) };
+        let part = ((steps - 1.0) / (SHADES - 1) as f64).clamp(0.0, 1.0);
+        let [r, g, b] = if shade == ZERO { [222.0; 3] } else { std::array::from_fn(|i| near[i] * (1.0 - part) + far[i] * part) };
+        let _ = write!(css, ".l{shade}{{fill:rgb({r:.0} {g:.0} {b:.0});background:rgb({r:.0} {g:.0} {b:.0})}}");
     }
     css
+}
+
+/// The shade of a code: one a level on its side of zero, of whose two sides the longer one sets the pace where there are more levels than shades.
+/// Without a grid code 8 is taken for zero.
+fn shade(levels: Option<&Levels>, code: usize) -> usize {
+    let unknown: Levels = std::array::from_fn(|code| Some(code as f32 - 8.0));
+    let levels = levels.unwrap_or(&unknown);
+    let Some(level) = levels[code] else { return ZERO };
+    let mut sides = [Vec::new(), Vec::new()];
+    for size in levels.iter().flatten().filter(|level| **level != 0.0) {
+        sides[usize::from(*size > 0.0)].push(size.abs());
+    }
+    let longest = sides.iter().map(Vec::len).max().unwrap_or(0).max(SHADES);
+    let steps = sides[usize::from(level > 0.0)].iter().filter(|size| **size <= level.abs()).count();
+    let steps = if level == 0.0 { 0 } else { (steps * SHADES).div_ceil(longest) };
+    if level < 0.0 { ZERO - steps } else { ZERO + steps }
 }
 
 /// The codes to show: those with a level, or without a grid those that were ever used.
@@ -54,7 +72,7 @@ pub(super) fn level_name(levels: Option<&Levels>, code: usize) -> String {
 pub(super) fn legend(levels: Option<&Levels>, codes: &[usize]) -> String {
     let mut out = String::from("<p class=\"levels\">");
     for &code in codes {
-        let _ = write!(out, "<span><i class=\"l{code}\"></i>{}</span>", escape(&level_name(levels, code)));
+        let _ = write!(out, "<span><i class=\"l{}\"></i>{}</span>", shade(levels, code), escape(&level_name(levels, code)));
     }
     out + "</p>\n"
 }
@@ -82,7 +100,8 @@ pub(super) fn stack(title: &str, columns: &[&Column], levels: Option<&Levels>, c
         let name = escape(&level_name(levels, code));
         let _ = writeln!(
             out,
-            "<path class=\"l{code}\" d=\"{}\"><title>level {name}: {:.1} % at the end</title></path>",
+            "<path class=\"l{}\" d=\"{}\"><title>level {name}: {:.1} % at the end</title></path>",
+            shade(levels, code),
             area(&edges),
             last * 100.0
         );
@@ -141,6 +160,25 @@ mod tests {
         }
         let names: Vec<_> = [2, 7, 8, 9, 10, 11, 12].map(|code| level_name(Some(&levels), code)).into();
         assert_eq!(names, ["−1", "−1/11", "0", "1/13", "2/3", "0.123", "code 12"]);
+    }
+
+    #[test]
+    fn shades_go_out_from_zero_wherever_it_is() {
+        use primal_device::grid::{E2M1, Grid, INT4, NF4, PRIME13, UINT4, UNIFORM16};
+        let shades = |grid: &Grid| {
+            let levels: Levels = std::array::from_fn(|code| grid.is_level(code as u8).then(|| grid.level(code as u8)));
+            (usize::from(grid.min)..=usize::from(grid.max)).map(|code| shade(Some(&levels), code)).collect::<Vec<_>>()
+        };
+        assert_eq!(shades(&PRIME13), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(shades(&E2M1), [0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14]);
+        for grid in [&INT4, &UINT4, &NF4, &UNIFORM16] {
+            let shades = shades(grid);
+            assert!(shades.is_sorted() && shades[15] >= 13, "{grid:?}: {shades:?}");
+            assert_eq!(grid.zero().map(|zero| shades[usize::from(zero)]), grid.zero().map(|_| ZERO), "{grid:?}");
+            assert_eq!(shades.iter().filter(|shade| **shade == ZERO).count(), usize::from(grid.zero().is_some()), "{grid:?}");
+        }
+        // What no grid is known of: as if code 8 were zero.
+        assert_eq!([1, 7, 8, 9, 15].map(|code| shade(None, code)), [0, 6, 7, 8, 14]);
     }
 
     #[test]

@@ -33,3 +33,25 @@ by_name!(
     "bytes, english1k or gpt2"
 );
 by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);
+
+#[cfg(test)]
+mod tests {
+    use primal_device::grid::GRIDS;
+
+    use crate::config::Config;
+
+    #[test]
+    fn a_grid_that_nobody_knows_is_refused_with_the_names_of_all() {
+        let text = |name: &str| {
+            format!("[model]\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = \"bytes\"\ngrid = \"{name}\"\n[train]\n")
+        };
+        for grid in GRIDS {
+            let config = Config::parse(&text(grid.name()), "a file").expect("a configuration");
+            assert_eq!(config.model.grid, *grid);
+            assert_eq!(Config::parse(&config.to_toml(), "its own text").expect("a configuration").model.grid, *grid);
+        }
+        let error = Config::parse(&text("prime17"), "a.safetensors").expect_err("no such grid").to_string();
+        assert!(error.contains("a.safetensors") && error.contains("prime17"), "{error}");
+        assert!(GRIDS.iter().all(|grid| error.contains(grid.name())), "{error}");
+    }
+}

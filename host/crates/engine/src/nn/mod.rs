@@ -10,6 +10,7 @@
 //! | `tensors.rs` | parameters as tensors of a checkpoint |
 //! | `pass.rs` | which rows a pass goes over, where gradients go |
 //! | `linear.rs`, `convolution.rs`, `norm.rs`, `embedding.rs` | layers of one op |
+//! | `rotary.rs` | angles of rotary positions |
 //! | `attention.rs`, `mlp.rs` | the two halves of a block |
 //! | `block.rs`, `stack.rs` | the transformer block, and many with a norm at the end |
 
@@ -23,6 +24,7 @@ pub mod mlp;
 pub mod norm;
 pub mod parameters;
 mod pass;
+pub mod rotary;
 pub mod stack;
 pub mod tensors;
 

@@ -80,7 +80,7 @@ fn code_fault(bytes: &[u8], grid: &Grid, in_features: usize) -> Fault {
     let row_bytes = grid::row_bytes(in_features);
     let is_right = |row: &[u8]| {
         let (pairs, rest) = row.split_at(in_features / 2);
-        let odd = in_features % 2 == 0 || grid.is_level(rest[0] & 15);
+        let odd = in_features.is_multiple_of(2) || grid.is_level(rest[0] & 15);
         let padding = (in_features..2 * row.len()).all(|at| grid::get(row, at) == PADDING);
         odd && padding && pairs.iter().all(|&byte| known[usize::from(byte)])
     };

@@ -95,8 +95,8 @@ pub fn scratch_len(inputs: usize) -> usize {
     padded / 2 + padded / GROUP
 }
 
-/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values. On a grid without a denominator the row product
-/// is not used.
+/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values. On a grid without a denominator levels are looked up as
+/// floats, whatever the row product.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
     let Some(denominator) = w.grid().denominator() else { return floats::lut_gemv(y, x, w) };
     let padded = x.len().next_multiple_of(groups::TURN);

@@ -1,0 +1,207 @@
+//! The angles of rotary positions (Su et al. 2021), and how models stretch them to longer contexts than they began with.
+
+use serde::{Deserialize, Serialize};
+
+/// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rope_type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum RopeScaling {
+    /// Not at all.
+    #[default]
+    Default,
+    /// All are divided by `factor` (Chen et al. 2023).
+    Linear {
+        /// What the context is stretched by.
+        factor: f64,
+    },
+    /// Those with long waves are divided by `factor`, with a ramp to the short ones, which stay (Llama 3.1).
+    Llama3 {
+        /// What the context is stretched by.
+        factor: f64,
+        /// Waves longer than the original context over this are stretched.
+        low_freq_factor: f64,
+        /// Waves shorter than the original context over this stay.
+        high_freq_factor: f64,
+        /// Context of the first training.
+        original_max_position_embeddings: usize,
+    },
+    /// The same idea by counting turns within the original context, and scores that are a little larger (YaRN, Peng et al. 2023).
+    Yarn {
+        /// What the context is stretched by.
+        factor: f64,
+        /// Context of the first training.
+        original_max_position_embeddings: usize,
+        /// Pairs that turn more often than this stay.
+        #[serde(default = "beta_fast")]
+        beta_fast: f64,
+        /// Pairs that turn less often than this are stretched.
+        #[serde(default = "beta_slow")]
+        beta_slow: f64,
+        /// What cosines and sines are multiplied by, if not by `0.1·ln(factor) + 1`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_factor: Option<f64>,
+    },
+}
+
+fn beta_fast() -> f64 {
+    32.0
+}
+
+fn beta_slow() -> f64 {
+    1.0
+}
+
+/// The angles of a model's heads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Pair i turns by `base^(−i/pairs)` radians a position.
+    pub base: f64,
+    /// Pairs of a head.
+    pub pairs: usize,
+    /// What is changed for a longer context.
+    pub scaling: RopeScaling,
+}
+
+impl Rotary {
+    /// Radians a position of each pair.
+    pub fn frequencies(&self) -> Vec<f32> {
+        let turning = |i: usize| self.base.powf(-(i as f64) / self.pairs as f64);
+        (0..self.pairs).map(|i| (turning(i) * self.stretch(i, turning(i))) as f32).collect()
+    }
+
+    /// What a pair's frequency is multiplied by.
+    fn stretch(&self, pair: usize, frequency: f64) -> f64 {
+        // Of `1/factor` and 1, so much of the latter.
+        let between = |factor: f64, kept: f64| (1.0 - kept) / factor + kept;
+        match self.scaling {
+            RopeScaling::Default => 1.0,
+            RopeScaling::Linear { factor } => 1.0 / factor,
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+                let waves = original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
+                between(factor, ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0))
+            }
+            RopeScaling::Yarn { factor, original_max_position_embeddings, beta_fast, beta_slow, .. } => {
+                let context = original_max_position_embeddings as f64;
+                // The pair that turns so often within the context, between pairs.
+                let pair_of = |turns: f64| self.pairs as f64 * (context / (turns * std::f64::consts::TAU)).ln() / self.base.ln();
+                let (low, high) = (pair_of(beta_fast).floor().max(0.0), pair_of(beta_slow).ceil().min(2.0 * self.pairs as f64 - 1.0));
+                let width = if high == low { 0.001 } else { high - low };
+                between(factor, 1.0 - ((pair as f64 - low) / width).clamp(0.0, 1.0))
+            }
+        }
+    }
+
+    /// What cosines and sines are multiplied by, so that scores are by its square.
+    pub fn attention_factor(&self) -> f64 {
+        match self.scaling {
+            RopeScaling::Yarn { attention_factor: Some(given), .. } => given,
+            RopeScaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
+            _ => 1.0,
+        }
+    }
+
+    /// The table of [`Rope`](crate::ops::Rope), `[positions, 2 · pairs]`: cosines of all pairs, then sines.
+    ///
+    /// An angle is a product of two `f32`, as in the models' own code: at position 4,096 it is off by 2e-4 radians, and the models learnt so.
+    pub fn table(&self, positions: usize) -> Vec<f32> {
+        let (frequencies, factor) = (self.frequencies(), self.attention_factor());
+        let row = |position: usize| {
+            let angles = frequencies.iter().map(move |&frequency| f64::from(position as f32 * frequency));
+            angles.clone().map(move |angle| (angle.cos() * factor) as f32).chain(angles.map(move |angle| (angle.sin() * factor) as f32))
+        };
+        (0..positions).flat_map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frequencies of pairs 0, 1, 8, 14, 16, 18, 20, 24 and 31 of 32, base 500,000, by `ROPE_INIT_FUNCTIONS` of transformers 5.24.0.
+    #[test]
+    fn frequencies_are_those_of_transformers() {
+        let llama3 =
+            RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+        let yarn = RopeScaling::Yarn {
+            factor: 4.0,
+            original_max_position_embeddings: 32_768,
+            beta_fast: beta_fast(),
+            beta_slow: beta_slow(),
+            attention_factor: None,
+        };
+        let cases: [(RopeScaling, f64, [f64; 9]); 3] = [
+            (
+                RopeScaling::Linear { factor: 4.0 },
+                1.0,
+                [
+                    0.25,
+                    0.165900319814682,
+                    0.009401507675647736,
+                    0.0008028615266084671,
+                    0.0003535533614922315,
+                    0.00015569310926366597,
+                    6.856204709038138e-05,
+                    1.3295739336172119e-05,
+                    7.5346451922087e-07,
+                ],
+            ),
+            (
+                llama3,
+                1.0,
+                [
+                    1.0,
+                    0.663601279258728,
+                    0.03760603070259094,
+                    0.0032114461064338684,
+                    0.000429556705057621,
+                    1.9461638657958247e-05,
+                    8.570255886297673e-06,
+                    1.6619674170215148e-06,
+                    9.418306490260875e-08,
+                ],
+            ),
+            (
+                yarn,
+                1.138629436111989,
+                [
+                    1.0,
+                    0.663601279258728,
+                    0.03760603070259094,
+                    0.0026762052439153194,
+                    0.0009428090415894985,
+                    0.0003113861894235015,
+                    9.141606278717518e-05,
+                    1.3295739336172119e-05,
+                    7.5346451922087e-07,
+                ],
+            ),
+        ];
+        for (scaling, factor, expected) in cases {
+            let rotary = Rotary { base: 500_000.0, pairs: 32, scaling };
+            let found = rotary.frequencies();
+            for (pair, expected) in [0, 1, 8, 14, 16, 18, 20, 24, 31].into_iter().zip(expected) {
+                approx::assert_relative_eq!(f64::from(found[pair]), expected, max_relative = 1e-6);
+            }
+            approx::assert_relative_eq!(rotary.attention_factor(), factor, max_relative = 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_table_has_cosines_then_sines() {
+        let rotary = Rotary { base: 100.0, pairs: 2, scaling: RopeScaling::Default };
+        let table = rotary.table(3);
+        let expected =
+            [1.0, 1.0, 0.0, 0.0, 1f32.cos(), 0.1f32.cos(), 1f32.sin(), 0.1f32.sin(), 2f32.cos(), 0.2f32.cos(), 2f32.sin(), 0.2f32.sin()];
+        approx::assert_abs_diff_eq!(&table[..], &expected[..], epsilon = 1e-7);
+    }
+
+    #[test]
+    fn scalings_are_read_as_models_write_them() {
+        let llama3 = r#"{"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}"#;
+        assert!(matches!(serde_json::from_str(llama3).unwrap(), RopeScaling::Llama3 { factor: 8.0, .. }));
+        let yarn = r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
+        let Ok(RopeScaling::Yarn { beta_fast, attention_factor, .. }) = serde_json::from_str(yarn) else { panic!("{yarn}") };
+        assert_eq!((beta_fast, attention_factor), (32.0, None));
+        assert!(serde_json::from_str::<RopeScaling>(r#"{"rope_type": "longrope", "factor": 4.0}"#).is_err());
+    }
+}
