@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use primal_device::grid;
+use primal_device::grid::{self, ScaleForm};
 
 use super::device::DeviceName;
 use super::limits::MemorySize;
@@ -140,6 +140,10 @@ commands! {
     train {
         /// grid: prime13, prime15, fine15, uniform15, uniform16, int4, uint4, nf4 or e2m1
         grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, &config::grids(), name, grid::by_name(name))
+    }
+    train, tts_train, plan {
+        /// scales: row (default), group32 or group32-offset
+        scales: Option<String> => model.scales_mut, |flag, name| one_of(flag, config::SCALES, name, ScaleForm::by_name(name))
     }
     train, tts_train, plan {
         /// bits of a vote: 8 (default) or 4

@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
+use primal_device::grid::ScaleForm;
 
-pub use operands::{AttentionShape, GridWeight, Sequences, Storage, Weight};
+pub use operands::{AttentionShape, GridWeight, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
 use crate::memory::{Act, Plan, Span};
@@ -91,6 +92,8 @@ pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
 pub trait Backend {
     /// The forms in which its ops read and write activations.
     const ACTS: &'static [Act];
+    /// The scales that its ops take.
+    const SCALES: &'static [ScaleForm] = &ScaleForm::ALL;
 
     /// Runs an op, or queues it. Written spans must not overlap other spans of the same op unless it says so.
     fn run(&mut self, op: impl Op);
@@ -131,6 +134,14 @@ pub trait Device: Backend + Sized + 'static {
     /// # Errors
     /// Bad input that names the forms.
     fn require_act(_act: Act) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether its ops can run weights with such scales.
+    ///
+    /// # Errors
+    /// Bad input that names those that they can.
+    fn require_scales(_scales: ScaleForm) -> Result<()> {
         Ok(())
     }
 
@@ -211,6 +222,7 @@ impl Device for Cpu {
 #[cfg(feature = "cuda")]
 impl Backend for Cuda {
     const ACTS: &'static [Act] = cuda_plan::ACTS;
+    const SCALES: &'static [ScaleForm] = &cuda_plan::SCALES;
 
     fn run(&mut self, op: impl Op) {
         op.run_on(self);
@@ -253,6 +265,10 @@ impl Device for Cuda {
 
     fn require_act(act: Act) -> Result<()> {
         cuda_plan::require_act(act)
+    }
+
+    fn require_scales(scales: ScaleForm) -> Result<()> {
+        cuda_plan::require_scales(scales)
     }
 
     fn available_memory() -> Result<Option<usize>> {

@@ -1,11 +1,11 @@
 //! The configuration of GhostTTS.
 
-use primal_device::grid::Grid;
+use primal_device::grid::{Grid, ScaleForm};
 use serde::{Deserialize, Serialize};
 
-use super::by_name::grid;
+use super::by_name::{grid, scales};
 use super::key::Architecture;
-use super::table::{Check, Family, MAX_CONTEXT, ModelTable};
+use super::table::{Check, Family, MAX_CONTEXT, ModelTable, is_row};
 use super::train::TrainConfig;
 use crate::Result;
 use crate::memory::Act;
@@ -49,6 +49,9 @@ pub struct GhostTtsConfig {
     /// The grid of all matrices.
     #[serde(with = "grid")]
     pub grid: &'static Grid,
+    /// What the weights on the grid have scales for.
+    #[serde(default, with = "scales", skip_serializing_if = "is_row")]
+    pub scales: ScaleForm,
 }
 
 /// The phones of American English with their stress, as configurations mean that do not say how many: those of ARPAbet as CMUdict has them, and silence.
@@ -66,8 +69,17 @@ impl ModelTable for GhostTtsConfig {
     const ARCHITECTURE: &'static str = "ghost-tts";
     const FAMILY: Family = Family::Speech;
 
+    fn scales(&self) -> ScaleForm {
+        self.scales
+    }
+
+    fn scales_mut(&mut self) -> &mut ScaleForm {
+        &mut self.scales
+    }
+
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
+        check.scales(self.scales, &[("model.grid", self.grid)])?;
         for (key, layers) in [("encoder_layers", self.encoder_layers), ("decoder_layers", self.decoder_layers)] {
             check.that((1..=1024).contains(&layers), &format!("model.{key}"), "1 to 1024", &layers)?;
         }

@@ -24,6 +24,15 @@ impl Data {
         }
     }
 
+    /// The values of floats or halves.
+    pub fn floats(&self) -> Vec<f64> {
+        match self {
+            Self::F32(x) => x.iter().map(|&x| f64::from(x)).collect(),
+            Self::F16(x) => x.iter().map(|x| x.to_f64()).collect(),
+            Self::U32(_) | Self::U8(_) => panic!("no floats"),
+        }
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(x) => bytemuck::cast_slice(x).to_vec(),
@@ -54,8 +63,7 @@ pub struct CaseBuffers {
 impl CaseBuffers {
     pub(super) fn new(buffers: &[Data]) -> Self {
         let widen = |data: &Data| match data {
-            Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
-            Data::F16(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
+            Data::F32(_) | Data::F16(_) => Value::Float(data.floats()),
             Data::U32(x) => Value::Word(x.clone()),
             Data::U8(x) => Value::Byte(x.clone()),
         };
@@ -139,7 +147,7 @@ impl CaseSpans {
     }
 
     /// Halves of buffer `i`.
-    pub(super) fn h(&self, i: usize) -> Span<f16> {
+    pub fn h(&self, i: usize) -> Span<f16> {
         match self.0[i] {
             Handle::F16(span) => span,
             _ => panic!("buffer {i} does not hold halves"),

@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::gemm::{Left, LeftOperand, Right, RightOperand, RowGroup, TILE_SCRATCH, Tile, tile};
-use super::memory::{Memory, Parts, Place};
+use super::memory::{Memory, Parts, Spans};
 use super::scratch::of_thread;
 use super::unpack::Panel;
 use crate::memory::Activation;
@@ -30,33 +30,33 @@ pub enum ValuesMut<'a> {
 }
 
 // SAFETY: range and slices are of the same span.
-unsafe impl Place for Activation {
+unsafe impl Spans for Activation {
     type Ref<'a> = Values<'a>;
     type Mut<'a> = ValuesMut<'a>;
 
-    fn range(&self) -> (u32, Range<usize>) {
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
         match self {
-            Self::F32(span) => span.range(),
-            Self::F16(span) => span.range(),
+            Self::F32(span) => span.ranges(out),
+            Self::F16(span) => span.ranges(out),
         }
     }
 
-    unsafe fn slice<'a>(&self, memory: *const Memory) -> Values<'a> {
+    unsafe fn slices<'a>(&self, memory: *const Memory) -> Values<'a> {
         // SAFETY: by the caller's contract.
         unsafe {
             match self {
-                Self::F32(span) => Values::F32(span.slice(memory)),
-                Self::F16(span) => Values::F16(span.slice(memory)),
+                Self::F32(span) => Values::F32(span.slices(memory)),
+                Self::F16(span) => Values::F16(span.slices(memory)),
             }
         }
     }
 
-    unsafe fn slice_mut<'a>(&self, memory: *const Memory) -> ValuesMut<'a> {
+    unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> ValuesMut<'a> {
         // SAFETY: by the caller's contract.
         unsafe {
             match self {
-                Self::F32(span) => ValuesMut::F32(span.slice_mut(memory)),
-                Self::F16(span) => ValuesMut::F16(span.slice_mut(memory)),
+                Self::F32(span) => ValuesMut::F32(span.slices_mut(memory)),
+                Self::F16(span) => ValuesMut::F16(span.slices_mut(memory)),
             }
         }
     }

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use half::f16;
 use memmap2::Mmap;
 
+use crate::backend::Scales;
 use crate::memory::{ALIGNMENT, Span};
 
 /// One zeroed allocation and the files mapped beside it.
@@ -108,53 +110,17 @@ impl Memory {
 /// `(segment, byte range)` of up to eight spans.
 pub type Ranges = [(u32, Range<usize>); 8];
 
-/// A place in memory, as the slice that it is.
-///
-/// # Safety
-/// `range` is the bytes of `slice` and `slice_mut`, all of them: what overlaps is told by it.
-pub unsafe trait Place: Copy {
-    /// What is read.
-    type Ref<'a>;
-    /// What is written.
-    type Mut<'a>;
-    /// Segment and bytes.
-    fn range(&self) -> (u32, Range<usize>);
-    /// # Safety
-    /// No written slice of the place may be alive.
-    unsafe fn slice<'a>(&self, memory: *const Memory) -> Self::Ref<'a>;
-    /// # Safety
-    /// No other slice of the place may be alive.
-    unsafe fn slice_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a>;
-}
-
-// SAFETY: range and slices are of the same span.
-unsafe impl<T: Pod> Place for Span<T> {
-    type Ref<'a> = &'a [T];
-    type Mut<'a> = &'a mut [T];
-    fn range(&self) -> (u32, Range<usize>) {
-        (self.segment, self.offset..self.end().unwrap_or(usize::MAX))
-    }
-    unsafe fn slice<'a>(&self, memory: *const Memory) -> &'a [T] {
-        // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
-        unsafe { std::slice::from_raw_parts((*memory).pointer(*self), self.len) }
-    }
-    unsafe fn slice_mut<'a>(&self, memory: *const Memory) -> &'a mut [T] {
-        // SAFETY: as above, and the caller guarantees that this is the only slice.
-        unsafe { std::slice::from_raw_parts_mut((*memory).pointer(*self).cast_mut(), self.len) }
-    }
-}
-
-/// A tuple of places.
+/// A span, or several together.
 ///
 /// # Safety
 /// `ranges` are the bytes of `slices` and `slices_mut`, all of them: what overlaps is told by them.
 pub unsafe trait Spans: Copy {
-    /// The tuple of slices.
+    /// The slices.
     type Ref<'a>;
-    /// The tuple of mutable slices.
+    /// The mutable slices.
     type Mut<'a>;
     /// Writes `(segment, byte range)` of each span; returns how many.
-    fn ranges(&self, out: &mut Ranges) -> usize;
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize;
     /// # Safety
     /// No written slice of these spans may be alive.
     unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a>;
@@ -163,24 +129,63 @@ pub unsafe trait Spans: Copy {
     unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a>;
 }
 
+// SAFETY: range and slice are of the same span.
+unsafe impl<T: Pod> Spans for Span<T> {
+    type Ref<'a> = &'a [T];
+    type Mut<'a> = &'a mut [T];
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
+        out[0] = (self.segment, self.offset..self.end().unwrap_or(usize::MAX));
+        1
+    }
+    unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
+        // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
+        unsafe { std::slice::from_raw_parts((*memory).pointer(*self), self.len) }
+    }
+    unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
+        // SAFETY: as above, and the caller guarantees that this is the only slice.
+        unsafe { std::slice::from_raw_parts_mut((*memory).pointer(*self).cast_mut(), self.len) }
+    }
+}
+
+// SAFETY: ranges and slices are of the same spans, one by one.
+unsafe impl Spans for Scales {
+    type Ref<'a> = Scales<&'a [f32], &'a [f16]>;
+    type Mut<'a> = Scales<&'a mut [f32], &'a mut [f16]>;
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
+        match self {
+            Self::Row(scale) => scale.ranges(out),
+            Self::Group32 { step } => step.ranges(out),
+            Self::Group32Offset { step, offset } => (*step, *offset).ranges(out),
+        }
+    }
+    unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
+        // SAFETY: by the caller's contract.
+        self.map(|scale| unsafe { scale.slices(memory) }, |half| unsafe { half.slices(memory) })
+    }
+    unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
+        // SAFETY: by the caller's contract.
+        self.map(|scale| unsafe { scale.slices_mut(memory) }, |half| unsafe { half.slices_mut(memory) })
+    }
+}
+
 macro_rules! spans {
     ($($t:ident $i:tt),*) => {
-        // SAFETY: ranges and slices are of the same places, one by one.
-        unsafe impl<$($t: Place),*> Spans for ($($t,)*) {
+        // SAFETY: ranges and slices are of the same spans, one by one.
+        unsafe impl<$($t: Spans),*> Spans for ($($t,)*) {
             type Ref<'a> = ($($t::Ref<'a>,)*);
             type Mut<'a> = ($($t::Mut<'a>,)*);
-            fn ranges(&self, out: &mut Ranges) -> usize {
+            fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
                 let count = 0usize;
-                $(out[$i] = self.$i.range(); let count = count + 1;)*
+                $(let count = count + self.$i.ranges(&mut out[count..]);)*
                 count
             }
             unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
                 // SAFETY: by the caller's contract.
-                unsafe { ($(self.$i.slice(memory),)*) }
+                unsafe { ($(self.$i.slices(memory),)*) }
             }
             unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
                 // SAFETY: by the caller's contract.
-                unsafe { ($(self.$i.slice_mut(memory),)*) }
+                unsafe { ($(self.$i.slices_mut(memory),)*) }
             }
         }
     };
@@ -190,7 +195,7 @@ macro_rules! spans {
 unsafe impl Spans for () {
     type Ref<'a> = ();
     type Mut<'a> = ();
-    fn ranges(&self, _: &mut Ranges) -> usize {
+    fn ranges(&self, _: &mut [(u32, Range<usize>)]) -> usize {
         0
     }
     unsafe fn slices<'a>(&self, _: *const Memory) -> Self::Ref<'a> {}

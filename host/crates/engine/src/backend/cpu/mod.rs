@@ -11,6 +11,7 @@ pub mod memory;
 pub mod microkernel;
 pub mod norm;
 pub mod regression;
+pub mod scaling;
 pub mod scratch;
 pub mod sequences;
 pub mod softmax;

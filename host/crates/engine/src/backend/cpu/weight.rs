@@ -1,7 +1,7 @@
 //! The operands of an op on a weight, which may be on a grid or float.
 
 use super::Cpu;
-use super::memory::Place;
+use super::memory::Spans;
 use super::sequences::{Bounds, offsets};
 use super::unpack::Codes;
 use crate::backend::operands::{Sequences, Storage, Weight};
@@ -17,7 +17,7 @@ pub enum WeightValues<'a> {
 }
 
 /// What an op on a weight works with.
-pub struct Operands<'a, Y: Place = Span<f32>, X: Place = Span<f32>> {
+pub struct Operands<'a, Y: Spans = Span<f32>, X: Spans = Span<f32>> {
     /// Written.
     pub y: Y::Mut<'a>,
     /// Read.
@@ -34,7 +34,7 @@ pub struct Operands<'a, Y: Place = Span<f32>, X: Place = Span<f32>> {
 
 impl Cpu {
     /// Runs `op` on y, x, a weight, and what else it may need.
-    pub fn with_weight<Y: Place, X: Place>(
+    pub fn with_weight<Y: Spans, X: Spans>(
         &mut self,
         (y, x): (Y, X),
         weight: &Weight,
@@ -46,9 +46,9 @@ impl Cpu {
         let bounds = |offsets| Bounds::new(sequences, offsets);
         match weight.storage {
             Storage::Grid(grid) => {
-                let ((y, scratch), (x, codes, scale, bias, offsets)) =
-                    self.split((y, self.scratch()), (x, grid.codes, grid.scale, bias, offsets));
-                let values = WeightValues::Grid(Codes::new(codes, scale, grid.grid, weight.in_features));
+                let ((y, scratch), (x, codes, scales, bias, offsets)) =
+                    self.split((y, self.scratch()), (x, grid.codes, grid.scales, bias, offsets));
+                let values = WeightValues::Grid(Codes::new(codes, scales, grid.grid, weight.in_features));
                 op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
             Storage::Float(values) => {

@@ -50,7 +50,7 @@ pub struct GhostTtsIds {
 impl GhostTtsIds {
     /// Names all parameters; `float` asks for the float twin.
     pub fn new(config: &GhostTtsConfig, float: bool) -> (Self, Specs) {
-        let mut specs = Specs::default();
+        let mut specs = Specs::new(config.scales);
         let (mels, dim, grid) = (config.mels, config.dim, (!float).then_some(config.grid));
         let embedding = |specs: &mut Specs, name: &str, entries| EmbeddingLayer::new(specs, name, [entries, dim]);
         let phones = embedding(&mut specs, "embedding.phones", config.phones);

@@ -6,7 +6,7 @@ use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
 use crate::backend::RunOn;
 use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{row_scales, size};
 
 impl RunOn<Cuda> for Linear {
     fn run_on(self, cuda: &mut Cuda) {
@@ -16,7 +16,7 @@ impl RunOn<Cuda> for Linear {
         let y = cuda.write(self.y.f32());
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
                     let [largest] = cuda.largest([(x, weight.in_features, weight.in_features)]);
                     let x = cuda.read(x);
@@ -40,10 +40,10 @@ impl RunOn<Cuda> for LinearBackwardInput {
         let (dx, add) = (cuda.write(self.dx), u32::from(self.accumulate));
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
-                    let scales = w.scale.len();
-                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (w.scale, scales, scales)]);
+                    let scales = row_scales(&w).len();
+                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (row_scales(&w), scales, scales)]);
                     let dy = cuda.read(dy);
                     let call = halves::linear_backward_input_grid_half(
                         dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
