@@ -18,6 +18,8 @@ mod arguments;
 mod endless;
 #[path = "hostile/expected.rs"]
 mod expected;
+#[path = "hostile/gguf.rs"]
+mod gguf;
 #[path = "hostile/import.rs"]
 mod import;
 #[path = "hostile/lexicon.rs"]

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 /// The benchmarks: name, package, the features that it needs, and what it measures.
-const BENCHES: [(&str, &str, &str, &str); 6] = [
+const BENCHES: [(&str, &str, &str, &str); 7] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
+    ("dequantize", "primal-host", "", "f32 of the blocks of GGUF files, bit for bit against ggml"),
     ("g2p", "primal-speech", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
     ("vocoder", "primal-host", "", "seconds of work for a second of audio, against ONNX Runtime"),
     ("emulator", "ptx-emulator", "", "lane-instructions a second of PTX on the emulated GPU"),
@@ -17,7 +18,7 @@ const BENCHES: [(&str, &str, &str, &str); 6] = [
 /// The one that is no program of a package: it drives a recogniser in Python.
 const SPEECH: &str = "speech";
 
-/// run a benchmark: learning, train, decode, vocoder, g2p or emulator; without a name, list them
+/// run a benchmark: learning, train, decode, dequantize, vocoder, g2p or emulator; without a name, list them
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub struct Bench {

@@ -5,12 +5,15 @@
 //! the last-level cache.
 
 mod ggml;
+#[path = "../ggml/library.rs"]
+mod library;
 
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ggml::{Format, Ggml, Matrix};
+use ggml::{Format, Matrix};
+use library::Ggml;
 use primal_device::grid::{self, GRIDS, Grid};
 use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
@@ -132,7 +135,7 @@ fn run() -> Result<(), String> {
         Ok(ggml) => println!("{}", ggml.name),
         Err(reason) => println!("ggml cannot be had, so only our own kernels are timed: {reason}"),
     }
-    let formats = ggml.as_ref().map_or(Ok(Vec::new()), Ggml::formats)?;
+    let formats = ggml.as_ref().map_or(Ok(Vec::new()), Format::all)?;
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| e.to_string())?;
     one.install(|| SHAPES.into_iter().try_for_each(|shape| products(shape, &formats)))?;
     println!("\n{:<32} {:>11} {:>10}", "tokens/s, median of five", "prompt", "text");

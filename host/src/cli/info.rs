@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use primal_device::grid;
 
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::report::told::Told;
 use crate::tasks::{OnTask, on_task};
 use crate::voice::Vocoder;
 use crate::{Result, visible};
 use primal_engine::files::checkpoint::{self, Dtype};
+use primal_engine::files::gguf::{self, Gguf};
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::weights::ARCHITECTURE;
@@ -21,14 +22,17 @@ use primal_engine::train::trainer::Layout;
 /// Characters of a metadata value that are shown.
 const SHOWN: usize = 200;
 
-/// print what a file of tensors holds: a checkpoint, a vocoder, other safetensors, a PyTorch checkpoint. Checksums are verified where it has them, and
+/// print what a file of tensors holds: a checkpoint, a vocoder, other safetensors, a GGUF file, a PyTorch checkpoint. Checksums are verified where it has them, and
 /// all values of checkpoints and vocoders
 #[derive(FromArgs)]
 #[argh(subcommand, name = "info")]
 pub struct Info {
-    /// file of tensors
+    /// file of tensors, or the folder of a model
     #[argh(positional)]
     file: PathBuf,
+    /// print one JSON object, with all metadata in full that are no arrays
+    #[argh(switch)]
+    json: bool,
 }
 
 impl Info {
@@ -39,6 +43,9 @@ impl Info {
     pub fn run(self) -> Result<()> {
         let file = files::open(&self.file)?;
         let has_checksums = file.verify(&|_| true)?;
+        if self.json {
+            return print_object(&*file, has_checksums);
+        }
         match file.metadata().get("architecture").map(String::as_str) {
             Some(ARCHITECTURE) => {
                 let vocoder = Vocoder::open(&self.file)?;
@@ -52,6 +59,9 @@ impl Info {
         let checksums =
             if has_checksums { "every checksum is right" } else { "it has no checksums: nothing tells whether its values are right" };
         print(format!("{}; {checksums}\n", file.kind()))?;
+        if let Some(model) = Model::of(&*file)? {
+            model.print()?;
+        }
         for (key, value) in file.metadata() {
             let shown: String = value.chars().take(SHOWN).collect();
             let cut = if shown.len() < value.len() { format!(" … ({} bytes)", value.len()) } else { String::new() };
@@ -64,6 +74,71 @@ impl Info {
             (count, values, bytes) = (count + 1, values.saturating_add(view.len()), bytes.saturating_add(view.byte_len()));
         }
         print(format!("{count} tensors of {values} values in {bytes} bytes; the file has {} bytes", file.file_len()))
+    }
+}
+
+fn print_object(file: &dyn TensorFile, has_checksums: bool) -> Result<()> {
+    let tensor = |name: &str| {
+        let view = file.view(name)?;
+        Ok(serde_json::json!({"name": name, "type": view.dtype.name(), "shape": view.shape, "bytes": view.byte_len()}))
+    };
+    print_json(&serde_json::json!({
+        "kind": file.kind(),
+        "bytes": file.file_len(),
+        "checksums": has_checksums,
+        "model": Model::of(file)?,
+        "metadata": file.metadata(),
+        "tensors": file.names().map(tensor).collect::<Result<Vec<_>>>()?,
+    }))
+}
+
+/// What people ask of a model first, as far as its file says it.
+#[derive(serde::Serialize)]
+struct Model {
+    architecture: Option<String>,
+    name: Option<String>,
+    license: Option<String>,
+    context_length: Option<u64>,
+    tokenizer: Option<String>,
+    /// How text is cut before pairs of bytes are merged, by name.
+    pre_tokenizer: Option<String>,
+    vocab_size: Option<usize>,
+}
+
+impl Model {
+    /// Of a GGUF file; none for any other.
+    fn of(file: &dyn TensorFile) -> Result<Option<Self>> {
+        if file.kind() != gguf::FORMAT.name {
+            return Ok(None);
+        }
+        let file = Gguf::open(file.path())?;
+        let text = |key: &str| file.metadata().get(key).cloned();
+        Ok(Some(Self {
+            architecture: text("general.architecture"),
+            name: text("general.name"),
+            license: text("general.license"),
+            context_length: file.of_architecture("context_length").and_then(|value| value.as_u64()),
+            tokenizer: text("tokenizer.ggml.model"),
+            pre_tokenizer: text("tokenizer.ggml.pre"),
+            vocab_size: file.array("tokenizer.ggml.tokens").ok().map(|tokens| tokens.len()),
+        }))
+    }
+
+    fn print(&self) -> Result<()> {
+        fn or_none(text: &Option<String>) -> std::borrow::Cow<'_, str> {
+            text.as_deref().map_or("none".into(), visible::line)
+        }
+
+        let number = |number: Option<u64>| number.map_or("none".into(), |number| number.to_string());
+        print(format!(
+            "architecture: {}; name: {}; licence: {}; context: {}",
+            or_none(&self.architecture),
+            or_none(&self.name),
+            or_none(&self.license),
+            number(self.context_length)
+        ))?;
+        let (tokenizer, cut) = (or_none(&self.tokenizer), or_none(&self.pre_tokenizer));
+        print(format!("tokenizer: {tokenizer}, text cut as by: {cut}, tokens: {}\n", number(self.vocab_size.map(|size| size as u64))))
     }
 }
 

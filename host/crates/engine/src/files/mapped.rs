@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::SystemTime;
 
@@ -81,11 +83,50 @@ pub fn map(file: &File, path: &Path) -> io::Result<Mmap> {
     Ok(map)
 }
 
+/// The bytes of a whole file, mapped, or a copy of what is none; clones share them.
+#[derive(Debug, Clone)]
+pub struct FileBytes {
+    map: Arc<Mmap>,
+    /// From which pages can be read again.
+    of_file: bool,
+}
+
+impl FileBytes {
+    /// For back ends that keep a part of them.
+    pub fn map(&self) -> &Arc<Mmap> {
+        &self.map
+    }
+
+    /// Whether they are those of a file.
+    pub fn of_file(&self) -> bool {
+        self.of_file
+    }
+
+    /// Gives the memory under a range back once it is used: it stays in the system's cache of the file, from which a later use maps it again. So reading
+    /// a file as large as the memory that training plans does not take that memory twice.
+    pub fn release(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if self.of_file && !range.is_empty() {
+            // SAFETY: the mapping is read-only and of a file, so dropped pages come back with the same content; anonymous ones would come back empty.
+            // It is advice: where the system does not take it, only memory is lost.
+            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 /// Maps a file to be read; `None` for an empty one. `what` was expected and `hint` says what to do, for messages.
 ///
 /// # Errors
 /// I/O errors; bad input for what is no file.
-pub fn open(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
+pub fn open(path: &Path, what: &str, hint: &str) -> Result<Option<FileBytes>> {
     let fail = |error| Error::io("reading", path, error, hint);
     let metadata = std::fs::metadata(path).map_err(fail)?;
     // Before it is opened: a pipe would wait for a writer.
@@ -97,18 +138,20 @@ pub fn open(path: &Path, what: &str, hint: &str) -> Result<Option<Mmap>> {
         return Ok(None);
     }
     let file = File::open(path).map_err(fail)?;
-    map(&file, path).map(Some).map_err(fail)
+    let map = map(&file, path).map_err(fail)?;
+    Ok(Some(FileBytes { map: Arc::new(map), of_file: true }))
 }
 
 /// A copy of `bytes`, at least one, aligned as a mapped file is; `name` is for messages.
 ///
 /// # Errors
 /// Not enough memory.
-pub fn copy(name: &Path, bytes: &[u8]) -> Result<Mmap> {
+pub fn copy(name: &Path, bytes: &[u8]) -> Result<FileBytes> {
     let fail = |error| Error::io("reading", name, error, "not enough memory for a copy: open it as a file");
     let mut map = MmapMut::map_anon(bytes.len()).map_err(fail)?;
     map.copy_from_slice(bytes);
-    map.make_read_only().map_err(fail)
+    let map = map.make_read_only().map_err(fail)?;
+    Ok(FileBytes { map: Arc::new(map), of_file: false })
 }
 
 /// Checks size and time stamp of every file that was mapped and is still the one of its name; a file that was replaced or removed is kept by its mapping.

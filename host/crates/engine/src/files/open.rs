@@ -2,25 +2,35 @@
 
 use std::path::Path;
 
+use super::hugging_face::{self, Shards};
 use super::kinds::kind_of;
 use super::tensor_file::{Format, OpenedFile, TensorFile};
-use super::{checkpoint, mapped, safetensors, torch};
+use super::{checkpoint, gguf, mapped, safetensors, torch};
 use crate::{Error, Result};
 
 /// Every format; the first that takes a file for its own reads it. The length that a safetensors file begins with may look like a pickle or an archive,
-/// neither of which has a brace behind it.
-const FORMATS: [&Format; 3] = [&checkpoint::FORMAT, &safetensors::FORMAT, &torch::FORMAT];
+/// neither of which has a brace behind it, as GGUF has where it holds 123 tensors.
+const FORMATS: [&Format; 4] = [&gguf::FORMAT, &checkpoint::FORMAT, &safetensors::FORMAT, &torch::FORMAT];
 
 const HINT: &str = "give a file of tensors, as its program wrote it; if this is one it is damaged or incomplete: get it again";
 
-/// Maps a file of tensors; its content tells the format, not its name.
+/// Maps a file of tensors, whose content tells the format and not its name; or all files of a model of Hugging Face, of its folder or the first of them.
 ///
 /// # Errors
 /// I/O errors; bad input for what is no undamaged file of a known format.
 pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn TensorFile>> {
     let path = path.as_ref();
+    let parts = hugging_face::parts(path)?;
+    let mut files = parts.files.iter().map(|file| open_one(file)).collect::<Result<Vec<_>>>()?;
+    if files.len() == 1 && parts.index.is_none() {
+        return Ok(files.remove(0));
+    }
+    Ok(Box::new(Shards::new(path, &parts, files)?))
+}
+
+fn open_one(path: &Path) -> Result<Box<dyn TensorFile>> {
     match mapped::open(path, &expected(), HINT)? {
-        Some(map) => of_opened(OpenedFile { path: path.into(), map, of_file: true }),
+        Some(bytes) => of_opened(OpenedFile { path: path.into(), bytes }),
         None => Err(unknown(path, "an empty file")),
     }
 }
@@ -34,13 +44,13 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Box<dyn TensorFile>> {
     if bytes.is_empty() {
         return Err(unknown(path, "nothing"));
     }
-    of_opened(OpenedFile { path: path.into(), map: mapped::copy(path, bytes)?, of_file: false })
+    of_opened(OpenedFile { path: path.into(), bytes: mapped::copy(path, bytes)? })
 }
 
 fn of_opened(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
-    match FORMATS.iter().find(|format| (format.is)(&source.map)) {
+    match FORMATS.iter().find(|format| (format.is)(&source.bytes)) {
         Some(format) => (format.open)(source),
-        None => Err(unknown(&source.path, kind_of(&source.map).unwrap_or("something else"))),
+        None => Err(unknown(&source.path, kind_of(&source.bytes).unwrap_or("something else"))),
     }
 }
 

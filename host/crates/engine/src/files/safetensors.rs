@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use memmap2::Mmap;
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::checkpoint::{Checkpoint, VERSION_KEY};
+use super::dtype::Dtype;
+use super::mapped::FileBytes;
 use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
@@ -28,7 +27,7 @@ pub const FORMAT: Format = Format { name: "a safetensors file", is: |bytes| byte
 #[derive(Debug)]
 pub struct Safetensors {
     path: PathBuf,
-    map: Arc<Mmap>,
+    bytes: FileBytes,
     /// The ranges are positions in the file.
     tensors: BTreeMap<String, (Dtype, Vec<usize>, Range<usize>)>,
     metadata: BTreeMap<String, String>,
@@ -73,8 +72,8 @@ impl<'de> Deserialize<'de> for Header {
 
 fn open(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
     let bad = |found: String| Error::invalid(source.path.display(), FORMAT.name, found, HINT);
-    let len = source.map.len();
-    let (start, header) = header(&source.map).map_err(bad)?;
+    let len = source.bytes.len();
+    let (start, header) = header(&source.bytes).map_err(bad)?;
     if header.metadata.as_ref().is_some_and(|metadata| metadata.contains_key(VERSION_KEY)) {
         // By an escape in the key: no checkpoint that this program wrote, and it is not to pass for one.
         return Ok(Box::new(Checkpoint::from_opened(source)?));
@@ -88,13 +87,14 @@ fn open(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
     }
     let place = |(name, info): (String, TensorInfo)| {
         let (first, end) = info.data_offsets;
-        (name, (info.dtype, info.shape, start + first..start + end))
+        let dtype = Dtype::from_safetensors(info.dtype).ok_or_else(|| bad(format!("`{name}` of the unknown type {}", info.dtype)))?;
+        Ok((name, (dtype, info.shape, start + first..start + end)))
     };
     Ok(Box::new(Safetensors {
-        tensors: tensors.into_iter().map(place).collect(),
+        tensors: tensors.into_iter().map(place).collect::<Result<_>>()?,
         metadata: metadata.into_iter().flatten().collect(),
         path: source.path,
-        map: Arc::new(source.map),
+        bytes: source.bytes,
     }))
 }
 
@@ -125,7 +125,7 @@ impl TensorFile for Safetensors {
     }
 
     fn file_len(&self) -> usize {
-        self.map.len()
+        self.bytes.len()
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
@@ -134,11 +134,7 @@ impl TensorFile for Safetensors {
 
     fn find(&self, name: &str) -> Option<View<'_>> {
         let (dtype, shape, range) = self.tensors.get(name)?;
-        Some(View::mapped(*dtype, shape, &self.map, range.clone()))
-    }
-
-    fn mapping(&self) -> Option<&Arc<Mmap>> {
-        Some(&self.map)
+        Some(View::mapped(*dtype, shape, &self.bytes, range.clone()))
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {
@@ -168,9 +164,14 @@ mod tests {
         assert_eq!(ours.names().collect::<Vec<_>>(), ["a", "b", "four", "none", "one"]);
         for name in ours.names() {
             let (view, expected) = (ours.view(name).unwrap(), theirs.tensor(name).unwrap());
-            assert_eq!((view.dtype, view.shape, &*view.bytes().unwrap()), (expected.dtype(), expected.shape(), expected.data()), "{name}");
+            assert_eq!(
+                (view.dtype.to_safetensors(), view.shape, &*view.bytes().unwrap()),
+                (Some(expected.dtype()), expected.shape(), expected.data()),
+                "{name}"
+            );
             assert_eq!(view.byte_len(), expected.data().len(), "{name}");
-            assert_eq!(&ours.mapping().unwrap()[view.range().unwrap()], expected.data(), "{name}");
+            let (map, range) = view.mapping().unwrap();
+            assert_eq!(&map[range], expected.data(), "{name}");
         }
         assert_eq!(ours.metadata()["by"], "ü\u{1}");
         assert!(!ours.verify(&|_| true).unwrap());

@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::Dtype;
 
+use super::dequantize::dequantizer;
+use super::dtype::Dtype;
+use super::mapped::FileBytes;
 use crate::{Error, Result};
 
 /// What to do about a file that holds something else than it should.
@@ -33,9 +34,6 @@ pub trait TensorFile: Debug + Send + Sync {
     /// A tensor by name; its elements are not read yet.
     fn find(&self, name: &str) -> Option<View<'_>>;
 
-    /// The mapped file, for back ends that keep a [`View::range`] of it; none where tensors do not lie in the file as they are used.
-    fn mapping(&self) -> Option<&Arc<Mmap>>;
-
     /// What the writer stored beside the tensors.
     fn metadata(&self) -> &BTreeMap<String, String>;
 
@@ -46,9 +44,6 @@ pub trait TensorFile: Debug + Send + Sync {
     fn verify(&self, _wanted: &dyn Fn(&str) -> bool) -> Result<bool> {
         Ok(false)
     }
-
-    /// Gives memory under a range of the mapping back, which a later use takes again.
-    fn release(&self, _range: &Range<usize>) {}
 
     /// A tensor that has to be there.
     ///
@@ -102,15 +97,15 @@ pub struct View<'a> {
 
 enum Elements<'a> {
     /// In the mapped file.
-    Mapped(&'a Mmap, Range<usize>),
+    Mapped(&'a FileBytes, Range<usize>),
     /// Brought into row-major order when they are asked for.
     Read(Box<dyn Fn() -> Result<Vec<u8>> + 'a>),
 }
 
 impl<'a> View<'a> {
     /// A tensor whose elements are a range of a mapped file, little-endian.
-    pub fn mapped(dtype: Dtype, shape: &'a [usize], mapping: &'a Mmap, range: Range<usize>) -> Self {
-        Self { dtype, shape, elements: Elements::Mapped(mapping, range) }
+    pub fn mapped(dtype: Dtype, shape: &'a [usize], file: &'a FileBytes, range: Range<usize>) -> Self {
+        Self { dtype, shape, elements: Elements::Mapped(file, range) }
     }
 
     /// A tensor whose elements `read` makes, little-endian.
@@ -130,14 +125,21 @@ impl<'a> View<'a> {
 
     /// Bytes of the elements; the largest integer where the shape asks for more.
     pub fn byte_len(&self) -> usize {
-        self.len().checked_mul(self.dtype.bitsize()).map_or(usize::MAX, |bits| bits / 8)
+        self.dtype.byte_len(self.len()).unwrap_or(usize::MAX)
     }
 
-    /// Where the elements lie in [`TensorFile::mapping`], if they do.
-    pub fn range(&self) -> Option<Range<usize>> {
+    /// The mapped file and where the elements lie in it, for back ends that keep that part of it; none where they do not lie in the file as they are used.
+    pub fn mapping(&self) -> Option<(&'a Arc<Mmap>, Range<usize>)> {
         match &self.elements {
-            Elements::Mapped(_, range) => Some(range.clone()),
+            Elements::Mapped(file, range) => Some((file.map(), range.clone())),
             Elements::Read(_) => None,
+        }
+    }
+
+    /// Gives the memory under the elements back, which a later use takes again.
+    pub fn release(&self) {
+        if let Elements::Mapped(file, range) = &self.elements {
+            file.release(range);
         }
     }
 
@@ -147,29 +149,22 @@ impl<'a> View<'a> {
     /// They cannot be read.
     pub fn bytes(&self) -> Result<Cow<'a, [u8]>> {
         match &self.elements {
-            Elements::Mapped(mapping, range) => Ok(Cow::Borrowed(&mapping[range.clone()])),
+            Elements::Mapped(file, range) => Ok(Cow::Borrowed(&file[range.clone()])),
             Elements::Read(read) => read().map(Cow::Owned),
         }
     }
 
-    /// The elements as `f32`, rounded where they are `F64`; none where they are no floats.
+    /// The elements as `f32`, rounded where they are `F64`; none where they are no floats. For a part of them: [`dequantizer`].
     ///
     /// # Errors
     /// They cannot be read.
     pub fn floats(&self) -> Result<Option<Vec<f32>>> {
-        let convert: fn(&[u8]) -> Vec<f32> = match self.dtype {
-            Dtype::F16 => |bytes| each(bytes, |two| f16::from_le_bytes(two).to_f32()),
-            Dtype::BF16 => |bytes| each(bytes, |two| bf16::from_le_bytes(two).to_f32()),
-            Dtype::F32 => |bytes| each(bytes, f32::from_le_bytes),
-            Dtype::F64 => |bytes| each(bytes, |eight| f64::from_le_bytes(eight) as f32),
-            _ => return Ok(None),
-        };
-        Ok(Some(convert(&self.bytes()?)))
+        let Some(dequantize) = dequantizer(self.dtype) else { return Ok(None) };
+        let bytes = self.bytes()?;
+        let mut floats = vec![0.0; self.len()];
+        dequantize(&bytes, &mut floats);
+        Ok(Some(floats))
     }
-}
-
-fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
 }
 
 /// What a format makes a [`TensorFile`] of.
@@ -177,9 +172,7 @@ pub struct OpenedFile {
     /// The path under which the file was opened, or the name of bytes in memory.
     pub path: PathBuf,
     /// The whole file, which is never empty.
-    pub map: Mmap,
-    /// Whether `path` is that of the file, from which it can be read again.
-    pub(in crate::files) of_file: bool,
+    pub bytes: FileBytes,
 }
 
 /// A format of files of tensors.

@@ -110,7 +110,7 @@ impl Parameters {
     /// Reserves memory for all parameters.
     pub fn plan(specs: Specs, plan: &mut Plan) -> Self {
         let Ok(parameters) = Self::place(specs, |name, dtype, shape| {
-            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            let bytes = dtype.byte_len(shape.iter().product()).expect("a plain type, and memory");
             Ok::<_, Infallible>(plan.span(Kind::Parameter, name, bytes))
         });
         parameters

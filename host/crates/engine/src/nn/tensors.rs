@@ -35,7 +35,7 @@ impl Tensor {
     fn validate(&self, file: &dyn TensorFile) -> Result<()> {
         let view = view(file, &self.name, self.dtype, &self.shape)?;
         let result = self.content.validate(file.path().display(), &self.name, &view.bytes()?);
-        view.range().iter().for_each(|range| file.release(range));
+        view.release();
         result
     }
 }
@@ -83,8 +83,8 @@ pub fn view<'a>(file: &'a dyn TensorFile, name: &str, dtype: Dtype, shape: &[usi
 pub fn map<B: Backend>(backend: &mut B, specs: Specs, file: &dyn TensorFile) -> Result<Parameters> {
     let mapped = Parameters::place(specs, |name, dtype, shape| {
         let view = view(file, name, dtype, shape)?;
-        match (file.mapping(), view.range()) {
-            (Some(mapping), Some(range)) if range.start.is_multiple_of(dtype.bitsize() / 8) => Ok(backend.map(mapping, range)),
+        match view.mapping() {
+            Some((mapping, range)) if range.start.is_multiple_of(dtype.block().1) => Ok(backend.map(mapping, range)),
             _ => {
                 let subject = format!("{}: tensor {name}", file.path().display());
                 let found = format!("one that has to be moved first, in {}", file.kind());
@@ -115,7 +115,7 @@ pub fn load<B: Backend>(backend: &mut B, tensors: &[Tensor], file: &dyn TensorFi
         tensor.validate(file)?;
         let view = view(file, &tensor.name, tensor.dtype, &tensor.shape)?;
         backend.upload(tensor.bytes, &view.bytes()?);
-        view.range().iter().for_each(|range| file.release(range));
+        view.release();
     }
     Ok(())
 }

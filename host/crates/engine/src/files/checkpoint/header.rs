@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::files::dtype::Dtype;
 use crate::files::kinds::kind_of;
 use crate::{Error, Result};
 
@@ -152,7 +152,7 @@ impl Header {
         }
         let tensors = self.tensors.iter().map(|(name, entry)| {
             let info = TensorInfo {
-                dtype: entry.dtype,
+                dtype: entry.dtype.to_safetensors().expect("a type of safetensors: `byte_len` asks for one"),
                 shape: entry.shape.clone(),
                 data_offsets: (entry.range.start - start, entry.range.end - start),
             };
@@ -198,9 +198,11 @@ pub fn parse_header(subject: &str, bytes: &[u8]) -> Result<Header> {
         }
         !key.starts_with(RESERVED)
     });
-    let tensors = json.tensors.into_iter();
-    let mut header = Header::layout(subject, &stored, tensors.map(|(name, info)| (name, info.dtype, info.shape)))
-        .map_err(|error| damaged(subject, format!("a header that makes no sense ({error})")))?;
+    let known = |(name, info): (String, TensorInfo)| Some((name, Dtype::from_safetensors(info.dtype)?, info.shape));
+    let tensors: Option<Vec<_>> = json.tensors.into_iter().map(known).collect();
+    let tensors = tensors.ok_or_else(|| damaged(subject, "a header of unknown types"))?;
+    let mut header =
+        Header::layout(subject, &stored, tensors).map_err(|error| damaged(subject, format!("a header that makes no sense ({error})")))?;
     for (name, entry) in &mut header.tensors {
         entry.checksum = sums.get(name).copied().unwrap_or(0);
     }
@@ -256,21 +258,23 @@ fn too_large(subject: &str) -> Error {
 
 /// Bytes of a tensor.
 fn byte_len(subject: &str, name: &str, dtype: Dtype, shape: &[usize]) -> Result<usize> {
-    let bits = shape.iter().try_fold(dtype.bitsize(), |bits, &dim| bits.checked_mul(dim));
-    match bits {
-        Some(bits) if bits % 8 == 0 => Ok(bits / 8),
-        _ => Err(Error::invalid(
+    let len = shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
+    dtype.to_safetensors().and(len).and_then(|len| dtype.byte_len(len)).ok_or_else(|| {
+        Error::invalid(
             subject,
-            format!("tensor `{name}` of a whole number of bytes that fits in memory"),
+            format!("tensor `{name}` of a type of safetensors and a whole number of bytes that fits in memory"),
             format!("{dtype} {shape:?}"),
             "check the shapes of the model",
-        )),
-    }
+        )
+    })
 }
 
 /// Alignment in bytes that elements of the type ask for; types below a byte ask for one.
 fn alignment(dtype: Dtype) -> usize {
-    dtype.bitsize() / 8
+    match dtype.block() {
+        (1, bytes) => bytes,
+        _ => 0,
+    }
 }
 
 fn padded(json_len: usize) -> usize {

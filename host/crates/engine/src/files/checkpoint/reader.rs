@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytemuck::{AnyBitPattern, try_cast_slice};
 use memmap2::Mmap;
 use rayon::prelude::*;
-use safetensors::Dtype;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, is_meant, parse_header};
-use crate::files::mapped;
+use crate::files::dtype::Dtype;
+use crate::files::mapped::{self, FileBytes};
 use crate::files::tensor_file::{Format, OTHER_MODEL, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
@@ -20,10 +20,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
-    map: Arc<Mmap>,
+    bytes: FileBytes,
     header: Arc<Header>,
-    /// Whether the mapping is of a file, from which pages can be read again.
-    of_file: bool,
 }
 
 /// A tensor of an open checkpoint.
@@ -59,8 +57,8 @@ impl Checkpoint {
         let path = path.as_ref();
         let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)";
         // Mapping nothing is an error of its own; this one says more.
-        let map = mapped::open(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
-        Self::from_opened(OpenedFile { path: path.to_owned(), map, of_file: true })
+        let bytes = mapped::open(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
+        Self::from_opened(OpenedFile { path: path.to_owned(), bytes })
     }
 
     /// Opens a checkpoint and compares the checksum of every tensor.
@@ -79,13 +77,12 @@ impl Checkpoint {
     /// As [`Self::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         parse_header(name, bytes)?;
-        Self::from_opened(OpenedFile { path: name.into(), map: mapped::copy(Path::new(name), bytes)?, of_file: false })
+        Self::from_opened(OpenedFile { path: name.into(), bytes: mapped::copy(Path::new(name), bytes)? })
     }
 
-    pub(in crate::files) fn from_opened(OpenedFile { path, map, of_file }: OpenedFile) -> Result<Self> {
-        let header = Arc::new(parse_header(&path.display().to_string(), &map)?);
-        let map = Arc::new(map);
-        Ok(Self { path, map, header, of_file })
+    pub(in crate::files) fn from_opened(OpenedFile { path, bytes }: OpenedFile) -> Result<Self> {
+        let header = Arc::new(parse_header(&path.display().to_string(), &bytes)?);
+        Ok(Self { path, bytes, header })
     }
 
     /// Reads all data and compares the checksum of every tensor, in parallel.
@@ -105,7 +102,7 @@ impl Checkpoint {
         let differing: Vec<(&String, u128, u128)> = tensors
             .into_par_iter()
             .map(|(name, entry)| {
-                let found = xxh3_128(&self.map[entry.range.clone()]);
+                let found = xxh3_128(&self.bytes[entry.range.clone()]);
                 self.release(&entry.range);
                 (name, entry.checksum, found)
             })
@@ -126,15 +123,9 @@ impl Checkpoint {
         ))
     }
 
-    /// Gives the memory under a tensor's bytes ([`MappedTensor::range`]) back once they are used: they stay in the system's cache of the file, from which a
-    /// later use maps them again. So reading a checkpoint as large as the memory that training plans does not take that memory twice.
+    /// Gives the memory under a tensor's bytes ([`MappedTensor::range`]) back once they are used, as [`FileBytes::release`] does.
     pub fn release(&self, range: &Range<usize>) {
-        #[cfg(unix)]
-        if self.of_file && !range.is_empty() {
-            // SAFETY: the mapping is read-only and of a file, so dropped pages come back with the same content; anonymous ones would come back empty.
-            // It is advice: where the system does not take it, only memory is lost.
-            let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-        }
+        self.bytes.release(range);
     }
 
     /// The path under which the checkpoint was opened.
@@ -167,7 +158,7 @@ impl Checkpoint {
 
     /// The mapped file, for back ends that keep a [`MappedTensor::range`] of it.
     pub fn mapping(&self) -> &Arc<Mmap> {
-        &self.map
+        self.bytes.map()
     }
 
     /// A tensor by name.
@@ -177,7 +168,7 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Result<MappedTensor<'_>> {
         let View { dtype, shape, .. } = self.view(name)?;
         let range = self.header.tensors[name].range.clone();
-        Ok(MappedTensor { dtype, shape, bytes: &self.map[range.clone()], range })
+        Ok(MappedTensor { dtype, shape, bytes: &self.bytes[range.clone()], range })
     }
 
     /// The elements of the tensor `name`, which has to have this type and shape.
@@ -246,7 +237,7 @@ impl TensorFile for Checkpoint {
     }
 
     fn file_len(&self) -> usize {
-        self.map.len()
+        self.bytes.len()
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
@@ -255,11 +246,7 @@ impl TensorFile for Checkpoint {
 
     fn find(&self, name: &str) -> Option<View<'_>> {
         let entry = self.header.tensors.get(name)?;
-        Some(View::mapped(entry.dtype, &entry.shape, &self.map, entry.range.clone()))
-    }
-
-    fn mapping(&self) -> Option<&Arc<Mmap>> {
-        Some(&self.map)
+        Some(View::mapped(entry.dtype, &entry.shape, &self.bytes, entry.range.clone()))
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {
@@ -268,9 +255,5 @@ impl TensorFile for Checkpoint {
 
     fn verify(&self, wanted: &dyn Fn(&str) -> bool) -> Result<bool> {
         self.verify_those(wanted).map(|()| true)
-    }
-
-    fn release(&self, range: &Range<usize>) {
-        Self::release(self, range);
     }
 }

@@ -5,10 +5,10 @@ use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::cast_slice;
-use safetensors::Dtype;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::header::Header;
+use crate::files::dtype::Dtype;
 use crate::files::durable::{atomically, write_error};
 use crate::{Error, Result};
 
@@ -78,6 +78,35 @@ impl<'a> TensorRef<'a> {
     pub fn u32(name: impl Into<String>, shape: &[usize], data: &'a [u32]) -> Self {
         Self::new(name, Dtype::U32, shape, cast_slice(data))
     }
+
+    /// Passes the bytes to `sink`, first to last, in pieces that stay in the cache; `path` is for messages.
+    ///
+    /// # Errors
+    /// Those of source and sink; bad input where the bytes are not `expected` in number.
+    pub(in crate::files) fn for_each_chunk(&self, path: &Path, expected: usize, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut len = 0;
+        let mut counted = |bytes: &[u8]| {
+            if len + bytes.len() <= expected {
+                bytes.chunks(CHUNK).try_for_each(&mut *sink)?;
+            }
+            // Counted when written, so that a source which drops this error still fails the save.
+            len += bytes.len();
+            Ok(())
+        };
+        match self.data {
+            TensorData::Bytes(bytes) => counted(bytes)?,
+            TensorData::Source(source) => source.for_each_chunk(&mut counted)?,
+        }
+        if len != expected {
+            return Err(Error::invalid(
+                path.display(),
+                format!("{expected} bytes of data for tensor `{}`, {} {:?}", self.name, self.dtype, self.shape),
+                format!("{len} bytes"),
+                "give the shape that the data have",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Saves a checkpoint at `path`: into a temporary file in the same folder, which is synced, renamed to `path`, and its folder synced. No tensor is copied.
@@ -123,32 +152,10 @@ fn write_to(out: impl Write + Seek, path: &Path, mut header: Header, tensors: &[
     for tensor in order {
         let expected = header.tensors[&tensor.name].range.len();
         let mut sum = Xxh3::new();
-        let mut len = 0;
-        let mut sink = |bytes: &[u8]| {
-            if len + bytes.len() > expected {
-                len += bytes.len();
-                return Ok(());
-            }
-            for chunk in bytes.chunks(CHUNK) {
-                sum.update(chunk);
-                out.write_all(chunk).map_err(fail)?;
-            }
-            // Counted when written, so that a source which drops this error still fails the save.
-            len += bytes.len();
-            Ok(())
-        };
-        match tensor.data {
-            TensorData::Bytes(bytes) => sink(bytes)?,
-            TensorData::Source(source) => source.for_each_chunk(&mut sink)?,
-        }
-        if len != expected {
-            return Err(Error::invalid(
-                path.display(),
-                format!("{expected} bytes of data for tensor `{}`, {} {:?}", tensor.name, tensor.dtype, tensor.shape),
-                format!("{len} bytes"),
-                "give the shape that the data have",
-            ));
-        }
+        tensor.for_each_chunk(path, expected, &mut |chunk| {
+            sum.update(chunk);
+            out.write_all(chunk).map_err(fail)
+        })?;
         sums.insert(&tensor.name, sum.digest128());
     }
     out.rewind().map_err(fail)?;

@@ -5,13 +5,11 @@ pub mod pickle;
 use std::collections::BTreeMap;
 use std::io::{Cursor, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use memmap2::Mmap;
 use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
-use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::dtype::Dtype;
 use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
@@ -31,9 +29,9 @@ pub struct Torch {
 
 impl Torch {
     fn from_opened(source: &OpenedFile) -> Result<Self> {
-        let (path, bytes) = (&source.path, &source.map);
+        let (path, bytes) = (&source.path, &source.bytes);
         let bad = |found: String| Error::invalid(path.display(), FORMAT.name, found, HINT);
-        if !source.of_file {
+        if !bytes.of_file() {
             return Err(bad("bytes in memory, from which none is read".into()));
         }
         require_sane(bytes).map_err(bad)?;
@@ -77,10 +75,6 @@ impl TensorFile for Torch {
     fn find(&self, name: &str) -> Option<View<'_>> {
         let tensor = self.tensors.get(name)?;
         Some(View::read_by(dtype(tensor.dtype()), tensor.shape(), || self.read(tensor)))
-    }
-
-    fn mapping(&self) -> Option<&Arc<Mmap>> {
-        None
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {

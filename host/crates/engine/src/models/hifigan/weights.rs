@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::Dtype;
+use crate::files::Dtype;
 
 use super::config::{ConvolutionSpec, Convolutions, HifiganConfig, Step};
 use crate::files::checkpoint::LARGEST;

@@ -1,0 +1,32 @@
+//! GGUF, the files of llama.cpp (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>), versions 2 and 3.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`file`](mod@file) | an open file: [`Gguf`] |
+//! | `header` | what is in front of the data, and what has to hold of it |
+//! | `cursor` | numbers and strings of bytes that nobody vouches for |
+//! | [`value`] | values of metadata, as they lie in the file |
+//! | `types` | the numbers of tensor types |
+//! | [`write`](mod@write) | writing one: [`save`] |
+//!
+//! Shapes are row-major, as everywhere here; the file has them the other way round.
+//!
+//! Written here and not by a crate: those on crates.io reserve memory by the counts that a file claims, copy all strings, know fewer tensor types, or
+//! cannot write what they read byte for byte.
+
+mod cursor;
+pub mod file;
+mod header;
+mod types;
+pub mod value;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::{FORMAT, Gguf, Tensor};
+pub use value::{Array, Kind, Value};
+pub use write::{encode, save};
+
+// Numbers are little-endian in the file, and values are used where they lie.
+const _: () = assert!(cfg!(target_endian = "little"));
