@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_grid_that_nobody_knows_is_refused_with_the_names_of_all() {
         let text = |name: &str| {
-            format!("[model]\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = \"bytes\"\ngrid = \"{name}\"\n[train]\n")
+            format!("[model]\ndim = 8\nlayers = 1\nheads = 1\ncontext = 128\ntokenizer = \"bytes\"\ngrid = \"{name}\"\n[train]\n")
         };
         for grid in GRIDS {
             let config = Config::parse(&text(grid.name()), "a file").expect("a configuration");
