@@ -5,9 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::header::{Fault, Header, MAGIC, value_at};
+use super::header::{Fault, Header, MAGIC, Tensor, value_at};
 use super::value::{Array, Value};
-use crate::files::dtype::Dtype;
 use crate::files::mapped::{self, FileBytes};
 use crate::files::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
@@ -29,19 +28,6 @@ pub struct Gguf {
     by_name: BTreeMap<String, usize>,
     /// The values as text, for who knows nothing of GGUF.
     metadata: BTreeMap<String, String>,
-}
-
-/// A tensor of a GGUF file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tensor {
-    /// Unique in the file.
-    pub name: String,
-    /// Element type.
-    pub dtype: Dtype,
-    /// Row-major, so the other way round than in the file; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Bytes of the file that hold it.
-    pub range: Range<usize>,
 }
 
 impl Gguf {

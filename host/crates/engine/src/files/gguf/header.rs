@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::cursor::Cursor;
-use super::file::Tensor;
 use super::types::{dtype_of, supported};
 use super::value::Value;
+use crate::files::dtype::Dtype;
 
 pub const MAGIC: &[u8; 4] = b"GGUF";
 /// The version that is written; the one before differs in nothing that is read.
@@ -35,6 +35,20 @@ impl From<String> for Fault {
     }
 }
 
+/// A tensor of a GGUF file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Unique in the file.
+    pub name: String,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Row-major, so the other way round than in the file; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Bytes of the file that hold it.
+    pub range: Range<usize>,
+}
+
+/// Everything in front of the data.
 #[derive(Debug)]
 pub struct Header {
     pub version: u32,
@@ -88,8 +102,7 @@ fn entries(cursor: &mut Cursor) -> Result<Vec<(String, Range<usize>)>, Fault> {
             return Err(format!("metadata `{key}` twice").into());
         }
         let start = cursor.at();
-        let value = cursor.kind().and_then(|kind| cursor.value(kind)).map_err(|found| format!("metadata `{key}` with {found}"))?;
-        drop(value);
+        Value::read(cursor).map_err(|found| format!("metadata `{key}` with {found}"))?;
         entries.push((key.to_owned(), start..cursor.at()));
     }
     Ok(entries)
@@ -98,7 +111,7 @@ fn entries(cursor: &mut Cursor) -> Result<Vec<(String, Range<usize>)>, Fault> {
 /// The value at such a place, which was checked.
 pub fn value_at(bytes: &[u8], range: Range<usize>) -> Value<'_> {
     let mut cursor = Cursor::new(&bytes[..range.end], range.start);
-    cursor.kind().and_then(|kind| cursor.value(kind)).expect("a value that was checked")
+    Value::read(&mut cursor).expect("a value that was checked")
 }
 
 fn alignment(bytes: &[u8], entries: &[(String, Range<usize>)]) -> Result<usize, Fault> {

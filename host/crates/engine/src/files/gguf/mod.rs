@@ -24,7 +24,8 @@ pub mod write;
 #[cfg(test)]
 mod tests;
 
-pub use file::{FORMAT, Gguf, Tensor};
+pub use file::{FORMAT, Gguf};
+pub use header::Tensor;
 pub use value::{Array, Kind, Value};
 pub use write::{encode, save};
 

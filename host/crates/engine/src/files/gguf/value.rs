@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::cursor::Cursor;
 
+/// Arrays in arrays, so deep at most; no model has any.
+const MAX_DEPTH: usize = 4;
+
 /// The type of a value (`enum gguf_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -42,13 +45,14 @@ impl Kind {
         (Self::F64, "f64"),
     ];
 
-    /// The type of a number in the file.
-    pub(super) fn of(number: u32) -> Option<Self> {
-        Self::ALL.get(number as usize).map(|(kind, _)| *kind)
+    fn read(cursor: &mut Cursor) -> Result<Self, String> {
+        let (at, number) = (cursor.at(), cursor.u32()?);
+        let known = Self::ALL.get(number as usize).map(|(kind, _)| *kind);
+        known.ok_or_else(|| format!("a value of the unknown type {number} at byte {at}"))
     }
 
     /// The fewest bytes that a value takes, which numbers have exactly.
-    pub(super) fn min_len(self) -> usize {
+    fn min_len(self) -> usize {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
             Self::U16 | Self::I16 => 2,
@@ -149,6 +153,35 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Reads a type and a value of it, checked in depth.
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, String> {
+        let kind = Kind::read(cursor)?;
+        Self::read_as(kind, cursor, MAX_DEPTH)
+    }
+
+    /// A value with no more than `depth` arrays in one another.
+    fn read_as(kind: Kind, cursor: &mut Cursor<'a>, depth: usize) -> Result<Self, String> {
+        Ok(match kind {
+            Kind::U8 => Self::U8(u8::from_le_bytes(cursor.chunk()?)),
+            Kind::I8 => Self::I8(i8::from_le_bytes(cursor.chunk()?)),
+            Kind::U16 => Self::U16(u16::from_le_bytes(cursor.chunk()?)),
+            Kind::I16 => Self::I16(i16::from_le_bytes(cursor.chunk()?)),
+            Kind::U32 => Self::U32(cursor.u32()?),
+            Kind::I32 => Self::I32(i32::from_le_bytes(cursor.chunk()?)),
+            Kind::U64 => Self::U64(cursor.u64()?),
+            Kind::I64 => Self::I64(i64::from_le_bytes(cursor.chunk()?)),
+            Kind::F32 => Self::F32(f32::from_le_bytes(cursor.chunk()?)),
+            Kind::F64 => Self::F64(f64::from_le_bytes(cursor.chunk()?)),
+            Kind::Bool => match cursor.chunk()? {
+                [0] => Self::Bool(false),
+                [1] => Self::Bool(true),
+                [other] => return Err(format!("a boolean of value {other} at byte {}", cursor.at() - 1)),
+            },
+            Kind::String => Self::String(cursor.string()?.into()),
+            Kind::Array => Self::Array(Array::read(cursor, depth)?),
+        })
+    }
+
     /// Appends the value as a file has it, without its type.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -203,9 +236,20 @@ pub struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// Bytes that were checked.
-    pub(super) fn of_bytes(kind: Kind, len: usize, bytes: Cow<'a, [u8]>) -> Self {
-        Self { kind, len, bytes }
+    fn read(cursor: &mut Cursor<'a>, depth: usize) -> Result<Self, String> {
+        let within =
+            depth.checked_sub(1).ok_or_else(|| format!("arrays in arrays, more than {MAX_DEPTH} deep, at byte {}", cursor.at()))?;
+        let kind = Kind::read(cursor)?;
+        let len = cursor.count("values of an array", kind.min_len())?;
+        let start = cursor.at();
+        if matches!(kind, Kind::Bool | Kind::String | Kind::Array) {
+            for _ in 0..len {
+                Value::read_as(kind, cursor, within)?;
+            }
+        } else {
+            cursor.take(len * kind.min_len())?;
+        }
+        Ok(Self { kind, len, bytes: cursor.since(start).into() })
     }
 
     /// Strings, such as tokens.
@@ -250,7 +294,7 @@ impl<'a> Array<'a> {
     /// The values, first to last.
     pub fn iter(&self) -> impl Iterator<Item = Value<'_>> {
         let mut cursor = Cursor::new(&self.bytes, 0);
-        (0..self.len).map(move |_| cursor.value(self.kind).expect("values that were checked, or encoded here"))
+        (0..self.len).map(move |_| Value::read_as(self.kind, &mut cursor, MAX_DEPTH).expect("values that were checked, or encoded here"))
     }
 
     /// The values as text; none where they are of another type.
