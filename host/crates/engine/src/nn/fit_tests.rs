@@ -39,7 +39,7 @@ fn values(codes: &[u8], scales: &Scales<Vec<f32>, Vec<f16>>, grid: &'static Grid
     let unit: Vec<f32> = (0..inputs * inputs).map(|i| if i % (inputs + 1) == 0 { 1.0 } else { 0.0 }).collect();
     b.upload(x, &unit);
     let storage = Storage::Grid(GridWeight { grid, codes: code_span, scales: spans });
-    b.run(Linear { y, x, weight: Weight { out_features: outputs, in_features: inputs, storage }, rows: inputs });
+    b.run(Linear { y: y.into(), x: x.into(), weight: Weight { out_features: outputs, in_features: inputs, storage }, rows: inputs });
     let mut columns = vec![0.0; inputs * outputs];
     b.download(y, &mut columns);
     (0..outputs * inputs).map(|i| columns[i % inputs * outputs + i / inputs]).collect()
