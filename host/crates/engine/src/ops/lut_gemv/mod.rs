@@ -18,3 +18,9 @@ pub struct LutGemv {
     /// `[out, in]`.
     pub weight: Weight,
 }
+
+impl LutGemv {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(1)
+    }
+}
