@@ -168,7 +168,7 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
 
 #[test]
 fn a_draw_is_the_one_of_the_definition() {
-    let stream = primal_device::philox::Stream::new(3, 0, 0);
+    let stream = primal_device::philox::RandomStream::new(3, 0, 0);
     let number = |i: u32| primal_device::philox::uniform(stream.words(i)[0]);
     for case in 0..200u32 {
         let logits: Vec<f32> = (0..50).map(|i| (number(case * 100 + i) * 8.0).floor()).collect();

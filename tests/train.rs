@@ -411,7 +411,7 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
         ("{train} --grid prime17", "prime13"),
-        ("{train} --tokenizer gpt3", "gpt2"),
+        ("{train} --tokenizer gpt3", "english1k"),
         ("{train} --threads 0", "--threads"),
         ("{train} --threads 1000000", "1024"),
         ("{train} --data @empty", "empty file"),
@@ -478,7 +478,7 @@ fn output_that_cannot_be_written_is_no_panic() {
 #[test]
 fn a_folder_that_cannot_be_written_is_refused_with_code_2() {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/train.rs");
-    for tokenizer in ["bytes", "gpt2"] {
+    for tokenizer in ["bytes", "english1k", "gpt2"] {
         let output = primal(&["train", "--config", "gpt-nano", "--data", text, "--tokenizer", tokenizer, "--out", "/sys/primal"]);
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");

@@ -127,10 +127,10 @@ fn chunks_of_any_size_give_the_samples_of_the_whole() {
 #[test]
 fn memory_and_work_depend_on_the_chunk_and_not_on_the_utterance() {
     let vocoder = Vocoder::open(fixture("v2.safetensors")).expect("a vocoder");
-    let layers = vocoder.config.layers(vocoder.mel.num_mels);
-    let largest = Window::largest(&layers, 10);
+    let convolutions = vocoder.config.convolutions(vocoder.mel.num_mels);
+    let largest = Window::largest(&convolutions, 10);
     for (frames, start) in [(10, 0), (11, 10), (1_000_000, 0), (1_000_000, 500_000), (1_000_000, 999_990)] {
-        let window = Window::new(&layers, start..(start + 10).min(frames), frames);
+        let window = Window::new(&convolutions, start..(start + 10).min(frames), frames);
         assert!(window.frames.len() <= largest.frames.len(), "{window:?}");
         for (rows, most) in window.stages.iter().zip(&largest.stages) {
             let lengths = [&rows.inputs, &rows.blocks, &rows.outputs].map(|rows| rows.len());
@@ -166,9 +166,9 @@ fn imports_keep_what_they_were_told_and_say_what_they_took() {
     let [zip, legacy] = [zip, legacy].map(|path| Vocoder::open(path).expect("a vocoder"));
     assert_eq!(zip.metadata["license"], "CC0");
     assert_eq!(zip.metadata["imported_from"], "generator_v3");
-    let layers = zip.config.layers(80);
-    for layer in 0..layers.all.len() {
-        assert_eq!(zip.weights(&layers, layer).expect("values"), legacy.weights(&layers, layer).expect("values"));
+    let convolutions = zip.config.convolutions(80);
+    for layer in 0..convolutions.all.len() {
+        assert_eq!(zip.weights(&convolutions, layer).expect("values"), legacy.weights(&convolutions, layer).expect("values"));
     }
     let (brain, said) = import(folder.path(), "generator.ckpt", Some("speechbrain.json"), &[]);
     assert!(said.contains("reflect") && said.contains("speechbrain.json"), "{said}");
@@ -193,9 +193,9 @@ fn a_generator_in_safetensors_is_imported_whatever_it_says_of_itself() {
     let [expected, own, bare] = [fixture("v2.safetensors"), own, to].map(|path| Vocoder::open(path).expect("a vocoder"));
     for vocoder in [own, bare] {
         assert_eq!((&vocoder.config, &vocoder.mel), (&expected.config, &expected.mel));
-        let layers = expected.config.layers(80);
-        for layer in 0..layers.all.len() {
-            assert_eq!(vocoder.weights(&layers, layer).expect("values"), expected.weights(&layers, layer).expect("values"));
+        let convolutions = expected.config.convolutions(80);
+        for layer in 0..convolutions.all.len() {
+            assert_eq!(vocoder.weights(&convolutions, layer).expect("values"), expected.weights(&convolutions, layer).expect("values"));
         }
     }
 }

@@ -31,13 +31,13 @@ fn philox4x32_lanes<const N: usize>(counter: [[u32; N]; 4], key: [u32; 2]) -> [[
 
 /// The random numbers of one tensor at one step: the key is the seed, the counter (block, tensor, step).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stream {
+pub struct RandomStream {
     key: [u32; 2],
     tensor: u32,
     step: [u32; 2],
 }
 
-impl Stream {
+impl RandomStream {
     /// The stream of `tensor` at `step`; different arguments give disjoint counters or another key.
     pub fn new(seed: u64, tensor: u32, step: u64) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32], tensor, step: [step as u32, (step >> 32) as u32] }
@@ -50,7 +50,7 @@ impl Stream {
         bytes
     }
 
-    /// The random bytes of N blocks from `block`, as [`Stream::bytes`] gives them one by one.
+    /// The random bytes of N blocks from `block`, as [`RandomStream::bytes`] gives them one by one.
     #[inline(always)]
     pub fn bytes_of<const N: usize>(&self, block: u32) -> [[u8; 16]; N] {
         let blocks = core::array::from_fn(|i| block.wrapping_add(i as u32));

@@ -1,6 +1,6 @@
 //! Philox against the known answers that its authors publish with Random123.
 
-use primal_device::philox::{Stream, philox4x32, uniform, uniform_byte};
+use primal_device::philox::{RandomStream, philox4x32, uniform, uniform_byte};
 
 #[test]
 fn known_answers() {
@@ -20,19 +20,24 @@ fn known_answers() {
 
 #[test]
 fn a_stream_depends_on_every_part_of_its_name() {
-    let base = Stream::new(1, 2, 3);
-    let others =
-        [Stream::new(2, 2, 3), Stream::new(1 | 1 << 40, 2, 3), Stream::new(1, 3, 3), Stream::new(1, 2, 4), Stream::new(1, 2, 3 | 1 << 40)];
+    let base = RandomStream::new(1, 2, 3);
+    let others = [
+        RandomStream::new(2, 2, 3),
+        RandomStream::new(1 | 1 << 40, 2, 3),
+        RandomStream::new(1, 3, 3),
+        RandomStream::new(1, 2, 4),
+        RandomStream::new(1, 2, 3 | 1 << 40),
+    ];
     for other in others {
         assert_ne!(base.words(0), other.words(0), "{other:?}");
     }
     assert_ne!(base.words(0), base.words(1));
-    assert_eq!(base.words(7), Stream::new(1, 2, 3).words(7));
+    assert_eq!(base.words(7), RandomStream::new(1, 2, 3).words(7));
 }
 
 #[test]
 fn bytes_are_the_words_little_end_first() {
-    let stream = Stream::new(0x1234_5678_9abc_def0, 5, 77);
+    let stream = RandomStream::new(0x1234_5678_9abc_def0, 5, 77);
     let (bytes, words) = (stream.bytes(9), stream.words(9));
     for (i, byte) in bytes.into_iter().enumerate() {
         assert_eq!(byte, (words[i / 4] >> (8 * (i % 4))) as u8, "byte {i}");
@@ -41,7 +46,7 @@ fn bytes_are_the_words_little_end_first() {
 
 #[test]
 fn bytes_are_evenly_spread() {
-    let stream = Stream::new(42, 0, 0);
+    let stream = RandomStream::new(42, 0, 0);
     let mut counts = [0u32; 256];
     const BLOCKS: u32 = 16_384;
     for block in 0..BLOCKS {

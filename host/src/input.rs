@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// What is read.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub struct FileKind {
     /// For messages.
     pub name: &'static str,
     /// Bytes, at most.
@@ -18,15 +18,15 @@ pub struct Kind {
 }
 
 /// A configuration, or the description of a voice or run.
-pub const CONFIGURATION: Kind = Kind { name: "a configuration", most: 1 << 20, begins: has_no_zero };
+pub const CONFIGURATION: FileKind = FileKind { name: "a configuration", most: 1 << 20, begins: has_no_zero };
 /// A text to speak: the longest novels have a tenth of it.
-pub const TEXT: Kind = Kind { name: "a text", most: 1 << 26, begins: has_no_zero };
+pub const TEXT: FileKind = FileKind { name: "a text", most: 1 << 26, begins: has_no_zero };
 /// The lines of a corpus: a million utterances.
-pub const CORPUS: Kind = Kind { name: "the lines of a corpus", most: 1 << 30, begins: has_no_zero };
+pub const CORPUS: FileKind = FileKind { name: "the lines of a corpus", most: 1 << 30, begins: has_no_zero };
 /// A lexicon's file: the one in the program has a fiftieth of it.
-pub const LEXICON: Kind = Kind { name: "a lexicon", most: 1 << 26, begins: |bytes| bytes.starts_with(b"PRIMAL") };
+pub const LEXICON: FileKind = FileKind { name: "a lexicon", most: 1 << 26, begins: |bytes| bytes.starts_with(b"PRIMAL") };
 /// A sound: six hours at 22,050 Hz.
-pub const SOUND: Kind = Kind { name: "a WAV", most: 1 << 30, begins: |bytes| bytes.starts_with(b"RIFF") };
+pub const SOUND: FileKind = FileKind { name: "a WAV", most: 1 << 30, begins: |bytes| bytes.starts_with(b"RIFF") };
 
 fn has_no_zero(bytes: &[u8]) -> bool {
     !bytes.contains(&0)
@@ -41,7 +41,7 @@ const BEGINNING: u64 = 1 << 12;
 ///
 /// # Errors
 /// I/O errors with the hint; bad input for a file that is too large for its kind.
-pub fn read(path: &Path, kind: Kind, hint: &str) -> Result<Vec<u8>> {
+pub fn read(path: &Path, kind: FileKind, hint: &str) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(|error| Error::io("reading", path, error, hint))?;
     read_from(file, path, kind, hint)
 }
@@ -50,7 +50,7 @@ pub fn read(path: &Path, kind: Kind, hint: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_standard(kind: Kind, hint: &str) -> Result<Vec<u8>> {
+pub fn read_standard(kind: FileKind, hint: &str) -> Result<Vec<u8>> {
     read_from(io::stdin().lock(), Path::new("standard input"), kind, hint)
 }
 
@@ -58,11 +58,11 @@ pub fn read_standard(kind: Kind, hint: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Errors of [`read`]; bad input for other bytes.
-pub fn read_text(path: &Path, kind: Kind, hint: &str) -> Result<String> {
+pub fn read_text(path: &Path, kind: FileKind, hint: &str) -> Result<String> {
     String::from_utf8(read(path, kind, hint)?).map_err(|error| not_utf8(path.display(), error.as_bytes()))
 }
 
-fn read_from(mut source: impl Read, path: &Path, kind: Kind, hint: &str) -> Result<Vec<u8>> {
+fn read_from(mut source: impl Read, path: &Path, kind: FileKind, hint: &str) -> Result<Vec<u8>> {
     let fail = |error| Error::io("reading", path, error, hint);
     let mut bytes = Vec::new();
     source.by_ref().take(BEGINNING).read_to_end(&mut bytes).map_err(fail)?;
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn no_file_is_read_beyond_its_limit() {
-        const SMALL: Kind = Kind { most: 1 << 20, ..TEXT };
+        const SMALL: FileKind = FileKind { most: 1 << 20, ..TEXT };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.toml");
         let text = "a".repeat(1 << 20);

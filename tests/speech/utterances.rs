@@ -1,7 +1,7 @@
 //! Utterances of nothing.
 
-use primal_device::philox::{Stream, uniform};
-use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, Utterance};
+use primal_device::philox::{RandomStream, uniform};
+use primal_engine::models::ghost_tts::{GhostTts, MelScale, SpeechBatch, UtteranceInput};
 use primal_speech::Phone;
 
 /// An utterance of random phones and durations. Its spectrogram is far from anything that an untrained model says, so that the sign of no
@@ -17,7 +17,7 @@ pub struct Random {
 impl Random {
     /// The utterance of that number.
     pub fn new(number: u64, phones: usize, mels: usize) -> Self {
-        let stream = Stream::new(7, 0, number);
+        let stream = RandomStream::new(7, 0, number);
         let draw = |i: usize, of: u32| (uniform(stream.words(i as u32)[0]) * of as f32) as u32;
         let durations: Vec<u32> = (0..phones).map(|i| draw(i, 7)).collect();
         let frames: u32 = durations.iter().sum();
@@ -32,8 +32,8 @@ impl Random {
         }
     }
 
-    fn utterance(&self) -> Utterance<'_, Phone> {
-        Utterance { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
+    fn utterance(&self) -> UtteranceInput<'_, Phone> {
+        UtteranceInput { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel: &self.mel }
     }
 }
 

@@ -89,9 +89,9 @@ pub fn write_vocoder(path: &Path, mel: &MelSettings, channels: usize) {
         "resblock_kernel_sizes": [3, 5, 7], "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]]
     });
     let shape: HifiganConfig = serde_json::from_value(config).expect("a configuration");
-    let layers = shape.layers(mel.num_mels);
+    let convolutions = shape.convolutions(mel.num_mels);
     let mut values = Vec::new();
-    for layer in &layers.all {
+    for layer in &convolutions.all {
         let weight = layer.weight_shape();
         let gain = 2.0 / (weight.iter().product::<usize>() as f32 / layer.outputs as f32).sqrt();
         let count = weight.iter().product();

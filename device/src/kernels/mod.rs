@@ -39,8 +39,10 @@ pub mod quantize;
 pub mod reduce;
 pub mod rescale_rows;
 pub mod rms_norm;
+pub mod rope;
 pub mod scale_gradient;
 pub mod squared_error;
+pub mod swiglu;
 pub mod tanh;
 pub mod vote;
 
@@ -76,8 +78,10 @@ pub const ALL: &[&[&Kernel]] = &[
     reduce::KERNELS,
     rescale_rows::KERNELS,
     rms_norm::KERNELS,
+    rope::KERNELS,
     scale_gradient::KERNELS,
     squared_error::KERNELS,
+    swiglu::KERNELS,
     tanh::KERNELS,
     vote::KERNELS,
 ];

@@ -21,7 +21,7 @@ on_gpu! {
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
     use crate::grid::{GRIDS, padded, row_bytes};
-    use crate::philox::{Stream, uniform};
+    use crate::philox::{RandomStream, uniform};
 
     /// Weights that share a Philox call here: each takes a word.
     const FOUR: u32 = 4;
@@ -101,7 +101,7 @@ kernels! {
             let (old, vote) = (*codes, *votes);
             let mut new = old;
             let probability = poltergeist::probability(*scale.add(row));
-            let words = Stream::new(seed, tensor, step).words((row * (padded(inputs) / 4) + four) as u32);
+            let words = RandomStream::new(seed, tensor, step).words((row * (padded(inputs) / 4) + four) as u32);
             for i in 0..FOUR as usize {
                 let (before, vote) = ((old >> (4 * i)) as u8 & 15, i32::from((vote >> (8 * i)) as i8));
                 let mut after = before;

@@ -26,7 +26,7 @@ on_gpu! {
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
     use crate::grid::{BLOCK, GRIDS, row_bytes, unpack_codes_of_word};
-    use crate::philox::{Stream, uniform_byte};
+    use crate::philox::{RandomStream, uniform_byte};
     use crate::rules::votes::{VoteRule, wanted_move};
 
     /// `β₂·old + (1 − β₂)·mean square`.
@@ -122,7 +122,7 @@ kernels! {
         let (i, table) = (place.row, &*table);
         let row_factor = 1.0 / (*row.add(i) / *mean).max(TINY).sqrt();
         let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
-        let random = Stream::new(seed, tensor, step).words((first_block + place.block) as u32);
+        let random = RandomStream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));
         let factors = place.floats(factor);
         let codes = unpack_codes_of_word(*place.codes(codes.cast_mut(), inputs));

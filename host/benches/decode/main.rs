@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use ggml::{Format, Ggml, Matrix};
 use primal_device::grid::{self, GridId};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
 use primal_engine::config::Config;
@@ -20,7 +20,7 @@ use primal_engine::memory::Plan;
 use primal_engine::models::gpt::{Decoder, GptIds};
 use primal_engine::models::sample::Sampling;
 use primal_engine::nn::Parameters;
-use primal_engine::ops::lut_gemv::cpu::{Kernel, lut_gemv};
+use primal_engine::ops::lut_gemv::cpu::{RowProduct, lut_gemv};
 use primal_host::configurations::Load;
 use primal_host::data::generate;
 
@@ -36,7 +36,7 @@ type Contender<'a> = (String, Box<dyn FnMut(usize, &mut [f32]) + 'a>);
 
 /// Values with mean 0 and variance 1, within ±3.5; a sum of four uniform ones.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(|i| (stream.words(i as u32).map(uniform).iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
 }
 
@@ -50,11 +50,11 @@ fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
     packed
 }
 
-/// Every grid with the fastest kernel, and prime13 with the other ones that are made for this kind of processor.
-fn ours() -> Vec<(GridId, Kernel)> {
-    let kernels = Kernel::all();
-    let others = kernels[1..].iter().filter(|kernel| kernel.name != "portable");
-    GridId::ALL.map(|id| (id, kernels[0])).into_iter().chain(others.map(|&kernel| (GridId::Prime13, kernel))).collect()
+/// Every grid with the fastest row product, and prime13 with the other ones that are made for this kind of processor.
+fn ours() -> Vec<(GridId, RowProduct)> {
+    let products = RowProduct::all();
+    let others = products[1..].iter().filter(|product| product.name != "portable");
+    GridId::ALL.map(|id| (id, products[0])).into_iter().chain(others.map(|&product| (GridId::Prime13, product))).collect()
 }
 
 /// Times one shape and prints its table.
@@ -63,15 +63,15 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), Str
     let copies = COLD_BYTES.div_ceil(outputs * inputs / 2);
     let (packed, scale) = (vec![pack(&weights, inputs); copies], vec![1.0f32; outputs]);
     let mut contenders: Vec<Contender> = Vec::new();
-    for (i, (id, kernel)) in ours().into_iter().enumerate() {
+    for (i, (id, product)) in ours().into_iter().enumerate() {
         let (packed, scale, x) = (&packed, &scale, &x);
         let mut scratch = vec![0.0f32; inputs / 2 + 64];
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
             let codes = &packed[(copy + i * copies / 5) % copies];
-            lut_gemv(y, x, &Codes::new(codes, scale, id.grid(), inputs), kernel, &mut scratch);
+            lut_gemv(y, x, &Codes::new(codes, scale, id.grid(), inputs), product, &mut scratch);
         };
-        contenders.push((format!("{}, {}", id.name(), kernel.name), Box::new(run)));
+        contenders.push((format!("{}, {}", id.name(), product.name), Box::new(run)));
     }
     for format in formats {
         let mut matrix = Matrix::new(format, &weights, inputs);

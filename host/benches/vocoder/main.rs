@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use peer::Peer;
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::files::checkpoint::{TensorRef, save};
 use primal_engine::memory::Plan;
@@ -32,7 +32,7 @@ const TOLERANCE: f32 = 1e-3;
 
 /// Values with mean 0 and variance 1; a sum of four uniform ones.
 fn normal(len: usize, tensor: u32) -> Vec<f32> {
-    let stream = Stream::new(1, tensor, 0);
+    let stream = RandomStream::new(1, tensor, 0);
     (0..len).map(|i| (stream.words(i as u32).map(uniform).iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
 }
 
@@ -40,7 +40,7 @@ fn normal(len: usize, tensor: u32) -> Vec<f32> {
 fn random_vocoder(path: &Path) -> Result<(), String> {
     let (config, mel): (HifiganConfig, _) = (serde_json::from_str(V3).map_err(|e| e.to_string())?, MelSettings::default());
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
-    for (i, layer) in config.layers(mel.num_mels).all.iter().enumerate() {
+    for (i, layer) in config.convolutions(mel.num_mels).all.iter().enumerate() {
         let shape = layer.weight_shape();
         let taps = match layer.step {
             Step::Dilation(_) => layer.inputs * layer.kernel,
@@ -70,7 +70,7 @@ fn busy() -> f64 {
 /// Multiply-adds of a frame.
 fn work(vocoder: &Vocoder) -> usize {
     let (mut rate, mut sum) = (1, 0);
-    for layer in &vocoder.config.layers(vocoder.mel.num_mels).all {
+    for layer in &vocoder.config.convolutions(vocoder.mel.num_mels).all {
         sum += rate * layer.inputs * layer.outputs * layer.kernel;
         if let Step::Stride(stride) = layer.step {
             rate *= stride;

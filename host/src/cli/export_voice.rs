@@ -138,7 +138,7 @@ fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<Rounding>
     let mut metadata = vocoder.metadata.clone();
     metadata.retain(|key, _| !key.starts_with("primal."));
     let (mut stored, mut rounding) = (Vec::new(), Rounding::default());
-    for layer in &vocoder.config.layers(vocoder.mel.num_mels).all {
+    for layer in &vocoder.config.convolutions(vocoder.mel.num_mels).all {
         for (name, shape) in
             [(format!("{}.weight", layer.name), layer.weight_shape().to_vec()), (format!("{}.bias", layer.name), vec![layer.outputs])]
         {

@@ -26,14 +26,14 @@ pub struct Import {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum What {
-    Hifigan(Hifigan),
+    Hifigan(ImportHifigan),
 }
 
 /// make a vocoder of a HiFi-GAN generator, in a PyTorch checkpoint or safetensors: generator_v1 or g_02500000 of jik876/hifi-gan, generator.ckpt of
 /// SpeechBrain. Nothing in the file is executed
 #[derive(FromArgs)]
 #[argh(subcommand, name = "hifigan")]
-struct Hifigan {
+struct ImportHifigan {
     /// the PyTorch checkpoint or safetensors file
     #[argh(positional)]
     file: PathBuf,
@@ -65,7 +65,7 @@ impl Import {
     }
 }
 
-impl Hifigan {
+impl ImportHifigan {
     fn run(self) -> Result<()> {
         let out = ("--out", self.out.as_path());
         require_extension(out, "safetensors")?;
@@ -100,7 +100,7 @@ impl Hifigan {
         config.validate(&blame)?;
         require_fit(&config, &mel, &blame)?;
         let hint = "give the configuration that it was trained with (--config config.json)";
-        weights::compare(&subject, &config.layers(mel.num_mels), generator.shapes(), hint)?;
+        weights::compare(&subject, &config.convolutions(mel.num_mels), generator.shapes(), hint)?;
         let tensors = generator.values()?;
         self.write(&subject, generator.metadata(), &tensors, &config, &mel)?;
         let values: usize = tensors.values().map(|(_, values)| values.len()).sum();

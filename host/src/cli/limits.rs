@@ -20,9 +20,9 @@ pub(super) const REST: usize = 16;
 
 /// An amount of memory as users write it: `11GB`, `7.5GiB`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bytes(pub(super) usize);
+pub(super) struct MemorySize(pub(super) usize);
 
-impl FromStr for Bytes {
+impl FromStr for MemorySize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

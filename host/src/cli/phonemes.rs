@@ -14,7 +14,7 @@ use primal_speech::phone;
 /// show what a text sounds like: its words, their phones, and how they were found
 #[derive(FromArgs)]
 #[argh(subcommand, name = "phonemes")]
-pub struct Phonemes {
+pub struct PhonemesCommand {
     /// what to say, in English; after -- where it begins with a dash. Without it and --file, what comes through a pipe
     #[argh(positional)]
     text: Option<String>,
@@ -29,7 +29,7 @@ pub struct Phonemes {
     json: bool,
 }
 
-impl Phonemes {
+impl PhonemesCommand {
     /// Prints them. What is not read is reported on stderr, or within the object.
     ///
     /// # Errors

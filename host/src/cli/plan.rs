@@ -1,50 +1,17 @@
 //! `primal-host plan`.
 
-use argh::FromArgs;
-
-use super::device::DeviceName;
-use super::limits::{self, Bytes};
-use super::overrides::one_of;
-use crate::configurations::{any_text_of, default_of};
+use super::limits::{self, MemorySize};
+use super::training_flags::PlanCommand;
+use crate::configurations::any_text_of;
 use crate::output::{print, print_json};
 use crate::report::told::Told;
 use crate::tasks::{OnTask, on_task};
 use crate::{Error, Result};
-use primal_engine::config::{ConfigOf, Family, ModelTable, Recompute, VOTES, architecture_of, votes_of};
+use primal_engine::config::{ConfigOf, Family, ModelTable, Recompute, architecture_of};
 use primal_engine::memory::{self, Kind};
 use primal_engine::train::trainer::{Layout, grid_state_bytes};
 
-/// print every span of memory that training would use
-#[derive(FromArgs)]
-#[argh(subcommand, name = "plan")]
-pub struct Plan {
-    /// configuration: a name, such as gpt-nano or ghost-tts, or a .toml file
-    #[argh(option, default = "default_of(Family::Text).to_string()")]
-    config: String,
-    /// of text: sequences of a micro-batch
-    #[argh(option)]
-    batch: Option<usize>,
-    /// of text: tokens of a sequence
-    #[argh(option)]
-    seq_len: Option<usize>,
-    /// of speech: frames of a micro-batch, at most
-    #[argh(option)]
-    batch_frames: Option<usize>,
-    /// bits of a vote: 8 or 4
-    #[argh(option)]
-    votes: Option<i64>,
-    /// device: cpu (default) or cuda
-    #[argh(option, default = "DeviceName::default()")]
-    device: DeviceName,
-    /// memory of the device, as 11GB or 7.5GiB: what of the activations would be kept there; without it, the least that a run can do with
-    #[argh(option)]
-    memory: Option<Bytes>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-}
-
-impl Plan {
+impl PlanCommand {
     /// Plans and prints.
     ///
     /// # Errors
@@ -68,13 +35,7 @@ impl Plan {
     }
 
     fn plan<T: Told>(&self, mut config: ConfigOf<T::Config>) -> Result<()> {
-        let t = &mut config.train;
-        t.batch = self.batch.unwrap_or(t.batch);
-        t.seq_len = self.seq_len.unwrap_or(t.seq_len);
-        t.batch_frames = self.batch_frames.unwrap_or(t.batch_frames);
-        if let Some(bits) = self.votes {
-            t.votes = one_of("--votes", VOTES, bits, votes_of(bits))?;
-        }
+        self.apply(&mut config)?;
         config.model.complete(&mut config.train);
         config.check(&self.config)?;
         let plan_with = |recompute| {
@@ -87,7 +48,7 @@ impl Plan {
         let (recompute, layout, plan) = match config.train.recompute {
             Recompute::Auto => {
                 let (keeping, recomputing) = (plan_with(Recompute::Off), plan_with(Recompute::On));
-                let most = self.memory.map_or(recomputing.2.total_bytes(), |Bytes(memory)| memory - memory / limits::REST);
+                let most = self.memory.map_or(recomputing.2.total_bytes(), |MemorySize(memory)| memory - memory / limits::REST);
                 if keeping.2.total_bytes() <= most { keeping } else { recomputing }
             }
             chosen => plan_with(chosen),
@@ -118,7 +79,7 @@ impl Plan {
 
 /// The configuration that is planned.
 struct Planned<'a> {
-    flags: &'a Plan,
+    flags: &'a PlanCommand,
     text: &'a str,
 }
 

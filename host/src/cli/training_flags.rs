@@ -1,4 +1,4 @@
-//! The commands `train` and `tts-train`: each flag once, with its help, its type and what of the configuration it sets.
+//! The commands `train`, `tts-train` and `plan`: each flag once, with its help, its type and what of the configuration it sets.
 
 use std::path::PathBuf;
 
@@ -6,22 +6,27 @@ use argh::FromArgs;
 use primal_device::grid::GridId;
 
 use super::device::DeviceName;
+use super::limits::MemorySize;
 use super::overrides::{Overrides, one_of};
 use crate::Result;
-use primal_engine::config::{self, ConfigOf, SpeechConfig, TextTable, Tokenizer, votes_of};
+use crate::configurations::default_of;
+use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, votes_of};
 
-/// Sorts the flags of a list by who has them: `train`, `tts_train`, or `both`. What is read of a flag without `=>` is no part of the configuration.
+/// Sorts the flags of a list by the commands that have them. What is read of a flag without `=>` is no part of the configuration.
 macro_rules! commands {
-    (@sort [$($train:tt)*] [$($tts:tt)*] both { $($flag:tt)* } $($rest:tt)*) => {
-        commands!(@sort [$($train)* { $($flag)* }] [$($tts)* { $($flag)* }] $($rest)*);
+    (@sort [$($train:tt)*] $tts:tt $plan:tt train $(, $other:ident)* { $($flag:tt)* } $($rest:tt)*) => {
+        commands!(@sort [$($train)* { $($flag)* }] $tts $plan $($other),* { $($flag)* } $($rest)*);
     };
-    (@sort [$($train:tt)*] $tts:tt train { $($flag:tt)* } $($rest:tt)*) => {
-        commands!(@sort [$($train)* { $($flag)* }] $tts $($rest)*);
+    (@sort $train:tt [$($tts:tt)*] $plan:tt tts_train $(, $other:ident)* { $($flag:tt)* } $($rest:tt)*) => {
+        commands!(@sort $train [$($tts)* { $($flag)* }] $plan $($other),* { $($flag)* } $($rest)*);
     };
-    (@sort $train:tt [$($tts:tt)*] tts_train { $($flag:tt)* } $($rest:tt)*) => {
-        commands!(@sort $train [$($tts)* { $($flag)* }] $($rest)*);
+    (@sort $train:tt $tts:tt [$($plan:tt)*] plan { $($flag:tt)* } $($rest:tt)*) => {
+        commands!(@sort $train $tts [$($plan)* { $($flag)* }] $($rest)*);
     };
-    (@sort [$($train:tt)*] [$($tts:tt)*]) => {
+    (@sort $train:tt $tts:tt $plan:tt { $($flag:tt)* } $($rest:tt)*) => {
+        commands!(@sort $train $tts $plan $($rest)*);
+    };
+    (@sort [$($train:tt)*] [$($tts:tt)*] [$($plan:tt)*]) => {
         command!(
             /// train a model; without flags: a small one on generated stories
             Train, "train", ConfigOf<impl TextTable>: $($train)*
@@ -30,15 +35,23 @@ macro_rules! commands {
             /// train a voice on a corpus of speech
             TtsTrain, "tts-train", SpeechConfig: $($tts)*
         );
+        command!(
+            /// print every span of memory that training would use
+            PlanCommand, "plan", ConfigOf<impl ModelTable> {
+                /// print one JSON object
+                #[argh(switch)]
+                json: bool
+            }: $($plan)*
+        );
     };
-    ($($list:tt)*) => { commands!(@sort [] [] $($list)*); };
+    ($($list:tt)*) => { commands!(@sort [] [] [] $($list)*); };
 }
 
-/// A command of such flags.
+/// A command of such flags, and of a switch in braces.
 macro_rules! command {
     (
         $(#[$about:meta])*
-        $Command:ident, $name:tt, $Config:ty:
+        $Command:ident, $name:tt, $Config:ty $({ $(#[$switch_help:meta])* $switch:ident: bool })?:
         $({
             $(#[$help:meta])*
             $flag:ident: $Type:ident $(<$Inner:ident>)? $(= $default:tt)? $(=> $table:ident.$key:ident $(, $read:expr)?)?
@@ -53,6 +66,10 @@ macro_rules! command {
                 #[argh(option $(, default = $default)?)]
                 pub(super) $flag: $Type$(<$Inner>)?,
             )*
+            $(
+                $(#[$switch_help])*
+                pub(super) $switch: bool,
+            )?
         }
 
         impl $Command {
@@ -103,15 +120,19 @@ commands! {
         /// configuration: ghost-tts (default), ghost-tts-nano, or a .toml file
         config: Option<String>
     }
+    plan {
+        /// configuration: a name, such as gpt-nano or ghost-tts, or a .toml file
+        config: String = "default_of(Family::Text).to_string()"
+    }
     train {
         /// text files or folders, or "stories" (default); may be repeated
         data: Vec<String>
     }
     train {
-        /// bytes or gpt2
+        /// bytes, english1k or gpt2
         tokenizer: Option<String> => model.tokenizer_mut, |flag, name| Ok(Tokenizer::from_name(name, flag)?)
     }
-    both {
+    train, tts_train {
         /// votes (default), poltergeist, qat or adamw
         optimizer: Option<String> => train.optimizer, |flag, name| one_of(flag, config::RULES, name, config::rule(name))
     }
@@ -119,43 +140,43 @@ commands! {
         /// grid: prime13, prime15, fine15 or uniform15
         grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, config::GRIDS, name, GridId::from_name(name))
     }
-    both {
+    train, tts_train, plan {
         /// bits of a vote: 8 (default) or 4
         votes: Option<i64> => train.votes, |flag, bits| one_of(flag, config::VOTES, bits, votes_of(*bits))
     }
-    train {
+    train, plan {
         /// sequences of a micro-batch
         batch: Option<usize> => train.batch
     }
-    train {
+    train, plan {
         /// tokens of a sequence
         seq_len: Option<usize> => train.seq_len
     }
-    tts_train {
+    tts_train, plan {
         /// frames of a micro-batch, at most
         batch_frames: Option<usize> => train.batch_frames
     }
-    both {
+    train, tts_train {
         /// micro-batches a step
         grad_accum: Option<u32> => train.grad_accum
     }
-    both {
+    train, tts_train {
         /// steps in all; with --resume, more of them for a run
         steps: Option<u64> => train.steps
     }
-    both {
+    train, tts_train {
         /// peak learning rate
         lr: Option<f32> => train.lr
     }
-    both {
+    train, tts_train {
         /// steps of linear warm-up
         warmup: Option<u64> => train.warmup
     }
-    both {
+    train, tts_train {
         /// seed of start values, data order and flips
         seed: Option<u64> => train.seed
     }
-    both {
+    train, tts_train {
         /// validate every so many steps
         validate_every: Option<u64> => train.validate_every
     }
@@ -171,11 +192,11 @@ commands! {
         /// vocoder for samples: safetensors, as `primal-host import hifigan` makes it
         vocoder: Option<PathBuf>
     }
-    both {
+    train, tts_train {
         /// save every so many steps
         checkpoint_every: Option<u64> => train.checkpoint_every
     }
-    both {
+    train, tts_train {
         /// checkpoints to keep besides the best
         keep: Option<usize> => train.keep
     }
@@ -187,19 +208,23 @@ commands! {
         /// folder where the corpus' features are kept (default: that of the run)
         cache: Option<PathBuf>
     }
-    both {
+    train, tts_train {
         /// folder of a run to continue with its own configuration; --steps, --validate-every, --sample-every, --checkpoint-every and --keep change it
         resume: Option<PathBuf>
     }
-    both {
+    train, tts_train {
         /// checkpoint whose weights the new run starts with, with its configuration unless --config names another for the same model
         from: Option<PathBuf>
     }
-    both {
+    train, tts_train, plan {
         /// device: cpu (default) or cuda
         device: DeviceName = "DeviceName::default()"
     }
-    both {
+    plan {
+        /// memory of the device, as 11GB or 7.5GiB: what of the activations would be kept there; without it, the least that a run can do with
+        memory: Option<MemorySize>
+    }
+    train, tts_train {
         /// threads (default: all cores)
         threads: Option<usize>
     }

@@ -13,7 +13,7 @@ use crate::output::print;
 use crate::verify::steps;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
-use primal_engine::verify::ops::Table;
+use primal_engine::verify::ops::CaseTable;
 
 /// check a device: every op against plain references; training, generated text and speech beside the CPU's
 #[derive(FromArgs)]
@@ -27,7 +27,7 @@ use primal_engine::verify::ops::Table;
 pub struct Verify {
     /// what to check: machine, votes, steps, ops, speed (default: the first four; on the CPU, which the others compare with: machine, ops)
     #[argh(positional)]
-    parts: Vec<Part>,
+    parts: Vec<VerifyPart>,
     /// of ops and speed, this op alone
     #[argh(option)]
     op: Option<String>,
@@ -47,7 +47,7 @@ const SMALL: usize = 20_000;
 
 /// What can be checked.
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+enum VerifyPart {
     /// What the device is, and whether it can be used.
     Machine,
     /// From the same gradients, the CPU's votes and flips, bit for bit.
@@ -60,7 +60,7 @@ enum Part {
     Speed,
 }
 
-impl FromStr for Part {
+impl FromStr for VerifyPart {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -83,9 +83,13 @@ impl Verify {
     pub fn run(mut self) -> Result<()> {
         let alone = self.device == DeviceName::Cpu;
         if self.parts.is_empty() {
-            self.parts = if alone { vec![Part::Machine, Part::Ops] } else { vec![Part::Machine, Part::Votes, Part::Steps, Part::Ops] };
+            self.parts = if alone {
+                vec![VerifyPart::Machine, VerifyPart::Ops]
+            } else {
+                vec![VerifyPart::Machine, VerifyPart::Votes, VerifyPart::Steps, VerifyPart::Ops]
+            };
         }
-        if alone && self.parts.iter().any(|part| [Part::Votes, Part::Steps].contains(part)) {
+        if alone && self.parts.iter().any(|part| [VerifyPart::Votes, VerifyPart::Steps].contains(part)) {
             let hint = "give --device cuda, or leave votes and steps out";
             return Err(Error::bad_input("verify", "a device to compare with the CPU", "the CPU", hint));
         }
@@ -93,8 +97,8 @@ impl Verify {
     }
 
     /// The case table, or the rows of `--op`.
-    fn table<D: Device>(&self) -> Result<Table<D>> {
-        let table = Table::new(|plan| D::open(plan).unwrap_or_else(|error| panic!("{error}")));
+    fn table<D: Device>(&self) -> Result<CaseTable<D>> {
+        let table = CaseTable::new(|plan| D::open(plan).unwrap_or_else(|error| panic!("{error}")));
         let table = if self.small { table.at_most(SMALL) } else { table };
         let Some(op) = &self.op else { return Ok(table) };
         let ops = table.ops();
@@ -113,21 +117,21 @@ impl Work for Verify {
         let mut failed = Vec::new();
         for part in &self.parts {
             match part {
-                Part::Machine => facts.iter().try_for_each(|(name, fact)| print(format!("{name}: {fact}")))?,
-                Part::Votes => check("votes", &mut failed, asserts(steps::the_same_gradients_give_the_same_votes_and_flips::<D>))?,
-                Part::Steps => {
+                VerifyPart::Machine => facts.iter().try_for_each(|(name, fact)| print(format!("{name}: {fact}")))?,
+                VerifyPart::Votes => check("votes", &mut failed, asserts(steps::the_same_gradients_give_the_same_votes_and_flips::<D>))?,
+                VerifyPart::Steps => {
                     check("arena", &mut failed, asserts(steps::the_arena_is_what_was_planned::<D>))?;
                     check("text", &mut failed, asserts(steps::losses_and_generated_text_agree::<D>))?;
                     check("speech", &mut failed, asserts(steps::a_voice_learns_and_speaks_the_same::<D>))?;
                     check("voice", &mut failed, asserts(steps::the_voice_in_the_program_says_the_same::<D>))?;
                 }
-                Part::Ops => {
+                VerifyPart::Ops => {
                     let table = self.table::<D>()?;
                     check("ops", &mut failed, || table.compare())?;
                     check("gradients", &mut failed, || table.gradient())?;
                     check("same bytes twice", &mut failed, || table.same_bytes(&[]))?;
                 }
-                Part::Speed => self.table::<D>()?.speed(),
+                VerifyPart::Speed => self.table::<D>()?.speed(),
             }
         }
         if failed.is_empty() {

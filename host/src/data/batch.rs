@@ -1,4 +1,4 @@
-//! The corpus: all texts of a run as one stream of tokens per split, read through windows.
+//! The corpus: all texts of a run as one sequence of tokens per split, read through windows.
 //!
 //! The texts of a split are joined in order, so that small files are learnt from as well and every token is equally likely to be seen.
 //! Nothing here has state: what a step trains on is a function of (seed, step, micro-batch, row), so a run resumes without a cursor.
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::source::{self, Bytes, Source, Split};
+use super::source::{self, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
-use super::tokenizer::Encode;
+use super::tokenizer::{Encode, byte_pairs};
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::train::task::Draw;
@@ -26,7 +26,7 @@ pub struct CorpusOptions {
     pub stories_seed: u64,
     /// Whether the second half of the last 5 % is the test split instead of more validation.
     pub hold_out_test: bool,
-    /// Where GPT-2 tokens of files are cached; without it they are computed each time and kept in memory.
+    /// Where byte-pair tokens of files are cached; without it they are computed each time and kept in memory.
     pub cache: Option<PathBuf>,
 }
 
@@ -38,11 +38,11 @@ impl Default for CorpusOptions {
 
 /// Tokens of one text.
 enum Tokens {
-    Bytes(Bytes),
-    Gpt2(TokenFile),
+    Bytes(TextBytes),
+    Pairs(TokenFile),
 }
 
-struct Text {
+struct CorpusText {
     name: String,
     byte_len: u64,
     tokens: Tokens,
@@ -50,7 +50,7 @@ struct Text {
     count: u64,
 }
 
-impl Text {
+impl CorpusText {
     /// Tokens `from..from + out.len()`, which must exist.
     fn read(&self, from: u64, out: &mut [u32]) {
         match &self.tokens {
@@ -60,7 +60,7 @@ impl Text {
                     *token = u32::from(byte);
                 }
             }
-            Tokens::Gpt2(file) => {
+            Tokens::Pairs(file) => {
                 for (token, index) in out.iter_mut().zip(from..) {
                     *token = file.get(index);
                 }
@@ -69,40 +69,44 @@ impl Text {
     }
 }
 
-/// The part of one text that belongs to a split, and where that part starts in the split's stream.
-struct Span {
+/// The part of one text that belongs to a split, and where that part starts among the split's tokens.
+struct TokenRange {
     text: usize,
     first: u64,
     start: u64,
 }
 
-/// One split of all texts, as a stream.
+/// The tokens of one split of all texts, joined in order.
 #[derive(Default)]
-struct Stream {
-    spans: Vec<Span>,
+struct SplitTokens {
+    ranges: Vec<TokenRange>,
     len: u64,
 }
 
 /// All texts of a run, tokenised and split.
 pub struct Corpus {
-    texts: Vec<Text>,
+    texts: Vec<CorpusText>,
     tokenizer: Tokenizer,
-    streams: [Stream; 4],
+    splits: [SplitTokens; 4],
     fingerprint: u64,
 }
 
 /// A stretch of a split for evaluation: `len` inputs from `start`, and the token after each as its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct TokenWindow {
     /// The split that is read.
     pub split: Split,
-    /// Position of the first input in the split's stream.
+    /// Position of the first input among the split's tokens.
     pub start: u64,
     /// Number of inputs, and of targets.
     pub len: usize,
 }
 
 impl TextSource for Corpus {
+    fn bytes_of(&self, token: u32) -> usize {
+        self.tokenizer.bytes_of(token)
+    }
+
     fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -150,29 +154,27 @@ impl Corpus {
             let byte_len = source.byte_len();
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
-            let text = match tokenizer {
-                Tokenizer::Bytes => {
-                    Text { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
-                }
-                Tokenizer::Gpt2 => {
-                    let file = TokenFile::open(&source, options.cache.as_deref())?;
-                    Text { cuts: file.cuts, count: file.count, tokens: Tokens::Gpt2(file), byte_len, name: source.name }
+            let text = match byte_pairs(tokenizer) {
+                None => CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name },
+                Some(pairs) => {
+                    let file = TokenFile::open(&source, pairs, options.cache.as_deref())?;
+                    CorpusText { cuts: file.cuts, count: file.count, tokens: Tokens::Pairs(file), byte_len, name: source.name }
                 }
             };
             texts.push(text);
         }
-        let streams = [Split::Train, Split::Validation, Split::Test, Split::All].map(|split| {
-            let mut stream = Stream::default();
+        let splits = [Split::Train, Split::Validation, Split::Test, Split::All].map(|split| {
+            let mut tokens = SplitTokens::default();
             for (index, text) in texts.iter().enumerate() {
                 let range = split.range(text.cuts, text.count, options.hold_out_test);
                 if !range.is_empty() {
-                    stream.spans.push(Span { text: index, first: range.start, start: stream.len });
-                    stream.len += range.end - range.start;
+                    tokens.ranges.push(TokenRange { text: index, first: range.start, start: tokens.len });
+                    tokens.len += range.end - range.start;
                 }
             }
-            stream
+            tokens
         });
-        Ok(Self { texts, tokenizer, streams, fingerprint: fingerprint.digest() })
+        Ok(Self { texts, tokenizer, splits, fingerprint: fingerprint.digest() })
     }
 
     /// The tokenizer.
@@ -182,7 +184,7 @@ impl Corpus {
 
     /// Number of tokens in a split.
     pub fn tokens(&self, split: Split) -> u64 {
-        self.stream(split).len
+        self.split_tokens(split).len
     }
 
     /// A hash of tokenizer and contents, in order: the same for the same data wherever it lies. Kept in checkpoints, so that resuming on
@@ -247,7 +249,7 @@ impl Corpus {
         Ok(())
     }
 
-    /// Where a row's window starts in the training stream.
+    /// Where a row's window starts among the training tokens.
     fn sample_start(&self, seed: u64, step: u64, micro_batch: u32, row: u32, seq_len: usize) -> u64 {
         let starts = self.tokens(Split::Train).saturating_sub(seq_len as u64);
         assert!(starts > 0, "fewer training tokens than one window");
@@ -262,22 +264,22 @@ impl Corpus {
 
     /// The `index`-th window of `seq_len` tokens of a split. Together they have every token but the first as a target once; the last may be shorter, and what
     /// is beyond it is empty.
-    pub fn window(&self, split: Split, seq_len: usize, index: u64) -> Window {
+    pub fn window(&self, split: Split, seq_len: usize, index: u64) -> TokenWindow {
         let (start, targets) = (index * seq_len as u64, self.tokens(split).saturating_sub(1));
-        Window { split, start, len: (seq_len as u64).min(targets.saturating_sub(start)) as usize }
+        TokenWindow { split, start, len: (seq_len as u64).min(targets.saturating_sub(start)) as usize }
     }
 
     /// Reads a window: the first `window.len` of `inputs` and `targets`; what follows is left alone.
     ///
     /// # Panics
     /// When a slice is shorter than the window.
-    pub fn read_window(&self, window: Window, inputs: &mut [u32], targets: &mut [u32]) {
+    pub fn read_window(&self, window: TokenWindow, inputs: &mut [u32], targets: &mut [u32]) {
         let len = window.len;
         self.fill(window.split, window.start, &mut inputs[..len], &mut targets[..len]);
     }
 
     /// Bytes of text that the targets of a window stand for.
-    pub fn window_bytes(&self, window: Window) -> u64 {
+    pub fn window_bytes(&self, window: TokenWindow) -> u64 {
         self.target_bytes(window.split, window.start + 1..window.start + 1 + window.len as u64)
     }
 
@@ -303,8 +305,8 @@ impl Corpus {
         sum
     }
 
-    fn stream(&self, split: Split) -> &Stream {
-        &self.streams[match split {
+    fn split_tokens(&self, split: Split) -> &SplitTokens {
+        &self.splits[match split {
             Split::Train => 0,
             Split::Validation => 1,
             Split::Test => 2,
@@ -321,17 +323,17 @@ impl Corpus {
         self.read(split, start + inputs.len() as u64, &mut targets[last..]);
     }
 
-    /// Tokens from `start` of a split's stream, across texts.
+    /// Tokens of a split from `start`, across texts.
     fn read(&self, split: Split, start: u64, mut out: &mut [u32]) {
-        let stream = self.stream(split);
+        let tokens = self.split_tokens(split);
         let mut at = start;
-        let mut index = stream.spans.partition_point(|span| span.start <= start) - 1;
+        let mut index = tokens.ranges.partition_point(|range| range.start <= start) - 1;
         while !out.is_empty() {
-            let span = &stream.spans[index];
-            let end = stream.spans.get(index + 1).map_or(stream.len, |next| next.start);
+            let range = &tokens.ranges[index];
+            let end = tokens.ranges.get(index + 1).map_or(tokens.len, |next| next.start);
             let len = (end - at).min(out.len() as u64) as usize;
             let (now, rest) = out.split_at_mut(len);
-            self.texts[span.text].read(span.first + (at - span.start), now);
+            self.texts[range.text].read(range.first + (at - range.start), now);
             out = rest;
             at += len as u64;
             index += 1;

@@ -29,7 +29,7 @@ mod tokenizer;
 mod utterance;
 mod voice_facts;
 
-pub use batch::{Corpus, CorpusOptions, Window};
+pub use batch::{Corpus, CorpusOptions, TokenWindow};
 pub use generation::generate;
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};

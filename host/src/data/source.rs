@@ -60,12 +60,12 @@ impl Split {
 }
 
 /// Bytes in memory or in a mapped file.
-pub(super) enum Bytes {
+pub(super) enum TextBytes {
     Owned(Vec<u8>),
     Mapped(Mmap),
 }
 
-impl std::ops::Deref for Bytes {
+impl std::ops::Deref for TextBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -82,7 +82,7 @@ pub struct Source {
     pub name: String,
     /// xxh3 of the content.
     pub hash: u64,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: TextBytes,
     pub(super) cuts: [u64; 2],
 }
 
@@ -92,7 +92,7 @@ impl Source {
     /// # Errors
     /// Bad input when it is empty.
     pub fn from_text(name: &str, text: String) -> Result<Self> {
-        Self::checked(name.to_string(), Bytes::Owned(text.into_bytes()))
+        Self::checked(name.to_string(), TextBytes::Owned(text.into_bytes()))
     }
 
     /// Maps the file at `path` and checks it.
@@ -115,10 +115,10 @@ impl Source {
         }
         let file = File::open(path).map_err(|error| unreadable(path, error))?;
         let map = mapped::map(&file, path).map_err(|error| unreadable(path, error))?;
-        Self::checked(name, Bytes::Mapped(map))
+        Self::checked(name, TextBytes::Mapped(map))
     }
 
-    fn checked(name: String, bytes: Bytes) -> Result<Self> {
+    fn checked(name: String, bytes: TextBytes) -> Result<Self> {
         if bytes.is_empty() {
             return Err(empty(&name));
         }

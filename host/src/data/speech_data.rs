@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use primal_engine::config::SpeechConfig;
-use primal_engine::models::ghost_tts::{Capacity, MelScale, SpeechBatch, Utterance};
+use primal_engine::models::ghost_tts::{Capacity, MelScale, SpeechBatch, UtteranceInput};
 use primal_engine::train::speech::SpeechSource;
 
 use super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
@@ -65,7 +65,7 @@ impl SpeechData {
         batch.clear();
         for &index in utterances {
             let utterance = &self.corpus.utterances(split)[index];
-            let known = Utterance {
+            let known = UtteranceInput {
                 phones: &utterance.phones,
                 durations: &utterance.durations,
                 pitch: &utterance.pitch,

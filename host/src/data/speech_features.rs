@@ -23,14 +23,14 @@ use primal_speech::prosody;
 const MAGIC: u64 = u64::from_le_bytes(*b"PRIMSPK1");
 const HEADER: usize = 32;
 
-enum Values {
+enum FeatureData {
     Owned(Vec<f32>),
     Mapped(Mmap),
 }
 
 /// The features of all utterances, in order.
 pub(super) struct Features {
-    values: Values,
+    values: FeatureData,
     phones: usize,
 }
 
@@ -46,19 +46,19 @@ impl Features {
         let count = 2 * phones + frames * settings.num_mels;
         let path = cache.map(|cache| cache.join(format!("{fingerprint:016x}.speech")));
         if let Some(map) = path.as_deref().and_then(|path| load(path, fingerprint, count)) {
-            return Ok(Self { values: Values::Mapped(map), phones });
+            return Ok(Self { values: FeatureData::Mapped(map), phones });
         }
         let values = compute(folder, utterances, settings, phones, count)?;
         if let Some(path) = &path {
             save(path, &values, fingerprint)?;
         }
-        Ok(Self { values: Values::Owned(values), phones })
+        Ok(Self { values: FeatureData::Owned(values), phones })
     }
 
     fn values(&self) -> &[f32] {
         match &self.values {
-            Values::Owned(values) => values,
-            Values::Mapped(map) => bytemuck::cast_slice(&map[HEADER..]),
+            FeatureData::Owned(values) => values,
+            FeatureData::Mapped(map) => bytemuck::cast_slice(&map[HEADER..]),
         }
     }
 

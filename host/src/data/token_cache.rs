@@ -1,4 +1,4 @@
-//! The GPT-2 tokens of one text: computed once in parallel, kept in a file named after the content, memory-mapped afterwards.
+//! The byte-pair tokens of one text: computed once in parallel, kept in a file named after the content, memory-mapped afterwards.
 //!
 //! The file is a header of 80 bytes, ten little-endian u64: magic, version, length and xxh3 of the text, the byte offsets of its two cuts,
 //! the token offsets of the same cuts, the number of tokens, and the xxh3 of everything else; then the tokens as little-endian u16.
@@ -10,8 +10,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::source::{Bytes, Source};
-use super::tokenizer::{encode_piece, pieces};
+use super::source::{Source, TextBytes};
+use super::tokenizer::{BytePairs, pieces};
 use crate::{Error, Result};
 use primal_engine::files::durable;
 use primal_engine::files::mapped;
@@ -24,7 +24,7 @@ const PIECES_IN_FLIGHT: usize = 64;
 
 /// Tokens of one text, as little-endian u16, and where the text's cuts fall among them.
 pub(super) struct TokenFile {
-    bytes: Bytes,
+    bytes: TextBytes,
     offset: usize,
     /// First token of the validation split and of its second half.
     pub cuts: [u64; 2],
@@ -37,14 +37,14 @@ impl TokenFile {
     ///
     /// # Errors
     /// When the cache cannot be written, or the source changed under the map.
-    pub fn open(source: &Source, folder: Option<&Path>) -> Result<Self> {
+    pub fn open(source: &Source, pairs: &BytePairs, folder: Option<&Path>) -> Result<Self> {
         let Some(folder) = folder else {
             let mut bytes = io::Cursor::new(Vec::new());
-            write(source, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
-            return Self::from_bytes(source, Bytes::Owned(bytes.into_inner()))
+            write(source, pairs, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
+            return Self::from_bytes(source, TextBytes::Owned(bytes.into_inner()))
                 .ok_or_else(|| Error::failed(format!("the tokens of {} do not match it", source.name), CHANGED));
         };
-        let path = folder.join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
+        let path = folder.join(format!("{:016x}-{}.{}", source.hash, source.byte_len(), pairs.name));
         if let Some(tokens) = Self::load(source, &path) {
             return Ok(tokens);
         }
@@ -53,8 +53,8 @@ impl TokenFile {
             Error::io("writing", &path, error, hint)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        // A token is two bytes, and stands for three or more.
-        durable::atomically(&path, source.byte_len() as usize, |file| write(source, file).map_err(failed))?;
+        // A token is two bytes, and stands for three or more in English.
+        durable::atomically(&path, source.byte_len() as usize, |file| write(source, pairs, file).map_err(failed))?;
         Self::load(source, &path).ok_or_else(|| {
             Error::failed(
                 format!("{}: what was just written reads back damaged", path.display()),
@@ -71,11 +71,11 @@ impl TokenFile {
 
     fn load(source: &Source, path: &Path) -> Option<Self> {
         let map = mapped::map(&File::open(path).ok()?, path).ok()?;
-        Self::from_bytes(source, Bytes::Mapped(map))
+        Self::from_bytes(source, TextBytes::Mapped(map))
     }
 
     /// `None` for anything but a complete, undamaged cache of exactly this text.
-    fn from_bytes(source: &Source, bytes: Bytes) -> Option<Self> {
+    fn from_bytes(source: &Source, bytes: TextBytes) -> Option<Self> {
         let header: Vec<u64> =
             bytes.get(..HEADER)?.chunks_exact(8).filter_map(|field| field.try_into().ok().map(u64::from_le_bytes)).collect();
         let [_, _, _, _, _, _, first, second, count, hash] = *header.as_slice() else {
@@ -105,7 +105,7 @@ fn content_hash(header: &[u8], tokens: &[u8]) -> u64 {
 }
 
 /// Writes header and tokens. Each part between two cuts is encoded by itself, so that no token straddles a cut.
-fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
+fn write(source: &Source, pairs: &BytePairs, out: &mut (impl Write + Seek)) -> io::Result<()> {
     out.write_all(&[0; HEADER])?;
     let mut hash = Xxh3::new();
     let mut counts = [0u64; 3];
@@ -122,8 +122,8 @@ fn write(source: &Source, out: &mut (impl Write + Seek)) -> io::Result<()> {
             let encoded: Vec<Vec<u8>> = batch
                 .par_iter()
                 .map(|piece| {
-                    let tokens = encode_piece(piece).into_iter();
-                    // Every token is below 50,257.
+                    let tokens = pairs.encode(piece).into_iter();
+                    // No vocabulary has more than 65,536 tokens.
                     tokens.flat_map(|token| (token as u16).to_le_bytes()).collect()
                 })
                 .collect();
@@ -151,6 +151,10 @@ mod tests {
 
     use crate::data::Encode;
 
+    fn gpt2() -> &'static BytePairs {
+        crate::data::tokenizer::byte_pairs(Tokenizer::Gpt2).unwrap()
+    }
+
     fn tokens(file: &TokenFile) -> Vec<u32> {
         (0..file.count).map(|index| file.get(index)).collect()
     }
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn parts_are_encoded_by_themselves() {
         let source = source();
-        let file = TokenFile::open(&source, None).unwrap();
+        let file = TokenFile::open(&source, gpt2(), None).unwrap();
         let text = std::str::from_utf8(&source.bytes).unwrap();
         let mut expected = Vec::new();
         let [first, second] = source.cuts.map(|cut| cut as usize);
@@ -178,7 +182,7 @@ mod tests {
         let source = source();
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            tokens(&pool.install(|| TokenFile::open(&source, None).unwrap()))
+            tokens(&pool.install(|| TokenFile::open(&source, gpt2(), None).unwrap()))
         };
         let one = with(1);
         assert!(one == with(3), "1 and 3 threads differ");
@@ -189,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = Source::from_text("t", crate::data::stories(2, 5_000)).unwrap();
         let path = folder.path().join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
-        let expected = tokens(&TokenFile::open(&source, Some(folder.path())).unwrap());
+        let expected = tokens(&TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap());
         let good = fs::read(&path).unwrap();
         assert_eq!(good.len(), HEADER + 2 * expected.len());
 
@@ -207,13 +211,13 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert!(TokenFile::load(&source, &path).is_none(), "damage {case} went unnoticed");
         }
-        let rebuilt = TokenFile::open(&source, Some(folder.path())).unwrap();
+        let rebuilt = TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap();
         assert_eq!(tokens(&rebuilt), expected);
         assert!(fs::read(&path).unwrap() == good, "the rebuilt cache differs");
 
         // A sound cache is used as it is: nothing is written again.
         let written = fs::metadata(&path).unwrap().modified().unwrap();
-        TokenFile::open(&source, Some(folder.path())).unwrap();
+        TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "left-over files");
     }
@@ -223,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocked = folder.path().join("file");
         fs::write(&blocked, "x").unwrap();
-        let error = TokenFile::open(&source(), Some(&blocked)).err().expect("a file is no folder");
+        let error = TokenFile::open(&source(), gpt2(), Some(&blocked)).err().expect("a file is no folder");
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("writing"), "{error}");
     }

@@ -1,11 +1,20 @@
-//! Tokenizers: plain bytes, and the byte pairs of GPT-2 (vocabulary `r50k_base`, inside `tiktoken-rs`).
+//! Tokenizers: plain bytes, the byte pairs of GPT-2 (vocabulary `r50k_base`, inside `tiktoken-rs`), and 1,024 byte pairs of simple English
+//! (`models/make_vocabulary.py` made them).
 
 use std::sync::LazyLock;
 
 use primal_engine::config::Tokenizer;
+use rustc_hash::FxHashMap;
+use tiktoken_rs::CoreBPE;
 
 /// Text is encoded in pieces of at most this many bytes, which bounds the regular expression's stack and spreads a corpus over threads.
 const PIECE: usize = 256 * 1024;
+
+/// How the encoders of GPT-2 and after cut text before they join bytes (Radford et al., 2019; possessive as in `tiktoken`).
+const GPT2_WORDS: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s";
+
+/// The tokens of `english1k` above the 256 bytes, in the order in which they were joined.
+const ENGLISH1K: &str = include_str!("english1k.json");
 
 static BYTE_TABLE: [u8; 256] = {
     let mut table = [0; 256];
@@ -17,22 +26,69 @@ static BYTE_TABLE: [u8; 256] = {
     table
 };
 
-/// The bytes of every GPT-2 token, end to end, and where each starts.
-struct TokenBytes {
+/// A byte-pair encoding.
+pub(super) struct BytePairs {
+    /// The tokenizer's name.
+    pub name: &'static str,
+    encoder: Encoder,
+    /// The bytes of every token, end to end, and where each starts.
     bytes: Vec<u8>,
     starts: Vec<u32>,
 }
 
-static GPT2_BYTES: LazyLock<TokenBytes> = LazyLock::new(|| {
-    let bpe = tiktoken_rs::r50k_base_singleton();
-    let mut table = TokenBytes { bytes: Vec::new(), starts: vec![0] };
-    for token in 0..Tokenizer::Gpt2.vocab_size() as u32 {
-        // A number missing from the vocabulary would decode to nothing; a test checks that there is none.
-        table.bytes.extend(bpe.decode_bytes(&[token]).unwrap_or_default());
-        table.starts.push(table.bytes.len() as u32);
+enum Encoder {
+    Shared(&'static CoreBPE),
+    Own(CoreBPE),
+}
+
+impl BytePairs {
+    fn new(tokenizer: Tokenizer, encoder: Encoder) -> Self {
+        let mut pairs = Self { name: tokenizer.name(), encoder, bytes: Vec::new(), starts: vec![0] };
+        for token in 0..tokenizer.vocab_size() as u32 {
+            // A number missing from the vocabulary would decode to nothing; a test checks that there is none.
+            let bytes = pairs.core().decode_bytes(&[token]).unwrap_or_default();
+            pairs.bytes.extend(bytes);
+            pairs.starts.push(pairs.bytes.len() as u32);
+        }
+        pairs
     }
-    table
-});
+
+    fn core(&self) -> &CoreBPE {
+        match &self.encoder {
+            Encoder::Shared(core) => core,
+            Encoder::Own(core) => core,
+        }
+    }
+
+    /// The tokens of one piece of text. No panic: pieces are short enough for the regular expression's limits.
+    pub fn encode(&self, piece: &str) -> Vec<u32> {
+        self.core().encode_ordinary(piece)
+    }
+
+    fn token_bytes(&self, token: usize) -> &[u8] {
+        &self.bytes[self.starts[token] as usize..self.starts[token + 1] as usize]
+    }
+}
+
+/// The byte pairs of a tokenizer; none for [`Tokenizer::Bytes`].
+pub(super) fn byte_pairs(tokenizer: Tokenizer) -> Option<&'static BytePairs> {
+    static GPT2: LazyLock<BytePairs> =
+        LazyLock::new(|| BytePairs::new(Tokenizer::Gpt2, Encoder::Shared(tiktoken_rs::r50k_base_singleton())));
+    static ENGLISH: LazyLock<BytePairs> = LazyLock::new(|| BytePairs::new(Tokenizer::English1k, Encoder::Own(english1k())));
+    match tokenizer {
+        Tokenizer::Bytes => None,
+        Tokenizer::English1k => Some(&ENGLISH),
+        Tokenizer::Gpt2 => Some(&GPT2),
+    }
+}
+
+/// Byte-pair encoders join the pair with the lowest number first, so the order of the list is the vocabulary's only content.
+fn english1k() -> CoreBPE {
+    let joined: Vec<String> = serde_json::from_str(ENGLISH1K).expect("the embedded vocabulary is a list of strings");
+    let bytes = BYTE_TABLE.iter().map(|&byte| vec![byte]);
+    let tokens = bytes.chain(joined.into_iter().map(|token| token.into_bytes())).zip(0..).collect();
+    CoreBPE::new(tokens, FxHashMap::default(), GPT2_WORDS).expect("the embedded vocabulary has no token twice")
+}
 
 /// Text to tokens and back.
 pub trait Encode {
@@ -50,9 +106,9 @@ pub trait Encode {
 
 impl Encode for Tokenizer {
     fn encode(self, text: &str) -> Vec<u32> {
-        match self {
-            Self::Bytes => text.bytes().map(u32::from).collect(),
-            Self::Gpt2 => pieces(text).flat_map(encode_piece).collect(),
+        match byte_pairs(self) {
+            None => text.bytes().map(u32::from).collect(),
+            Some(pairs) => pieces(text).flat_map(|piece| pairs.encode(piece)).collect(),
         }
     }
 
@@ -61,20 +117,14 @@ impl Encode for Tokenizer {
         if index >= self.vocab_size() {
             return &[];
         }
-        match self {
-            Self::Bytes => &BYTE_TABLE[index..=index],
-            Self::Gpt2 => {
-                let table = &*GPT2_BYTES;
-                &table.bytes[table.starts[index] as usize..table.starts[index + 1] as usize]
-            }
+        match byte_pairs(self) {
+            None => &BYTE_TABLE[index..=index],
+            Some(pairs) => pairs.token_bytes(index),
         }
     }
 
     fn bytes_of(self, token: u32) -> usize {
-        match self {
-            Self::Bytes => 1,
-            Self::Gpt2 => self.token_bytes(token).len(),
-        }
+        self.token_bytes(token).len()
     }
 
     fn decode(self, tokens: &[u32]) -> String {
@@ -85,11 +135,6 @@ impl Encode for Tokenizer {
     fn stream_decoder(self) -> StreamDecoder {
         StreamDecoder { tokenizer: self, pending: Vec::new() }
     }
-}
-
-/// GPT-2 tokens of one piece of text. No panic: pieces are short enough for the regular expression's limits.
-pub(super) fn encode_piece(piece: &str) -> Vec<u32> {
-    tiktoken_rs::r50k_base_singleton().encode_ordinary(piece)
 }
 
 /// Cuts `text` into pieces of at most 256 KiB, a function of the text alone.
@@ -173,8 +218,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOTH: [Tokenizer; 2] = [Tokenizer::Bytes, Tokenizer::Gpt2];
-
     #[test]
     fn gpt2_tokens_are_those_of_gpt2() {
         // The published example of the GPT-2 vocabulary.
@@ -188,8 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn every_token_of_english_stands_for_text_of_its_own() {
+        let tokens = (0..1024).map(|token| Tokenizer::English1k.token_bytes(token));
+        let distinct: std::collections::HashSet<&[u8]> = tokens.clone().collect();
+        assert_eq!(distinct.len(), 1024);
+        assert!(tokens.skip(256).all(|bytes| bytes.len() > 1 && bytes.is_ascii()));
+        // What is joined first is the commonest: words of the stories are one token each.
+        let words = ["Once", " upon", " a", " time", ",", " there", " was"];
+        let each: Vec<Vec<u32>> = words.map(|word| Tokenizer::English1k.encode(word)).into();
+        assert_eq!(Tokenizer::English1k.encode("Once upon a time, there was"), each.concat());
+        let text = crate::data::stories(5, 100_000);
+        let tokens = Tokenizer::English1k.encode(&text).len();
+        assert!(tokens * 29 < text.len() * 10, "{tokens} tokens for {} bytes", text.len());
+    }
+
+    #[test]
     fn names_round_trip() {
-        for tokenizer in BOTH {
+        for tokenizer in Tokenizer::ALL {
             assert_eq!(Tokenizer::from_name(tokenizer.name(), "--tokenizer").unwrap(), tokenizer);
         }
         let error = Tokenizer::from_name("gpt3", "--tokenizer").unwrap_err();
@@ -198,7 +256,7 @@ mod tests {
 
     #[test]
     fn numbers_outside_the_vocabulary_are_nothing() {
-        for tokenizer in BOTH {
+        for tokenizer in Tokenizer::ALL {
             assert_eq!(tokenizer.decode(&[u32::MAX]), "");
             assert_eq!(tokenizer.stream_decoder().push(u32::MAX), "");
         }
@@ -210,6 +268,8 @@ mod tests {
         assert!(pieces(&text).count() >= 3);
         let whole = tiktoken_rs::r50k_base_singleton().encode_ordinary(&text);
         assert!(Tokenizer::Gpt2.encode(&text) == whole, "cutting into pieces changed the tokens");
+        let whole = english1k().encode_ordinary(&text);
+        assert!(Tokenizer::English1k.encode(&text) == whole, "cutting into pieces changed the tokens");
     }
 
     #[test]
@@ -223,7 +283,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_round_trips(text in any::<String>()) {
-            for tokenizer in BOTH {
+            for tokenizer in Tokenizer::ALL {
                 let tokens = tokenizer.encode(&text);
                 prop_assert!(tokens.iter().all(|&token| (token as usize) < tokenizer.vocab_size()));
                 prop_assert_eq!(&tokenizer.decode(&tokens), &text);

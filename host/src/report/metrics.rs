@@ -54,6 +54,9 @@ pub struct StepRecord {
     /// spectrogram in natural logarithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+    /// The same loss in nats per byte of text, whatever the tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_nats_per_byte: Option<f64>,
     /// Frames of speech trained on per second of wall clock in this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,

@@ -55,9 +55,10 @@ impl Progress {
         }
     }
 
-    /// Shows a validation loss (nats per token) measured after `step`.
-    pub fn validation(&self, step: u64, loss: f64) {
-        self.print(&format!("step {step}: validation loss {loss:.4}, perplexity {:.2}", loss.exp()));
+    /// Shows a validation loss (nats per token, and per byte where tokens are not bytes) measured after `step`.
+    pub fn validation(&self, step: u64, loss: f64, per_byte: Option<f64>) {
+        let per_byte = per_byte.filter(|&nats| nats != loss).map_or_else(String::new, |nats| format!(", {nats:.4} nats a byte"));
+        self.print(&format!("step {step}: validation loss {loss:.4}{per_byte}, perplexity {:.2}", loss.exp()));
     }
 
     /// Shows a sample of the model's text.

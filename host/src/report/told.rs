@@ -27,14 +27,15 @@ pub trait Told: Task {
 impl<M: TextModel> Told for TextTask<M> {
     const COMMAND: &'static str = "train";
 
-    fn record(record: &mut StepRecord, stats: &StepStats, _validation: Option<&Validation>, seconds: f64) {
+    fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64) {
         record.tokens_per_second = Some(stats.items as f64 / seconds);
         // Every step has the same number of tokens.
         record.tokens = Some(record.step * stats.items);
+        record.validation_nats_per_byte = validation.and_then(|validation| validation.nats_per_byte);
     }
 
     fn show(progress: &Progress, step: u64, validation: &Validation) {
-        progress.validation(step, validation.loss);
+        progress.validation(step, validation.loss, validation.nats_per_byte);
     }
 }
 

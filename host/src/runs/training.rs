@@ -20,7 +20,7 @@ use primal_engine::files::mapped;
 use primal_engine::interrupt;
 use primal_engine::memory::Plan;
 use primal_engine::nn::tensors;
-use primal_engine::train::patience::Patience;
+use primal_engine::train::fit::{Ending, Observer, StepReport};
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 
@@ -63,9 +63,14 @@ pub(crate) fn train<D: Device, T: Told>(
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
     }
     folder.begin(trainer.step, T::fingerprint(corpus), &sources)?;
-    let run = folder.path.clone();
-    let words = [description.to_owned(), describe(&trainer, &plan, &run)];
-    Run { trainer, folder, corpus, sample }.train(&words).map_err(|error| with_resume(&run, error))
+    let path = folder.path.clone();
+    let words = [description.to_owned(), describe(&trainer, &plan, &path)];
+    let train = || {
+        let mut run = Run::begin(folder, corpus, sample, &mut trainer, &words)?;
+        let ending = trainer.fit(corpus, &mut run)?;
+        run.conclude(ending, trainer.step)
+    };
+    train().map_err(|error| with_resume(&path, error))
 }
 
 fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path) -> String {
@@ -92,120 +97,101 @@ fn resume<T: Told>(trainer: &mut Trainer<impl Backend, T>, latest: &Latest, corp
     Ok(())
 }
 
-/// A run in memory and on disk.
-struct Run<'a, D, T: Told, S>
-where
-    D: Backend,
-{
-    trainer: Trainer<D, T>,
+/// What a run leaves on disk and says.
+struct Run<'a, T: Told, S> {
     folder: RunFolder<T::Config>,
     corpus: &'a T::Corpus,
     sample: S,
+    metrics: MetricsWriter,
+    events: TensorBoardWriter,
+    progress: Progress,
+    start: Instant,
 }
 
-impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> Run<'_, D, T, S> {
-    fn train(mut self, words: &[String]) -> Result<()> {
-        let (t, run, done) = (self.folder.config.train.clone(), self.folder.path.clone(), self.trainer.step);
-        let mut metrics = self.open_metrics(done)?;
-        let mut patience = Patience::new(t.patience);
-        metrics::read(metrics.path())?.iter().filter_map(|record| record.validation_loss).for_each(|loss| patience.add(loss));
-        let mut events = TensorBoardWriter::create(&run, done)?;
-        let mut progress = Progress::new(t.steps, done);
-        words.iter().for_each(|line| progress.print(line));
-        if done >= t.steps {
-            let hint = format!("primal-host {} --resume {} --steps N trains on", T::COMMAND, run.display());
-            progress.print(&format!("the run is finished: {done} of {} steps are done; {hint}", t.steps));
+impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> Observer<D, T, Error> for Run<'_, T, S> {
+    fn step(&mut self, trainer: &mut Trainer<D, T>, report: &StepReport) -> Result<()> {
+        let StepReport { step, stats, seconds, validation } = report;
+        let has_layers = *step == 1 || trainer.is_due((trainer.config.train.steps / LAYER_RECORDS).max(1));
+        let mut record = StepRecord {
+            step: *step,
+            loss: stats.loss,
+            flip_rate: Some(stats.flip_rate),
+            learning_rate: Some(stats.learning_rate),
+            grad_norm: Some(stats.grad_norm),
+            saturation: Some(stats.saturation),
+            seconds: Some(self.start.elapsed().as_secs_f64()),
+            validation_loss: validation.as_ref().map(|validation| validation.loss),
+            layers: has_layers.then(|| trainer.layers()).transpose()?,
+            ..StepRecord::default()
+        };
+        T::record(&mut record, stats, validation.as_ref(), *seconds);
+        self.metrics.write(&record)?;
+        self.events.write(&record)?;
+        self.progress.step(&record);
+        if let Some(validation) = validation {
+            T::show(&self.progress, *step, validation);
         }
-        // The validation loss of the last step, until it is saved.
-        let (mut saved, mut validated) = (done, None);
-        let start = Instant::now();
-        interrupt::begin_training(done);
-        while self.trainer.step < t.steps && !patience.is_over() && !progress.has_failed() {
-            let began = Instant::now();
-            let Some(stats) = interrupt::step(|| self.trainer.step(self.corpus)) else { break };
-            let (stats, step, seconds) = (stats?, self.trainer.step, began.elapsed().as_secs_f64());
-            let due = |every: u64| step == t.steps || (every > 0 && step.is_multiple_of(every));
-            interrupt::doing(" after its validation");
-            let validation = if due(t.validate_every) { Some(self.trainer.validate(self.corpus)?) } else { None };
-            validated = validation.as_ref().map(|validation| validation.loss);
-            validated.iter().for_each(|&loss| patience.add(loss));
-            let mut record = StepRecord {
-                step,
-                loss: stats.loss,
-                flip_rate: Some(stats.flip_rate),
-                learning_rate: Some(stats.learning_rate),
-                grad_norm: Some(stats.grad_norm),
-                saturation: Some(stats.saturation),
-                seconds: Some(start.elapsed().as_secs_f64()),
-                validation_loss: validated,
-                layers: (step == 1 || due((t.steps / LAYER_RECORDS).max(1))).then(|| self.trainer.layers()).transpose()?,
-                ..StepRecord::default()
-            };
-            T::record(&mut record, &stats, validation.as_ref(), seconds);
-            metrics.write(&record)?;
-            events.write(&record)?;
-            progress.step(&record);
-            if let Some(validation) = &validation {
-                T::show(&progress, step, validation);
-            }
-            if due(t.sample_every) {
-                interrupt::doing(" after its sample");
-                (self.sample)(&mut self.trainer, &progress)?;
-            }
-            interrupt::doing("");
-            if due(t.checkpoint_every) || patience.is_over() {
-                self.save(validated)?;
-                saved = step;
-            }
-        }
-        if self.trainer.step > saved {
-            self.save(validated)?;
-        }
-        progress.finish();
-        self.conclude(progress, patience.is_over())
-    }
-
-    /// Saves the state, unless some of the steps since the last time may have seen other data than the run's.
-    fn save(&mut self, validation_loss: Option<f64>) -> Result<()> {
-        mapped::require_unchanged()?;
-        let (step, retention) = (self.trainer.step, &mut self.folder.retention);
-        state::checkpoint(&mut self.trainer, self.corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
         Ok(())
     }
 
-    /// The records of the steps so far. Those that will be made again go; of a run without any checkpoint they are set aside.
-    fn open_metrics(&self, done: u64) -> Result<MetricsWriter> {
-        let run = &self.folder.path;
-        if !self.folder.is_resumed {
-            return MetricsWriter::create(run);
+    fn sample(&mut self, trainer: &mut Trainer<D, T>) -> Result<()> {
+        (self.sample)(trainer, &self.progress)
+    }
+
+    /// Saves the state, unless some of the steps since the last time may have seen other data than the run's.
+    fn checkpoint(&mut self, trainer: &mut Trainer<D, T>, validation_loss: Option<f64>) -> Result<()> {
+        mapped::require_unchanged()?;
+        let (step, retention) = (trainer.step, &mut self.folder.retention);
+        state::checkpoint(trainer, self.corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
+        Ok(())
+    }
+
+    fn should_stop(&self) -> bool {
+        self.progress.has_failed()
+    }
+}
+
+impl<'a, T: Told, S> Run<'a, T, S> {
+    /// Opens the records of a run that may have steps behind it, and says what trains.
+    fn begin(
+        folder: RunFolder<T::Config>,
+        corpus: &'a T::Corpus,
+        sample: S,
+        trainer: &mut Trainer<impl Backend, T>,
+        words: &[String],
+    ) -> Result<Self> {
+        let (path, done, steps) = (&folder.path, trainer.step, folder.config.train.steps);
+        let metrics = open_metrics(path, folder.is_resumed, done)?;
+        let losses = metrics::read(metrics.path())?.into_iter().filter_map(|record| record.validation_loss);
+        losses.for_each(|loss| trainer.patience.add(loss));
+        let events = TensorBoardWriter::create(path, done)?;
+        let progress = Progress::new(steps, done);
+        words.iter().for_each(|line| progress.print(line));
+        if done >= steps {
+            let hint = format!("primal-host {} --resume {} --steps N trains on", T::COMMAND, path.display());
+            progress.print(&format!("the run is finished: {done} of {steps} steps are done; {hint}"));
         }
-        if done == 0 {
-            let path = run.join(metrics::FILE_NAME);
-            let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-            let old = run.join(OLD_METRICS);
-            let mut text = format!("{}: no checkpoint in it yet, so it begins again with step 1", run.display());
-            if length(&path) > length(&old) {
-                fs::rename(&path, &old).map_err(|error| primal_engine::files::durable::write_error(&old, 0, error))?;
-                text += &format!("; the records of its steps so far are in {OLD_METRICS}");
-            }
-            warn(text);
-        }
-        MetricsWriter::resume(run, done)
+        Ok(Self { folder, corpus, sample, metrics, events, progress, start: Instant::now() })
     }
 
     /// Says why the run ended, and writes its report.
-    fn conclude(self, progress: Progress, out_of_patience: bool) -> Result<()> {
-        let (run, step, t) = (&self.folder.path, self.trainer.step, &self.folder.config.train);
-        if let Some(error) = progress.failure() {
-            write_report(run)?;
+    fn conclude(self, ending: Ending, step: u64) -> Result<()> {
+        let path = &self.folder.path;
+        self.progress.finish();
+        if let Some(error) = self.progress.failure() {
+            write_report(path)?;
             return Err(output::failed(error));
         }
-        if out_of_patience {
-            warn(format!("stopped after step {step}: {} validations without a lower loss", t.patience));
-        } else if step < t.steps {
-            warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", T::COMMAND, run.display()));
+        match ending {
+            Ending::Finished => {}
+            Ending::OutOfPatience => {
+                warn(format!("stopped after step {step}: {} validations without a lower loss", self.folder.config.train.patience));
+            }
+            Ending::Stopped => {
+                warn(format!("stopped after step {step}; continue with: primal-host {} --resume {}", T::COMMAND, path.display()));
+            }
         }
-        let report = write_report(run)?;
+        let report = write_report(path)?;
         let printed = print(format!("report: {}", report.display()));
         match interrupt::requested() {
             // Its terminal may be gone.
@@ -213,4 +199,23 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
             None => printed,
         }
     }
+}
+
+/// The records of the steps so far. Those that will be made again go; of a run without any checkpoint they are set aside.
+fn open_metrics(run: &Path, is_resumed: bool, done: u64) -> Result<MetricsWriter> {
+    if !is_resumed {
+        return MetricsWriter::create(run);
+    }
+    if done == 0 {
+        let path = run.join(metrics::FILE_NAME);
+        let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        let old = run.join(OLD_METRICS);
+        let mut text = format!("{}: no checkpoint in it yet, so it begins again with step 1", run.display());
+        if length(&path) > length(&old) {
+            fs::rename(&path, &old).map_err(|error| primal_engine::files::durable::write_error(&old, 0, error))?;
+            text += &format!("; the records of its steps so far are in {OLD_METRICS}");
+        }
+        warn(text);
+    }
+    MetricsWriter::resume(run, done)
 }

@@ -13,7 +13,7 @@ use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::{Kind, Plan, Span};
-use primal_engine::models::ghost_tts::{Controls, Spoken};
+use primal_engine::models::ghost_tts::{Controls, SpokenMel};
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::sample::{Sampling, draw};
 use primal_engine::models::text::{TextDecoder, TextModel};
@@ -175,7 +175,7 @@ fn gradient(len: usize, seed: u32) -> Vec<f32> {
 }
 
 /// The terms of GhostTTS's loss in some steps, and what it then says.
-fn speech<D: Device>() -> (Vec<f64>, Spoken) {
+fn speech<D: Device>() -> (Vec<f64>, SpokenMel) {
     let folder = tempfile::tempdir().expect("a folder");
     tones::write_corpus(folder.path());
     let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");

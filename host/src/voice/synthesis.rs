@@ -4,7 +4,7 @@ use super::voice::Voice;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::memory::Plan;
-use primal_engine::models::ghost_tts::{Capacity, Controls, GhostTts, Scales, SpeechBatch, Spoken};
+use primal_engine::models::ghost_tts::{Capacity, Controls, GhostTts, Scales, SpeechBatch, SpokenMel};
 use primal_engine::models::hifigan::CHUNK;
 use primal_engine::models::hifigan::Hifigan;
 use primal_engine::nn::Parameters;
@@ -167,7 +167,7 @@ impl<D: Device> Synthesizer<'_, D> {
     /// Speaks phones without taking breath, or in two breaths where they last too long for one.
     fn say(&mut self, phones: &[Phone], controls: &Controls, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
         let (b, p) = (&mut self.backend, &self.parameters);
-        let Spoken { durations, unrounded, mel } = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, controls) {
+        let SpokenMel { durations, unrounded, mel } = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, controls) {
             Ok(spoken) => spoken,
             // Only their frames can be too many: slow speech, or a predictor that knows no better.
             Err(_) if phones.len() > 1 => {

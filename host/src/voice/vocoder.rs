@@ -11,15 +11,15 @@ use crate::{Error, Result};
 /// A vocoder's file, whose metadata say under `mel` what spectrograms it turns to sound.
 #[derive(Debug)]
 pub struct Vocoder {
-    file: hifigan::Vocoder,
+    file: hifigan::VocoderFile,
     /// The spectrograms that it was trained on.
     pub mel: MelSettings,
 }
 
 impl Deref for Vocoder {
-    type Target = hifigan::Vocoder;
+    type Target = hifigan::VocoderFile;
 
-    fn deref(&self) -> &hifigan::Vocoder {
+    fn deref(&self) -> &hifigan::VocoderFile {
         &self.file
     }
 }
@@ -31,7 +31,7 @@ impl Vocoder {
     /// I/O errors; bad input that names what is missing, extra, of another shape, or has a value that no vocoder has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let name = path.as_ref().display().to_string();
-        Self::new(hifigan::Vocoder::open(path)?, &name)
+        Self::new(hifigan::VocoderFile::open(path)?, &name)
     }
 
     /// A vocoder of bytes in memory; `name` stands for the path in messages.
@@ -39,10 +39,10 @@ impl Vocoder {
     /// # Errors
     /// As [`Vocoder::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        Self::new(hifigan::Vocoder::from_bytes(name, bytes)?, name)
+        Self::new(hifigan::VocoderFile::from_bytes(name, bytes)?, name)
     }
 
-    fn new(file: hifigan::Vocoder, name: &str) -> Result<Self> {
+    fn new(file: hifigan::VocoderFile, name: &str) -> Result<Self> {
         let mel: MelSettings = weights::parse(name, &file.metadata, "mel")?;
         mel.validate(name)?;
         require_fit(&file.config, &mel, name)?;

@@ -1,4 +1,4 @@
-//! Both tokenizers on any text and any numbers: text comes back as it was, at once and token by token.
+//! Every tokenizer on any text and any numbers: text comes back as it was, at once and token by token.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fn streamed(tokenizer: Tokenizer, tokens: &[u32]) -> String {
 
 fuzz_target!(|input: (&str, Vec<u32>)| {
     let (text, numbers) = input;
-    for tokenizer in [Tokenizer::Bytes, Tokenizer::Gpt2] {
+    for tokenizer in Tokenizer::ALL {
         let tokens = tokenizer.encode(text);
         assert!(tokens.iter().all(|&token| (token as usize) < tokenizer.vocab_size()));
         assert_eq!(tokens.iter().map(|&token| tokenizer.bytes_of(token)).sum::<usize>(), text.len());

@@ -9,6 +9,7 @@
 //! use primal_engine::memory::Plan;
 //! use primal_engine::models::sample::{Sampling, generate};
 //! use primal_engine::train::bytes::Bytes;
+//! use primal_engine::train::fit::StepReport;
 //! use primal_engine::train::trainer::{Layout, Trainer};
 //!
 //! fn main() -> primal_engine::Result<()> {
@@ -21,10 +22,7 @@
 //!     let mut trainer = Trainer::new(config, layout, Cpu::new(&mut plan));
 //!     trainer.initialise();
 //!     let source = Bytes::new("The ghost in the machine is singing. ".repeat(100));
-//!     for _ in 0..150 {
-//!         trainer.step(&source)?;
-//!     }
-//!     println!("{:.3} nats a byte", trainer.validate(&source)?.loss);
+//!     trainer.fit(&source, &mut |report: &StepReport| println!("step {}: {:.3} nats a byte", report.step, report.stats.loss))?;
 //!     let (b, layout, mut written) = (&mut trainer.backend, &trainer.layout, Vec::new());
 //!     let likeliest = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
 //!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], 40, likeliest, |byte| {
@@ -45,7 +43,7 @@
 //! | [`nn`] | parameters and layers, each with its explicit backward pass |
 //! | [`models`] | networks made of them |
 //! | [`optim`] | the update rules |
-//! | [`train`] | the step, and the state of a run |
+//! | [`train`] | the loop and its step, and the state of a run |
 //! | [`files`] | tensors on disk, durable writes |
 //! | [`interrupt`] | how a run is asked to stop, and where it may |
 //! | [`verify`] | whether a device computes what it should |

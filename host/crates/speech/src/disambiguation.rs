@@ -262,15 +262,15 @@ impl Disambiguator {
 
     /// Reads what [`Self::pack`] gave; nothing from bytes that are something else.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
-        Reader { rest: bytes }.all()
+        ByteReader { rest: bytes }.all()
     }
 }
 
-struct Reader<'a> {
+struct ByteReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;

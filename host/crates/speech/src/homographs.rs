@@ -5,17 +5,17 @@ use std::sync::LazyLock;
 
 use super::phone::{Phone, parse};
 
-struct Homograph {
+struct RuledHomograph {
     kind: &'static str,
     sounds: [Vec<Phone>; 2],
 }
 
-static HOMOGRAPHS: LazyLock<HashMap<&str, Homograph>> = LazyLock::new(|| {
+static HOMOGRAPHS: LazyLock<HashMap<&str, RuledHomograph>> = LazyLock::new(|| {
     let entry = |line: &'static str| {
         let (word, rest) = line.split_once(' ')?;
         let (kind, rest) = rest.split_once(' ')?;
         let (first, second) = rest.split_once('|')?;
-        Some((word, Homograph { kind, sounds: [parse(first)?, parse(second)?] }))
+        Some((word, RuledHomograph { kind, sounds: [parse(first)?, parse(second)?] }))
     };
     include_str!("homographs.txt").lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect()
 });

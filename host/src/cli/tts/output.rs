@@ -42,7 +42,7 @@ fn claim_part(path: &Path) -> io::Result<(File, Transient)> {
 }
 
 /// Takes samples; the first of them starts the WAV.
-pub(super) struct Sink<W: Write> {
+pub(super) struct SampleSink<W: Write> {
     out: Option<W>,
     wav: Option<WavStream<W>>,
     sampling_rate: u32,
@@ -50,7 +50,7 @@ pub(super) struct Sink<W: Write> {
     failure: Option<io::Error>,
 }
 
-impl<W: Write> Sink<W> {
+impl<W: Write> SampleSink<W> {
     fn new(out: W, sampling_rate: u32) -> Self {
         Self { out: Some(out), wav: None, sampling_rate, failure: None }
     }
@@ -72,7 +72,7 @@ pub(super) trait TakeSamples {
     fn take(&mut self, samples: &[f32]) -> Result<()>;
 }
 
-impl<W: Write> TakeSamples for Sink<W> {
+impl<W: Write> TakeSamples for SampleSink<W> {
     fn take(&mut self, samples: &[f32]) -> Result<()> {
         self.try_push(samples).map_err(|error| {
             self.failure = Some(error);
@@ -144,7 +144,7 @@ fn write_pipe<T>(
     sampling_rate: u32,
     speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>,
 ) -> Result<Option<T>> {
-    let mut sink = Sink::new(out, sampling_rate);
+    let mut sink = SampleSink::new(out, sampling_rate);
     let answer = speak(&mut sink);
     match sink.failure {
         Some(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
@@ -177,7 +177,7 @@ fn grow<T>(path: &Path, target: &Path, sampling_rate: u32, speak: impl FnOnce(&m
 }
 
 fn fill<T>(path: &Path, file: &mut File, sampling_rate: u32, speak: impl FnOnce(&mut dyn TakeSamples) -> Result<T>) -> Result<T> {
-    let mut sink = Sink::new(file, sampling_rate);
+    let mut sink = SampleSink::new(file, sampling_rate);
     let answer = speak(&mut sink);
     if let Some(error) = sink.failure {
         return Err(output_error(path, error));

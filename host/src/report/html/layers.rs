@@ -22,7 +22,7 @@ const HEAT_COLUMNS: (usize, usize) = (72, 24);
 
 /// One matrix over the run.
 #[derive(Default)]
-struct Layer {
+struct LayerHistory {
     name: String,
     levels: Option<Levels>,
     flips: Vec<(u64, f64)>,
@@ -32,13 +32,13 @@ struct Layer {
 }
 
 /// The layers in the order in which they first appear.
-fn collect(run: &RunData) -> Vec<Layer> {
-    let mut layers: Vec<Layer> = Vec::new();
+fn collect(run: &RunData) -> Vec<LayerHistory> {
+    let mut layers: Vec<LayerHistory> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for record in &run.records {
         for found in record.layers.iter().flatten() {
             let place = *places.entry(&found.name).or_insert_with(|| {
-                layers.push(Layer { name: found.name.clone(), ..Layer::default() });
+                layers.push(LayerHistory { name: found.name.clone(), ..LayerHistory::default() });
                 layers.len() - 1
             });
             let layer = &mut layers[place];
@@ -79,14 +79,14 @@ pub(super) fn render(run: &RunData) -> String {
         out += &panel("panel full", "", &map(HEAT_COLUMNS.0).svg(1118.0), &map(HEAT_COLUMNS.1).svg(340.0)).replace("<h3></h3>\n", "");
     }
     for levels in grids(&layers) {
-        let of_grid: Vec<&Layer> = layers.iter().filter(|l| l.levels == levels && !l.histograms.is_empty()).collect();
+        let of_grid: Vec<&LayerHistory> = layers.iter().filter(|l| l.levels == levels && !l.histograms.is_empty()).collect();
         out += &grid_section(levels.as_ref(), &of_grid);
     }
     out
 }
 
 /// The different grids among layers that have histograms.
-fn grids(layers: &[Layer]) -> Vec<Option<Levels>> {
+fn grids(layers: &[LayerHistory]) -> Vec<Option<Levels>> {
     let mut found: Vec<Option<Levels>> = Vec::new();
     for layer in layers.iter().filter(|l| !l.histograms.is_empty()) {
         if !found.contains(&layer.levels) {
@@ -96,7 +96,7 @@ fn grids(layers: &[Layer]) -> Vec<Option<Levels>> {
     found
 }
 
-fn grid_section(levels: Option<&Levels>, layers: &[&Layer]) -> String {
+fn grid_section(levels: Option<&Levels>, layers: &[&LayerHistory]) -> String {
     let total = total_histogram(layers);
     let codes = levels::codes(levels, &total);
     let title = format!("Levels of {} on a grid of {} levels", count(layers.len(), "matrix", "matrices"), codes.len());
@@ -118,7 +118,7 @@ fn count(n: usize, one: &str, many: &str) -> String {
 }
 
 /// Histogram of all `layers` together at each step that recorded any of them.
-fn total_histogram(layers: &[&Layer]) -> Vec<Column> {
+fn total_histogram(layers: &[&LayerHistory]) -> Vec<Column> {
     let mut all: std::collections::BTreeMap<u64, [u64; 16]> = std::collections::BTreeMap::new();
     for (step, counts) in layers.iter().flat_map(|l| &l.histograms) {
         let sums = all.entry(*step).or_default();
@@ -129,7 +129,7 @@ fn total_histogram(layers: &[&Layer]) -> Vec<Column> {
     all.into_iter().collect()
 }
 
-fn card(layer: &Layer, codes: &[usize]) -> String {
+fn card(layer: &LayerHistory, codes: &[usize]) -> String {
     let mut state = Vec::new();
     state.extend(layer.flips.last().map(|(_, rate)| format!("flips {} %", percent(*rate))));
     state.extend(layer.saturation.map(|share| format!("at rails {} %", percent(share))));
@@ -145,14 +145,14 @@ fn card(layer: &Layer, codes: &[usize]) -> String {
 }
 
 /// Mean flip rate of each layer over each of at most `limit` stretches of the run.
-fn heat_map(layers: &[Layer], limit: usize) -> HeatMap {
+fn heat_map(layers: &[LayerHistory], limit: usize) -> HeatMap {
     let mut steps: Vec<u64> = layers.iter().flat_map(|l| l.flips.iter().map(|f| f.0)).collect();
     steps.sort_unstable();
     steps.dedup();
     let stretches = steps.len().min(limit);
     let stretch = |k: usize| &steps[k * steps.len() / stretches..(k + 1) * steps.len() / stretches];
     let columns: Vec<(u64, u64)> = (0..stretches).map(|k| (stretch(k)[0], stretch(k)[stretch(k).len() - 1])).collect();
-    let row = |layer: &Layer| {
+    let row = |layer: &LayerHistory| {
         let mut sums = vec![(0.0, 0u32); stretches];
         for &(step, rate) in layer.flips.iter().filter(|f| drawable(f.1)) {
             let (sum, n) = &mut sums[columns.partition_point(|c| c.1 < step)];

@@ -24,5 +24,12 @@ macro_rules! by_name {
 }
 by_name!(grid, GridId, String, GridId::name, |n: &str| GridId::from_name(n), GRIDS);
 by_name!(optional_grid, Option<GridId>, String, |g: Option<GridId>| g.map(GridId::name), |n: &str| GridId::from_name(n).map(Some), GRIDS);
-by_name!(tokenizer, Tokenizer, String, Tokenizer::name, |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(), "bytes or gpt2");
+by_name!(
+    tokenizer,
+    Tokenizer,
+    String,
+    Tokenizer::name,
+    |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(),
+    "bytes, english1k or gpt2"
+);
 by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::kinds::kind_of;
-use super::tensor_file::{Format, Source, TensorFile};
+use super::tensor_file::{Format, OpenedFile, TensorFile};
 use super::{checkpoint, mapped, safetensors, torch};
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ const HINT: &str = "give a file of tensors, as its program wrote it; if this is 
 pub fn open(path: impl AsRef<Path>) -> Result<Box<dyn TensorFile>> {
     let path = path.as_ref();
     match mapped::open(path, &expected(), HINT)? {
-        Some(map) => of_source(Source { path: path.into(), map, of_file: true }),
+        Some(map) => of_opened(OpenedFile { path: path.into(), map, of_file: true }),
         None => Err(unknown(path, "an empty file")),
     }
 }
@@ -34,10 +34,10 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Box<dyn TensorFile>> {
     if bytes.is_empty() {
         return Err(unknown(path, "nothing"));
     }
-    of_source(Source { path: path.into(), map: mapped::copy(path, bytes)?, of_file: false })
+    of_opened(OpenedFile { path: path.into(), map: mapped::copy(path, bytes)?, of_file: false })
 }
 
-fn of_source(source: Source) -> Result<Box<dyn TensorFile>> {
+fn of_opened(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
     match FORMATS.iter().find(|format| (format.is)(&source.map)) {
         Some(format) => (format.open)(source),
         None => Err(unknown(&source.path, kind_of(&source.map).unwrap_or("something else"))),

@@ -12,7 +12,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::checkpoint::{Checkpoint, VERSION_KEY};
-use super::tensor_file::{Format, Source, TensorFile, View};
+use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
 /// Bytes of the length that starts the file.
@@ -71,13 +71,13 @@ impl<'de> Deserialize<'de> for Header {
     }
 }
 
-fn open(source: Source) -> Result<Box<dyn TensorFile>> {
+fn open(source: OpenedFile) -> Result<Box<dyn TensorFile>> {
     let bad = |found: String| Error::invalid(source.path.display(), FORMAT.name, found, HINT);
     let len = source.map.len();
     let (start, header) = header(&source.map).map_err(bad)?;
     if header.metadata.as_ref().is_some_and(|metadata| metadata.contains_key(VERSION_KEY)) {
         // By an escape in the key: no checkpoint that this program wrote, and it is not to pass for one.
-        return Ok(Box::new(Checkpoint::from_source(source)?));
+        return Ok(Box::new(Checkpoint::from_opened(source)?));
     }
     let Header { metadata, mut tensors } = header;
     tensors.sort_by_key(|(_, info)| info.data_offsets);

@@ -173,7 +173,7 @@ fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32
 }
 
 /// What a format makes a [`TensorFile`] of.
-pub struct Source {
+pub struct OpenedFile {
     /// The path under which the file was opened, or the name of bytes in memory.
     pub path: PathBuf,
     /// The whole file, which is never empty.
@@ -189,5 +189,5 @@ pub struct Format {
     /// Whether the content of a file is meant to be of this format.
     pub is: fn(&[u8]) -> bool,
     /// Checks everything but the values of the tensors, and takes nothing on trust.
-    pub open: fn(Source) -> Result<Box<dyn TensorFile>>,
+    pub open: fn(OpenedFile) -> Result<Box<dyn TensorFile>>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 use super::text::TextDecoder;
 use crate::backend::Backend;
@@ -75,7 +75,7 @@ pub fn generate<B: Backend, E: From<Error>>(
 ) -> Result<Timing, E> {
     let context = model.context();
     let mut tokens = prompt.to_vec();
-    let random = Stream::new(sampling.seed, 0, 0);
+    let random = RandomStream::new(sampling.seed, 0, 0);
     let mut logits = vec![0.0f32; model.vocab()];
     let mut timing = Timing { prompt_tokens: tokens.len().min(context), ..Timing::default() };
     let mut began = Instant::now();

@@ -2,7 +2,7 @@
 
 use primal_device::grid::GridId;
 
-use super::linear::{Linear, start_sigma};
+use super::linear::{LinearLayer, start_sigma};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{AttentionShape, Backend, Sequences};
@@ -21,10 +21,10 @@ pub struct Heads {
 /// `y = softmax(q·kᵀ / √head_dim)·v · Oᵀ`, where q, k and v are projections of x.
 #[derive(Clone, Copy, Debug)]
 pub struct SelfAttention {
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
+    q: LinearLayer,
+    k: LinearLayer,
+    v: LinearLayer,
+    o: LinearLayer,
     heads: Heads,
     dim: usize,
 }
@@ -93,7 +93,7 @@ impl SelfAttention {
     /// Names `<name>.q`, `.k`, `.v` and `.o`, `[dim, dim]` each. `residual` scales the start of the last.
     pub fn new(specs: &mut Specs, name: &str, dim: usize, heads: Heads, grid: Option<GridId>, residual: f32) -> Self {
         let sigma = start_sigma(dim);
-        let mut layer = |part: &str, sigma| Linear::new(specs, &format!("{name}.{part}"), [dim, dim], grid, sigma);
+        let mut layer = |part: &str, sigma| LinearLayer::new(specs, &format!("{name}.{part}"), [dim, dim], grid, sigma);
         Self { q: layer("q", sigma), k: layer("k", sigma), v: layer("v", sigma), o: layer("o", sigma * residual), heads, dim }
     }
 

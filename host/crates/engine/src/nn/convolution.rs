@@ -10,13 +10,13 @@ use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, ConvolutionShape};
 
 /// The parameters of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub struct Convolution {
+pub struct ConvolutionLayer {
     weight: MatrixId,
     bias: Option<VectorId>,
     kernel: usize,
 }
 
-impl Convolution {
+impl ConvolutionLayer {
     /// Names `<name>` and `<name>.bias`, the latter 0 at the start. The weights' deviation at the start is `gain` over the root of the inputs.
     pub fn new(
         specs: &mut Specs,

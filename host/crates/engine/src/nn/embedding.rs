@@ -15,12 +15,12 @@ fn table(specs: &mut Specs, name: &str, shape: [usize; 2]) -> VectorId {
 
 /// `y[r] = table[ids[r]]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Embedding {
+pub struct EmbeddingLayer {
     table: VectorId,
     dim: usize,
 }
 
-impl Embedding {
+impl EmbeddingLayer {
     /// Names `<name>`, `[entries, dim]`.
     pub fn new(specs: &mut Specs, name: &str, [entries, dim]: [usize; 2]) -> Self {
         Self { table: table(specs, name, [entries, dim]), dim }

@@ -3,7 +3,7 @@
 use primal_device::grid::GridId;
 
 use super::parameters::{MatrixId, Parameters, Specs};
-use super::pass::{Backward, GradientSink, Part, Rows};
+use super::pass::{Backward, GradientPart, GradientSink, Rows};
 use crate::backend::Backend;
 use crate::memory::Span;
 use crate::ops::{self, LinearBackwardInput, LutGemv};
@@ -19,11 +19,11 @@ pub fn start_sigma(inputs: usize) -> f32 {
 
 /// `y = x · Wᵀ`; x `[rows, in]`, y `[rows, out]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Linear {
+pub struct LinearLayer {
     weight: MatrixId,
 }
 
-impl Linear {
+impl LinearLayer {
     /// Names `<name>`, `[out, in]`, which starts with the standard deviation `sigma`.
     pub fn new(specs: &mut Specs, name: &str, shape: [usize; 2], grid: Option<GridId>, sigma: f32) -> Self {
         Self { weight: specs.matrix(name.into(), shape, grid, sigma) }
@@ -57,7 +57,7 @@ impl Linear {
         rows: usize,
         accumulate: bool,
     ) {
-        self.backward_weight(pass, dy, x, rows, Part::WHOLE);
+        self.backward_weight(pass, dy, x, rows, GradientPart::WHOLE);
         self.backward_input(pass, dx, dy, rows, accumulate);
     }
 
@@ -68,7 +68,7 @@ impl Linear {
         dy: Span<f32>,
         x: Span<f32>,
         rows: usize,
-        part: Part,
+        part: GradientPart,
     ) {
         pass.sink.matrix(pass.b, self.weight, dy, x, rows, part);
     }

@@ -2,8 +2,8 @@
 
 use primal_device::grid::GridId;
 
-use super::convolution::Convolution;
-use super::linear::{Linear, start_sigma};
+use super::convolution::ConvolutionLayer;
+use super::linear::{LinearLayer, start_sigma};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{Backend, Sequences};
@@ -14,13 +14,13 @@ use crate::ops::{Gelu, GeluBackward};
 #[derive(Clone, Copy, Debug)]
 pub struct Mlp {
     first: First,
-    second: Linear,
+    second: LinearLayer,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum First {
-    Linear(Linear),
-    Convolution(Convolution),
+    Linear(LinearLayer),
+    Convolution(ConvolutionLayer),
 }
 
 /// What an MLP's forward pass keeps for its backward pass.
@@ -52,10 +52,12 @@ impl Mlp {
         let sigma = start_sigma(dim);
         let (fc1, fc2) = (format!("{name}.fc1"), format!("{name}.fc2"));
         let first = match kernel {
-            1 => First::Linear(Linear::new(specs, &fc1, [hidden, dim], grid, sigma)),
-            _ => First::Convolution(Convolution::without_bias(specs, &fc1, [hidden, dim], kernel, grid, sigma / (kernel as f32).sqrt())),
+            1 => First::Linear(LinearLayer::new(specs, &fc1, [hidden, dim], grid, sigma)),
+            _ => {
+                First::Convolution(ConvolutionLayer::without_bias(specs, &fc1, [hidden, dim], kernel, grid, sigma / (kernel as f32).sqrt()))
+            }
         };
-        Self { first, second: Linear::new(specs, &fc2, [dim, hidden], grid, sigma * residual) }
+        Self { first, second: LinearLayer::new(specs, &fc2, [dim, hidden], grid, sigma * residual) }
     }
 
     /// The hidden values of x `[rows, dim]`: the forward pass as far as the backward pass needs it.

@@ -26,4 +26,4 @@ pub mod tensors;
 
 pub use block::Block;
 pub use parameters::{MatrixId, Parameters, VectorId};
-pub use pass::{Backward, GradientSink, Part, Purpose, Rows};
+pub use pass::{Backward, GradientPart, GradientSink, Purpose, Rows};

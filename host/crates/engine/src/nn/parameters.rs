@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use primal_device::grid::{self, GridId};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 use crate::backend::{Backend, GridWeight, Storage, Weight};
 use crate::files::checkpoint::Dtype;
@@ -194,14 +194,14 @@ impl Parameters {
 
 /// Standard normal numbers by Box and Muller (1958) from a Philox stream of their own (`step` is `u64::MAX`).
 struct Normal {
-    stream: Stream,
+    stream: RandomStream,
     next: u32,
     ready: [f32; 4],
 }
 
 impl Normal {
     fn new(seed: u64, tensor: u32) -> Self {
-        Self { stream: Stream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
+        Self { stream: RandomStream::new(seed, tensor, u64::MAX), next: 0, ready: [0.0; 4] }
     }
 
     fn draw(&mut self) -> f32 {

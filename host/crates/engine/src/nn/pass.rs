@@ -35,7 +35,7 @@ pub trait GradientSink<B: Backend> {
     fn vector(&self, id: VectorId) -> Span<f32>;
 
     /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
-    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part);
+    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart);
 
     /// Takes a convolution's weight gradient, of dy `[rows, out]` and x `[rows, in]`.
     fn convolution(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape);
@@ -43,14 +43,14 @@ pub trait GradientSink<B: Backend> {
 
 /// Which part of a matrix gradient this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct GradientPart {
     /// The first part: what was there is overwritten.
     pub first: bool,
     /// The last part: the gradient is complete.
     pub last: bool,
 }
 
-impl Part {
+impl GradientPart {
     /// The gradient in one piece.
     pub const WHOLE: Self = Self { first: true, last: true };
 }

@@ -30,8 +30,10 @@ pub mod quantize;
 pub mod reduce;
 pub mod rescale_rows;
 pub mod rms_norm;
+pub mod rope;
 pub mod scale_gradient;
 pub mod squared_error;
+pub mod swiglu;
 pub mod tanh;
 pub mod vote;
 
@@ -58,8 +60,10 @@ pub use quantize::{Quantize, StraightThrough};
 pub use reduce::{Sum, SumSquares};
 pub use rescale_rows::RescaleRows;
 pub use rms_norm::{RmsNorm, RmsNormBackward};
+pub use rope::Rope;
 pub use scale_gradient::ScaleGradient;
 pub use squared_error::SquaredError;
+pub use swiglu::{Swiglu, SwigluBackward};
 pub use tanh::{Tanh, TanhBackward};
 pub use vote::{RandomKey, Vote, VoteCast, VoteState};
 
@@ -122,8 +126,11 @@ ops! {
     RescaleRows = "rescale_rows",
     RmsNorm = "rms_norm",
     RmsNormBackward = "rms_norm_backward",
+    Rope = "rope",
     ScaleGradient = "scale_gradient",
     SquaredError = "squared_error",
+    Swiglu = "swiglu",
+    SwigluBackward = "swiglu_backward",
     Tanh = "tanh",
     TanhBackward = "tanh_backward",
     Vote = "vote",

@@ -33,7 +33,7 @@ use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::{Init, MatrixSpec};
 use crate::nn::tensors::Tensor;
-use crate::nn::{GradientSink, MatrixId, Parameters, Part, VectorId};
+use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
 use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
 
 /// The least row scale.
@@ -206,18 +206,18 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
         self.optimizer.floats[id.0].gradient
     }
 
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: Part) {
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart) {
         self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
     }
 
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
-        self.take(b, id, Part::WHOLE, |b, dw, accumulate| b.run(Conv1dBackwardWeight { dw, dy, x, shape, accumulate }));
+        self.take(b, id, GradientPart::WHOLE, |b, dw, accumulate| b.run(Conv1dBackwardWeight { dw, dy, x, shape, accumulate }));
     }
 }
 
 impl Sink<'_> {
     /// Takes a matrix's gradient (or a part of it) from `product`, which writes or adds it to a span.
-    fn take<B: Backend>(&mut self, b: &mut B, id: MatrixId, part: Part, product: impl FnOnce(&mut B, Span<f32>, bool)) {
+    fn take<B: Backend>(&mut self, b: &mut B, id: MatrixId, part: GradientPart, product: impl FnOnce(&mut B, Span<f32>, bool)) {
         let (optimizer, weight) = (self.optimizer, self.p.weight(id));
         let state = &optimizer.matrices[id.0];
         if let Some(gradient) = with_state!(state, state => state.accumulator()) {

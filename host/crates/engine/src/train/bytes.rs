@@ -1,6 +1,6 @@
 //! A text in memory to learn from.
 
-use primal_device::philox::Stream;
+use primal_device::philox::RandomStream;
 
 use super::task::Draw;
 use super::text::TextSource;
@@ -36,6 +36,10 @@ fn copy(from: &[u8], inputs: &mut [u32], targets: &mut [u32]) {
 }
 
 impl TextSource for Bytes {
+    fn bytes_of(&self, _token: u32) -> usize {
+        1
+    }
+
     /// The hash FNV-1a of the text (Fowler, Noll and Vo), of 64 bits.
     fn fingerprint(&self) -> u64 {
         self.text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -45,7 +49,7 @@ impl TextSource for Bytes {
     /// If there are no `seq_len + 1` bytes to learn from.
     fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
         let starts = self.train.checked_sub(seq_len).filter(|&starts| starts > 0).expect("a text longer than a sequence");
-        let random = Stream::new(seed, draw.micro_batch, draw.step);
+        let random = RandomStream::new(seed, draw.micro_batch, draw.step);
         for (row, (inputs, targets)) in inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len)).enumerate() {
             let start = ((u64::from(random.words(row as u32)[0]) * starts as u64) >> 32) as usize;
             copy(&self.text[start..=start + seq_len], inputs, targets);

@@ -1,6 +1,7 @@
-//! Training: the step, validation, and the state of a run as named tensors.
+//! Training: the loop and who watches it, the step, validation, and the state of a run as named tensors.
 
 pub mod bytes;
+pub mod fit;
 mod layers;
 pub mod patience;
 pub mod speech;

@@ -38,6 +38,8 @@ pub trait SpeechSource {
 pub struct LoadedBatch {
     batch: SpeechBatch,
     lengths: Option<Lengths>,
+    /// Natural logarithms in one unit of the scale of its spectrograms.
+    mel_std: f32,
 }
 
 /// Learning to speak.
@@ -79,29 +81,31 @@ impl Task for SpeechTask {
     }
 
     fn batch(model: &GhostTts) -> LoadedBatch {
-        LoadedBatch { batch: model.batch(), lengths: None }
+        LoadedBatch { batch: model.batch(), lengths: None, mel_std: 1.0 }
     }
 
-    fn train<B: Backend>(
+    fn draw(t: &TrainConfig, corpus: &dyn SpeechSource, draw: Draw, batch: &mut LoadedBatch) {
+        let number = draw.step * u64::from(t.grad_accum) + u64::from(draw.micro_batch);
+        corpus.sample(number, &mut batch.batch);
+        batch.mel_std = corpus.mel_std();
+    }
+
+    fn forward_backward<B: Backend>(
         t: &TrainConfig,
         model: &GhostTts,
         batch: &mut LoadedBatch,
-        corpus: &dyn SpeechSource,
-        draw: Draw,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,
         sums: Span<f32>,
     ) -> Seen {
-        let number = draw.step * u64::from(t.grad_accum) + u64::from(draw.micro_batch);
-        corpus.sample(number, &mut batch.batch);
         let lengths = model.load(b, &batch.batch);
         batch.lengths = Some(lengths);
         model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
         for term in 0..TERMS.len() {
             b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths) });
         }
-        Seen { values: values(model, &lengths, corpus.mel_std()), items: lengths.frames.rows() as u64 }
+        Seen { values: values(model, &lengths, batch.mel_std), items: lengths.frames.rows() as u64 }
     }
 
     fn validate<B: Backend>(
@@ -133,7 +137,7 @@ impl Task for SpeechTask {
             seen += batch.frames();
         }
         let terms: [f64; MAX_TERMS] = std::array::from_fn(|term| sums[term] / counts[term]);
-        Ok(Validation { loss: terms[1], terms, warnings: prosody.warnings() })
+        Ok(Validation { loss: terms[1], terms, nats_per_byte: None, warnings: prosody.warnings() })
     }
 
     fn not_finite<B: Backend>(model: &GhostTts, batch: &LoadedBatch, b: &mut B, sum: Span<f32>) -> Option<String> {

@@ -39,6 +39,8 @@ pub struct Validation {
     pub loss: f64,
     /// The means of the loss's terms, in the order of [`Task::TERMS`].
     pub terms: [f64; MAX_TERMS],
+    /// The loss of a text over its bytes in place of its tokens, to compare models with other tokens.
+    pub nats_per_byte: Option<f64>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -76,15 +78,15 @@ pub trait Task: Sized + 'static {
     /// Memory for a micro-batch.
     fn batch(model: &Self::Model) -> Self::Batch;
 
-    /// Draws a micro-batch, gives its gradients to the sink, those of a mean over all micro-batches of the step, and writes the sums of the
-    /// loss's terms to `sums`.
-    #[expect(clippy::too_many_arguments, reason = "all that a step has")]
-    fn train<B: Backend>(
+    /// Draws a micro-batch into the memory for it.
+    fn draw(config: &TrainConfig, corpus: &Self::Corpus, draw: Draw, batch: &mut Self::Batch);
+
+    /// Forward and backward pass of a micro-batch: gives its gradients to the sink, those of a mean over all micro-batches of the step, and writes
+    /// the sums of the loss's terms to `sums`.
+    fn forward_backward<B: Backend>(
         config: &TrainConfig,
         model: &Self::Model,
         batch: &mut Self::Batch,
-        corpus: &Self::Corpus,
-        draw: Draw,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,

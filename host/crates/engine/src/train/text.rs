@@ -26,6 +26,9 @@ pub trait TextSource {
     /// Copies the `index`-th window of `inputs.len()` tokens of what is held back, and the token that follows each. Returns how many there are: fewer in
     /// the last window, and none beyond it.
     fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize;
+
+    /// Bytes of text that a token stands for.
+    fn bytes_of(&self, token: u32) -> usize;
 }
 
 /// A micro-batch on the host.
@@ -72,12 +75,15 @@ impl<M: TextModel> Task for TextTask<M> {
         HostBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
     }
 
-    fn train<B: Backend>(
+    fn draw(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) {
+        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
+        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
+    }
+
+    fn forward_backward<B: Backend>(
         t: &TrainConfig,
         model: &M,
         batch: &mut HostBatch,
-        corpus: &dyn TextSource,
-        draw: Draw,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,
@@ -85,8 +91,6 @@ impl<M: TextModel> Task for TextTask<M> {
     ) -> Seen {
         let (tokens, spans) = (batch.inputs.len(), model.batch());
         let gradient_scale = 1.0 / (tokens as f32 * t.grad_accum as f32);
-        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
-        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
         b.upload(spans.inputs, &batch.inputs);
         b.upload(spans.order, &batch.order);
         b.upload(spans.targets, &batch.targets);
@@ -103,10 +107,12 @@ impl<M: TextModel> Task for TextTask<M> {
         b: &mut B,
         p: &Parameters,
     ) -> Result<Validation> {
-        let mut index = 0;
+        let (mut index, mut bytes) = (0, 0);
         let next = |inputs: &mut [u32], targets: &mut [u32]| {
+            let filled = corpus.held_out(index, inputs, targets);
             index += 1;
-            corpus.held_out(index - 1, inputs, targets)
+            bytes += targets[..filled].iter().map(|&token| corpus.bytes_of(token)).sum::<usize>();
+            filled
         };
         let HostBatch { inputs, targets, losses, .. } = batch;
         let Measured { nats, tokens } = measure(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
@@ -115,7 +121,7 @@ impl<M: TextModel> Task for TextTask<M> {
         }
         let mut terms = [0.0; MAX_TERMS];
         terms[0] = nats / tokens as f64;
-        Ok(Validation { loss: terms[0], terms, warnings: Vec::new() })
+        Ok(Validation { loss: terms[0], terms, nats_per_byte: Some(nats / bytes as f64), warnings: Vec::new() })
     }
 
     fn not_finite<B: Backend>(model: &M, _batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {

@@ -8,6 +8,7 @@ use crate::ops::LevelHistogram;
 use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
+use super::patience::Patience;
 use super::task::{Draw, MAX_TERMS, Task, Validation};
 use super::text::TextTask;
 use crate::optim::Optimizer;
@@ -68,6 +69,8 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
     pub backend: B,
     /// Steps done.
     pub step: u64,
+    /// Early stopping of [`fit`](Self::fit).
+    pub patience: Patience,
     batch: T::Batch,
     readout: Readout,
     /// What each micro-batch's sums are divided by.
@@ -82,6 +85,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         Self {
             batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
+            patience: Patience::new(config.train.patience),
             values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
             config,
             layout,
@@ -94,6 +98,11 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     /// Start values.
     pub fn initialise(&mut self) {
         self.layout.optimizer.initialise(&mut self.backend, &self.layout.parameters, self.config.train.seed);
+    }
+
+    /// Whether what is done every so many steps is due after those done: 0 for after the last one alone.
+    pub fn is_due(&self, every: u64) -> bool {
+        self.step == self.config.train.steps || (every > 0 && self.step.is_multiple_of(every))
     }
 
     /// Makes the next gradient of a tensor not a number, by the index of [`Optimizer::norm_name`]; for tests of the watchdog.
@@ -116,9 +125,9 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         for micro_batch in 0..t.grad_accum {
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
-            let draw = Draw { step: self.step, micro_batch };
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
-            let seen = T::train(t, model, &mut self.batch, corpus, draw, b, p, &mut sink, sums);
+            T::draw(t, corpus, Draw { step: self.step, micro_batch }, &mut self.batch);
+            let seen = T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;
             optimizer.end_micro_batch(b, p, t, self.step, micro_batch);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Op};
 use crate::memory::{Kind, Plan, Span};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
 /// Elements that the gradient mode differentiates numerically in each operand.
 const GRADIENT_SAMPLES: usize = 40;
@@ -64,12 +64,12 @@ enum Value {
 
 /// The buffers of a case in the order of its rows, floats widened to `f64`.
 #[derive(Clone, Debug)]
-pub struct Values {
+pub struct CaseBuffers {
     values: Vec<Value>,
     written: Vec<bool>,
 }
 
-impl Values {
+impl CaseBuffers {
     fn new(buffers: &[Data]) -> Self {
         let widen = |data: &Data| match data {
             Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
@@ -143,9 +143,9 @@ enum Handle {
 }
 
 /// The buffers of a case on the back end.
-pub struct Spans(Vec<Handle>);
+pub struct CaseSpans(Vec<Handle>);
 
-impl Spans {
+impl CaseSpans {
     /// Floats of buffer `i`.
     pub fn f(&self, i: usize) -> Span<f32> {
         match self.0[i] {
@@ -171,8 +171,8 @@ impl Spans {
     }
 }
 
-type Run<B> = Box<dyn Fn(&mut B, &Spans) + Send + Sync>;
-type Loss = Box<dyn Fn(&Values) -> f64 + Send + Sync>;
+type Run<B> = Box<dyn Fn(&mut B, &CaseSpans) + Send + Sync>;
+type Loss = Box<dyn Fn(&CaseBuffers) -> f64 + Send + Sync>;
 
 /// A gradient that a buffer holds after the op.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +191,7 @@ pub struct Case<B> {
     pub shape: String,
     buffers: Vec<Data>,
     run: Run<B>,
-    reference: Box<dyn Fn(&mut Values) + Send + Sync>,
+    reference: Box<dyn Fn(&mut CaseBuffers) + Send + Sync>,
     gradient: Option<(Loss, Vec<Slope>)>,
     tolerance: Tolerance,
     flops: f64,
@@ -203,11 +203,11 @@ impl<B: Backend> Case<B> {
     pub fn new<O: Op>(
         shape: String,
         buffers: Vec<Data>,
-        op: impl Fn(&Spans) -> O + Send + Sync + 'static,
-        reference: impl Fn(&mut Values) + Send + Sync + 'static,
+        op: impl Fn(&CaseSpans) -> O + Send + Sync + 'static,
+        reference: impl Fn(&mut CaseBuffers) + Send + Sync + 'static,
         tolerance: Tolerance,
     ) -> Self {
-        Self::of_memory(O::NAME, shape, buffers, move |b: &mut B, s: &Spans| b.run(op(s)), reference, tolerance)
+        Self::of_memory(O::NAME, shape, buffers, move |b: &mut B, s: &CaseSpans| b.run(op(s)), reference, tolerance)
     }
 
     /// A row of a method of [`Backend`] that is no op.
@@ -215,8 +215,8 @@ impl<B: Backend> Case<B> {
         op: &'static str,
         shape: String,
         buffers: Vec<Data>,
-        run: impl Fn(&mut B, &Spans) + Send + Sync + 'static,
-        reference: impl Fn(&mut Values) + Send + Sync + 'static,
+        run: impl Fn(&mut B, &CaseSpans) + Send + Sync + 'static,
+        reference: impl Fn(&mut CaseBuffers) + Send + Sync + 'static,
         tolerance: Tolerance,
     ) -> Self {
         Self {
@@ -233,7 +233,7 @@ impl<B: Backend> Case<B> {
     }
 
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
-    pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&Values) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&CaseBuffers) -> f64 + Send + Sync + 'static) -> Self {
         self.gradient = Some((Box::new(loss), slopes.to_vec()));
         self
     }
@@ -274,7 +274,7 @@ impl<B: Backend> Case<B> {
         format!("{} {}", self.op, self.shape)
     }
 
-    fn place(&self, make: fn(&mut Plan) -> B) -> (B, Spans) {
+    fn place(&self, make: fn(&mut Plan) -> B) -> (B, CaseSpans) {
         let mut plan = Plan::default();
         let spans = self.buffers.iter().enumerate().map(|(i, data)| {
             let name = format!("{}.{i}", self.op);
@@ -284,11 +284,11 @@ impl<B: Backend> Case<B> {
                 Data::U8(x) => Handle::U8(plan.span(Kind::Activation, name, x.len())),
             }
         });
-        let spans = Spans(spans.collect());
+        let spans = CaseSpans(spans.collect());
         (make(&mut plan), spans)
     }
 
-    fn upload(&self, backend: &mut B, spans: &Spans) {
+    fn upload(&self, backend: &mut B, spans: &CaseSpans) {
         for (i, data) in self.buffers.iter().enumerate() {
             match data {
                 Data::F32(x) => backend.upload(spans.f(i), x),
@@ -299,7 +299,7 @@ impl<B: Backend> Case<B> {
     }
 
     /// Waits until the op is done, where the call only queues it: by the download of one value.
-    fn wait(&self, backend: &mut B, spans: &Spans) {
+    fn wait(&self, backend: &mut B, spans: &CaseSpans) {
         match self.buffers[0] {
             Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
             Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
@@ -337,7 +337,7 @@ impl<B: Backend> Case<B> {
 
     /// Compare mode: every buffer against the reference; a buffer that the reference does not touch must not have changed.
     pub fn compare(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
-        let mut expected = Values::new(&self.buffers);
+        let mut expected = CaseBuffers::new(&self.buffers);
         (self.reference)(&mut expected);
         for (i, (got, before)) in self.results(make)?.iter().zip(&self.buffers).enumerate() {
             let what = format!("{}: buffer {i}", self.name());
@@ -367,7 +367,7 @@ impl<B: Backend> Case<B> {
     /// Gradient mode: what the op wrote against central differences of the loss, taken in `f64`.
     pub fn check_gradient(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let Some((loss, slopes)) = &self.gradient else { return Ok(()) };
-        let (before, after) = (Values::new(&self.buffers), Values::new(&self.results(make)?));
+        let (before, after) = (CaseBuffers::new(&self.buffers), CaseBuffers::new(&self.results(make)?));
         for &slope in slopes {
             let (x, dx, adds) = match slope {
                 Slope::Overwrites(x, dx) => (x, dx, false),
@@ -458,7 +458,7 @@ fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2]
 }
 
 fn draws(len: usize, seed: u64) -> impl Iterator<Item = [f32; 4]> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(move |i| stream.words(i as u32).map(uniform))
 }
 

@@ -19,12 +19,12 @@ use crate::backend::Backend;
 use crate::memory::Plan;
 
 /// The rows for a back end, and how it is made from a plan.
-pub struct Table<B> {
+pub struct CaseTable<B> {
     rows: Vec<Case<B>>,
     make: fn(&mut Plan) -> B,
 }
 
-impl<B: Backend + 'static> Table<B> {
+impl<B: Backend + 'static> CaseTable<B> {
     /// Checks of all rows of the case table.
     pub fn new(make: fn(&mut Plan) -> B) -> Self {
         Self { rows: cases::table(), make }

@@ -140,7 +140,7 @@ fn sequences(offsets: &[u32]) -> impl Iterator<Item = Range<usize>> + use<'_> {
 
 /// Sizes of an attention, and who sees whom.
 #[derive(Clone)]
-pub struct Heads {
+pub struct AttentionSizes {
     /// First row of each sequence, and the number of all rows.
     pub offsets: Vec<u32>,
     pub heads: usize,
@@ -148,7 +148,7 @@ pub struct Heads {
     pub causal: bool,
 }
 
-impl Heads {
+impl AttentionSizes {
     /// The values of one head of one row in `[rows, heads · width]`.
     fn at(&self, h: usize, row: usize) -> Range<usize> {
         let start = (row * self.heads + h) * self.width;
@@ -177,7 +177,7 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 }
 
 /// `(out, lse)`.
-pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> (Vec<f64>, Vec<f64>) {
+pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> (Vec<f64>, Vec<f64>) {
     let (mut out, mut lse) = (vec![0.0; q.len()], Vec::new());
     for (rows, h) in shape.each() {
         for i in rows.clone() {
@@ -196,7 +196,7 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> (Vec<f64>, V
 }
 
 /// `[dq, dk, dv]`.
-pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &Heads) -> [Vec<f64>; 3] {
+pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> [Vec<f64>; 3] {
     let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
     for (rows, h) in shape.each() {
         for i in rows.clone() {
@@ -232,6 +232,41 @@ pub fn gelu_slope(x: f64) -> f64 {
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * 0.044715 * x * x)
 }
 
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// `gate · σ(gate) · up`.
+pub fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+    gate.iter().zip(up).map(|(gate, up)| gate * sigmoid(*gate) * up).collect()
+}
+
+/// The gradients of gate and up.
+pub fn swiglu_backward(dy: &[f64], gate: &[f64], up: &[f64]) -> [Vec<f64>; 2] {
+    let slope = |x: f64| sigmoid(x) + x * sigmoid(x) * (1.0 - sigmoid(x));
+    let d_gate = dy.iter().zip(gate).zip(up).map(|((dy, gate), up)| dy * up * slope(*gate)).collect();
+    let d_up = dy.iter().zip(gate).map(|(dy, gate)| dy * gate * sigmoid(*gate)).collect();
+    [d_gate, d_up]
+}
+
+/// The complex product of each pair with `cos + i·sin`, or its conjugate to turn back, row by row of `width`; the values of a pair are adjacent, or a half
+/// of those that turn apart.
+pub fn rope(x: &[f64], table: &[f64], positions: &[u32], [width, head_dim, pairs]: [usize; 3], adjacent: bool, back: bool) -> Vec<f64> {
+    let mut y = x.to_vec();
+    for (row, &position) in positions.iter().enumerate() {
+        for head in (0..width).step_by(head_dim) {
+            for pair in 0..pairs {
+                let (a, b) = if adjacent { (2 * pair, 2 * pair + 1) } else { (pair, pair + pairs) };
+                let (a, b) = (row * width + head + a, row * width + head + b);
+                let at = position as usize * 2 * pairs + pair;
+                let (cos, sin) = (table[at], if back { -table[at + pairs] } else { table[at + pairs] });
+                (y[a], y[b]) = (x[a] * cos - x[b] * sin, x[a] * sin + x[b] * cos);
+            }
+        }
+    }
+    y
+}
+
 /// x where positive, else `slope · x`.
 pub fn leaky_relu(x: f64, slope: f64) -> f64 {
     if x > 0.0 { x } else { slope * x }
@@ -255,7 +290,7 @@ pub fn gather_backward(dy: &[f64], ids: &[u32], [entries, dim]: [usize; 2]) -> V
 
 /// Sizes of a convolution.
 #[derive(Clone)]
-pub struct Convolution {
+pub struct ConvolutionSizes {
     /// First row of each sequence, and the number of all rows.
     pub offsets: Vec<u32>,
     pub inputs: usize,
@@ -264,7 +299,7 @@ pub struct Convolution {
     pub dilation: usize,
 }
 
-impl Convolution {
+impl ConvolutionSizes {
     /// `f(row, tap, row of x)` for each tap of each row that reads a row of its own sequence.
     fn each_tap(&self, mut f: impl FnMut(usize, usize, usize)) {
         for rows in sequences(&self.offsets) {
@@ -292,7 +327,7 @@ impl Convolution {
 }
 
 /// Without bias.
-pub fn conv1d(x: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d(x: &[f64], w: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut y = vec![0.0; of.rows() * of.outputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {
@@ -303,7 +338,7 @@ pub fn conv1d(x: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
 }
 
 /// dx.
-pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut dx = vec![0.0; of.rows() * of.inputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {
@@ -316,7 +351,7 @@ pub fn conv1d_backward_input(dy: &[f64], w: &[f64], of: &Convolution) -> Vec<f64
 }
 
 /// dw.
-pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &Convolution) -> Vec<f64> {
+pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
     let mut dw = vec![0.0; of.outputs * of.kernel * of.inputs];
     of.each_tap(|t, tap, source| {
         for o in 0..of.outputs {

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::memory::Parts;
-use super::microkernel::{Kernels, kernels};
+use super::microkernel::{MicroKernels, micro_kernels};
 use super::scratch::of_thread;
 use super::unpack::{Codes, Panel, pack_codes_by_column, pack_codes_by_row, pack_floats_by_row};
 
@@ -29,12 +29,12 @@ pub trait LeftOperand: Copy + Sync {
 
     /// The values of some rows from `k` to `k + depth`, where they lie or copied to `panel`, which has room for as many rows of this depth as the
     /// largest micro-kernel takes.
-    fn block<'a>(&'a self, rows: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
+    fn block<'a>(&'a self, rows: RowGroup, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a>;
 }
 
 /// Rows that a micro-kernel takes: `first`, `first + step`, and so on.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows {
+pub struct RowGroup {
     /// The first row.
     pub first: usize,
     /// Values from one row to the next.
@@ -43,7 +43,7 @@ pub struct Rows {
     pub count: usize,
 }
 
-impl Rows {
+impl RowGroup {
     /// Cuts `rows` rows into groups of at most `height`, `step` apart but for the last ones, which are adjacent.
     fn groups(rows: usize, height: usize, step: usize) -> impl Iterator<Item = Self> {
         let band = height * step;
@@ -80,7 +80,7 @@ impl Left<'_> {
 }
 
 impl LeftOperand for Left<'_> {
-    fn block<'a>(&'a self, Rows { first, step, count }: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+    fn block<'a>(&'a self, RowGroup { first, step, count }: RowGroup, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
         let row_stride = step * self.row_stride;
         let at = Left { data: &self.data[first * self.row_stride + k * self.k_stride..], row_stride, k_stride: self.k_stride };
         if self.k_stride == 1 {
@@ -179,29 +179,29 @@ pub unsafe fn tile(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    let kernels = kernels();
-    let (width, height) = (kernels.width, kernels.height);
+    let micro_kernels = micro_kernels();
+    let (width, height) = (micro_kernels.width, micro_kernels.height);
     let (block, left_panel) = scratch[..TILE_SCRATCH].split_at_mut(BLOCK_K * BLOCK_COLUMNS);
     for column in (0..at.columns).step_by(BLOCK_COLUMNS) {
         let columns = BLOCK_COLUMNS.min(at.columns - column);
         for k in (0..at.k).step_by(BLOCK_K) {
             let depth = BLOCK_K.min(at.k - k);
             for (p, first) in (0..columns).step_by(width).enumerate() {
-                let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
+                let panel = panel(micro_kernels, k, depth, at.column + column + first, columns - first);
                 right.pack(panel, &mut block[p * depth * width..][..depth * panel.stride]);
             }
             let status = u8::from(accumulate || k > 0);
-            for group in Rows::groups(at.rows, height, left.row_step()) {
-                let rows = Rows { first: at.row + group.first, ..group };
+            for group in RowGroup::groups(at.rows, height, left.row_step()) {
+                let rows = RowGroup { first: at.row + group.first, ..group };
                 let a = left.block(rows, k, depth, &mut left_panel[..depth * height]);
                 a.require(rows.count, depth);
                 for (p, first) in (0..columns).step_by(width).enumerate() {
-                    let panel = panel(kernels, k, depth, at.column + column + first, columns - first);
+                    let panel = panel(micro_kernels, k, depth, at.column + column + first, columns - first);
                     let b = block[p * depth * width..].as_ptr();
                     // SAFETY: the packed panel holds depth·stride values, A holds rows × depth, C is valid by the caller's contract.
                     unsafe {
                         let dst = c.add(rows.first * stride + panel.column);
-                        (kernels.select)(panel.stride / kernels.lanes, rows.count)(
+                        (micro_kernels.select)(panel.stride / micro_kernels.lanes, rows.count)(
                             panel.columns,
                             rows.count,
                             depth,
@@ -229,9 +229,9 @@ pub unsafe fn tile(
 }
 
 /// The panel from `column` on, of at most `columns`.
-fn panel(kernels: &Kernels, k: usize, depth: usize, column: usize, columns: usize) -> Panel {
-    let columns = columns.min(kernels.width);
-    Panel { k, depth, column, columns, stride: columns.next_multiple_of(kernels.lanes) }
+fn panel(micro_kernels: &MicroKernels, k: usize, depth: usize, column: usize, columns: usize) -> Panel {
+    let columns = columns.min(micro_kernels.width);
+    Panel { k, depth, column, columns, stride: columns.next_multiple_of(micro_kernels.lanes) }
 }
 
 /// Rows far apart in memory, gathered once for all panels: `[depth][height]`, of which `rows` are filled.
@@ -281,7 +281,7 @@ pub fn for_each_tile(rows: usize, columns: usize, k: usize, run: impl Fn(Tile) +
     let (mut tile_rows, mut tile_columns) = (BLOCK_ROWS.min(rows), BLOCK_COLUMNS.min(columns));
     // A few tiles a thread balance the load; smaller ones would pack more than they multiply.
     if threads > 1 {
-        let Kernels { width, height, .. } = *kernels();
+        let MicroKernels { width, height, .. } = *micro_kernels();
         while rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) < 3 * threads {
             if tile_columns >= tile_rows && tile_columns > width.max(48) {
                 tile_columns = (tile_columns / 2).next_multiple_of(width);

@@ -27,7 +27,7 @@ pub type MicroKernel = unsafe fn(
 );
 
 /// The micro-kernels for a processor.
-pub struct Kernels {
+pub struct MicroKernels {
     /// Values of a vector.
     pub lanes: usize,
     /// Columns of C of the largest micro-kernel: the width of a packed panel.
@@ -41,13 +41,13 @@ pub struct Kernels {
 }
 
 /// The micro-kernels of this processor, chosen once.
-pub fn kernels() -> &'static Kernels {
-    static KERNELS: OnceLock<Kernels> = OnceLock::new();
+pub fn micro_kernels() -> &'static MicroKernels {
+    static KERNELS: OnceLock<MicroKernels> = OnceLock::new();
     KERNELS.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             if is_x86_feature_detected!("avx512f") {
-                return Kernels {
+                return MicroKernels {
                     lanes: 16,
                     width: 64,
                     height: 6,
@@ -55,12 +55,12 @@ pub fn kernels() -> &'static Kernels {
                     avx2: true,
                 };
             }
-            return Kernels { lanes: 8, width: 16, height: 6, select: |m, n| microkernel::fma::f32::UKR[m - 1][n - 1], avx2: true };
+            return MicroKernels { lanes: 8, width: 16, height: 6, select: |m, n| microkernel::fma::f32::UKR[m - 1][n - 1], avx2: true };
         }
         #[cfg(target_arch = "aarch64")]
         if std::arch::is_aarch64_feature_detected!("neon") {
-            return Kernels { lanes: 4, width: 16, height: 4, select: |m, n| microkernel::neon::f32::UKR[m - 1][n - 1], avx2: false };
+            return MicroKernels { lanes: 4, width: 16, height: 4, select: |m, n| microkernel::neon::f32::UKR[m - 1][n - 1], avx2: false };
         }
-        Kernels { lanes: 1, width: 2, height: 4, select: |m, n| microkernel::scalar::f32::UKR[m - 1][n - 1], avx2: false }
+        MicroKernels { lanes: 1, width: 2, height: 4, select: |m, n| microkernel::scalar::f32::UKR[m - 1][n - 1], avx2: false }
     })
 }

@@ -3,7 +3,7 @@
 use primal_device::grid::{self, Grid};
 
 #[cfg(target_arch = "x86_64")]
-use super::microkernel::kernels;
+use super::microkernel::micro_kernels;
 
 /// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl<'a> Codes<'a> {
 pub(super) fn pack_codes_by_row(w: &Codes, at: Panel, out: &mut [f32]) {
     let mut done = [0, 0];
     #[cfg(target_arch = "x86_64")]
-    if kernels().avx2 && at.k.is_multiple_of(8) {
+    if micro_kernels().avx2 && at.k.is_multiple_of(8) {
         done = [at.depth / 8 * 8, at.columns / 8 * 8];
         // SAFETY: AVX2 was detected; `done` rows and codes from `at` exist, and the panel has their place.
         unsafe { avx2::codes_by_row(w, at, done, out) };
@@ -62,7 +62,7 @@ pub(super) fn pack_codes_by_row(w: &Codes, at: Panel, out: &mut [f32]) {
 pub(super) fn pack_floats_by_row(data: &[f32], stride: usize, at: Panel, out: &mut [f32]) {
     let mut done = [0, 0];
     #[cfg(target_arch = "x86_64")]
-    if kernels().avx2 {
+    if micro_kernels().avx2 {
         done = [at.depth / 8 * 8, at.columns / 8 * 8];
         // SAFETY: AVX2 was detected.
         unsafe { avx2::floats_by_row(data, stride, at, done, out) };
@@ -83,7 +83,7 @@ fn pack_rest(at: Panel, done: [usize; 2], out: &mut [f32], value: impl Fn(usize,
 /// Packs W: panel columns are the weight's columns, depth runs down its rows.
 pub(super) fn pack_codes_by_column(w: &Codes, at: Panel, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if kernels().avx2 && at.column.is_multiple_of(8) && at.stride.is_multiple_of(8) && at.column + at.stride <= 2 * w.row_bytes {
+    if micro_kernels().avx2 && at.column.is_multiple_of(8) && at.stride.is_multiple_of(8) && at.column + at.stride <= 2 * w.row_bytes {
         // SAFETY: AVX2 was detected; the row has whole vectors of codes from the column on.
         unsafe { avx2::codes_by_column(w, at, out) };
         return;

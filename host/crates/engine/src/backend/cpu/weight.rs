@@ -8,7 +8,7 @@ use crate::memory::Span;
 
 /// A weight's values, `[out_features, in_features]`.
 #[derive(Clone, Copy)]
-pub enum Values<'a> {
+pub enum WeightValues<'a> {
     /// On the grid.
     Grid(Codes<'a>),
     /// Float.
@@ -22,7 +22,7 @@ pub struct Operands<'a> {
     /// Read.
     pub x: &'a [f32],
     /// The weight.
-    pub values: Values<'a>,
+    pub values: WeightValues<'a>,
     /// Empty if there is none.
     pub bias: &'a [f32],
     /// Which rows belong together.
@@ -47,12 +47,12 @@ impl Cpu {
             Storage::Grid(grid) => {
                 let ((y, scratch), (x, codes, scale, bias, offsets)) =
                     self.split((y, self.scratch()), (x, grid.codes, grid.scale, bias, offsets));
-                let values = Values::Grid(Codes::new(codes, scale, grid.grid.grid(), weight.in_features));
+                let values = WeightValues::Grid(Codes::new(codes, scale, grid.grid.grid(), weight.in_features));
                 op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
             Storage::Float(values) => {
                 let ((y, scratch), (x, values, bias, offsets)) = self.split((y, self.scratch()), (x, values, bias, offsets));
-                op(Operands { y, x, values: Values::Float(values), bias, bounds: bounds(offsets), scratch });
+                op(Operands { y, x, values: WeightValues::Float(values), bias, bounds: bounds(offsets), scratch });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::gemm::{Left, LeftOperand, Right, RightOperand, Rows, copy};
+use super::gemm::{Left, LeftOperand, Right, RightOperand, RowGroup, copy};
 use super::sequences::Bounds;
 use super::unpack::Panel;
 
@@ -50,7 +50,7 @@ impl LeftOperand for Windows<'_> {
         self.dilation
     }
 
-    fn block<'a>(&'a self, rows: Rows, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
+    fn block<'a>(&'a self, rows: RowGroup, k: usize, depth: usize, panel: &'a mut [f32]) -> Left<'a> {
         let mut sequence = self.bounds.around(rows.first);
         let taps = [k / self.width, (k + depth - 1) / self.width];
         let (end, channel) = (rows.first + (rows.count - 1) * rows.step, k % self.width);

@@ -17,21 +17,21 @@ use crate::{Error, Result};
 /// `manifest.json`.
 #[derive(Deserialize)]
 struct Manifest {
-    architectures: BTreeMap<String, Architecture>,
+    architectures: BTreeMap<String, ManifestArchitecture>,
 }
 
 #[derive(Deserialize)]
-struct Architecture {
+struct ManifestArchitecture {
     /// The PTX file, beside the manifest.
     ptx: String,
     /// What `ptxas` made of it, if it did.
     cubin: Option<String>,
-    kernels: BTreeMap<String, Launch>,
+    kernels: BTreeMap<String, ManifestKernel>,
 }
 
 /// How a kernel is launched.
 #[derive(Deserialize, PartialEq)]
-struct Launch {
+struct ManifestKernel {
     threads: u32,
     shared: u32,
     /// Items of a block in x and y.
@@ -40,7 +40,7 @@ struct Launch {
     parameters: Vec<(String, String)>,
 }
 
-impl Launch {
+impl ManifestKernel {
     /// How this program would launch the kernel.
     fn of(kernel: &Kernel) -> Self {
         let parameters = kernel.parameters.iter().map(|&(name, r#type)| (name.to_owned(), r#type.to_owned())).collect();
@@ -80,16 +80,16 @@ fn number(architecture: &str) -> Option<u32> {
 }
 
 /// An architecture's kernels, loaded.
-struct Loaded {
+struct LoadedModule {
     module: Module,
     /// The file that the kernels came from.
     file: PathBuf,
-    launches: BTreeMap<String, Launch>,
+    launches: BTreeMap<String, ManifestKernel>,
 }
 
 /// Loads the kernels for a device: those of the newest architecture that it can run, as cubin if it is of the device's own generation and the
 /// driver takes it, else as PTX, which the driver compiles.
-fn load(device: Device) -> Result<Loaded> {
+fn load(device: Device) -> Result<LoadedModule> {
     let file = folder()?.join("manifest.json");
     let manifest: Manifest =
         serde_json::from_slice(&read(&file)?).map_err(|error| Error::invalid(file.display(), "a manifest of kernels", error, BUILD))?;
@@ -97,7 +97,7 @@ fn load(device: Device) -> Result<Loaded> {
     let own = (attribute(Attribute::ComputeCapabilityMajor)? * 10 + attribute(Attribute::ComputeCapabilityMinor)?) as u32;
     let names = manifest.architectures.keys().cloned().collect::<Vec<_>>().join(", ");
     let usable = manifest.architectures.into_iter().filter_map(|(name, a)| Some((number(&name)?, a))).filter(|(n, _)| *n <= own);
-    let Some((of, Architecture { ptx, cubin, kernels })) = usable.max_by_key(|(number, _)| *number) else {
+    let Some((of, ManifestArchitecture { ptx, cubin, kernels })) = usable.max_by_key(|(number, _)| *number) else {
         let hint = format!("run `cargo xtask build-kernels --arch sm_{own}`");
         return Err(Error::invalid(file.display(), format!("kernels for sm_{own} or older"), names, hint));
     };
@@ -105,7 +105,7 @@ fn load(device: Device) -> Result<Loaded> {
     for name in cubin.filter(|_| of / 10 == own / 10).into_iter().chain([ptx]) {
         let file = file.with_file_name(name);
         match std::fs::read(&file).map_err(|error| error.to_string()).and_then(|image| Module::load(&image)) {
-            Ok(module) => return Ok(Loaded { module, file, launches: kernels }),
+            Ok(module) => return Ok(LoadedModule { module, file, launches: kernels }),
             Err(error) => refused.push_str(&format!("{}: {error}; ", file.display())),
         }
     }
@@ -113,26 +113,26 @@ fn load(device: Device) -> Result<Loaded> {
 }
 
 /// A kernel's function, once what is known of it on both sides is known to be the same.
-fn resolve(loaded: &Loaded, kernel: &Kernel) -> Result<Function> {
+fn resolve(loaded: &LoadedModule, kernel: &Kernel) -> Result<Function> {
     let mismatch = |found: String| {
         let hint = format!("{BUILD} of the same version as this program");
-        Error::invalid(loaded.file.display(), Launch::of(kernel).describe(kernel.name), found, hint)
+        Error::invalid(loaded.file.display(), ManifestKernel::of(kernel).describe(kernel.name), found, hint)
     };
     let launch = loaded.launches.get(kernel.name).ok_or_else(|| mismatch("no such kernel".into()))?;
-    if *launch != Launch::of(kernel) {
+    if *launch != ManifestKernel::of(kernel) {
         return Err(mismatch(launch.describe(kernel.name)));
     }
     loaded.module.function(kernel.name, kernel.shared).map_err(|failure| mismatch(failure.to_string()))
 }
 
 /// All kernels of the device, by name.
-struct Table {
+struct KernelTable {
     /// The file that the kernels came from.
     file: PathBuf,
     functions: BTreeMap<&'static str, Function>,
 }
 
-impl Table {
+impl KernelTable {
     fn load(device: Device) -> Result<Self> {
         let loaded = load(device)?;
         // The primary context lives as long as someone holds it, and the module as long as the context.
@@ -148,7 +148,7 @@ impl Table {
 
     /// The table of the process: a module is loaded once, since the driver may have to compile it, and keeps its memory.
     fn get(device: Device) -> Result<&'static Self> {
-        static TABLE: OnceLock<Table> = OnceLock::new();
+        static TABLE: OnceLock<KernelTable> = OnceLock::new();
         static LOADING: Mutex<()> = Mutex::new(());
         let _one = LOADING.lock();
         match TABLE.get() {
@@ -159,15 +159,15 @@ impl Table {
 }
 
 /// The kernels, and where they are queued.
-pub(super) struct Kernels {
+pub(super) struct LoadedKernels {
     queue: Queue,
-    table: &'static Table,
+    table: &'static KernelTable,
 }
 
-impl Kernels {
+impl LoadedKernels {
     /// The kernels of the current context's device, which go to `queue`.
     pub(super) fn load(device: Device, queue: Queue) -> Result<Self> {
-        Ok(Self { queue, table: Table::get(device)? })
+        Ok(Self { queue, table: KernelTable::get(device)? })
     }
 
     /// The file that the kernels came from.

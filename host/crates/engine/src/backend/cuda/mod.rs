@@ -20,7 +20,7 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 
 use driver::{Attribute, Context, Failure};
-use kernels::Kernels;
+use kernels::LoadedKernels;
 use largest::Largest;
 use memory::Memory;
 use queue::Queue;
@@ -31,7 +31,7 @@ use crate::{Error, Result};
 
 /// A GPU.
 pub struct Cuda {
-    kernels: Kernels,
+    kernels: LoadedKernels,
     memory: Memory,
     scratch: Span<f32>,
     largest: Largest,
@@ -67,7 +67,7 @@ impl Cuda {
     pub(super) fn open(plan: &mut Plan) -> Result<Self> {
         let (scratch, words) = cuda_plan::plan(plan);
         let (device, context) = open_device()?;
-        let kernels = Kernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
+        let kernels = LoadedKernels::load(device, Queue::new().map_err(failed("making a stream"))?)?;
         Ok(Self { kernels, memory: Memory::new(plan)?, scratch, largest: Largest::new(words), _context: context })
     }
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::{DAMAGED_HINT, EMPTY, Header, damaged, is_meant, parse_header};
 use crate::files::mapped;
-use crate::files::tensor_file::{Format, OTHER_MODEL, Source, TensorFile, View};
+use crate::files::tensor_file::{Format, OTHER_MODEL, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
 /// An open checkpoint; clones share the mapping.
@@ -60,7 +60,7 @@ impl Checkpoint {
         let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)";
         // Mapping nothing is an error of its own; this one says more.
         let map = mapped::open(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
-        Self::from_source(Source { path: path.to_owned(), map, of_file: true })
+        Self::from_opened(OpenedFile { path: path.to_owned(), map, of_file: true })
     }
 
     /// Opens a checkpoint and compares the checksum of every tensor.
@@ -79,10 +79,10 @@ impl Checkpoint {
     /// As [`Self::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         parse_header(name, bytes)?;
-        Self::from_source(Source { path: name.into(), map: mapped::copy(Path::new(name), bytes)?, of_file: false })
+        Self::from_opened(OpenedFile { path: name.into(), map: mapped::copy(Path::new(name), bytes)?, of_file: false })
     }
 
-    pub(in crate::files) fn from_source(Source { path, map, of_file }: Source) -> Result<Self> {
+    pub(in crate::files) fn from_opened(OpenedFile { path, map, of_file }: OpenedFile) -> Result<Self> {
         let header = Arc::new(parse_header(&path.display().to_string(), &map)?);
         let map = Arc::new(map);
         Ok(Self { path, map, header, of_file })
@@ -234,7 +234,7 @@ impl Checkpoint {
 
 /// The files of this program.
 pub const FORMAT: Format =
-    Format { name: "a checkpoint of this program", is: is_meant, open: |source| Ok(Box::new(Checkpoint::from_source(source)?)) };
+    Format { name: "a checkpoint of this program", is: is_meant, open: |source| Ok(Box::new(Checkpoint::from_opened(source)?)) };
 
 impl TensorFile for Checkpoint {
     fn kind(&self) -> &'static str {

@@ -15,7 +15,7 @@ pub enum Place {
     /// A file, which is replaced, or nothing yet, where one is made.
     File(PathBuf),
     /// A named pipe or a device, which is written through.
-    Stream(PathBuf),
+    Pipe(PathBuf),
     /// What a descriptor of this process is open for: `/dev/stdout`, `/dev/fd/3`.
     Descriptor(PathBuf),
 }
@@ -46,7 +46,7 @@ impl Place {
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => Ok(Self::File(path)),
-            Ok(found) if is_writable_through(&found) => Ok(Self::Stream(path)),
+            Ok(found) if is_writable_through(&found) => Ok(Self::Pipe(path)),
             Ok(_) => Err(io::Error::new(ErrorKind::InvalidInput, "it is a disk or a socket")),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             Err(_) => match fs::metadata(folder_of(&path)) {
@@ -65,7 +65,7 @@ impl Place {
     pub fn open(&self) -> io::Result<File> {
         match self {
             Self::File(_) => Err(ErrorKind::InvalidInput.into()),
-            Self::Stream(path) => File::options().write(true).open(path),
+            Self::Pipe(path) => File::options().write(true).open(path),
             #[cfg(unix)]
             Self::Descriptor(path) if path.ends_with("1") => {
                 use std::os::fd::AsFd;

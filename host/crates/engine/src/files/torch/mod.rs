@@ -12,13 +12,13 @@ use pytorch_reader::{DType, PytorchError, PytorchReader, Tensor};
 use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::tensor_file::{Format, Source, TensorFile, View};
+use super::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
 const HINT: &str = "give a file that `torch.save` wrote of tensors by name; if this is one it is damaged or incomplete: get it again";
 
 /// The files of `torch.save`.
-pub const FORMAT: Format = Format { name: "a PyTorch checkpoint", is: is_meant, open: |source| Ok(Box::new(Torch::from_source(&source)?)) };
+pub const FORMAT: Format = Format { name: "a PyTorch checkpoint", is: is_meant, open: |source| Ok(Box::new(Torch::from_opened(&source)?)) };
 
 /// An open PyTorch checkpoint. Tensors are named by the keys that lead to them, with dots between; they have no checksums that cover all.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Torch {
 }
 
 impl Torch {
-    fn from_source(source: &Source) -> Result<Self> {
+    fn from_opened(source: &OpenedFile) -> Result<Self> {
         let (path, bytes) = (&source.path, &source.map);
         let bad = |found: String| Error::invalid(path.display(), FORMAT.name, found, HINT);
         if !source.of_file {

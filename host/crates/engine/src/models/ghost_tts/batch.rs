@@ -4,7 +4,7 @@ use super::scale::MelScale;
 
 /// An utterance as the network sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Utterance<'a, P> {
+pub struct UtteranceInput<'a, P> {
     /// Phones of the utterance; the network takes their indices.
     pub phones: &'a [P],
     /// Frames of each phone; their sum is the number of frames.
@@ -17,7 +17,7 @@ pub struct Utterance<'a, P> {
     pub mel: &'a [f32],
 }
 
-impl<P> Utterance<'_, P> {
+impl<P> UtteranceInput<'_, P> {
     /// Number of frames.
     pub fn frames(&self) -> usize {
         self.durations.iter().map(|&d| d as usize).sum()
@@ -119,7 +119,7 @@ impl SpeechBatch {
     }
 
     /// Adds an utterance; its spectrogram is standardised by `scale`.
-    pub fn push<P: Copy + Into<u32>>(&mut self, utterance: &Utterance<P>, scale: &MelScale) {
+    pub fn push<P: Copy + Into<u32>>(&mut self, utterance: &UtteranceInput<P>, scale: &MelScale) {
         self.phone_positions.extend(0..utterance.phones.len() as u32);
         self.frame_positions.extend(0..utterance.frames() as u32);
         for (row, &frames) in (self.phones.len() as u32..).zip(utterance.durations) {
@@ -162,8 +162,8 @@ mod tests {
         let scale = MelScale::new([(1.0, 2.0), (-1.0, 2.0)].into_iter());
         let (sil, ah) = (0, 7);
         let mut batch = SpeechBatch::new(Capacity { utterances: 2, phones: 5, frames: 9 }, 2, 3);
-        let first = Utterance { phones: &[sil, ah], durations: &[1, 5], pitch: &[0.5, 0.6], energy: &[0.7, 0.8], mel: &[5.0; 12] };
-        let second = Utterance { phones: &[ah, sil, ah], durations: &[2, 0, 1], pitch: &[1.0; 3], energy: &[2.0; 3], mel: &[3.0; 6] };
+        let first = UtteranceInput { phones: &[sil, ah], durations: &[1, 5], pitch: &[0.5, 0.6], energy: &[0.7, 0.8], mel: &[5.0; 12] };
+        let second = UtteranceInput { phones: &[ah, sil, ah], durations: &[2, 0, 1], pitch: &[1.0; 3], energy: &[2.0; 3], mel: &[3.0; 6] };
         batch.push(&second, &scale);
         batch.clear();
         batch.push(&first, &scale);

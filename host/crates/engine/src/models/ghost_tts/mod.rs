@@ -20,7 +20,7 @@ mod predictor;
 mod scale;
 mod synthesis;
 
-pub use batch::{Capacity, SpeechBatch, Utterance};
+pub use batch::{Capacity, SpeechBatch, UtteranceInput};
 pub use network::{FACTS_KEY, GhostTts, GhostTtsIds, Lengths, TERM_WEIGHTS, TERMS};
 pub use scale::MelScale;
-pub use synthesis::{Controls, Scales, Spoken};
+pub use synthesis::{Controls, Scales, SpokenMel};

@@ -8,8 +8,8 @@ use crate::config::GhostTtsConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::attention::Heads;
 use crate::nn::block::{BlockGradients, BlockShape};
-use crate::nn::convolution::Convolution;
-use crate::nn::embedding::{EMBEDDING_SIGMA, Embedding};
+use crate::nn::convolution::ConvolutionLayer;
+use crate::nn::embedding::{EMBEDDING_SIGMA, EmbeddingLayer};
 use crate::nn::linear::GAIN;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::{Stack, StackActivations};
@@ -32,18 +32,18 @@ pub const TERM_WEIGHTS: [f32; 5] = [1.0, 1.0, PREDICTOR_WEIGHT, PREDICTOR_WEIGHT
 /// The parameters of the model.
 #[derive(Clone, Debug)]
 pub struct GhostTtsIds {
-    phones: Embedding,
+    phones: EmbeddingLayer,
     encoder: Stack,
     /// Of log-duration, pitch and energy.
     predictors: [PredictorIds; 3],
-    pitch: Convolution,
-    energy: Convolution,
+    pitch: ConvolutionLayer,
+    energy: ConvolutionLayer,
     /// Of the frames since a phone's start.
-    from_start: Embedding,
+    from_start: EmbeddingLayer,
     /// Of the frames until a phone's end.
-    to_end: Embedding,
+    to_end: EmbeddingLayer,
     decoder: Stack,
-    mel: Convolution,
+    mel: ConvolutionLayer,
     postnet: PostnetIds,
 }
 
@@ -52,7 +52,7 @@ impl GhostTtsIds {
     pub fn new(config: &GhostTtsConfig, float: bool) -> (Self, Specs) {
         let mut specs = Specs::default();
         let (mels, dim, grid) = (config.mels, config.dim, (!float).then_some(config.grid));
-        let embedding = |specs: &mut Specs, name: &str, entries| Embedding::new(specs, name, [entries, dim]);
+        let embedding = |specs: &mut Specs, name: &str, entries| EmbeddingLayer::new(specs, name, [entries, dim]);
         let phones = embedding(&mut specs, "embedding.phones", config.phones);
         let shape = block_shape(config);
         let encoder = Stack::new(&mut specs, "encoder", config.encoder_layers, &shape, grid);
@@ -60,11 +60,11 @@ impl GhostTtsIds {
             PredictorIds::new(&mut specs, &format!("predictors.{name}"), dim, config.predictor_dim, config.predictor_kernel, grid)
         });
         let [pitch, energy] =
-            ["pitch", "energy"].map(|name| Convolution::new(&mut specs, &format!("embedding.{name}"), [dim, 1], 3, grid, 0.3));
+            ["pitch", "energy"].map(|name| ConvolutionLayer::new(&mut specs, &format!("embedding.{name}"), [dim, 1], 3, grid, 0.3));
         let from_start = embedding(&mut specs, "embedding.from_start", config.places);
         let to_end = embedding(&mut specs, "embedding.to_end", config.places);
         let decoder = Stack::new(&mut specs, "decoder", config.decoder_layers, &shape, grid);
-        let mel = Convolution::new(&mut specs, "mel", [mels, dim], 1, grid, GAIN);
+        let mel = ConvolutionLayer::new(&mut specs, "mel", [mels, dim], 1, grid, GAIN);
         let postnet = PostnetIds::new(&mut specs, config, grid);
         (Self { phones, encoder, predictors, pitch, energy, from_start, to_end, decoder, mel, postnet }, specs)
     }

@@ -5,7 +5,7 @@ use primal_device::grid::GridId;
 use crate::backend::{Backend, Sequences};
 use crate::config::GhostTtsConfig;
 use crate::memory::{Kind, Plan, Span};
-use crate::nn::convolution::Convolution;
+use crate::nn::convolution::ConvolutionLayer;
 use crate::nn::linear::GAIN;
 use crate::nn::parameters::Specs;
 use crate::nn::{Backward, GradientSink, Parameters};
@@ -14,7 +14,7 @@ use crate::ops::{Add, Tanh, TanhBackward};
 /// The convolutions.
 #[derive(Clone, Debug)]
 pub struct PostnetIds {
-    layers: Vec<Convolution>,
+    layers: Vec<ConvolutionLayer>,
 }
 
 impl PostnetIds {
@@ -24,7 +24,7 @@ impl PostnetIds {
         let layers = (0..=last).map(|i| {
             let shape = [if i == last { mels } else { width }, if i == 0 { mels } else { width }];
             let gain = if i == last { GAIN } else { 1.0 };
-            Convolution::new(specs, &format!("postnet.{i}"), shape, config.postnet_kernel, grid, gain)
+            ConvolutionLayer::new(specs, &format!("postnet.{i}"), shape, config.postnet_kernel, grid, gain)
         });
         Self { layers: layers.collect() }
     }

@@ -5,7 +5,7 @@ use primal_device::grid::GridId;
 
 use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
-use crate::nn::convolution::Convolution;
+use crate::nn::convolution::ConvolutionLayer;
 use crate::nn::linear::GAIN;
 use crate::nn::norm::{Norm, NormActivations};
 use crate::nn::parameters::Specs;
@@ -15,8 +15,8 @@ use crate::ops::{LeakyRelu, LeakyReluBackward};
 /// The parameters of a predictor.
 #[derive(Clone, Copy, Debug)]
 pub struct PredictorIds {
-    layers: [(Convolution, Norm); 2],
-    out: Convolution,
+    layers: [(ConvolutionLayer, Norm); 2],
+    out: ConvolutionLayer,
     width: usize,
 }
 
@@ -24,10 +24,10 @@ impl PredictorIds {
     /// Names the parameters, for inputs of width `dim`.
     pub fn new(specs: &mut Specs, name: &str, dim: usize, width: usize, kernel: usize, grid: Option<GridId>) -> Self {
         let layers = [(1, dim), (2, width)].map(|(i, inputs)| {
-            let convolution = Convolution::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
+            let convolution = ConvolutionLayer::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
             (convolution, Norm::new(specs, &format!("{name}.norm{i}"), width))
         });
-        Self { layers, out: Convolution::new(specs, &format!("{name}.out"), [1, width], 1, grid, GAIN), width }
+        Self { layers, out: ConvolutionLayer::new(specs, &format!("{name}.out"), [1, width], 1, grid, GAIN), width }
     }
 }
 

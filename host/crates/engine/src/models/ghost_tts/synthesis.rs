@@ -1,6 +1,6 @@
 //! A spectrogram for phones whose sound nobody knows yet.
 
-use super::batch::{SpeechBatch, Utterance};
+use super::batch::{SpeechBatch, UtteranceInput};
 use super::network::GhostTts;
 use super::scale::MelScale;
 use crate::backend::Backend;
@@ -37,7 +37,7 @@ pub struct Scales {
 
 /// What was spoken.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spoken {
+pub struct SpokenMel {
     /// Frames of each phone.
     pub durations: Vec<u32>,
     /// Frames of each phone before they were rounded: two devices may round a tie differently.
@@ -63,14 +63,14 @@ impl GhostTts {
         scales: &Scales,
         phones: &[P],
         controls: &Controls,
-    ) -> Result<Spoken> {
+    ) -> Result<SpokenMel> {
         let (n, capacity) = (phones.len(), self.capacity);
         if !(1..=capacity.phones).contains(&n) {
             return Err(Error::invalid("a sentence", format!("1 to {} phones", capacity.phones), n, "split it at its pauses"));
         }
         let (none, scale) = (vec![0.0; n], &scales.mel);
         batch.clear();
-        batch.push(&Utterance { phones, durations: &vec![0; n], pitch: &none, energy: &none, mel: &[] }, scale);
+        batch.push(&UtteranceInput { phones, durations: &vec![0; n], pitch: &none, energy: &none, mel: &[] }, scale);
         let lengths = self.load(b, batch);
         self.encode(b, p, lengths.phones);
         let [mut log_durations, mut pitch, mut energy] = [0, 1, 2].map(|_| vec![0.0f32; n]);
@@ -93,7 +93,7 @@ impl GhostTts {
         energy.iter_mut().for_each(|value| *value += controls.energy.ln() / scales.log_energy);
 
         batch.clear();
-        batch.push(&Utterance { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] }, scale);
+        batch.push(&UtteranceInput { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] }, scale);
         let lengths = self.load(b, batch);
         self.decode(b, p, &lengths);
         let mut mel = vec![0.0; total * self.mels];
@@ -101,7 +101,7 @@ impl GhostTts {
         b.fault()?;
         scale.restore(&mut mel);
         require_finite("spectrogram", &mel)?;
-        Ok(Spoken { durations, unrounded, mel })
+        Ok(SpokenMel { durations, unrounded, mel })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::nn::Block;
 use crate::nn::attention::Heads;
 use crate::nn::block::BlockShape;
 use crate::nn::embedding::TokenEmbedding;
-use crate::nn::linear::{Linear, start_sigma};
+use crate::nn::linear::{LinearLayer, start_sigma};
 use crate::nn::norm::Norm;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::Stack;
@@ -19,7 +19,7 @@ pub struct GptIds {
     pub(super) embedding: TokenEmbedding,
     pub(super) stack: Stack,
     /// `[vocab, dim]`.
-    pub(super) head: Linear,
+    pub(super) head: LinearLayer,
 }
 
 impl GptIds {
@@ -37,7 +37,7 @@ impl GptIds {
         });
         let blocks = blocks.collect();
         let norm = Norm::new(&mut specs, "norm", dim);
-        let head = Linear::new(&mut specs, "head", [vocab, dim], on(config.grid), start_sigma(dim));
+        let head = LinearLayer::new(&mut specs, "head", [vocab, dim], on(config.grid), start_sigma(dim));
         (Self { embedding, stack: Stack { blocks, norm }, head }, specs)
     }
 }

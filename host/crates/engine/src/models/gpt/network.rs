@@ -11,7 +11,7 @@ use crate::nn::block::{BlockActivations, BlockGradients};
 use crate::nn::norm::NormActivations;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::StackActivations;
-use crate::nn::{Backward, GradientSink, Parameters, Part, Purpose, Rows};
+use crate::nn::{Backward, GradientPart, GradientSink, Parameters, Purpose, Rows};
 use crate::ops::CrossEntropy;
 
 /// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
@@ -112,7 +112,7 @@ impl TextModel for Gpt {
         let pass = &mut Backward { b, p, sink };
         for (start, rows) in self.chunks() {
             let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
-            ids.head.backward_weight(pass, d_logits, x, rows, Part { first: start == 0, last: start + rows == tokens });
+            ids.head.backward_weight(pass, d_logits, x, rows, GradientPart { first: start == 0, last: start + rows == tokens });
             // The gradient of these rows takes their place.
             ids.head.backward_input(pass, x, d_logits, rows, false);
         }

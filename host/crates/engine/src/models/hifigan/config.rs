@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Resblock {
 
 /// A convolution of the generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
+pub struct ConvolutionSpec {
     /// Name of its tensors, without `.weight` and `.bias`.
     pub name: String,
     /// Channels in.
@@ -104,7 +104,7 @@ pub enum Step {
     Stride(usize),
 }
 
-impl Layer {
+impl ConvolutionSpec {
     /// Shape of the weight in a file: `[out, in, kernel]`, or `[in, out, kernel]` of a transposed convolution.
     pub fn weight_shape(&self) -> [usize; 3] {
         match self.step {
@@ -175,11 +175,11 @@ impl HifiganConfig {
         self.upsample_rates.iter().product()
     }
 
-    /// All convolutions in the order in which they are applied: [`Layers`] by index.
-    pub fn layers(&self, num_mels: usize) -> Layers {
+    /// All convolutions in the order in which they are applied: [`Convolutions`] by index.
+    pub fn convolutions(&self, num_mels: usize) -> Convolutions {
         let mut all = Vec::new();
         let mut add = |name: String, [inputs, outputs]: [usize; 2], kernel, step| {
-            all.push(Layer { name, inputs, outputs, kernel, step });
+            all.push(ConvolutionSpec { name, inputs, outputs, kernel, step });
             all.len() - 1
         };
         let pre = add("conv_pre".into(), [num_mels, self.channels(0)], OUTER_KERNEL, Step::Dilation(1));
@@ -205,15 +205,15 @@ impl HifiganConfig {
             stages.push(Stage { up, blocks });
         }
         let post = add("conv_post".into(), [self.channels(stages.len()), 1], OUTER_KERNEL, Step::Dilation(1));
-        Layers { all, pre, stages, post }
+        Convolutions { all, pre, stages, post }
     }
 }
 
 /// The convolutions of a generator, and their order.
 #[derive(Clone, Debug)]
-pub struct Layers {
+pub struct Convolutions {
     /// All convolutions, in the order in which they are applied.
-    pub all: Vec<Layer>,
+    pub all: Vec<ConvolutionSpec>,
     /// Index in `all` of the first convolution.
     pub pre: usize,
     /// The stages.
@@ -222,7 +222,7 @@ pub struct Layers {
     pub post: usize,
 }
 
-impl Layers {
+impl Convolutions {
     /// Rows of audio for a frame.
     pub fn hop_size(&self) -> usize {
         let strides = self.stages.iter().map(|stage| match self.all[stage.up].step {

@@ -28,7 +28,7 @@ pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 pub struct Generator {
     file: Box<dyn TensorFile>,
     subject: String,
-    parts: BTreeMap<String, Part>,
+    origins: BTreeMap<String, TensorOrigin>,
     /// How its convolutions go on beyond the ends: SpeechBrain's differ.
     pub padding: Padding,
 }
@@ -43,13 +43,13 @@ struct Stored {
 
 /// Where a tensor comes from.
 #[derive(Debug)]
-enum Part {
+enum TensorOrigin {
     Whole(Stored),
     /// `g` and `v` of weight norm.
     Normed(Stored, Stored),
 }
 
-impl Part {
+impl TensorOrigin {
     fn shape(&self) -> &[usize] {
         match self {
             Self::Whole(tensor) | Self::Normed(_, tensor) => &tensor.shape,
@@ -92,9 +92,9 @@ pub fn open(path: &Path, key: Option<&str>) -> Result<Generator> {
         let found = format!("{} tensors, of {:?}", named.len(), groups(named.keys().map(String::as_str)));
         return Err(Error::invalid(&subject, "a generator, with a tensor `conv_pre`", found, "name the key that has it"));
     }
-    let parts = paired(&subject, named)?;
-    require_within(&subject, &parts, file.file_len())?;
-    Ok(Generator { file, subject, parts, padding })
+    let origins = paired(&subject, named)?;
+    require_within(&subject, &origins, file.file_len())?;
+    Ok(Generator { file, subject, origins, padding })
 }
 
 /// What the names of the generator's tensors begin with.
@@ -117,8 +117,8 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// Checks that the tensors take no more bytes than the file has: one may have more values than are stored, by a stride of 0.
-fn require_within(subject: &str, parts: &BTreeMap<String, Part>, bytes: usize) -> Result<()> {
-    let tensors = || parts.values().flat_map(Part::stored);
+fn require_within(subject: &str, origins: &BTreeMap<String, TensorOrigin>, bytes: usize) -> Result<()> {
+    let tensors = || origins.values().flat_map(TensorOrigin::stored);
     if tensors().fold(0usize, |total, tensor| total.saturating_add(tensor.bytes)) <= bytes {
         return Ok(());
     }
@@ -136,24 +136,24 @@ fn plain_name(name: &str) -> String {
 }
 
 /// Joins the two parts of weight norm.
-fn paired(subject: &str, mut named: BTreeMap<String, Stored>) -> Result<BTreeMap<String, Part>> {
-    let mut parts = BTreeMap::new();
+fn paired(subject: &str, mut named: BTreeMap<String, Stored>) -> Result<BTreeMap<String, TensorOrigin>> {
+    let mut origins = BTreeMap::new();
     let beside = |one: &str, other: &str| Error::invalid(subject, format!("`{one}` beside `{other}`"), "none", HINT);
     while let Some((name, tensor)) = named.pop_first() {
         // `weight_g` comes before its `weight_v`.
-        let part = if let Some(layer) = name.strip_suffix(".weight_g") {
+        let (name, origin) = if let Some(layer) = name.strip_suffix(".weight_g") {
             let v = named.remove(&format!("{layer}.weight_v")).ok_or_else(|| beside(&format!("{layer}.weight_v"), &name))?;
-            (format!("{layer}.weight"), Part::Normed(tensor, v))
+            (format!("{layer}.weight"), TensorOrigin::Normed(tensor, v))
         } else if let Some(layer) = name.strip_suffix(".weight_v") {
             return Err(beside(&format!("{layer}.weight_g"), &name));
         } else {
-            (name, Part::Whole(tensor))
+            (name, TensorOrigin::Whole(tensor))
         };
-        if let Some(_other) = parts.insert(part.0.clone(), part.1) {
-            return Err(Error::invalid(subject, format!("either `{}` or its `weight_g` and `weight_v`", part.0), "both", HINT));
+        if let Some(_other) = origins.insert(name.clone(), origin) {
+            return Err(Error::invalid(subject, format!("either `{name}` or its `weight_g` and `weight_v`"), "both", HINT));
         }
     }
-    Ok(parts)
+    Ok(origins)
 }
 
 /// `w = g · v / ‖v‖`, a norm for each index of the first dimension, which `g` has as its only one that is not 1.
@@ -183,7 +183,7 @@ impl Generator {
 
     /// Names and shapes.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.parts.iter().map(|(name, part)| (name.as_str(), part.shape()))
+        self.origins.iter().map(|(name, origin)| (name.as_str(), origin.shape()))
     }
 
     fn read(&self, tensor: &Stored) -> Result<Vec<f32>> {
@@ -203,26 +203,26 @@ impl Generator {
     /// # Errors
     /// Bad input for a damaged tensor, or one with values that no generator has.
     pub fn values(&self) -> Result<Tensors> {
-        let used: BTreeSet<&str> = self.parts.values().flat_map(Part::stored).map(|tensor| tensor.name.as_str()).collect();
+        let used: BTreeSet<&str> = self.origins.values().flat_map(TensorOrigin::stored).map(|tensor| tensor.name.as_str()).collect();
         self.file.verify(&|name| used.contains(name))?;
-        let read = |(name, part): (&String, &Part)| {
-            let values = match part {
-                Part::Whole(tensor) => self.read(tensor)?,
-                Part::Normed(gain, v) => fold(&self.subject, name, (&v.shape, &self.read(v)?), (&gain.shape, &self.read(gain)?))?,
+        let read = |(name, origin): (&String, &TensorOrigin)| {
+            let values = match origin {
+                TensorOrigin::Whole(tensor) => self.read(tensor)?,
+                TensorOrigin::Normed(gain, v) => fold(&self.subject, name, (&v.shape, &self.read(v)?), (&gain.shape, &self.read(gain)?))?,
             };
-            Ok((name.clone(), (part.shape().to_vec(), values)))
+            Ok((name.clone(), (origin.shape().to_vec(), values)))
         };
-        self.parts.iter().map(read).collect()
+        self.origins.iter().map(read).collect()
     }
 
     /// The number of mel bands that its first layer sees.
     pub fn num_mels(&self) -> usize {
-        self.parts.get("conv_pre.weight").and_then(|part| part.shape().get(1).copied()).unwrap_or(0)
+        self.origins.get("conv_pre.weight").and_then(|origin| origin.shape().get(1).copied()).unwrap_or(0)
     }
 
     /// The configuration, where the shapes are those of V1, V2 or V3 (any number of channels): rates and dilations leave no trace in others.
     pub fn infer(&self) -> Option<HifiganConfig> {
-        let shape = |name: &str| self.parts.get(name).map(Part::shape);
+        let shape = |name: &str| self.origins.get(name).map(TensorOrigin::shape);
         let &[channels, _, OUTER_KERNEL] = shape("conv_pre.weight")? else { return None };
         let last = |name: String| shape(&name).and_then(|shape| shape.last().copied());
         let ups: Vec<usize> = (0..).map_while(|i| last(format!("ups.{i}.weight"))).collect();

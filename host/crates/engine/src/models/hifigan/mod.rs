@@ -16,14 +16,14 @@ pub mod weights;
 pub mod window;
 
 pub use config::{HifiganConfig, Padding, Resblock};
-pub use weights::Vocoder;
+pub use weights::VocoderFile;
 pub use window::Window;
 
 use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Kind, Plan, Span};
 use crate::ops::{Add, Conv1d, ConvTranspose1d, ConvolutionShape, Gather, LeakyRelu, Tanh};
 use crate::{Error, Result};
-use config::{Layer, Layers, Stage, Step};
+use config::{ConvolutionSpec, Convolutions, Stage, Step};
 use window::{StageRows, reach};
 
 /// Frames of a chunk where nothing asks for another: three quarters of a second, of whose work a tenth is done twice.
@@ -36,7 +36,7 @@ const LAST_SLOPE: f32 = 0.01;
 /// A generator over its activations, for chunks of frames.
 #[derive(Clone, Debug)]
 pub struct Hifigan {
-    layers: Layers,
+    convolutions: Convolutions,
     /// By index of a layer.
     parameters: Vec<(Weight, Span<f32>)>,
     num_mels: usize,
@@ -66,12 +66,12 @@ struct Reflection {
 
 impl Reflection {
     /// Room for the widest of the convolutions that have an end to go beyond.
-    fn plan(layers: &Layers, window: &Window, plan: &mut Plan) -> Self {
-        let stages = window.stages.iter().zip(&layers.stages);
+    fn plan(convolutions: &Convolutions, window: &Window, plan: &mut Plan) -> Self {
+        let stages = window.stages.iter().zip(&convolutions.stages);
         let in_stages = stages.flat_map(|(rows, stage)| stage.blocks.iter().flatten().flatten().map(|&layer| (layer, rows.blocks.len())));
         let (mut rows, mut values) = (0, 0);
-        for (layer, len) in in_stages.chain([(layers.pre, window.frames.len()), (layers.post, window.outputs().len())]) {
-            let layer = &layers.all[layer];
+        for (layer, len) in in_stages.chain([(convolutions.pre, window.frames.len()), (convolutions.post, window.outputs().len())]) {
+            let layer = &convolutions.all[layer];
             let len = len + 2 * reach(layer);
             (rows, values) = (rows.max(len), values.max(len * layer.inputs.max(layer.outputs)));
         }
@@ -84,9 +84,9 @@ impl Reflection {
 impl Hifigan {
     /// Reserves the weights, and activations for chunks of `chunk` frames.
     pub fn plan(config: &HifiganConfig, num_mels: usize, chunk: usize, plan: &mut Plan) -> Self {
-        let layers = config.layers(num_mels);
-        let parameters = layers.all.iter().map(|layer| plan_layer(layer, plan)).collect();
-        let window = Window::largest(&layers, chunk);
+        let convolutions = config.convolutions(num_mels);
+        let parameters = convolutions.all.iter().map(|layer| plan_layer(layer, plan)).collect();
+        let window = Window::largest(&convolutions, chunk);
         let channels = |i: usize| config.channels(i);
         let of_stages = |rows: &dyn Fn(&StageRows) -> usize| {
             let sizes = window.stages.iter().enumerate().map(|(i, stage)| rows(stage) * channels(i + 1));
@@ -104,17 +104,17 @@ impl Hifigan {
         let active = span("active", in_blocks);
         let between = (config.resblock == Resblock::Pairs).then(|| span("between", in_blocks));
         let audio = span("audio", window.outputs().len());
-        let reflection = (config.padding == Padding::Reflect).then(|| Reflection::plan(&layers, &window, plan));
-        Self { layers, parameters, num_mels, chunk, mel, stream, raised, block, active, between, audio, reflection }
+        let reflection = (config.padding == Padding::Reflect).then(|| Reflection::plan(&convolutions, &window, plan));
+        Self { convolutions, parameters, num_mels, chunk, mel, stream, raised, block, active, between, audio, reflection }
     }
 
     /// Uploads the weights of a file of the same configuration.
     ///
     /// # Errors
-    /// As [`Vocoder::weights`].
-    pub fn load<B: Backend>(&self, b: &mut B, vocoder: &Vocoder) -> Result<()> {
+    /// As [`VocoderFile::weights`].
+    pub fn load<B: Backend>(&self, b: &mut B, vocoder: &VocoderFile) -> Result<()> {
         for (index, (weight, bias)) in self.parameters.iter().enumerate() {
-            let (values, biases) = vocoder.weights(&self.layers, index)?;
+            let (values, biases) = vocoder.weights(&self.convolutions, index)?;
             let Storage::Float(span) = weight.storage else { unreachable!("planned as float") };
             b.upload(span, &values);
             b.upload(*bias, &biases);
@@ -139,7 +139,7 @@ impl Hifigan {
         let frames = mel.len() / self.num_mels;
         let mut samples = vec![0.0f32; self.chunk * self.hop_size()];
         for start in (0..frames).step_by(self.chunk) {
-            let window = Window::new(&self.layers, start..(start + self.chunk).min(frames), frames);
+            let window = Window::new(&self.convolutions, start..(start + self.chunk).min(frames), frames);
             let rows = &mel[window.frames.start * self.num_mels..window.frames.end * self.num_mels];
             let audio = self.forward(b, rows, &window);
             let samples = &mut samples[..audio.len()];
@@ -165,21 +165,21 @@ impl Hifigan {
 
     /// Samples of a frame.
     pub fn hop_size(&self) -> usize {
-        self.layers.hop_size()
+        self.convolutions.hop_size()
     }
 
     /// The samples of one chunk, from its window's frames.
     fn forward<B: Backend>(&self, b: &mut B, mel: &[f32], window: &Window) -> Span<f32> {
         let frames = self.mel.slice(0, mel.len());
         b.upload(frames, mel);
-        let first = &self.layers.all[self.layers.pre];
+        let first = &self.convolutions.all[self.convolutions.pre];
         let y = self.stream.slice(0, window.frames.len() * first.outputs);
-        self.convolve(b, y, frames, self.layers.pre, false);
+        self.convolve(b, y, frames, self.convolutions.pre, false);
         let mut have = window.frames.clone();
         let mut channels = first.outputs;
-        for (stage, rows) in self.layers.stages.iter().zip(&window.stages) {
+        for (stage, rows) in self.convolutions.stages.iter().zip(&window.stages) {
             let x = self.stream.slice((rows.inputs.start - have.start) * channels, rows.inputs.len() * channels);
-            channels = self.layers.all[stage.up].outputs;
+            channels = self.convolutions.all[stage.up].outputs;
             let raised = self.raise(b, x, stage.up, rows);
             let y = self.stream.slice(0, raised.len());
             self.residual_blocks(b, y, raised, stage);
@@ -189,7 +189,7 @@ impl Hifigan {
         let x = self.stream.slice((outputs.start - have.start) * channels, outputs.len() * channels);
         b.run(LeakyRelu { y: x, x, slope: LAST_SLOPE });
         let audio = self.audio.slice(0, outputs.len());
-        self.convolve(b, audio, x, self.layers.post, false);
+        self.convolve(b, audio, x, self.convolutions.post, false);
         let audio = audio.slice(window.samples.start - outputs.start, window.samples.len());
         b.run(Tanh { y: audio, x: audio });
         audio
@@ -197,7 +197,9 @@ impl Hifigan {
 
     /// The stage's transposed convolution of the leaky ReLU of x: the rows that its blocks see.
     fn raise<B: Backend>(&self, b: &mut B, x: Span<f32>, layer: usize, rows: &StageRows) -> Span<f32> {
-        let Layer { outputs, step: Step::Stride(stride), .. } = self.layers.all[layer] else { unreachable!("a transposed convolution") };
+        let ConvolutionSpec { outputs, step: Step::Stride(stride), .. } = self.convolutions.all[layer] else {
+            unreachable!("a transposed convolution")
+        };
         let (weight, bias) = &self.parameters[layer];
         b.run(LeakyRelu { y: x, x, slope: SLOPE });
         let whole = self.raised.slice(0, stride * rows.inputs.len() * outputs);
@@ -241,7 +243,7 @@ impl Hifigan {
     /// `y = layer(x)`, or `y += …`.
     fn convolve<B: Backend>(&self, b: &mut B, y: Span<f32>, x: Span<f32>, layer: usize, accumulate: bool) {
         let (weight, bias) = &self.parameters[layer];
-        let layer = &self.layers.all[layer];
+        let layer = &self.convolutions.all[layer];
         let Step::Dilation(dilation) = layer.step else { unreachable!("no transposed convolution") };
         let rows = x.len() / layer.inputs;
         let shape = |len| ConvolutionShape { sequences: Sequences::Equal { count: 1, len }, kernel: layer.kernel, dilation };
@@ -265,7 +267,7 @@ impl Hifigan {
     }
 }
 
-fn plan_layer(layer: &Layer, plan: &mut Plan) -> (Weight, Span<f32>) {
+fn plan_layer(layer: &ConvolutionSpec, plan: &mut Plan) -> (Weight, Span<f32>) {
     let [out_features, in_features] = match layer.step {
         Step::Dilation(_) => [layer.outputs, layer.kernel * layer.inputs],
         Step::Stride(_) => [layer.kernel * layer.outputs, layer.inputs],

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::config::{HifiganConfig, Layer, Layers, Step};
+use super::config::{ConvolutionSpec, Convolutions, HifiganConfig, Step};
 use crate::files::checkpoint::LARGEST;
 use crate::files::{self, TensorFile, View};
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ const HINT: &str = "give a HiFi-GAN generator as safetensors; `primal-host impor
 const NAMED: usize = 4;
 
 /// An open file of a vocoder, all of whose shapes were checked.
-pub struct Vocoder {
+pub struct VocoderFile {
     name: String,
     file: Box<dyn TensorFile>,
     /// The generator's shape.
@@ -40,9 +40,9 @@ pub struct Vocoder {
     pub metadata: BTreeMap<String, String>,
 }
 
-impl std::fmt::Debug for Vocoder {
+impl std::fmt::Debug for VocoderFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vocoder")
+        f.debug_struct("VocoderFile")
             .field("name", &self.name)
             .field("config", &self.config)
             .field("num_mels", &self.num_mels)
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Vocoder {
     }
 }
 
-impl Vocoder {
+impl VocoderFile {
     /// Maps a file and checks everything.
     ///
     /// # Errors
@@ -82,10 +82,10 @@ impl Vocoder {
         if !(1..=MOST_BANDS).contains(&num_mels) {
             return Err(Error::invalid(&name, format!("metadata `mel` with a num_mels of 1 to {MOST_BANDS}"), num_mels, HINT));
         }
-        check_shapes(&name, &config.layers(num_mels), &*file)?;
+        check_shapes(&name, &config.convolutions(num_mels), &*file)?;
         file.verify(&|_| true)?;
         let vocoder = Self { name, file, config, num_mels, metadata };
-        for layer in vocoder.config.layers(num_mels).all {
+        for layer in vocoder.config.convolutions(num_mels).all {
             vocoder.values(&format!("{}.weight", layer.name))?;
             vocoder.values(&format!("{}.bias", layer.name))?;
         }
@@ -97,13 +97,16 @@ impl Vocoder {
     ///
     /// # Errors
     /// Bad input that names a tensor with a value that is not finite.
-    pub fn weights(&self, layers: &Layers, index: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let layer = &layers.all[index];
+    pub fn weights(&self, convolutions: &Convolutions, index: usize) -> Result<(Vec<f32>, Vec<f32>)> {
+        let layer = &convolutions.all[index];
         let bias = self.values(&format!("{}.bias", layer.name))?;
         let mut weight = to_ops(layer, &self.values(&format!("{}.weight", layer.name))?);
         // A leaky ReLU lies between the mean and these layers: it commutes with a positive factor.
-        let before =
-            if index == layers.post { layers.stages.last() } else { layers.stages.windows(2).find(|s| s[1].up == index).map(|s| &s[0]) };
+        let before = if index == convolutions.post {
+            convolutions.stages.last()
+        } else {
+            convolutions.stages.windows(2).find(|s| s[1].up == index).map(|s| &s[0])
+        };
         if let Some(stage) = before {
             let factor = 1.0 / stage.blocks.len() as f32;
             weight.iter_mut().for_each(|w| *w *= factor);
@@ -142,7 +145,7 @@ pub fn scale_of(weight: &str) -> String {
     format!("{weight}.scale")
 }
 
-/// Values of one of the four types that [`Vocoder`] accepts.
+/// Values of one of the four types that [`VocoderFile`] accepts.
 fn to_f32(view: &View) -> Result<Vec<f32>> {
     Ok(match view.floats()? {
         Some(values) => values,
@@ -160,7 +163,7 @@ pub fn parse<T: serde::de::DeserializeOwned>(name: &str, metadata: &BTreeMap<Str
 }
 
 /// Compares the tensors of a file with those that the layers ask for.
-fn check_shapes(name: &str, layers: &Layers, file: &dyn TensorFile) -> Result<()> {
+fn check_shapes(name: &str, convolutions: &Convolutions, file: &dyn TensorFile) -> Result<()> {
     let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut scales = Vec::new();
     for tensor in file.names() {
@@ -179,17 +182,17 @@ fn check_shapes(name: &str, layers: &Layers, file: &dyn TensorFile) -> Result<()
             return Err(Error::invalid(name, format!("`{scale}` of type F32 and shape {rows:?}"), other, HINT));
         }
     }
-    compare(name, layers, found.iter().map(|(tensor, shape)| (tensor.as_str(), shape.as_slice())), HINT)
+    compare(name, convolutions, found.iter().map(|(tensor, shape)| (tensor.as_str(), shape.as_slice())), HINT)
 }
 
 /// Checks that the tensors `found`, by name and shape, are those of the layers.
 ///
 /// # Errors
 /// Bad input that names what is of another shape, missing or extra.
-pub fn compare<'a>(name: &str, layers: &Layers, found: impl Iterator<Item = (&'a str, &'a [usize])>, hint: &str) -> Result<()> {
+pub fn compare<'a>(name: &str, convolutions: &Convolutions, found: impl Iterator<Item = (&'a str, &'a [usize])>, hint: &str) -> Result<()> {
     let mut found: BTreeMap<&str, &[usize]> = found.collect();
     let (mut expected, mut differing) = (Vec::new(), Vec::new());
-    for layer in &layers.all {
+    for layer in &convolutions.all {
         for (part, shape) in [("weight", layer.weight_shape().to_vec()), ("bias", vec![layer.outputs])] {
             let tensor = format!("{}.{part}", layer.name);
             match found.remove(tensor.as_str()) {
@@ -219,8 +222,8 @@ pub fn compare<'a>(name: &str, layers: &Layers, found: impl Iterator<Item = (&'a
     Ok(())
 }
 
-/// A weight of a file, of [`Layer::weight_shape`], in the layout of the ops.
-fn to_ops(layer: &Layer, weight: &[f32]) -> Vec<f32> {
+/// A weight of a file, of [`ConvolutionSpec::weight_shape`], in the layout of the ops.
+fn to_ops(layer: &ConvolutionSpec, weight: &[f32]) -> Vec<f32> {
     let (inputs, outputs, kernel) = (layer.inputs, layer.outputs, layer.kernel);
     let mut values = vec![0.0f32; weight.len()];
     for (index, &value) in weight.iter().enumerate() {

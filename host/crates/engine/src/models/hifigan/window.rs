@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::config::{Layer, Layers, Stage, Step};
+use super::config::{ConvolutionSpec, Convolutions, Stage, Step};
 
 /// The rows of an utterance that one chunk needs, at the rate of each layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,22 +28,22 @@ pub struct StageRows {
 
 impl Window {
     /// What the frames `chunk` of an utterance of `frames` need.
-    pub fn new(layers: &Layers, chunk: Range<usize>, frames: usize) -> Self {
-        let rate = |stages: &[Stage]| stages.iter().map(|stage| stride(&layers.all[stage.up])).product::<usize>();
-        let hop = rate(&layers.stages);
+    pub fn new(convolutions: &Convolutions, chunk: Range<usize>, frames: usize) -> Self {
+        let rate = |stages: &[Stage]| stages.iter().map(|stage| stride(&convolutions.all[stage.up])).product::<usize>();
+        let hop = rate(&convolutions.stages);
         let samples = chunk.start * hop..chunk.end * hop;
-        let mut needed = widen(&samples, reach(&layers.all[layers.post]), frames * hop);
-        let mut stages = Vec::with_capacity(layers.stages.len());
-        for (i, stage) in layers.stages.iter().enumerate().rev() {
+        let mut needed = widen(&samples, reach(&convolutions.all[convolutions.post]), frames * hop);
+        let mut stages = Vec::with_capacity(convolutions.stages.len());
+        for (i, stage) in convolutions.stages.iter().enumerate().rev() {
             let outputs = needed;
-            let margins = stage.blocks.iter().map(|block| block.iter().flatten().map(|&layer| reach(&layers.all[layer])).sum());
-            let blocks = widen(&outputs, margins.max().unwrap_or(0), frames * rate(&layers.stages[..=i]));
-            let inputs = inputs(&layers.all[stage.up], &blocks, frames * rate(&layers.stages[..i]));
+            let margins = stage.blocks.iter().map(|block| block.iter().flatten().map(|&layer| reach(&convolutions.all[layer])).sum());
+            let blocks = widen(&outputs, margins.max().unwrap_or(0), frames * rate(&convolutions.stages[..=i]));
+            let inputs = inputs(&convolutions.all[stage.up], &blocks, frames * rate(&convolutions.stages[..i]));
             needed = inputs.clone();
             stages.push(StageRows { inputs, blocks, outputs });
         }
         stages.reverse();
-        let frames = widen(&needed, reach(&layers.all[layers.pre]), frames);
+        let frames = widen(&needed, reach(&convolutions.all[convolutions.pre]), frames);
         Self { frames, stages, samples }
     }
 
@@ -53,21 +53,21 @@ impl Window {
     }
 
     /// The window of the most rows for chunks of that many frames: one far from both ends.
-    pub fn largest(layers: &Layers, chunk: usize) -> Self {
+    pub fn largest(convolutions: &Convolutions, chunk: usize) -> Self {
         const FAR: usize = 1 << 20;
-        Self::new(layers, FAR..FAR + chunk, 2 * FAR + chunk)
+        Self::new(convolutions, FAR..FAR + chunk, 2 * FAR + chunk)
     }
 }
 
 /// Rows that a convolution sees before and after one.
-pub fn reach(layer: &Layer) -> usize {
+pub fn reach(layer: &ConvolutionSpec) -> usize {
     match layer.step {
         Step::Dilation(dilation) => (layer.kernel - 1) / 2 * dilation,
         Step::Stride(_) => unreachable!("`{}` is a transposed convolution", layer.name),
     }
 }
 
-fn stride(layer: &Layer) -> usize {
+fn stride(layer: &ConvolutionSpec) -> usize {
     match layer.step {
         Step::Stride(stride) => stride,
         Step::Dilation(_) => unreachable!("`{}` is no transposed convolution", layer.name),
@@ -79,7 +79,7 @@ fn widen(rows: &Range<usize>, by: usize, end: usize) -> Range<usize> {
 }
 
 /// The rows that a transposed convolution makes `outputs` of: row t reaches rows `stride · t − padding` to `stride · t − padding + kernel − 1`.
-fn inputs(layer: &Layer, outputs: &Range<usize>, end: usize) -> Range<usize> {
+fn inputs(layer: &ConvolutionSpec, outputs: &Range<usize>, end: usize) -> Range<usize> {
     let stride = stride(layer);
     let padding = (layer.kernel - stride) / 2;
     let first = (outputs.start + padding + 1).saturating_sub(layer.kernel).div_ceil(stride);

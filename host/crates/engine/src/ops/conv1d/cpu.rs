@@ -7,7 +7,7 @@ use crate::backend::cpu::gemm::{Left, Right, for_each_tile, gemm, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::of_thread;
 use crate::backend::cpu::sequences::{Bounds, offsets};
-use crate::backend::cpu::weight::{Values, add_bias};
+use crate::backend::cpu::weight::{WeightValues, add_bias};
 use crate::backend::cpu::windows::{Reversed, Windows};
 
 /// The windows of x `[rows, width]` around each row.
@@ -25,8 +25,8 @@ impl RunOn<Cpu> for Conv1d {
             let rows = o.y.len() / outputs;
             let left = windows(shape, o.bounds, o.x, columns / shape.kernel);
             let right = match o.values {
-                Values::Grid(codes) => Right::Transposed(codes),
-                Values::Float(data) => Right::Strided { data, k_stride: 1, column_stride: columns },
+                WeightValues::Grid(codes) => Right::Transposed(codes),
+                WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: columns },
             };
             let (y, bias, scratch) = (Parts::new(o.y), o.bias, Parts::new(o.scratch));
             for_each_tile(rows, outputs, columns, |at| {
@@ -52,8 +52,8 @@ impl RunOn<Cpu> for Conv1dBackwardInput {
         cpu.with_weight([self.dx, self.dy], &weight, None, shape.sequences, |o| {
             let inputs = columns / shape.kernel;
             let taps = match o.values {
-                Values::Grid(codes) => Right::Plain(codes),
-                Values::Float(data) => Right::Strided { data, k_stride: columns, column_stride: 1 },
+                WeightValues::Grid(codes) => Right::Plain(codes),
+                WeightValues::Float(data) => Right::Strided { data, k_stride: columns, column_stride: 1 },
             };
             let right = Reversed { taps, depth: outputs, first: columns - inputs, step: inputs };
             let rows = o.y.len() / inputs;

@@ -3,7 +3,7 @@
 use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::gemm::{Left, Right, gemm};
-use crate::backend::cpu::weight::Values;
+use crate::backend::cpu::weight::WeightValues;
 use crate::backend::{RunOn, Sequences};
 
 impl RunOn<Cpu> for Linear {
@@ -13,8 +13,8 @@ impl RunOn<Cpu> for Linear {
         cpu.with_weight([self.y, self.x], &weight, None, Sequences::one(rows), |o| {
             let left = Left { data: o.x, row_stride: inputs, k_stride: 1 };
             let right = match o.values {
-                Values::Grid(codes) => Right::Transposed(codes),
-                Values::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
+                WeightValues::Grid(codes) => Right::Transposed(codes),
+                WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
             };
             gemm(o.y, rows, outputs, inputs, left, right, false, o.scratch);
         });
@@ -28,8 +28,8 @@ impl RunOn<Cpu> for LinearBackwardInput {
         cpu.with_weight([self.dx, self.dy], &weight, None, Sequences::one(rows), |o| {
             let left = Left { data: o.x, row_stride: o.x.len() / rows, k_stride: 1 };
             let right = match o.values {
-                Values::Grid(codes) => Right::Plain(codes),
-                Values::Float(data) => Right::Strided { data, k_stride: inputs, column_stride: 1 },
+                WeightValues::Grid(codes) => Right::Plain(codes),
+                WeightValues::Float(data) => Right::Strided { data, k_stride: inputs, column_stride: 1 },
             };
             gemm(o.y, rows, inputs, outputs, left, right, accumulate, o.scratch);
         });

@@ -1,7 +1,7 @@
 //! One token's `y = x · Wᵀ` on the CPU.
 //!
 //! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
-//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all kernels give the same bits. The one error is
+//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
 //! that rounding: at most half a step, max|x| / 8190, in each activation.
 
 use std::sync::OnceLock;
@@ -26,7 +26,7 @@ const TASK_BYTES: usize = 64 * 1024;
 
 /// A vector of integers `q` that stands for `step · q`.
 struct Activations<'a> {
-    /// In the order of a kernel, padded with zeros to its blocks.
+    /// In the order of a row product, padded with zeros to its blocks.
     q: &'a [i16],
     /// `step / denominator` of the weight's grid.
     factor: f64,
@@ -42,35 +42,35 @@ impl Activations<'_> {
 
 /// How a processor multiplies rows.
 #[derive(Clone, Copy)]
-pub struct Kernel {
+pub struct RowProduct {
     /// The instruction set.
     pub name: &'static str,
-    /// For each place in a block of activations, the one that the kernel wants there.
+    /// For each place in a block of activations, the one that the product wants there.
     order: &'static [u8],
     /// `y[i] = row i of the weight · x`.
     rows: unsafe fn(&mut [f32], &Codes, &Activations),
 }
 
-impl Kernel {
-    /// The kernels that this processor can run, the fastest first.
+impl RowProduct {
+    /// The row products that this processor can run, the fastest first.
     pub fn all() -> Vec<Self> {
-        let mut kernels = Vec::new();
+        let mut products = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
-                kernels.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows });
+                products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows });
             }
             if is_x86_feature_detected!("avx2") {
-                kernels.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows });
+                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows });
             }
         }
-        kernels.push(Self { name: "portable", order: &NATURAL, rows: portable });
-        kernels
+        products.push(Self { name: "portable", order: &NATURAL, rows: portable });
+        products
     }
 
-    /// The fastest kernel that this processor has.
+    /// The fastest row product that this processor has.
     pub fn best() -> Self {
-        static BEST: OnceLock<Kernel> = OnceLock::new();
+        static BEST: OnceLock<RowProduct> = OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])
     }
 }
@@ -80,22 +80,22 @@ impl RunOn<Cpu> for LutGemv {
         let Self { y, x, weight } = self;
         let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
         let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
-        lut_gemv(y, x, &Codes::new(codes, scale, grid.grid.grid(), weight.in_features), Kernel::best(), scratch);
+        lut_gemv(y, x, &Codes::new(codes, scale, grid.grid.grid(), weight.in_features), RowProduct::best(), scratch);
     }
 }
 
 /// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value.
-pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, kernel: Kernel, scratch: &mut [f32]) {
-    let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(kernel.order.len())];
-    let step = quantise(q, x, kernel.order);
+pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
+    let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(product.order.len())];
+    let step = quantise(q, x, product.order);
     let x = Activations { q, factor: f64::from(step) / f64::from(w.grid.denominator) };
     let task_rows = (TASK_BYTES / w.row_bytes).max(1);
     let run = |(task, y): (usize, &mut [f32])| {
         let first = task * task_rows;
         let codes = &w.codes[first * w.row_bytes..][..y.len() * w.row_bytes];
         let rows = Codes { codes, scale: &w.scale[first..][..y.len()], ..*w };
-        // SAFETY: `Kernel::all` gives only kernels that this processor can run.
-        unsafe { (kernel.rows)(y, &rows, &x) };
+        // SAFETY: `RowProduct::all` gives only those that this processor can run.
+        unsafe { (product.rows)(y, &rows, &x) };
     };
     if y.len() <= task_rows || rayon::current_num_threads() == 1 {
         y.chunks_mut(task_rows).enumerate().for_each(run);
@@ -159,7 +159,7 @@ fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
     }
 }
 
-/// Rows that a kernel multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
+/// Rows that a row product multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
 #[cfg(target_arch = "x86_64")]
 const GROUP: usize = 4;
 
@@ -170,7 +170,7 @@ fn ahead(w: &Codes) -> usize {
     (GROUP * w.row_bytes).max(8192)
 }
 
-/// Calls a kernel's two forms on the rows in whole groups and on the rest.
+/// Calls a row product's two forms on the rows in whole groups and on the rest.
 #[cfg(target_arch = "x86_64")]
 fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes), mut single: impl FnMut(&mut [f32], Codes)) {
     let whole = y.len() / GROUP * GROUP;

@@ -1,7 +1,7 @@
 use primal_device::grid::{GridId, row_bytes};
-use primal_device::philox::{Stream, uniform};
+use primal_device::philox::{RandomStream, uniform};
 
-use super::{Codes, Kernel, LARGEST, TINY, lut_gemv};
+use super::{Codes, LARGEST, RowProduct, TINY, lut_gemv};
 
 /// The definition, one product at a time.
 fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
@@ -16,23 +16,23 @@ fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
     w.codes.chunks_exact(w.row_bytes).zip(w.scale).map(row).collect()
 }
 
-/// Every kernel against the definition, bit by bit.
+/// Every row product against the definition, bit by bit.
 fn check(what: &str, id: GridId, x: &[f32], codes: &[u8], scale: &[f32]) {
     let w = Codes::new(codes, scale, id.grid(), x.len());
     let expected = plain(x, &w, x.len());
-    for kernel in Kernel::all() {
+    for product in RowProduct::all() {
         let mut y = vec![f32::from_bits(0x1234_5678); scale.len()];
         let mut scratch = vec![f32::NAN; x.len() / 2 + 64];
-        lut_gemv(&mut y, x, &w, kernel, &mut scratch);
+        lut_gemv(&mut y, x, &w, product, &mut scratch);
         for (row, (y, expected)) in y.iter().zip(&expected).enumerate() {
-            let case = format!("{what}, {}, {}, [{}, {}]", kernel.name, id.name(), scale.len(), x.len());
+            let case = format!("{what}, {}, {}, [{}, {}]", product.name, id.name(), scale.len(), x.len());
             assert_eq!(y.to_bits(), expected.to_bits(), "{case}: row {row}: got {y:e}, expected {expected:e}");
         }
     }
 }
 
 fn random(seed: u64, len: usize) -> Vec<f32> {
-    let stream = Stream::new(seed, 0, 0);
+    let stream = RandomStream::new(seed, 0, 0);
     (0..len).map(|i| uniform(stream.words(i as u32)[0])).collect()
 }
 
@@ -75,10 +75,10 @@ fn extreme_activations() {
             let mut x = random(3, 100);
             x[17] = bad;
             let w = Codes::new(&codes, &[1.0; 4], id.grid(), 100);
-            for kernel in Kernel::all() {
+            for product in RowProduct::all() {
                 let mut y = [0.0; 4];
-                lut_gemv(&mut y, &x, &w, kernel, &mut [0.0; 128]);
-                assert!(y.iter().all(|y| y.is_nan()), "{bad} in, {y:?} out, {}", kernel.name);
+                lut_gemv(&mut y, &x, &w, product, &mut [0.0; 128]);
+                assert!(y.iter().all(|y| y.is_nan()), "{bad} in, {y:?} out, {}", product.name);
             }
         }
     }
@@ -97,7 +97,7 @@ fn the_error_is_at_most_half_a_step_in_each_activation() {
         let x: Vec<f32> = random(5, inputs).iter().map(|u| u - 0.3).collect();
         let half_step = f64::from(x.iter().fold(0.0f32, |a, b| a.max(b.abs()))) / f64::from(2 * LARGEST);
         let mut y = vec![0.0; outputs];
-        lut_gemv(&mut y, &x, &Codes::new(&packed, &vec![1.0; outputs], grid, inputs), Kernel::best(), &mut [0.0; 256]);
+        lut_gemv(&mut y, &x, &Codes::new(&packed, &vec![1.0; outputs], grid, inputs), RowProduct::best(), &mut [0.0; 256]);
         for (i, (y, codes)) in y.iter().zip(codes.chunks(inputs)).enumerate() {
             let levels = codes.iter().map(|&code| f64::from(grid.level(code)));
             let (exact, size) =

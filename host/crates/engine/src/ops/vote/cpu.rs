@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use primal_device::grid::{BLOCK, VoteBits};
 use primal_device::kernels::vote::{GROUP as ROW_GROUP, TINY};
-use primal_device::philox::{Stream, uniform_byte};
+use primal_device::philox::{RandomStream, uniform_byte};
 use primal_device::rules::votes::{VoteTable, wanted_move};
 use rayon::prelude::*;
 
@@ -87,7 +87,7 @@ struct RowCast<'a> {
     row_factor: f32,
     scale: f32,
     lr: f32,
-    stream: Stream,
+    stream: RandomStream,
     first_block: u32,
 }
 

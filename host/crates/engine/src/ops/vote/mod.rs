@@ -7,7 +7,7 @@ mod cuda;
 use crate::backend::Weight;
 use crate::memory::Span;
 use primal_device::grid::{self, VoteBits};
-use primal_device::philox::Stream;
+use primal_device::philox::RandomStream;
 use primal_device::rules::votes::VoteRule;
 
 /// The key of a tensor's random numbers in one step (Philox; the weight's index is the counter).
@@ -64,8 +64,8 @@ pub struct Vote {
 
 impl RandomKey {
     /// The random numbers.
-    pub(super) fn stream(&self) -> Stream {
-        Stream::new(self.seed, self.tensor, self.step)
+    pub(super) fn stream(&self) -> RandomStream {
+        RandomStream::new(self.seed, self.tensor, self.step)
     }
 }
 

@@ -7,13 +7,13 @@ use crate::ops::{
     VoteCast, VoteState,
 };
 use primal_device::grid::{GridId, VoteBits, padded};
-use primal_device::philox::{Stream, uniform, uniform_byte};
+use primal_device::philox::{RandomStream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
 use super::{EXACT, sum_of, widen};
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random};
 use crate::verify::reference::dot;
 
 /// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.
@@ -93,19 +93,19 @@ fn counter(w: OnGrid, i: usize) -> u32 {
     (i / w.inputs * padded(w.inputs) + i % w.inputs) as u32
 }
 
-fn stream() -> Stream {
-    Stream::new(KEY.seed, KEY.tensor, KEY.step)
+fn stream() -> RandomStream {
+    RandomStream::new(KEY.seed, KEY.tensor, KEY.step)
 }
 
 fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
         let levels = w.levels(v);
         v.add(0, v.f(1).chunks(w.inputs).zip(levels.chunks(w.inputs)).map(|(dw, level)| dot(dw, level)).collect());
     };
-    let loss = move |v: &Values| dot(v.f(1), &w.values(v));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &w.values(v));
     Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
 }
 
@@ -117,11 +117,11 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
         Vote { weight: w.weight(s), state, dw: s.f(3), cast }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let (outputs, inputs, beta2) = (w.outputs, w.inputs, f64::from(beta2));
         let dw = v.f(3);
         let mean_square = |indices: &mut dyn Iterator<Item = usize>, n: usize| indices.map(|i| dw[i] * dw[i]).sum::<f64>() / n as f64;
@@ -170,11 +170,11 @@ fn flip<B: Backend>(w: OnGrid, bits: VoteBits, kappa: f32) -> Case<B> {
     buffers.extend(w.buffers(11));
     // The flip does not use R and C.
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(4), column: s.f(5) };
         Flip { weight: w.weight(s), state, rule, counts: s.u(1) }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), bits, w.inputs);
         let both = before.iter().zip(votes).map(|(&code, vote)| votes::flip(&rule, w.id.grid(), code, vote));
@@ -191,11 +191,11 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
     let mut buffers = vec![random_votes(bits, w, 1)];
     buffers.extend(w.buffers(11));
     buffers.extend([random(w.outputs, 2), random(w.inputs, 3)]);
-    let op = move |s: &Spans| {
+    let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(3), column: s.f(4) };
         RescaleRows { weight: w.weight(s), state, rule, share, factor }
     };
-    let reference = move |v: &mut Values| {
+    let reference = move |v: &mut CaseBuffers| {
         let grid = w.id.grid();
         let (mut codes, mut votes, mut scales) = (w.codes(v), unpack_votes(v.b(0), bits, w.inputs), v.f(w.codes + 1).to_vec());
         for (row, scale) in scales.iter_mut().enumerate() {
@@ -221,8 +221,8 @@ fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
     let z = 1.25f32;
     let mut buffers = vec![random_votes(VoteBits::Eight, w, 1), random(w.outputs * w.inputs, 2)];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| PoltergeistVote { weight: w.weight(s), votes: s.b(0), dw: s.f(1), z };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| PoltergeistVote { weight: w.weight(s), votes: s.b(0), dw: s.f(1), z };
+    let reference = move |v: &mut CaseBuffers| {
         let dw = v.f(1);
         let n = dw.len() as f64;
         let mean = dw.iter().map(|g| g.abs()).sum::<f64>() / n;
@@ -250,8 +250,8 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
     let [codes, _] = w.buffers(11);
     // Scales over the whole range of probabilities.
     buffers.extend([codes, Data::F32(between(0.001, 0.1, w.outputs, 5))]);
-    let op = move |s: &Spans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
         let after = (0..before.len()).map(|i| {
@@ -278,8 +278,8 @@ fn nearest(id: GridId, x: f64) -> u8 {
 fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![random(w.outputs * w.inputs, 1), Data::U32(vec![9; 2])];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
+    let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.id, x / v.f(w.codes + 1)[i / w.inputs]));
         let after: Vec<u8> = after.collect();
@@ -296,8 +296,8 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     let shadow = widen(&normal(n, 4));
     let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.id, x / f64::from(scales[i / w.inputs]))).collect();
     buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
-    let op = move |s: &Spans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
         let (levels, largest) = (w.levels(v), f64::from(w.id.grid().largest()));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
         for (i, level) in levels.iter().enumerate() {
@@ -316,8 +316,8 @@ fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
 fn level_histogram<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![Data::U32(vec![9; 16])];
     buffers.extend(w.buffers(11));
-    let op = move |s: &Spans| LevelHistogram { counts: s.u(0), weight: w.weight(s) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| LevelHistogram { counts: s.u(0), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| {
         let mut counts = vec![0; 16];
         for code in unpack(v.b(w.codes), w.inputs) {
             counts[usize::from(code)] += 1;

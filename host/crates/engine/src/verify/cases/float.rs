@@ -9,7 +9,7 @@ use crate::ops::{
 
 use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
 /// One, odd, a vector's width and its neighbours, more than one task.
@@ -57,24 +57,24 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 }
 
 fn copy<B: Backend>(len: usize) -> Case<B> {
-    let run = |b: &mut B, s: &Spans| b.copy(s.f(0), s.f(1));
+    let run = |b: &mut B, s: &CaseSpans| b.copy(s.f(0), s.f(1));
     Case::of_memory("copy", format!("[{len}]"), vec![unset(len), random(len, 1)], run, |v| v.set(0, v.f(1).to_vec()), EXACT)
 }
 
 fn zero<B: Backend>(len: usize) -> Case<B> {
-    let run = |b: &mut B, s: &Spans| b.zero(s.f(0));
+    let run = |b: &mut B, s: &CaseSpans| b.zero(s.f(0));
     Case::of_memory("zero", format!("[{len}]"), vec![unset(len)], run, move |v| v.set(0, vec![0.0; len]), EXACT)
 }
 
 fn add<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     if in_place {
-        let sum = |v: &mut Values| v.add(0, v.f(1).to_vec());
+        let sum = |v: &mut CaseBuffers| v.add(0, v.f(1).to_vec());
         let buffers = vec![random(len, 1), random(len, 2)];
-        Case::new(format!("[{len}] in place"), buffers, |s: &Spans| Add { y: s.f(0), a: s.f(0), b: s.f(1) }, sum, ROUNDING)
+        Case::new(format!("[{len}] in place"), buffers, |s: &CaseSpans| Add { y: s.f(0), a: s.f(0), b: s.f(1) }, sum, ROUNDING)
     } else {
         let buffers = vec![unset(len), random(len, 1), random(len, 2)];
-        let sum = |v: &mut Values| v.set(0, v.f(1).iter().zip(v.f(2)).map(|(a, b)| a + b).collect());
-        Case::new(format!("[{len}]"), buffers, |s: &Spans| Add { y: s.f(0), a: s.f(1), b: s.f(2) }, sum, ROUNDING)
+        let sum = |v: &mut CaseBuffers| v.set(0, v.f(1).iter().zip(v.f(2)).map(|(a, b)| a + b).collect());
+        Case::new(format!("[{len}]"), buffers, |s: &CaseSpans| Add { y: s.f(0), a: s.f(1), b: s.f(2) }, sum, ROUNDING)
     }
 }
 
@@ -84,19 +84,19 @@ fn gelu_input(len: usize) -> Data {
 }
 
 fn gelu<B: Backend>(len: usize) -> Case<B> {
-    let reference = |v: &mut Values| v.set(0, v.f(1).iter().map(|&x| reference::gelu(x)).collect());
-    Case::new(format!("[{len}]"), vec![unset(len), gelu_input(len)], |s: &Spans| Gelu { y: s.f(0), x: s.f(1) }, reference, EXPONENTIAL)
+    let reference = |v: &mut CaseBuffers| v.set(0, v.f(1).iter().map(|&x| reference::gelu(x)).collect());
+    Case::new(format!("[{len}]"), vec![unset(len), gelu_input(len)], |s: &CaseSpans| Gelu { y: s.f(0), x: s.f(1) }, reference, EXPONENTIAL)
 }
 
 fn gelu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     let (first, shape) = if in_place { (1, format!("[{len}] in place")) } else { (0, format!("[{len}]")) };
     // In place, the first buffer is a bystander.
     let buffers = vec![unset(len), random(len, 1), gelu_input(len)];
-    let op = move |s: &Spans| GeluBackward { dx: s.f(first), dy: s.f(1), x: s.f(2) };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| GeluBackward { dx: s.f(first), dy: s.f(1), x: s.f(2) };
+    let reference = move |v: &mut CaseBuffers| {
         v.set(first, v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu_slope(x)).collect());
     };
-    let loss = |v: &Values| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu(x)).sum();
+    let loss = |v: &CaseBuffers| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu(x)).sum();
     Case::new(shape, buffers, op, reference, EXPONENTIAL).gradient(&[Slope::Overwrites(2, first)], loss)
 }
 
@@ -107,8 +107,8 @@ fn off_zero(len: usize, seed: u64) -> Vec<f32> {
 
 fn leaky_relu<B: Backend>(len: usize, slope: f32, in_place: bool) -> Case<B> {
     let (y, what) = if in_place { (1, " in place") } else { (0, "") };
-    let op = move |s: &Spans| LeakyRelu { y: s.f(y), x: s.f(1), slope };
-    let reference = move |v: &mut Values| v.set(y, v.f(1).iter().map(|&x| reference::leaky_relu(x, f64::from(slope))).collect());
+    let op = move |s: &CaseSpans| LeakyRelu { y: s.f(y), x: s.f(1), slope };
+    let reference = move |v: &mut CaseBuffers| v.set(y, v.f(1).iter().map(|&x| reference::leaky_relu(x, f64::from(slope))).collect());
     let buffers = vec![unset(len), random(len, 3)];
     Case::new(format!("[{len}] slope {slope}{what}"), buffers, op, reference, ROUNDING)
 }
@@ -117,19 +117,19 @@ fn leaky_relu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     const SLOPE: f32 = 0.2;
     let (dx, what) = if in_place { (1, " in place") } else { (0, "") };
     let buffers = vec![unset(len), random(len, 1), Data::F32(off_zero(len, 3))];
-    let op = move |s: &Spans| LeakyReluBackward { dx: s.f(dx), dy: s.f(1), x: s.f(2), slope: SLOPE };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| LeakyReluBackward { dx: s.f(dx), dy: s.f(1), x: s.f(2), slope: SLOPE };
+    let reference = move |v: &mut CaseBuffers| {
         let slope = |x: f64| if x > 0.0 { 1.0 } else { f64::from(SLOPE) };
         v.set(dx, v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * slope(x)).collect());
     };
-    let loss = |v: &Values| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::leaky_relu(x, f64::from(SLOPE))).sum();
+    let loss = |v: &CaseBuffers| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::leaky_relu(x, f64::from(SLOPE))).sum();
     Case::new(format!("[{len}]{what}"), buffers, op, reference, ROUNDING).gradient(&[Slope::Overwrites(2, dx)], loss)
 }
 
 fn tanh<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     let (y, what) = if in_place { (1, " in place") } else { (0, "") };
-    let op = move |s: &Spans| Tanh { y: s.f(y), x: s.f(1) };
-    let reference = move |v: &mut Values| v.set(y, v.f(1).iter().map(|x| x.tanh()).collect());
+    let op = move |s: &CaseSpans| Tanh { y: s.f(y), x: s.f(1) };
+    let reference = move |v: &mut CaseBuffers| v.set(y, v.f(1).iter().map(|x| x.tanh()).collect());
     // From one flat end to the other.
     let buffers = vec![unset(len), Data::F32(between(-12.0, 12.0, len, 3))];
     Case::new(format!("[{len}]{what}"), buffers, op, reference, EXPONENTIAL)
@@ -141,16 +141,16 @@ fn tanh_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     let y: Vec<f64> = x.iter().map(|&x| f64::from(x).tanh()).collect();
     // The op reads y; the gradient mode moves x.
     let buffers = vec![unset(len), random(len, 1), narrow(&y), Data::F32(x)];
-    let op = move |s: &Spans| TanhBackward { dx: s.f(dx), dy: s.f(1), y: s.f(2) };
-    let reference = move |v: &mut Values| v.set(dx, v.f(1).iter().zip(v.f(2)).map(|(dy, y)| dy * (1.0 - y * y)).collect());
-    let loss = |v: &Values| v.f(1).iter().zip(v.f(3)).map(|(dy, x)| dy * x.tanh()).sum();
+    let op = move |s: &CaseSpans| TanhBackward { dx: s.f(dx), dy: s.f(1), y: s.f(2) };
+    let reference = move |v: &mut CaseBuffers| v.set(dx, v.f(1).iter().zip(v.f(2)).map(|(dy, y)| dy * (1.0 - y * y)).collect());
+    let loss = |v: &CaseBuffers| v.f(1).iter().zip(v.f(3)).map(|(dy, x)| dy * x.tanh()).sum();
     Case::new(format!("[{len}]{what}"), buffers, op, reference, ROUNDING).gradient(&[Slope::Overwrites(3, dx)], loss)
 }
 
 fn gather<B: Backend>(entries: usize, tokens: usize, dim: usize, accumulate: bool) -> Case<B> {
     let buffers = vec![target(tokens * dim, accumulate), random(entries * dim, 1), Data::U32(below(entries, tokens, 3))];
-    let op = move |s: &Spans| Gather { y: s.f(0), table: s.f(1), ids: s.u(2), dim, accumulate };
-    let reference = move |v: &mut Values| store(v, accumulate, reference::gather(v.f(1), v.u(2), dim));
+    let op = move |s: &CaseSpans| Gather { y: s.f(0), table: s.f(1), ids: s.u(2), dim, accumulate };
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::gather(v.f(1), v.u(2), dim));
     let shape = format!("{entries} entries, [{tokens}, {dim}]{}", if accumulate { ", adding" } else { "" });
     Case::new(shape, buffers, op, reference, if accumulate { ROUNDING } else { EXACT })
 }
@@ -158,9 +158,9 @@ fn gather<B: Backend>(entries: usize, tokens: usize, dim: usize, accumulate: boo
 fn gather_backward<B: Backend>(entries: usize, tokens: usize, dim: usize) -> Case<B> {
     // The op does not read the table; the gradient mode moves it.
     let buffers = vec![random(entries * dim, 1), random(tokens * dim, 2), Data::U32(below(entries, tokens, 3)), random(entries * dim, 4)];
-    let op = move |s: &Spans| GatherBackward { d_table: s.f(0), dy: s.f(1), ids: s.u(2), dim };
-    let reference = move |v: &mut Values| v.add(0, reference::gather_backward(v.f(1), v.u(2), [entries, dim]));
-    let loss = move |v: &Values| dot(v.f(1), &reference::gather(v.f(3), v.u(2), dim));
+    let op = move |s: &CaseSpans| GatherBackward { d_table: s.f(0), dy: s.f(1), ids: s.u(2), dim };
+    let reference = move |v: &mut CaseBuffers| v.add(0, reference::gather_backward(v.f(1), v.u(2), [entries, dim]));
+    let loss = move |v: &CaseBuffers| dot(v.f(1), &reference::gather(v.f(3), v.u(2), dim));
     let most = 8 * tokens.div_ceil(entries);
     Case::new(format!("{entries} entries, [{tokens}, {dim}]"), buffers, op, reference, sum_of(most, 1.0))
         .gradient(&[Slope::Adds(3, 0)], loss)
@@ -176,40 +176,40 @@ fn absolute_error<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let off = off_zero(tokens * dim, 1);
     let x = target.iter().zip(&off).enumerate().map(|(i, (target, off))| if met(i) { *target } else { target + off }).collect();
     let buffers = vec![unset(tokens), unset(tokens * dim), Data::F32(x), Data::F32(target)];
-    let op = |s: &Spans| AbsoluteError { losses: s.f(0), dx: s.f(1), x: s.f(2), target: s.f(3), gradient_scale: ERROR_SCALE };
-    let reference = move |v: &mut Values| {
+    let op = |s: &CaseSpans| AbsoluteError { losses: s.f(0), dx: s.f(1), x: s.f(2), target: s.f(3), gradient_scale: ERROR_SCALE };
+    let reference = move |v: &mut CaseBuffers| {
         let sign = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
         let gradient = v.f(2).iter().zip(v.f(3)).map(|(x, target)| sign(x - target) * f64::from(ERROR_SCALE)).collect();
         v.set(0, reference::absolute_error(v.f(2), v.f(3), dim));
         v.set(1, gradient);
     };
     // Central differences give 0 where the target is met, as the op does.
-    let loss = move |v: &Values| reference::absolute_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
+    let loss = move |v: &CaseBuffers| reference::absolute_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
     Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, sum_of(dim, 1.0)).gradient(&[Slope::Overwrites(2, 1)], loss)
 }
 
 fn squared_error<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let buffers = vec![unset(tokens), unset(tokens * dim), random(tokens * dim, 1), random(tokens * dim, 2)];
-    let op = |s: &Spans| SquaredError { losses: s.f(0), dx: s.f(1), x: s.f(2), target: s.f(3), gradient_scale: ERROR_SCALE };
-    let reference = move |v: &mut Values| {
+    let op = |s: &CaseSpans| SquaredError { losses: s.f(0), dx: s.f(1), x: s.f(2), target: s.f(3), gradient_scale: ERROR_SCALE };
+    let reference = move |v: &mut CaseBuffers| {
         let gradient = v.f(2).iter().zip(v.f(3)).map(|(x, target)| 2.0 * (x - target) * f64::from(ERROR_SCALE)).collect();
         v.set(0, reference::squared_error(v.f(2), v.f(3), dim));
         v.set(1, gradient);
     };
-    let loss = move |v: &Values| reference::squared_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
+    let loss = move |v: &CaseBuffers| reference::squared_error(v.f(2), v.f(3), dim).iter().sum::<f64>() * f64::from(ERROR_SCALE);
     Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, sum_of(dim, 4.0)).gradient(&[Slope::Overwrites(2, 1)], loss)
 }
 
 fn sum<B: Backend>(len: usize) -> Case<B> {
-    let reference = |v: &mut Values| v.set(0, vec![v.f(1).iter().sum()]);
-    let op = |s: &Spans| Sum { sum: s.f(0), x: s.f(1) };
+    let reference = |v: &mut CaseBuffers| v.set(0, vec![v.f(1).iter().sum()]);
+    let op = |s: &CaseSpans| Sum { sum: s.f(0), x: s.f(1) };
     // Running sums cover a few hundred terms each; √n of their errors remain.
     Case::new(format!("[{len}]"), vec![unset(1), random(len, 1)], op, reference, sum_of(256, (len as f64 / 256.0).sqrt().max(1.0)))
 }
 
 fn sum_squares<B: Backend>(len: usize) -> Case<B> {
-    let reference = |v: &mut Values| v.add(0, vec![dot(v.f(1), v.f(1))]);
-    let op = |s: &Spans| SumSquares { sum: s.f(0), x: s.f(1) };
+    let reference = |v: &mut CaseBuffers| v.add(0, vec![dot(v.f(1), v.f(1))]);
+    let op = |s: &CaseSpans| SumSquares { sum: s.f(0), x: s.f(1) };
     // All terms are positive: 256 roundings of a running sum, relative to it.
     let tolerance = Tolerance { absolute: 1e-6, relative: 256.0 * 6e-8 };
     Case::new(format!("[{len}]"), vec![random(1, 9), random(len, 1)], op, reference, tolerance)
@@ -222,8 +222,8 @@ fn adamw<B: Backend>(len: usize, t: u64, max_norm: f32) -> Case<B> {
     let moments = if t == 1 { vec![0.0; len] } else { normal(len, 3) };
     let squares = if t == 1 { vec![0.0; len] } else { between(0.1, 2.0, len, 4) };
     let buffers = vec![random(len, 1), Data::F32(gradient), Data::F32(moments), Data::F32(squares), narrow(&[norm])];
-    let op = move |s: &Spans| AdamW { value: s.f(0), gradient: s.f(1), m: s.f(2), v: s.f(3), norm_squared: s.f(4), step };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| AdamW { value: s.f(0), gradient: s.f(1), m: s.f(2), v: s.f(3), norm_squared: s.f(4), step };
+    let reference = move |v: &mut CaseBuffers| {
         let [lr, beta1, beta2, eps, decay, floor] =
             [step.lr, step.beta1, step.beta2, step.eps, step.weight_decay, step.floor].map(f64::from);
         let clip = (f64::from(step.max_norm) / v.f(4)[0].sqrt()).min(1.0);
@@ -248,8 +248,8 @@ fn embedding<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) ->
     // The table of positions is longer than the sequence.
     let ids = Data::U32(below(vocab, tokens, 3));
     let buffers = vec![unset(tokens * dim), random(vocab * dim, 1), random((seq + 2) * dim, 2), ids];
-    let op = move |s: &Spans| Embedding { y: s.f(0), table: s.f(1), positions: s.f(2), ids: s.u(3), seq, dim };
-    let reference = move |v: &mut Values| v.set(0, reference::embedding(v.f(1), v.f(2), v.u(3), seq, dim));
+    let op = move |s: &CaseSpans| Embedding { y: s.f(0), table: s.f(1), positions: s.f(2), ids: s.u(3), seq, dim };
+    let reference = move |v: &mut CaseBuffers| v.set(0, reference::embedding(v.f(1), v.f(2), v.u(3), seq, dim));
     Case::new(format!("vocab {vocab}, [{tokens}, {dim}], seq {seq}"), buffers, op, reference, ROUNDING)
 }
 
@@ -267,13 +267,14 @@ fn embedding_backward<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: 
         random(positions, 6),
         Data::U32(order),
     ];
-    let op = move |s: &Spans| EmbeddingBackward { d_table: s.f(0), d_positions: s.f(1), dy: s.f(2), ids: s.u(3), order: s.u(6), seq, dim };
-    let reference = move |v: &mut Values| {
+    let op =
+        move |s: &CaseSpans| EmbeddingBackward { d_table: s.f(0), d_positions: s.f(1), dy: s.f(2), ids: s.u(3), order: s.u(6), seq, dim };
+    let reference = move |v: &mut CaseBuffers| {
         let (d_table, d_positions) = reference::embedding_backward(v.f(2), v.u(3), [vocab, seq + 2, seq, dim]);
         v.add(0, d_table);
         v.add(1, d_positions);
     };
-    let loss = move |v: &Values| dot(v.f(2), &reference::embedding(v.f(4), v.f(5), v.u(3), seq, dim));
+    let loss = move |v: &CaseBuffers| dot(v.f(2), &reference::embedding(v.f(4), v.f(5), v.u(3), seq, dim));
     let most = tokens.div_ceil(seq).max(8 * tokens.div_ceil(vocab));
     Case::new(format!("vocab {vocab}, [{tokens}, {dim}], seq {seq}"), buffers, op, reference, sum_of(most, 1.0))
         .gradient(&[Slope::Adds(4, 0), Slope::Adds(5, 1)], loss)
@@ -281,8 +282,8 @@ fn embedding_backward<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: 
 
 fn layer_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let buffers = vec![unset(tokens * dim), unset(tokens), unset(tokens), off_centre(tokens * dim), random(dim, 2), random(dim, 3)];
-    let op = move |s: &Spans| LayerNorm { y: s.f(0), mean: s.f(1), rstd: s.f(2), x: s.f(3), gamma: s.f(4), beta: s.f(5), dim };
-    let reference = |v: &mut Values| {
+    let op = move |s: &CaseSpans| LayerNorm { y: s.f(0), mean: s.f(1), rstd: s.f(2), x: s.f(3), gamma: s.f(4), beta: s.f(5), dim };
+    let reference = |v: &mut CaseBuffers| {
         let (y, mean, rstd) = reference::layer_norm(v.f(3), v.f(4), v.f(5));
         v.set(0, y);
         v.set(1, mean);
@@ -316,7 +317,7 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
         Data::F32(gamma),
         random(dim, 8),
     ];
-    let op = move |s: &Spans| LayerNormBackward {
+    let op = move |s: &CaseSpans| LayerNormBackward {
         dx: s.f(0),
         d_gamma: s.f(1),
         d_beta: s.f(2),
@@ -327,13 +328,13 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
         gamma: s.f(7),
         dim,
     };
-    let reference = |v: &mut Values| {
+    let reference = |v: &mut CaseBuffers| {
         let (dx, d_gamma, d_beta) = reference::layer_norm_backward(v.f(3), v.f(4), v.f(5), v.f(6), v.f(7));
         v.add(0, dx);
         v.add(1, d_gamma);
         v.add(2, d_beta);
     };
-    let loss = |v: &Values| dot(v.f(3), &reference::layer_norm(v.f(4), v.f(7), v.f(8)).0);
+    let loss = |v: &CaseBuffers| dot(v.f(3), &reference::layer_norm(v.f(4), v.f(7), v.f(8)).0);
     let largest = rstd.iter().copied().fold(1.0, f64::max);
     // Sums over the tokens, and a normalised value whose error grows with rstd.
     let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
@@ -346,8 +347,8 @@ const RMS_EPS: f32 = 1e-5;
 
 fn rms_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let buffers = vec![unset(tokens * dim), unset(tokens), off_centre(tokens * dim), random(dim, 2)];
-    let op = move |s: &Spans| RmsNorm { y: s.f(0), rstd: s.f(1), x: s.f(2), gamma: s.f(3), eps: RMS_EPS, dim };
-    let reference = |v: &mut Values| {
+    let op = move |s: &CaseSpans| RmsNorm { y: s.f(0), rstd: s.f(1), x: s.f(2), gamma: s.f(3), eps: RMS_EPS, dim };
+    let reference = |v: &mut CaseBuffers| {
         let (y, rstd) = reference::rms_norm(v.f(2), v.f(3), f64::from(RMS_EPS));
         v.set(0, y);
         v.set(1, rstd);
@@ -360,13 +361,13 @@ fn rms_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let Data::F32(values) = &x else { unreachable!("just made") };
     let (_, rstd) = reference::rms_norm(&widen(values), &widen(&gamma), f64::from(RMS_EPS));
     let buffers = vec![random(tokens * dim, 4), random(dim, 5), random(tokens * dim, 6), x, narrow(&rstd), Data::F32(gamma)];
-    let op = move |s: &Spans| RmsNormBackward { dx: s.f(0), d_gamma: s.f(1), dy: s.f(2), x: s.f(3), rstd: s.f(4), gamma: s.f(5), dim };
-    let reference = |v: &mut Values| {
+    let op = move |s: &CaseSpans| RmsNormBackward { dx: s.f(0), d_gamma: s.f(1), dy: s.f(2), x: s.f(3), rstd: s.f(4), gamma: s.f(5), dim };
+    let reference = |v: &mut CaseBuffers| {
         let (dx, d_gamma) = reference::rms_norm_backward(v.f(2), v.f(3), v.f(4), v.f(5));
         v.add(0, dx);
         v.add(1, d_gamma);
     };
-    let loss = |v: &Values| dot(v.f(2), &reference::rms_norm(v.f(3), v.f(5), f64::from(RMS_EPS)).0);
+    let loss = |v: &CaseBuffers| dot(v.f(2), &reference::rms_norm(v.f(3), v.f(5), f64::from(RMS_EPS)).0);
     let largest = rstd.iter().copied().fold(1.0, f64::max);
     // Sums over the tokens, and a normalised value whose error grows with rstd.
     let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
@@ -382,14 +383,14 @@ fn cross_entropy<B: Backend>(tokens: usize, vocab: usize, stride: usize) -> Case
     // Logits that would overflow without subtracting the largest.
     let logits = normal(tokens * stride, 1).iter().enumerate().map(|(i, x)| 4.0 * x + 100.0 * (i / stride % 2) as f32).collect();
     let buffers = vec![Data::F32(logits), unset(tokens), Data::U32(targets)];
-    let op = move |s: &Spans| CrossEntropy { logits: s.f(0), losses: s.f(1), targets: s.u(2), vocab, gradient_scale };
-    let used = move |v: &Values| reference::unpadded(v.f(0), vocab, stride);
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| CrossEntropy { logits: s.f(0), losses: s.f(1), targets: s.u(2), vocab, gradient_scale };
+    let used = move |v: &CaseBuffers| reference::unpadded(v.f(0), vocab, stride);
+    let reference = move |v: &mut CaseBuffers| {
         let (losses, gradient) = reference::cross_entropy(&used(v), v.u(2), vocab, f64::from(gradient_scale));
         v.set(0, reference::padded(v.f(0), &gradient, vocab, stride));
         v.set(1, losses);
     };
-    let loss = move |v: &Values| {
+    let loss = move |v: &CaseBuffers| {
         let (losses, _) = reference::cross_entropy(&used(v), v.u(2), vocab, 1.0);
         losses.iter().sum::<f64>() * f64::from(gradient_scale)
     };

@@ -5,7 +5,7 @@ use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
 use primal_device::grid::{self, GridId};
 
 use super::sum_of;
-use crate::verify::harness::{Case, Data, Slope, Spans, Tolerance, Values, below, between, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
 /// `[rows, outputs, inputs]`: single values, ragged ends of panels and tiles, depths beyond one packed block, realistic layers.
@@ -38,23 +38,23 @@ impl OnGrid {
     }
 
     /// The weight for the back end.
-    pub fn weight(&self, s: &Spans) -> Weight {
+    pub fn weight(&self, s: &CaseSpans) -> Weight {
         let storage = Storage::Grid(GridWeight { grid: self.id, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
         Weight { out_features: self.outputs, in_features: self.inputs, storage }
     }
 
     /// The codes of all weights, row by row, without padding.
-    pub fn codes(&self, v: &Values) -> Vec<u8> {
+    pub fn codes(&self, v: &CaseBuffers) -> Vec<u8> {
         unpack(v.b(self.codes), self.inputs)
     }
 
     /// The levels of all weights.
-    pub fn levels(&self, v: &Values) -> Vec<f64> {
+    pub fn levels(&self, v: &CaseBuffers) -> Vec<f64> {
         self.codes(v).iter().map(|&code| f64::from(self.id.grid().level(code))).collect()
     }
 
     /// The values of all weights.
-    pub fn values(&self, v: &Values) -> Vec<f64> {
+    pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
         self.levels(v).iter().enumerate().map(|(i, level)| level * v.f(self.codes + 1)[i / self.inputs]).collect()
     }
 }
@@ -100,14 +100,14 @@ impl Operand {
         buffers
     }
 
-    pub fn weight(&self, s: &Spans) -> Weight {
+    pub fn weight(&self, s: &CaseSpans) -> Weight {
         match self.grid {
             Some(grid) => grid.weight(s),
             None => Weight { out_features: self.outputs, in_features: self.inputs, storage: Storage::Float(s.f(Self::AT)) },
         }
     }
 
-    pub fn values(&self, v: &Values) -> Vec<f64> {
+    pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
         self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
     }
 
@@ -156,8 +156,8 @@ fn strides(outputs: usize) -> impl Iterator<Item = usize> {
 
 fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
     let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
-    let op = move |s: &Spans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
-    let reference = move |v: &mut Values| {
+    let op = move |s: &CaseSpans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
+    let reference = move |v: &mut CaseBuffers| {
         let y = reference::linear(v.f(1), &w.values(v), w.inputs);
         v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
     };
@@ -187,7 +187,7 @@ pub fn target(len: usize, accumulate: bool) -> Data {
     if accumulate { random(len, 21) } else { unset(len) }
 }
 
-pub fn store(v: &mut Values, accumulate: bool, x: Vec<f64>) {
+pub fn store(v: &mut CaseBuffers, accumulate: bool, x: Vec<f64>) {
     if accumulate { v.add(0, x) } else { v.set(0, x) }
 }
 
@@ -196,10 +196,10 @@ fn backward_input<B: Backend>(w: Operand, tokens: usize, stride: usize, accumula
     let x = buffers.len();
     // The op does not read x; the gradient mode moves it.
     buffers.push(random(tokens * w.inputs, 2));
-    let op = move |s: &Spans| LinearBackwardInput { dx: s.f(0), dy: s.f(1), weight: w.weight(s), rows: tokens, accumulate };
-    let dy = move |v: &Values| reference::unpadded(v.f(1), w.outputs, stride);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
-    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
+    let op = move |s: &CaseSpans| LinearBackwardInput { dx: s.f(0), dy: s.f(1), weight: w.weight(s), rows: tokens, accumulate };
+    let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), w.outputs, stride);
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_input(&dy(v), &w.values(v), w.inputs));
+    let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(x), &w.values(v), w.inputs));
     let slope = if accumulate { Slope::Adds(x, 0) } else { Slope::Overwrites(x, 0) };
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
     Case::new(shape, buffers, op, reference, sum_of(w.outputs, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
@@ -213,10 +213,10 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let op = move |s: &Spans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
-    let dy = move |v: &Values| reference::unpadded(v.f(1), outputs, stride);
-    let reference = move |v: &mut Values| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
-    let loss = move |v: &Values| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
+    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
+    let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), outputs, stride);
+    let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
+    let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
     let slope = if accumulate { Slope::Adds(3, 0) } else { Slope::Overwrites(3, 0) };
     let w = Operand::new(None, outputs, inputs);
     let shape = format!("{}{}", shape(w, tokens, stride), if accumulate { ", adding" } else { "" });
@@ -237,8 +237,8 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let exact = sum_of(w.inputs, if integers { 4095.0 } else { 1.0 });
     let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
-    let op = move |s: &Spans| LutGemv { y: s.f(0), x: s.f(1), weight: w.weight(s) };
-    let reference = move |v: &mut Values| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
+    let op = move |s: &CaseSpans| LutGemv { y: s.f(0), x: s.f(1), weight: w.weight(s) };
+    let reference = move |v: &mut CaseBuffers| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
     let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
     Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, 1))
 }

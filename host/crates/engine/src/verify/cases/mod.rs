@@ -5,10 +5,11 @@ mod convolution;
 mod discrete;
 mod float;
 mod linear;
+mod llama;
 
 use crate::backend::{Backend, Sequences};
 
-use crate::verify::harness::{Case, Data, Spans, Tolerance};
+use crate::verify::harness::{Case, CaseSpans, Data, Tolerance};
 
 /// Integers, codes and copies.
 pub const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
@@ -33,6 +34,7 @@ pub fn table<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = float::rows();
     rows.extend(linear::rows());
     rows.extend(attention::rows());
+    rows.extend(llama::rows());
     rows.extend(convolution::rows());
     rows.extend(discrete::rows());
     rows
@@ -49,12 +51,12 @@ fn widen(x: &[f32]) -> Vec<f64> {
 
 /// How the rows of a case are cut into sequences.
 #[derive(Clone)]
-pub struct Layout {
+pub struct CaseSequences {
     offsets: Vec<u32>,
     ragged: bool,
 }
 
-impl Layout {
+impl CaseSequences {
     /// `count` sequences of `len` rows.
     pub fn equal(count: usize, len: usize) -> Self {
         Self { offsets: (0..=count).map(|i| (i * len) as u32).collect(), ragged: false }
@@ -84,7 +86,7 @@ impl Layout {
     }
 
     /// For the back end, the offsets in buffer `at`.
-    pub fn sequences(&self, s: &Spans, at: usize) -> Sequences {
+    pub fn at(&self, s: &CaseSpans, at: usize) -> Sequences {
         let lengths = self.lengths();
         if self.ragged {
             // Longer than the longest, as the trait allows.
@@ -96,7 +98,7 @@ impl Layout {
     }
 }
 
-impl std::fmt::Display for Layout {
+impl std::fmt::Display for CaseSequences {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let lengths = self.lengths();
         match self.ragged {
