@@ -1,13 +1,15 @@
 //! Tokens and floating-point operations a second of whole training steps, beside the peak of the `gemm` crate on the same products in the
 //! same run. A step and a round of the peer alternate, so that both see the same machine; medians are compared.
 //!
-//! Only the operations of [`operations`] count: not what is recomputed, and nothing element-wise.
+//! Only the operations of [`operations`] count: not what is recomputed, and nothing element-wise. `--profile` prints where the time of the steps went, by
+//! op, and how long the step's operations would take at the peak.
 
 use std::time::Instant;
 
 use argh::FromArgs;
 use gemm::Parallelism;
 use primal_engine::backend::cpu::Cpu;
+use primal_engine::backend::profile::Profile;
 use primal_engine::config::{Config, RULES, rule};
 use primal_engine::memory::Plan;
 use primal_engine::train::trainer::{Layout, Trainer};
@@ -29,6 +31,9 @@ struct Arguments {
     /// seconds of measurement per configuration
     #[argh(option, default = "30.0")]
     seconds: f64,
+    /// print the time of each op as well
+    #[argh(switch)]
+    profile: bool,
     /// given by cargo bench
     #[argh(switch, hidden_help)]
     #[expect(dead_code, reason = "cargo passes it to every benchmark")]
@@ -67,6 +72,9 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
 
     trainer.step(&corpus)?;
     peer.round();
+    if arguments.profile {
+        trainer.backend.start_profile();
+    }
     let (mut steps, mut rounds) = (Vec::new(), Vec::new());
     let start = Instant::now();
     while steps.len() < 3 || start.elapsed().as_secs_f64() < arguments.seconds {
@@ -76,6 +84,8 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
             Ok(())
         })?);
     }
+    let profile = trainer.backend.take_profile();
+    let seconds_of_steps = steps.iter().sum::<f64>() / steps.len() as f64;
     let (step, round) = (median(&mut steps), median(&mut rounds));
     let (ours, peak) = (flops / step / 1e9, peer.operations() / round / 1e9);
     println!(
@@ -84,7 +94,32 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
         tokens as f64 / step,
         ours / peak * 100.0
     );
+    if let Some(profile) = profile {
+        print_profile(&profile, steps.len() as f64, seconds_of_steps, flops, peak);
+    }
     Ok(())
+}
+
+/// A mean step by op: `seconds` each, of `flops` operations that could run at `peak` GFLOP/s.
+fn print_profile(profile: &Profile, steps: f64, seconds: f64, flops: f64, peak: f64) {
+    let ceiling = flops / peak / 1e9;
+    println!(
+        "\n{:.1} GFLOP a step take {:.1} ms at the gemm crate's peak, {:.0} % of a mean step\n",
+        flops / 1e9,
+        ceiling * 1e3,
+        ceiling / seconds * 100.0
+    );
+    println!("| op | calls | ms | share | GFLOP/s | of the peak |");
+    println!("|---|---|---|---|---|---|");
+    let mut rest = seconds;
+    for (name, times) in profile.heaviest() {
+        let of_step = times.seconds / steps;
+        rest -= of_step;
+        let rate = times.flops / times.seconds / 1e9;
+        let rates = if times.flops > 0.0 { format!("{rate:.1} | {:.0} %", rate / peak * 100.0) } else { "|".into() };
+        println!("| {name} | {:.0} | {:.2} | {:.1} % | {rates} |", times.runs as f64 / steps, of_step * 1e3, of_step / seconds * 100.0);
+    }
+    println!("| between ops | | {:.2} | {:.1} % | | |\n", rest * 1e3, rest / seconds * 100.0);
 }
 
 fn seconds(work: impl FnOnce() -> primal_host::Result<()>) -> primal_host::Result<f64> {

@@ -29,6 +29,12 @@ impl VoteRule {
         let quantum = max as f32 / 0.85;
         Self { max, quantum, threshold, consumed: kappa * quantum }
     }
+
+    /// The levels by which a weight of that vote moves: −1, 0 or 1.
+    #[inline(always)]
+    pub fn step(&self, vote: i32) -> i32 {
+        (vote >= self.threshold) as i32 - (vote <= -self.threshold) as i32
+    }
 }
 
 /// The largest magnitude of a normalised gradient that counts.
@@ -67,14 +73,23 @@ fn leans_up(vote: i32, wanted: f32) -> bool {
     (vote > 0) | ((vote == 0) & (wanted > 0.0))
 }
 
+/// The integer nearest to x, |x| ≤ 2²², and its value. Adding 1.5·2²³ leaves it in the low bits; `as` would do, but it saturates, and loops over it do not
+/// vectorise.
+#[inline(always)]
+fn nearest(x: f32) -> (i32, f32) {
+    const ROUND: f32 = 12_582_912.0;
+    let shifted = x + ROUND;
+    (shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, shifted - ROUND)
+}
+
 /// ⌊vote + change + uniform⌋ limited to ±`max`; unchanged if the sum is NaN.
 #[inline(always)]
 fn add_rounded(vote: i32, change: f32, uniform: f32, max: i32) -> i32 {
     let sum = vote as f32 + change + uniform;
-    // `max` is an integer, so limiting before the floor gives what limiting after it would, and the cast cannot overflow.
+    // `max` is an integer, so limiting before the floor gives what limiting after it would.
     let limited = limit(sum, max as f32);
-    let truncated = limited as i32;
-    let floor = truncated - (truncated as f32 > limited) as i32;
+    let (integer, value) = nearest(limited);
+    let floor = integer - (value > limited) as i32;
     if sum.is_nan() { vote } else { floor }
 }
 
@@ -89,7 +104,7 @@ pub fn flip(rule: &VoteRule, grid: &Grid, code: u8, vote: i32) -> (u8, i32) {
 
 #[inline(always)]
 pub(crate) fn flip_between(rule: &VoteRule, ends: Ends, code: u8, vote: i32) -> (u8, i32) {
-    let step = (vote >= rule.threshold) as i32 - (vote <= -rule.threshold) as i32;
+    let step = rule.step(vote);
     (ends.moved(code, step), (vote as f32 - step as f32 * rule.consumed) as i32)
 }
 
@@ -160,6 +175,12 @@ impl VoteTable {
         let side = (leans_up(vote, wanted) as usize) << 4;
         let change = wanted * self.votes_per_level[side | (code & 15) as usize];
         add_rounded(vote, change, uniform, self.rule.max)
+    }
+
+    /// Whether a weight of that vote moves, or would but for the end of its grid.
+    #[inline(always)]
+    pub fn moves(&self, vote: i32) -> bool {
+        self.rule.step(vote) != 0
     }
 
     /// The code and the vote that the function [`flip`] gives.

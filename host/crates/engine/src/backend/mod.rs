@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod cuda_plan;
 mod operands;
+pub mod profile;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -79,6 +80,11 @@ pub trait RunOn<D>: Copy {
 pub trait Op: RunOn<Cpu> {
     /// The name of the op in tables and messages.
     const NAME: &'static str;
+
+    /// Floating-point operations of its matrix products, two for each multiplication and addition; of an op without such products 0.
+    fn flops(&self) -> usize {
+        0
+    }
 }
 
 /// A struct of named operands that every device of this build can run, in the tree or outside of it: the CPU and CUDA.
@@ -86,6 +92,11 @@ pub trait Op: RunOn<Cpu> {
 pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
     /// The name of the op in tables and messages.
     const NAME: &'static str;
+
+    /// Floating-point operations of its matrix products, two for each multiplication and addition; of an op without such products 0.
+    fn flops(&self) -> usize {
+        0
+    }
 }
 
 /// Memory for one plan, and the ops on it.
@@ -96,7 +107,7 @@ pub trait Backend {
     const SCALES: &'static [ScaleForm] = &ScaleForm::ALL;
 
     /// Runs an op, or queues it. Written spans must not overlap other spans of the same op unless it says so.
-    fn run(&mut self, op: impl Op);
+    fn run<O: Op>(&mut self, op: O);
     /// Copies from the host.
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]);
     /// Copies to the host, after all queued ops; zeros if the device failed.
@@ -170,8 +181,8 @@ pub trait Device: Backend + Sized + 'static {
 impl Backend for Cpu {
     const ACTS: &'static [Act] = Act::ALL;
 
-    fn run(&mut self, op: impl Op) {
-        op.run_on(self);
+    fn run<O: Op>(&mut self, op: O) {
+        self.timed(O::NAME, || op.flops(), |cpu| op.run_on(cpu));
     }
 
     fn upload<T: Pod>(&mut self, to: Span<T>, from: &[T]) {
@@ -187,12 +198,18 @@ impl Backend for Cpu {
     }
 
     fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
-        let ((to,), (from,)) = self.split((to,), (from,));
-        to.copy_from_slice(from);
+        self.timed(
+            "copy",
+            || 0,
+            |cpu| {
+                let ((to,), (from,)) = cpu.split((to,), (from,));
+                to.copy_from_slice(from);
+            },
+        );
     }
 
     fn zero<T: Pod>(&mut self, to: Span<T>) {
-        self.write(to).fill(T::zeroed());
+        self.timed("zero", || 0, |cpu| cpu.write(to).fill(T::zeroed()));
     }
 }
 
@@ -224,7 +241,7 @@ impl Backend for Cuda {
     const ACTS: &'static [Act] = cuda_plan::ACTS;
     const SCALES: &'static [ScaleForm] = &cuda_plan::SCALES;
 
-    fn run(&mut self, op: impl Op) {
+    fn run<O: Op>(&mut self, op: O) {
         op.run_on(self);
     }
 

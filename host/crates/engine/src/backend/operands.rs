@@ -111,6 +111,11 @@ impl Weight {
     pub fn row_bytes(&self) -> usize {
         grid::row_bytes(self.in_features)
     }
+
+    /// Floating-point operations of a product with so many rows.
+    pub fn flops(&self, rows: usize) -> usize {
+        2 * rows * self.out_features * self.in_features
+    }
 }
 
 /// Where sequences lie in the rows of a matrix: one after another, without padding.
@@ -184,5 +189,13 @@ impl AttentionShape {
     /// Rows of all sequences.
     pub fn tokens(&self) -> usize {
         self.sequences.rows()
+    }
+
+    /// Floating-point operations of so many products over the pairs of rows that see each other. Ragged sequences count as if they had one length, which
+    /// is the least that they can have.
+    pub fn flops(&self, products: usize) -> usize {
+        let (rows, count) = (self.tokens(), self.sequences.count().max(1));
+        let pairs = if self.causal { rows * (rows / count + 1) / 2 } else { rows * rows / count };
+        2 * products * self.dim() * pairs
     }
 }

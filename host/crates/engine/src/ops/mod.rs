@@ -69,12 +69,17 @@ pub use vote::{RandomKey, Vote, VoteCast, VoteState};
 
 use crate::backend::Op;
 
-/// Names the ops, and makes them ones.
+/// Names the ops, and makes them ones; those `with flops` have a function of that name.
 macro_rules! ops {
-    ($($op:ident = $name:literal,)*) => {
+    ($($op:ident = $name:literal $(with $flops:ident)?,)*) => {
         $(
             impl Op for $op {
                 const NAME: &'static str = $name;
+                $(
+                    fn flops(&self) -> usize {
+                        $op::$flops(self)
+                    }
+                )?
             }
         )*
 
@@ -87,14 +92,14 @@ ops! {
     AbsoluteError = "absolute_error",
     AdamW = "adamw",
     Add = "add",
-    Attention = "attention",
-    AttentionBackward = "attention_backward",
+    Attention = "attention" with flops,
+    AttentionBackward = "attention_backward" with flops,
     BiasBackward = "bias_backward",
-    CachedAttention = "cached_attention",
-    Conv1d = "conv1d",
-    Conv1dBackwardInput = "conv1d_backward_input",
-    Conv1dBackwardWeight = "conv1d_backward_weight",
-    ConvTranspose1d = "conv_transpose1d",
+    CachedAttention = "cached_attention" with flops,
+    Conv1d = "conv1d" with flops,
+    Conv1dBackwardInput = "conv1d_backward_input" with flops,
+    Conv1dBackwardWeight = "conv1d_backward_weight" with flops,
+    ConvTranspose1d = "conv_transpose1d" with flops,
     CrossEntropy = "cross_entropy",
     Embedding = "embedding",
     EmbeddingBackward = "embedding_backward",
@@ -108,10 +113,10 @@ ops! {
     LeakyRelu = "leaky_relu",
     LeakyReluBackward = "leaky_relu_backward",
     LevelHistogram = "level_histogram",
-    Linear = "linear",
-    LinearBackwardInput = "linear_backward_input",
-    LinearBackwardWeight = "linear_backward_weight",
-    LutGemv = "lut_gemv",
+    Linear = "linear" with flops,
+    LinearBackwardInput = "linear_backward_input" with flops,
+    LinearBackwardWeight = "linear_backward_weight" with flops,
+    LutGemv = "lut_gemv" with flops,
     PoltergeistVote = "poltergeist_vote",
     PoltergeistFlip = "poltergeist_flip",
     Quantize = "quantize",

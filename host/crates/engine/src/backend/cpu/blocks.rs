@@ -81,10 +81,15 @@ pub fn store_votes(bits: VoteBits, row: &mut [u8], block: usize, votes: &[i8; BL
 #[inline(always)]
 pub fn lanes_sum(dw: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0f32; BLOCK];
-    for chunk in dw.chunks(BLOCK) {
+    let whole = dw.chunks_exact(BLOCK);
+    let rest = whole.remainder();
+    for chunk in whole {
         for (sum, &g) in sums.iter_mut().zip(chunk) {
             *sum += of(g);
         }
+    }
+    for (sum, &g) in sums.iter_mut().zip(rest) {
+        *sum += of(g);
     }
     sums.iter().sum()
 }

@@ -21,18 +21,21 @@ pub mod windows;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
 
 use memory::{Memory, Spans};
 
+use super::profile::Profile;
 use crate::memory::{Kind, Plan, Span};
 
 /// The CPU as a device.
 pub struct Cpu {
     memory: Memory,
     scratch: Span<f32>,
+    profile: Option<Profile>,
 }
 
 impl Cpu {
@@ -44,7 +47,7 @@ impl Cpu {
     /// Plans the scratch and allocates the arena. Ops must run on the pool of the calling thread.
     pub fn new(plan: &mut Plan) -> Self {
         let scratch = Self::plan_scratch(plan);
-        Self { memory: Memory::new(plan.total_bytes()), scratch }
+        Self { memory: Memory::new(plan.total_bytes()), scratch, profile: None }
     }
 
     /// The scratch of all threads, to take with [`Cpu::split`]: what it holds is anybody's guess.
@@ -73,6 +76,29 @@ impl Cpu {
     /// A mapped file part as a span.
     pub fn map(&mut self, file: &Arc<Mmap>, range: Range<usize>) -> Span<u8> {
         self.memory.map(file, range)
+    }
+
+    /// Takes the time of each op from now on.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(Profile::default());
+    }
+
+    /// What was measured since [`Cpu::start_profile`], which ends here.
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        self.profile.take()
+    }
+
+    /// Does some work, and takes its time if that was asked for.
+    pub(super) fn timed(&mut self, name: &'static str, flops: impl Fn() -> usize, work: impl FnOnce(&mut Self)) {
+        if self.profile.is_none() {
+            return work(self);
+        }
+        let start = Instant::now();
+        work(self);
+        let seconds = start.elapsed().as_secs_f64();
+        if let Some(profile) = &mut self.profile {
+            profile.add(name, seconds, flops() as f64);
+        }
     }
 
     /// Bytes of the arena.

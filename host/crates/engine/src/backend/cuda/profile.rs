@@ -2,22 +2,14 @@
 //!
 //! Launches then wait for each other, so that the sum is that of the kernels, without the gaps between them.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::driver::{Event, Failure, Stream};
+use crate::backend::profile::{Profile, Times};
 
-/// What all launches of a kernel took, in milliseconds.
-#[derive(Default)]
-struct Times {
-    launches: u64,
-    sum: f64,
-    longest: f64,
-}
-
-static TIMES: LazyLock<Option<Mutex<BTreeMap<&'static str, Times>>>> = LazyLock::new(|| env::var_os(FILE).map(|_| Mutex::default()));
+static PROFILE: LazyLock<Option<Mutex<Profile>>> = LazyLock::new(|| env::var_os(FILE).map(|_| Mutex::default()));
 
 const FILE: &str = "PRIMAL_CUDA_PROFILE";
 
@@ -26,30 +18,24 @@ const FILE: &str = "PRIMAL_CUDA_PROFILE";
 /// # Errors
 /// What the driver says.
 pub(super) fn timed(name: &'static str, stream: &Stream, launch: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let Some(times) = &*TIMES else { return launch() };
+    let Some(profile) = &*PROFILE else { return launch() };
     let [start, end] = [Event::new()?, Event::new()?];
     start.record(stream)?;
     launch()?;
     end.record(stream)?;
     end.synchronize()?;
-    let milliseconds = f64::from(end.milliseconds_since(&start)?);
-    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-    let times = times.entry(name).or_default();
-    times.launches += 1;
-    times.sum += milliseconds;
-    times.longest = times.longest.max(milliseconds);
+    let seconds = f64::from(end.milliseconds_since(&start)?) * 1e-3;
+    profile.lock().unwrap_or_else(PoisonError::into_inner).add(name, seconds, 0.0);
     Ok(())
 }
 
 /// Writes what was measured so far: kernel, launches, milliseconds of all and of the longest, divided by tabs; the heaviest first.
 pub(super) fn write() {
-    let (Some(times), Some(file)) = (&*TIMES, env::var_os(FILE)) else { return };
-    let times = times.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut rows: Vec<_> = times.iter().collect();
-    rows.sort_by(|(_, a), (_, b)| b.sum.total_cmp(&a.sum));
+    let (Some(profile), Some(file)) = (&*PROFILE, env::var_os(FILE)) else { return };
+    let profile = profile.lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = String::new();
-    for (name, Times { launches, sum, longest }) in rows {
-        writeln!(text, "{name}\t{launches}\t{sum:.4}\t{longest:.4}").expect("strings take all");
+    for (name, Times { runs, seconds, longest, .. }) in profile.heaviest() {
+        writeln!(text, "{name}\t{runs}\t{:.4}\t{:.4}", seconds * 1e3, longest * 1e3).expect("strings take all");
     }
     if let Err(error) = std::fs::write(&file, text) {
         eprintln!("{FILE}: {}: {error}", file.display());

@@ -48,3 +48,16 @@ pub struct AttentionBackward {
     /// Heads, and who sees whom.
     pub shape: AttentionShape,
 }
+
+impl Attention {
+    pub(super) fn flops(&self) -> usize {
+        self.shape.flops(2)
+    }
+}
+
+impl AttentionBackward {
+    pub(super) fn flops(&self) -> usize {
+        // What is computed again, the scores, does not count.
+        self.shape.flops(4)
+    }
+}

@@ -20,3 +20,9 @@ pub struct CachedAttention {
     /// Heads.
     pub heads: usize,
 }
+
+impl CachedAttention {
+    pub(super) fn flops(&self) -> usize {
+        4 * self.k.len()
+    }
+}

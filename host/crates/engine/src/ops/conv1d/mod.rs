@@ -65,3 +65,21 @@ pub struct Conv1dBackwardWeight {
     /// Whether to add to dw.
     pub accumulate: bool,
 }
+
+impl Conv1d {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(self.shape.sequences.rows())
+    }
+}
+
+impl Conv1dBackwardInput {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(self.shape.sequences.rows())
+    }
+}
+
+impl Conv1dBackwardWeight {
+    pub(super) fn flops(&self) -> usize {
+        2 * self.shape.sequences.rows() * self.dw.len()
+    }
+}

@@ -22,3 +22,9 @@ pub struct ConvTranspose1d {
     /// Rows of y for one of x.
     pub stride: usize,
 }
+
+impl ConvTranspose1d {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(self.x.len() / self.weight.in_features)
+    }
+}

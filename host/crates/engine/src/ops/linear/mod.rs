@@ -49,3 +49,21 @@ pub struct LinearBackwardWeight {
     /// Whether to add to dw.
     pub accumulate: bool,
 }
+
+impl Linear {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(self.rows)
+    }
+}
+
+impl LinearBackwardInput {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(self.rows)
+    }
+}
+
+impl LinearBackwardWeight {
+    pub(super) fn flops(&self) -> usize {
+        2 * self.rows * self.dw.len()
+    }
+}

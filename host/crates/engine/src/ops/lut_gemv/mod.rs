@@ -21,3 +21,9 @@ pub struct LutGemv {
     /// `[out, in]`.
     pub weight: Weight,
 }
+
+impl LutGemv {
+    pub(super) fn flops(&self) -> usize {
+        self.weight.flops(1)
+    }
+}

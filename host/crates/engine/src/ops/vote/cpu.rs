@@ -109,18 +109,37 @@ fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32],
         if block % BLOCKS == 0 {
             random = at.stream.bytes_of::<BLOCKS>(at.first_block + block as u32);
         }
-        // The last block may be short: its padding votes on zero gradients, and the outcome is dropped.
-        let (mut gradients, mut factors) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
-        gradients[..dw.len()].copy_from_slice(dw);
-        factors[..dw.len()].copy_from_slice(factor);
         let (codes, random) = (load_codes(codes, block), &random[block % BLOCKS]);
         let (old, scale) = (load_votes(bits, votes, block), scale(block * BLOCK));
         let mut new = old;
-        for j in 0..BLOCK {
-            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], scale, at.lr);
-            new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
+        if let (Some(dw), Some(factor)) = (dw.first_chunk(), factor.first_chunk()) {
+            cast_block(&mut new, dw, factor, &codes, random, scale, at);
+        } else {
+            // Padding votes on zero gradients, and the outcome is dropped.
+            let (mut gradients, mut factors) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
+            gradients[..dw.len()].copy_from_slice(dw);
+            factors[..dw.len()].copy_from_slice(factor);
+            cast_block(&mut new, &gradients, &factors, &codes, random, scale, at);
+            new[dw.len()..].copy_from_slice(&old[dw.len()..]);
         }
-        new[dw.len()..].copy_from_slice(&old[dw.len()..]);
         store_votes(bits, votes, block, &new);
+    }
+}
+
+/// Casts the votes of a block.
+#[inline(always)]
+fn cast_block(
+    votes: &mut [i8; BLOCK],
+    dw: &[f32; BLOCK],
+    column_factor: &[f32; BLOCK],
+    codes: &[u8; BLOCK],
+    random: &[u8; BLOCK],
+    scale: f32,
+    at: &RowCast,
+) {
+    // Closures over arrays would not be inlined here, nor vectorised.
+    for j in 0..BLOCK {
+        let wanted = wanted_move(dw[j] * at.row_factor * column_factor[j], scale, at.lr);
+        votes[j] = at.table.cast(codes[j], votes[j].into(), wanted, uniform_byte(random[j])) as i8;
     }
 }
