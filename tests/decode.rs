@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use primal_device::grid::{self, GRIDS, Grid};
+use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
@@ -78,6 +78,13 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
 fn each_model(mut check: impl FnMut(&str, Config)) {
     for &grid in GRIDS {
         check(grid.name(), config(grid));
+    }
+    for form in [ScaleForm::Group32, ScaleForm::Group32Offset] {
+        for grid in [&grid::INT4, &grid::UINT4, &grid::NF4] {
+            let mut config = config(grid);
+            config.model.scales = form;
+            check(&format!("{}, {}", grid.name(), form.name()), config);
+        }
     }
     let mut float = config(&grid::PRIME13);
     float.train.optimizer = Rule::Adamw;

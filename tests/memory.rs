@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, Flips, Recompute, Rule, SpeechConfig, votes_of};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
@@ -173,6 +173,9 @@ fn a_step_allocates_nothing() {
             steps_allocate_nothing(&config(rule, recompute), &corpus, &format!("{rule:?}, recompute {recompute:?}"));
         }
     }
+    let mut half = config(Rule::Votes, Recompute::Off);
+    half.train.activations = Act::F16;
+    steps_allocate_nothing(&half, &corpus, "activations in f16");
     let mut config = config(Rule::Votes, Recompute::Auto);
     config.train.votes = votes_of(4).expect("4 bits");
     (config.train.flips, config.train.rescale_every) = (Flips::MicroBatch, 2);

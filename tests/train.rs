@@ -1,5 +1,7 @@
 //! Training as a whole: gradients against finite differences, threads, memory, watchdog, resume.
 
+#[path = "train/half_precision.rs"]
+mod half_precision;
 #[path = "gradients/plain.rs"]
 mod plain;
 
@@ -13,11 +15,12 @@ use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::ops::attention::cpu as attention;
 use primal_engine::optim::MatrixState;
+use primal_engine::optim::float::FloatState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
 use primal_engine::train::task::Draw;
@@ -55,6 +58,27 @@ fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
     state::checkpoint(trainer, &corpus(), |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
 }
 
+/// Fills the gradients of all float tensors, of which the float twin has no others, with those of the first batch; the tensors.
+fn differentiate(trainer: &mut Trainer<Cpu>) -> Vec<FloatState> {
+    let floats = trainer.layout.optimizer.floats.clone();
+    let vectors = trainer.layout.parameters.vectors.len();
+    let mut sink = Plain {
+        vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
+        matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
+    };
+    let tokens = trainer.layout.model.batch().losses.len();
+    let (mut inputs, mut targets) = (vec![0; tokens], vec![0; tokens]);
+    corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
+    let b = &mut trainer.backend;
+    b.upload(trainer.layout.model.batch().inputs, &inputs);
+    b.upload(trainer.layout.model.batch().targets, &targets);
+    for float in &floats {
+        b.zero(float.gradient);
+    }
+    trainer.layout.model.train(b, &trainer.layout.parameters, &mut sink, 1.0);
+    floats
+}
+
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
 
@@ -64,24 +88,9 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         let mut config = config(Rule::Adamw);
         config.train.recompute = recompute;
         let mut trainer = trainer(&config);
-        let floats = trainer.layout.optimizer.floats.clone();
-        let vectors = trainer.layout.parameters.vectors.len();
-        let mut sink = Plain {
-            vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
-            matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
-        };
-        let tokens = trainer.layout.model.batch().losses.len();
-        let (mut inputs, mut targets) = (vec![0; tokens], vec![0; tokens]);
-        corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
-        let b = &mut trainer.backend;
-        b.upload(trainer.layout.model.batch().inputs, &inputs);
-        b.upload(trainer.layout.model.batch().targets, &targets);
-        for float in &floats {
-            b.zero(float.gradient);
-        }
-        trainer.layout.model.train(b, &trainer.layout.parameters, &mut sink, 1.0);
-        let (model, p) = (&trainer.layout.model, &trainer.layout.parameters);
-        let mut losses = vec![0.0f32; tokens];
+        let floats = differentiate(&mut trainer);
+        let (b, model, p) = (&mut trainer.backend, &trainer.layout.model, &trainer.layout.parameters);
+        let mut losses = vec![0.0f32; model.batch().losses.len()];
         let mut loss = |b: &mut Cpu| -> f64 {
             model.evaluate(b, p);
             b.download(model.batch().losses, &mut losses);
@@ -222,13 +231,14 @@ fn mean_squares_of_votes_that_are_not_finite_are_named() {
 
 #[test]
 fn an_activation_that_overflows_is_named() {
-    for recompute in [Recompute::On, Recompute::Off] {
+    for (recompute, act) in [(Recompute::On, Act::F32), (Recompute::Off, Act::F32), (Recompute::On, Act::F16), (Recompute::Off, Act::F16)] {
         let mut config = config(Rule::Votes);
-        config.train.recompute = recompute;
+        (config.train.recompute, config.train.activations) = (recompute, act);
         let (mut trainer, corpus) = (trainer(&config), corpus());
         let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
         // Finite, but not when a normalised value above 1.2 is multiplied by it.
-        trainer.backend.upload(gain.value.slice(0, 1), &[3e38]);
+        let largest = if act == Act::F16 { 6e4 } else { 3e38 };
+        trainer.backend.upload(gain.value.slice(0, 1), &[largest]);
         let error = trainer.step(&corpus).expect_err("an overflow").to_string();
         assert!(error.starts_with("step 1: the output of blocks.1 is not finite"), "{error}");
         let error = trainer.validate(&corpus).expect_err("an overflow").to_string();
@@ -411,6 +421,8 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --lr -0.1", "train.lr"),
         ("{train} --seed -1", "--seed"),
         ("{train} --votes 5", "4 or 8"),
+        ("{train} --activations f8", "f32 or f16"),
+        ("train --resume @folder --activations f16", "--activations"),
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),
         ("{train} --optimizer sgd", "poltergeist"),
         ("{train} --grid prime17", "prime13"),

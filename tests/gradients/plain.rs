@@ -1,7 +1,7 @@
 //! A sink that keeps the gradients of a network as they are, to be compared with finite differences.
 
 use primal_engine::backend::Backend;
-use primal_engine::memory::Span;
+use primal_engine::memory::{Activation, Span};
 use primal_engine::nn::{GradientPart, GradientSink, MatrixId, VectorId};
 use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
 
@@ -18,7 +18,7 @@ impl<B: Backend> GradientSink<B> for Plain {
         self.vectors[id.0]
     }
 
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart) {
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
         b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
     }
 

@@ -93,6 +93,11 @@ impl<'a> Matrix<'a> {
         Self { format, inputs, data, activations: vec![0; inputs / format.activation_block[0] * format.activation_block[1]] }
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
     /// `y = W · x`, with the quantisation of x.
     pub fn product(&mut self, y: &mut [f32], x: &[f32]) {
         let (n, activations) = (self.inputs as c_int, self.activations.as_mut_ptr().cast::<c_void>());

@@ -13,9 +13,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ggml::{Format, Matrix};
+use half::f16;
 use library::Ggml;
-use primal_device::grid::{self, GRIDS, Grid};
+use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 use primal_device::philox::{RandomStream, uniform};
+use primal_engine::backend::Scales;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
 use primal_engine::config::Config;
@@ -23,7 +25,7 @@ use primal_engine::memory::Plan;
 use primal_engine::models::gpt::{Decoder, GptIds};
 use primal_engine::models::sample::Sampling;
 use primal_engine::nn::Parameters;
-use primal_engine::ops::lut_gemv::cpu::{RowProduct, lut_gemv};
+use primal_engine::ops::lut_gemv::cpu::{RowProduct, lut_gemv, scratch_len};
 use primal_host::configurations::Load;
 use primal_host::data::generate;
 
@@ -34,8 +36,8 @@ const COLD_BYTES: usize = 192 << 20;
 /// Products of each kernel.
 const ROUNDS: usize = 201;
 
-/// A kernel by name, and a call of it on the copy of that number.
-type Contender<'a> = (String, Box<dyn FnMut(usize, &mut [f32]) + 'a>);
+/// A kernel by name, the bytes of a matrix, and a call of it on the copy of that number.
+type Contender<'a> = (String, usize, Box<dyn FnMut(usize, &mut [f32]) + 'a>);
 
 /// Values with mean 0 and variance 1, within ±3.5; a sum of four uniform ones.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
@@ -53,39 +55,93 @@ fn pack(weights: &[f32], inputs: usize) -> Vec<u8> {
     packed
 }
 
-/// Every grid with the fastest row product, and prime13 with the other ones that are made for this kind of processor.
-fn ours() -> Vec<(&'static Grid, RowProduct)> {
+/// A row of ours in the table.
+type Ours = (&'static Grid, ScaleForm, RowProduct);
+
+/// Every grid and scales with the fastest row product, and one of each kind with the other products that are made for this kind of processor.
+fn ours() -> Vec<Ours> {
     let products = RowProduct::all();
     let others = products[1..].iter().filter(|product| product.name != "portable");
-    GRIDS.iter().map(|&id| (id, products[0])).chain(others.map(|&product| (&grid::PRIME13, product))).collect()
+    let formats = GRIDS.iter().flat_map(|&grid| ScaleForm::ALL.map(|form| (grid, form))).filter(|(grid, form)| form.is_for(grid));
+    let of_others = [(&grid::PRIME13, ScaleForm::Row), (&grid::INT4, ScaleForm::Group32), (&grid::UINT4, ScaleForm::Group32Offset)];
+    let fastest = formats.map(|(grid, form)| (grid, form, products[0]));
+    fastest.chain(others.flat_map(|&product| of_others.map(|(grid, form)| (grid, form, product)))).collect()
+}
+
+/// Bytes a second that one core reads in order from memory that is not cached.
+fn bandwidth() -> f64 {
+    let words = vec![1u64; COLD_BYTES / size_of::<u64>()];
+    let read = || {
+        let began = Instant::now();
+        let mut sums = [0u64; 32];
+        for words in black_box(&words).as_chunks::<32>().0 {
+            sums.iter_mut().zip(words).for_each(|(sum, word)| *sum += word);
+        }
+        black_box(sums);
+        COLD_BYTES as f64 / began.elapsed().as_secs_f64()
+    };
+    (0..9).map(|_| read()).fold(0.0, f64::max)
+}
+
+/// Scales of a weight: of rows, and steps and offsets of groups.
+#[derive(Clone)]
+struct AllScales {
+    row: Vec<f32>,
+    step: Vec<f16>,
+    offset: Vec<f16>,
+}
+
+impl AllScales {
+    fn of(&self, form: ScaleForm) -> Scales<&[f32], &[f16]> {
+        match form {
+            ScaleForm::Row => Scales::Row(&self.row),
+            ScaleForm::Group32 => Scales::Group32 { step: &self.step },
+            ScaleForm::Group32Offset => Scales::Group32Offset { step: &self.step, offset: &self.offset },
+        }
+    }
+}
+
+/// Bytes of a matrix.
+fn bytes_of(form: ScaleForm, [outputs, inputs]: [usize; 2]) -> usize {
+    let halves = match form {
+        ScaleForm::Row => 2 * outputs,
+        ScaleForm::Group32 => outputs * grid::groups(inputs),
+        ScaleForm::Group32Offset => 2 * outputs * grid::groups(inputs),
+    };
+    outputs * grid::row_bytes(inputs) + halves * size_of::<f16>()
 }
 
 /// Times one shape and prints its table.
-fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), String> {
+fn products([outputs, inputs]: [usize; 2], formats: &[Format], bandwidth: f64) -> Result<(), String> {
     let (weights, x) = (normal(outputs * inputs, 1), normal(inputs, 2));
     let copies = COLD_BYTES.div_ceil(outputs * inputs / 2);
-    let (packed, scale) = (vec![pack(&weights, inputs); copies], vec![1.0f32; outputs]);
+    let groups = outputs * grid::groups(inputs);
+    let scales = AllScales { row: vec![1.0; outputs], step: vec![f16::ONE; groups], offset: vec![f16::ONE; groups] };
+    let (packed, scales) = (vec![pack(&weights, inputs); copies], vec![scales; copies]);
     let mut contenders: Vec<Contender> = Vec::new();
-    for (i, (id, product)) in ours().into_iter().enumerate() {
-        let (packed, scale, x) = (&packed, &scale, &x);
-        let mut scratch = vec![0.0f32; inputs / 2 + 64];
+    let ours = ours();
+    let apart = copies.div_ceil(ours.len());
+    for (i, (grid, form, product)) in ours.into_iter().enumerate() {
+        let (packed, scales, x) = (&packed, &scales, &x);
+        let mut scratch = vec![0.0f32; scratch_len(inputs)];
         let run = move |copy: usize, y: &mut [f32]| {
             // All grids share the copies, and are far apart in them.
-            let codes = &packed[(copy + i * copies / 5) % copies];
-            lut_gemv(y, x, &Codes::new(codes, scale, id, inputs), product, &mut scratch);
+            let at = (copy + i * apart) % copies;
+            lut_gemv(y, x, &Codes::new(&packed[at], scales[at].of(form), grid, inputs), product, &mut scratch);
         };
-        contenders.push((format!("{}, {}", id.name(), product.name), Box::new(run)));
+        let way = if grid.denominator().is_some() { product.name } else { "floats" };
+        contenders.push((format!("{}, {}, {way}", grid.name(), form.name()), bytes_of(form, [outputs, inputs]), Box::new(run)));
     }
     for format in formats {
         let mut matrix = Matrix::new(format, &weights, inputs);
         matrix.check(&weights, &x)?;
-        let (mut matrices, x) = (vec![matrix; copies], &x);
-        contenders.push((format.name.into(), Box::new(move |copy, y| matrices[copy].product(y, x))));
+        let (bytes, mut matrices, x) = (matrix.bytes(), vec![matrix; copies], &x);
+        contenders.push((format.name.into(), bytes, Box::new(move |copy, y| matrices[copy].product(y, x))));
     }
     let mut times = vec![Vec::new(); contenders.len()];
     let mut y = vec![0.0f32; outputs];
     for round in 0..ROUNDS {
-        for ((_, run), times) in contenders.iter_mut().zip(&mut times) {
+        for ((.., run), times) in contenders.iter_mut().zip(&mut times) {
             let began = Instant::now();
             run(round % copies, &mut y);
             times.push(began.elapsed().as_secs_f64() * 1e6);
@@ -94,11 +150,19 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format]) -> Result<(), Str
     }
     times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
     let median = |i: usize| times[i][ROUNDS / 2];
-    let q4_0 = contenders.iter().position(|(name, _)| name == "ggml q4_0").map(median);
-    println!("\n{:<32} {:>11} {:>10}   median × q4_0's", format!("[{outputs}, {inputs}], {copies} copies"), "median µs", "best µs");
-    for (i, (name, _)) in contenders.iter().enumerate() {
+    let q4_0 = contenders.iter().position(|(name, ..)| name == "ggml q4_0").map(median);
+    println!(
+        "\n{:<36} {:>11} {:>10} {:>10} {:>12}   median × q4_0's",
+        format!("[{outputs}, {inputs}], {copies} copies"),
+        "median µs",
+        "best µs",
+        "MB",
+        "of bandwidth"
+    );
+    for (i, (name, bytes, _)) in contenders.iter().enumerate() {
         let ratio = q4_0.map_or("-".into(), |q4_0| format!("{:.3}", median(i) / q4_0));
-        println!("{name:<32} {:>11.1} {:>10.1}   {ratio:>15}", median(i), times[i][0]);
+        let share = *bytes as f64 / (median(i) * 1e-6) / bandwidth * 100.0;
+        println!("{name:<36} {:>11.1} {:>10.1} {:>10.2} {share:>10.1} %   {ratio:>15}", median(i), times[i][0], *bytes as f64 / 1e6);
     }
     Ok(())
 }
@@ -134,7 +198,9 @@ fn run() -> Result<(), String> {
     }
     let formats = ggml.as_ref().map_or(Ok(Vec::new()), Format::all)?;
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| e.to_string())?;
-    one.install(|| SHAPES.into_iter().try_for_each(|shape| products(shape, &formats)))?;
+    let bandwidth = one.install(bandwidth);
+    println!("one core reads {:.1} GB/s in order", bandwidth / 1e9);
+    one.install(|| SHAPES.into_iter().try_for_each(|shape| products(shape, &formats, bandwidth)))?;
     println!("\n{:<32} {:>11} {:>10}", "tokens/s, median of five", "prompt", "text");
     rayon::scope(|_| ["gpt-small-cpu", "gpt-0.1b"].into_iter().for_each(model));
     if formats.is_empty() {

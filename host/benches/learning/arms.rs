@@ -1,6 +1,6 @@
 //! What is compared: sizes of the model, and arms.
 
-use primal_device::grid::{self, Grid};
+use primal_device::grid::{self, Grid, ScaleForm};
 use primal_engine::config::{Flips, Rule, TrainConfig};
 
 /// One size of the model, and how long it learns.
@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 20] = [
+pub const ARMS: [Arm; 23] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -49,6 +49,9 @@ pub const ARMS: [Arm; 20] = [
     Arm::HALF_KAPPA,
     Arm::FULL_SCALES,
     Arm::FROZEN_SCALES,
+    Arm::GROUPS,
+    Arm::INT4_GROUPS,
+    Arm::UINT4_GROUPS,
     Arm::MICRO_BATCHES,
     Arm::MICRO_FLIPS,
 ];
@@ -60,6 +63,7 @@ pub struct Arm {
     pub rule: Rule,
     pub grid: &'static Grid,
     pub last_grid: Option<&'static Grid>,
+    pub scales: ScaleForm,
     /// The arm whose learning rate it takes; its own name if it is tuned itself.
     pub tuned_as: &'static str,
     pub adjust: fn(&mut TrainConfig),
@@ -73,6 +77,7 @@ impl Arm {
         rule: Rule::Votes,
         grid: &grid::UNIFORM15,
         last_grid: None,
+        scales: ScaleForm::Row,
         tuned_as: "votes, uniform15",
         adjust: |_| {},
         all_seeds: true,
@@ -102,6 +107,11 @@ impl Arm {
         Self { name: "votes, uniform15, scales ten times as fast", adjust: |t| t.scale_lr = 1.0, all_seeds: false, ..Self::VOTES };
     pub const FROZEN_SCALES: Self =
         Self { name: "votes, uniform15, scales frozen", adjust: |t| t.scale_lr = 0.0, all_seeds: false, ..Self::VOTES };
+    pub const GROUPS: Self =
+        Self { name: "votes, uniform15, steps of groups", scales: ScaleForm::Group32, all_seeds: false, ..Self::VOTES };
+    pub const INT4_GROUPS: Self = Self { name: "votes, int4, steps of groups", grid: &grid::INT4, ..Self::GROUPS };
+    pub const UINT4_GROUPS: Self =
+        Self { name: "votes, uint4, steps and offsets of groups", grid: &grid::UINT4, scales: ScaleForm::Group32Offset, ..Self::GROUPS };
     pub const MICRO_BATCHES: Self =
         Self { name: "votes, uniform15, 4 micro-batches", adjust: |t| split(t, Flips::Step), all_seeds: false, ..Self::VOTES };
     pub const MICRO_FLIPS: Self = Self {

@@ -86,7 +86,7 @@ impl Run {
 
     fn config(&self) -> Config {
         let Size { dim, layers, heads, .. } = *self.size;
-        let Arm { grid, last_grid, rule, .. } = self.arm;
+        let Arm { grid, last_grid, scales, rule, .. } = self.arm;
         let mut train = TrainConfig {
             optimizer: rule,
             steps: self.steps,
@@ -114,6 +114,7 @@ impl Run {
                 tokenizer: Tokenizer::Bytes,
                 grid,
                 last_grid,
+                scales,
             },
             train,
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use primal_device::grid;
+use primal_device::grid::{self, ScaleForm};
 
 use crate::output::{print, print_json};
 use crate::report::told::Told;
@@ -176,7 +176,8 @@ fn describe<T: Told>(file: &dyn TensorFile) -> Result<()> {
         let codes = tensors::view(file, &format!("{}.codes", spec.name), Dtype::U8, &[spec.out_features, row])?.bytes()?;
         let mut counts = [0u32; 16];
         codes.chunks_exact(row).for_each(|codes| grid::histogram(codes, spec.in_features, &mut counts));
-        print(format!("{} on {}: {counts:?} weights by code", spec.name, id.name()))?;
+        let scales = if spec.scales == ScaleForm::Row { String::new() } else { format!(", {} scales", spec.scales.name()) };
+        print(format!("{} on {}{scales}: {counts:?} weights by code", spec.name, id.name()))?;
     }
     Ok(())
 }

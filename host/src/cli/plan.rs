@@ -1,5 +1,7 @@
 //! `primal-host plan`.
 
+use primal_device::grid::ScaleForm;
+
 use super::limits::{self, MemorySize};
 use super::training_flags::PlanCommand;
 use crate::configurations::any_text_of;
@@ -53,7 +55,7 @@ impl PlanCommand {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&T::attention(&layout.model))?;
+        self.device.require(&T::attention(&layout.model), config.train.activations, config.model.scales())?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
@@ -73,7 +75,8 @@ impl PlanCommand {
         if recompute {
             print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
         }
-        print(format!("{weights} grid weights, {state} bytes of codes and votes: {:.3} bytes a weight", state as f64 / weights as f64))
+        let kept = if config.model.scales() == ScaleForm::Row { "codes and votes" } else { "codes, scales of groups and votes" };
+        print(format!("{weights} grid weights, {state} bytes of {kept}: {:.3} bytes a weight", state as f64 / weights as f64))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::configurations::default_of;
 use crate::data::generate;
 use crate::data::{Corpus, CorpusOptions, STORIES};
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{Family, TextTable};
+use primal_engine::config::{Family, ModelTable, TextTable};
 use primal_engine::memory;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
@@ -72,6 +72,8 @@ impl Train {
         limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
         let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
+        D::require_act(t.activations)?;
+        D::require_scales(config.model.scales())?;
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer(), &options);

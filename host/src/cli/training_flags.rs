@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use primal_device::grid;
+use primal_device::grid::{self, ScaleForm};
 
 use super::device::DeviceName;
 use super::limits::MemorySize;
@@ -11,6 +11,7 @@ use super::overrides::{Overrides, one_of};
 use crate::Result;
 use crate::configurations::default_of;
 use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, votes_of};
+use primal_engine::memory::Act;
 
 /// Sorts the flags of a list by the commands that have them. What is read of a flag without `=>` is no part of the configuration.
 macro_rules! commands {
@@ -141,8 +142,16 @@ commands! {
         grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, &config::grids(), name, grid::by_name(name))
     }
     train, tts_train, plan {
+        /// scales: row (default), group32 or group32-offset
+        scales: Option<String> => model.scales_mut, |flag, name| one_of(flag, config::SCALES, name, ScaleForm::by_name(name))
+    }
+    train, tts_train, plan {
         /// bits of a vote: 8 (default) or 4
         votes: Option<i64> => train.votes, |flag, bits| one_of(flag, config::VOTES, bits, votes_of(*bits))
+    }
+    train, plan {
+        /// how activations are stored that the backward pass needs: f32 (default) or f16, of half the size
+        activations: Option<String> => train.activations, |flag, name| one_of(flag, config::ACTS, name, Act::from_name(name))
     }
     train, plan {
         /// sequences of a micro-batch

@@ -299,7 +299,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
             b.download(span, &mut part);
             bytes.push(part);
         }
-        for span in [weight.grid().scale, state.row, state.column] {
+        for span in [weight.grid().scales.trained().expect("scales of rows"), state.row, state.column] {
             let mut part = vec![0f32; span.len()];
             b.download(span, &mut part);
             bytes.push(bytemuck::cast_slice(&part).to_vec());

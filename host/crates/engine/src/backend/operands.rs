@@ -1,6 +1,7 @@
 //! What ops on any device have as operands, besides spans and numbers.
 
-use primal_device::grid::{self, Grid};
+use half::f16;
+use primal_device::grid::{self, Grid, ScaleForm};
 
 use crate::memory::Span;
 
@@ -18,21 +19,80 @@ pub struct Weight {
 /// How a weight is kept.
 #[derive(Clone, Copy, Debug)]
 pub enum Storage {
-    /// 4-bit codes and one scale a row.
+    /// 4-bit codes and scales.
     Grid(GridWeight),
     /// `f32` values, `[out_features, in_features]`.
     Float(Span<f32>),
 }
 
-/// A weight on a grid: `w[i][j] = scale[i] · level[code[i][j]]`.
+/// A weight on a grid: levels by their codes, times scales.
 #[derive(Clone, Copy, Debug)]
 pub struct GridWeight {
     /// Which levels.
     pub grid: &'static Grid,
     /// Packed codes, `[out_features, row_bytes(in_features)]`, low nibble first, padding nibbles at the zero level.
     pub codes: Span<u8>,
-    /// Row scales, `[out_features]`.
-    pub scale: Span<f32>,
+    /// What levels are multiplied by.
+    pub scales: Scales,
+}
+
+/// The scales of a weight: where they lie, or on a device what they are. See [`ScaleForm`].
+#[derive(Clone, Copy, Debug)]
+pub enum Scales<F = Span<f32>, H = Span<f16>> {
+    /// `[out_features]`.
+    Row(F),
+    /// A factor of numerators for each group.
+    Group32 {
+        /// `[out_features, groups(in_features)]`.
+        step: H,
+    },
+    /// As above, and what is added to each weight of a group.
+    Group32Offset {
+        /// `[out_features, groups(in_features)]`.
+        step: H,
+        /// `[out_features, groups(in_features)]`.
+        offset: H,
+    },
+}
+
+impl<F, H> Scales<F, H> {
+    /// What there are scales for.
+    pub fn form(&self) -> ScaleForm {
+        match self {
+            Self::Row(_) => ScaleForm::Row,
+            Self::Group32 { .. } => ScaleForm::Group32,
+            Self::Group32Offset { .. } => ScaleForm::Group32Offset,
+        }
+    }
+
+    /// The scales that `of_row` and `of_group` make of these.
+    pub fn map<G, I>(self, of_row: impl FnOnce(F) -> G, mut of_group: impl FnMut(H) -> I) -> Scales<G, I> {
+        match self {
+            Self::Row(scale) => Scales::Row(of_row(scale)),
+            Self::Group32 { step } => Scales::Group32 { step: of_group(step) },
+            Self::Group32Offset { step, offset } => Scales::Group32Offset { step: of_group(step), offset: of_group(offset) },
+        }
+    }
+}
+
+impl Scales {
+    /// Bytes of what groups have.
+    pub fn group_bytes(&self) -> usize {
+        match self {
+            Self::Row(_) => 0,
+            Self::Group32 { step } => step.bytes(),
+            Self::Group32Offset { step, offset } => step.bytes() + offset.bytes(),
+        }
+    }
+
+    /// The scales that training moves, by their gradients and where rows press against the rails: those of rows. Steps and offsets of groups stay as
+    /// they are.
+    pub fn trained(&self) -> Option<Span<f32>> {
+        match self {
+            Self::Row(scale) => Some(*scale),
+            Self::Group32 { .. } | Self::Group32Offset { .. } => None,
+        }
+    }
 }
 
 impl Weight {

@@ -1,9 +1,9 @@
 //! serde by name, for types without serde.
 
-use primal_device::grid::{Grid, VoteBits, by_name as named};
+use primal_device::grid::{Grid, ScaleForm, VoteBits, by_name as named};
 use serde::{Deserialize, Serialize};
 
-use super::names::{VOTES, bits_of, grids, votes_of};
+use super::names::{SCALES, VOTES, bits_of, grids, votes_of};
 use super::tokenizer::Tokenizer;
 
 /// A module for `#[serde(with = …)]`.
@@ -23,6 +23,7 @@ macro_rules! by_name {
 }
 by_name!(grid, &'static Grid, String, Grid::name, |n: &str| named(n), grids());
 by_name!(optional_grid, Option<&'static Grid>, String, |g: Option<&'static Grid>| g.map(Grid::name), |n: &str| named(n).map(Some), grids());
+by_name!(scales, ScaleForm, String, ScaleForm::name, |n: &str| ScaleForm::by_name(n), SCALES);
 by_name!(
     tokenizer,
     Tokenizer,
@@ -42,7 +43,7 @@ mod tests {
     #[test]
     fn a_grid_that_nobody_knows_is_refused_with_the_names_of_all() {
         let text = |name: &str| {
-            format!("[model]\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = \"bytes\"\ngrid = \"{name}\"\n[train]\n")
+            format!("[model]\ndim = 8\nlayers = 1\nheads = 1\ncontext = 128\ntokenizer = \"bytes\"\ngrid = \"{name}\"\n[train]\n")
         };
         for grid in GRIDS {
             let config = Config::parse(&text(grid.name()), "a file").expect("a configuration");

@@ -1,13 +1,14 @@
 //! The configuration of GhostTTS.
 
-use primal_device::grid::Grid;
+use primal_device::grid::{Grid, ScaleForm};
 use serde::{Deserialize, Serialize};
 
-use super::by_name::grid;
+use super::by_name::{grid, scales};
 use super::key::Architecture;
-use super::table::{Check, Family, MAX_CONTEXT, ModelTable};
+use super::table::{Check, Family, MAX_CONTEXT, ModelTable, is_row};
 use super::train::TrainConfig;
 use crate::Result;
+use crate::memory::Act;
 
 /// A model from phones to mel spectrograms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct GhostTtsConfig {
     /// The grid of all matrices.
     #[serde(with = "grid")]
     pub grid: &'static Grid,
+    /// What the weights on the grid have scales for.
+    #[serde(default, with = "scales", skip_serializing_if = "is_row")]
+    pub scales: ScaleForm,
 }
 
 /// The phones of American English with their stress, as configurations mean that do not say how many: those of ARPAbet as CMUdict has them, and silence.
@@ -65,8 +69,17 @@ impl ModelTable for GhostTtsConfig {
     const ARCHITECTURE: &'static str = "ghost-tts";
     const FAMILY: Family = Family::Speech;
 
+    fn scales(&self) -> ScaleForm {
+        self.scales
+    }
+
+    fn scales_mut(&mut self) -> &mut ScaleForm {
+        &mut self.scales
+    }
+
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
+        check.scales(self.scales, &[("model.grid", self.grid)])?;
         for (key, layers) in [("encoder_layers", self.encoder_layers), ("decoder_layers", self.decoder_layers)] {
             check.that((1..=1024).contains(&layers), &format!("model.{key}"), "1 to 1024", &layers)?;
         }
@@ -85,6 +98,12 @@ impl ModelTable for GhostTtsConfig {
         {
             check.that(kernel % 2 == 1 && kernel < 256, &format!("model.{key}"), "an odd number below 256", &kernel)?;
         }
+        check.that(
+            t.activations == Act::F32,
+            "train.activations",
+            "f32, which is all that a voice is trained with",
+            &t.activations.name(),
+        )?;
         let frames = t.batch_frames;
         check.that((1..=MAX_CONTEXT).contains(&frames), "train.batch_frames", &format!("1 to {MAX_CONTEXT}"), &frames)
     }

@@ -1,11 +1,11 @@
 //! The configuration of GPTs.
 
-use primal_device::grid::Grid;
+use primal_device::grid::{Grid, ScaleForm};
 use serde::{Deserialize, Serialize};
 
-use super::by_name::{grid, optional_grid, tokenizer};
+use super::by_name::{grid, optional_grid, scales, tokenizer};
 use super::key::Architecture;
-use super::table::{Check, Family, ModelTable, TextTable};
+use super::table::{Check, Family, ModelTable, TextTable, is_row};
 use super::tokenizer::Tokenizer;
 use super::train::TrainConfig;
 use crate::Result;
@@ -34,6 +34,9 @@ pub struct GptConfig {
     /// The grid of the last block, if another.
     #[serde(default, with = "optional_grid", skip_serializing_if = "Option::is_none")]
     pub last_grid: Option<&'static Grid>,
+    /// What the weights on grids have scales for.
+    #[serde(default, with = "scales", skip_serializing_if = "is_row")]
+    pub scales: ScaleForm,
 }
 
 impl GptConfig {
@@ -47,6 +50,14 @@ impl ModelTable for GptConfig {
     const ARCHITECTURE: &'static str = "gpt";
     const FAMILY: Family = Family::Text;
 
+    fn scales(&self) -> ScaleForm {
+        self.scales
+    }
+
+    fn scales_mut(&mut self) -> &mut ScaleForm {
+        &mut self.scales
+    }
+
     fn complete(&self, train: &mut TrainConfig) {
         self.complete_text(train);
     }
@@ -54,6 +65,7 @@ impl ModelTable for GptConfig {
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
         check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
+        check.scales(self.scales, &[("model.grid", self.grid), ("model.last_grid", self.last_grid())])?;
         self.check_text(t, check)
     }
 }

@@ -19,7 +19,7 @@ pub use ghost_tts::GhostTtsConfig;
 pub use gpt::GptConfig;
 pub use key::Architecture;
 pub use messages::{nearest, toml_error};
-pub use names::{VOTES, bits_of, grids, votes_of};
+pub use names::{ACTS, SCALES, VOTES, bits_of, grids, votes_of};
 pub use rule::{RULES, Rule, rule};
 pub use table::{Check, Family, MAX_CONTEXT, ModelTable, TextTable};
 pub use tokenizer::Tokenizer;

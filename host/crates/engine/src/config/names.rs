@@ -9,6 +9,12 @@ pub fn grids() -> String {
     format!("{} or {last}", others.join(", "))
 }
 
+/// The names of forms of activations, for errors.
+pub const ACTS: &str = "f32 or f16";
+
+/// The names of what scales are for, for errors.
+pub const SCALES: &str = "row, group32 or group32-offset";
+
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

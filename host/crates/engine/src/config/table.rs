@@ -1,6 +1,6 @@
 //! What a `[model]` table is to those who read, check and change configurations.
 
-use primal_device::grid::Grid;
+use primal_device::grid::{Grid, ScaleForm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,12 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// What such a model is for.
     const FAMILY: Family;
 
+    /// What the weights on grids have scales for.
+    fn scales(&self) -> ScaleForm;
+
+    /// As above, for a flag to change.
+    fn scales_mut(&mut self) -> &mut ScaleForm;
+
     /// Sets what a new run must keep, and what a configuration need not say.
     fn complete(&self, _train: &mut TrainConfig) {}
 
@@ -45,6 +51,11 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// # Errors
     /// The first value out of range.
     fn check(&self, train: &TrainConfig, check: &Check) -> Result<()>;
+}
+
+/// Whether scales are those that a configuration need not name.
+pub(super) fn is_row(scales: &ScaleForm) -> bool {
+    *scales == ScaleForm::Row
 }
 
 /// Rows of logits held at a time by a new run.
@@ -107,6 +118,19 @@ impl Check<'_> {
         let origin = self.origin;
         let hint = format!("change {key} in {origin}, or by its flag");
         if ok { Ok(()) } else { Err(Error::invalid(format!("{origin}: {key}"), expected, found, hint)) }
+    }
+
+    /// Checks that weights on these grids, by their keys, can have such scales.
+    ///
+    /// # Errors
+    /// The first grid that cannot.
+    pub fn scales(&self, scales: ScaleForm, grids: &[(&str, &Grid)]) -> Result<()> {
+        for (key, grid) in grids {
+            let expected = format!("a grid of numerators up to 127 with {} scales, which are steps in halves", scales.name());
+            let found = format!("{}, with numerators up to {}", grid.name(), grid.largest_integer());
+            self.that(scales.is_for(grid), key, &expected, &found)?;
+        }
+        Ok(())
     }
 
     /// Checks a width and the heads that divide it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_name;
 use super::rule::Rule;
+use crate::memory::Act;
 
 /// When flips happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct TrainConfig {
     pub poltergeist_z: f32,
     /// Run blocks twice to save memory.
     pub recompute: Recompute,
+    /// Of text: how activations are stored that are kept for the backward pass. Not written where they are `f32`, as in runs from before there was the key.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub activations: Act,
     /// Of text: rows of logits held at a time. New runs get 1024.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_rows: Option<usize>,
@@ -90,6 +94,10 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// Checkpoints to keep besides the best.
     pub keep: usize,
+}
+
+fn is_f32(act: &Act) -> bool {
+    *act == Act::F32
 }
 
 impl Default for TrainConfig {
@@ -115,6 +123,7 @@ impl Default for TrainConfig {
             rescale_every: 0,
             poltergeist_z: 1.0,
             recompute: Recompute::Auto,
+            activations: Act::F32,
             logit_rows: None,
             hold_out_test: false,
             validate_every: 100,

@@ -2,9 +2,11 @@
 //!
 //! A [`Plan`] hands out [`Span`]s; a back end allocates `plan.total_bytes()` once and resolves spans to its memory.
 
+mod activation;
 mod plan;
 mod span;
 
+pub use activation::{Act, Activation};
 pub use plan::{Entry, Kind, Plan};
 pub use span::Span;
 

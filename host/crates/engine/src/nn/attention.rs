@@ -6,7 +6,7 @@ use super::linear::{LinearLayer, start_sigma};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{AttentionShape, Backend, Sequences};
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Kind, Plan, Span};
 use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 /// Heads of an attention.
@@ -33,16 +33,16 @@ pub struct SelfAttention {
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionActivations {
     /// Queries, keys and values, `[rows, dim]` each.
-    pub(super) projections: [Span<f32>; 3],
+    pub(super) projections: [Activation; 3],
     pub(super) out: AttentionOutputs,
 }
 
 /// What comes out of an attention.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttentionOutputs {
-    attended: Span<f32>,
+    attended: Activation,
     /// The layer's output, `[rows, dim]`.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// `[rows, heads]`.
     lse: Span<f32>,
     rows: usize,
@@ -50,29 +50,28 @@ pub(super) struct AttentionOutputs {
 
 impl AttentionOutputs {
     /// Reserves them for at most so many rows.
-    pub fn plan(plan: &mut Plan, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
-        let mut span = |part: &str, len| plan.span(Kind::Activation, format!("{name}.{part}"), len);
-        let [attended, y] = ["attended", "middle"].map(|part| span(part, rows * dim));
-        Self { attended, y, lse: span("lse", rows * heads), rows }
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
+        let [attended, y] = ["attended", "middle"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), rows * dim));
+        Self { attended, y, lse: plan.span(Kind::Activation, format!("{name}.lse"), rows * heads), rows }
     }
 
     fn first(&self, rows: usize) -> Self {
-        let part = |span| first_rows(span, self.rows, rows);
-        Self { attended: part(self.attended), y: part(self.y), lse: part(self.lse), rows }
+        let part = |matrix| first_rows(matrix, self.rows, rows);
+        Self { attended: part(self.attended), y: part(self.y), lse: self.lse.slice(0, self.lse.len() / self.rows * rows), rows }
     }
 }
 
 impl AttentionActivations {
     /// Reserves them for at most so many rows.
-    pub fn plan(plan: &mut Plan, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
-        let projections = ["q", "k", "v"].map(|part| plan.span(Kind::Activation, format!("{name}.{part}"), rows * dim));
-        Self { projections, out: AttentionOutputs::plan(plan, name, rows, dim, heads) }
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
+        let projections = ["q", "k", "v"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), rows * dim));
+        Self { projections, out: AttentionOutputs::plan(plan, act, name, rows, dim, heads) }
     }
 
     /// These activations with keys and values of their own: all else is shared with `self`.
     pub fn with_own_cache(&self, plan: &mut Plan, name: &str) -> Self {
         let [q, k, _] = self.projections;
-        let [k, v] = ["k", "v"].map(|part| plan.span(Kind::Activation, format!("{name}.{part}"), k.len()));
+        let [k, v] = ["k", "v"].map(|part| Activation::plan(plan, k.act(), format!("{name}.{part}"), k.len()));
         Self { projections: [q, k, v], ..*self }
     }
 
@@ -102,21 +101,21 @@ impl SelfAttention {
     }
 
     /// From x `[rows, dim]` to the output in `kept`.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Span<f32>, rows: Rows) {
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Activation, rows: Rows) {
         self.project(b, p, kept, x, rows);
         let AttentionActivations { projections: [q, k, v], out } = kept.of(rows);
         match rows {
             Rows::Of(sequences) => b.run(Attention { out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) }),
             Rows::Next(position) => {
-                let [_, keys, values] = kept.projections.map(|cache| cache.slice(0, (position + 1) * self.dim));
-                b.run(CachedAttention { out: out.attended, q, k: keys, v: values, heads: self.heads.count });
+                let [_, keys, values] = kept.projections.map(|cache| cache.f32().slice(0, (position + 1) * self.dim));
+                b.run(CachedAttention { out: out.attended.f32(), q: q.f32(), k: keys, v: values, heads: self.heads.count });
             }
         }
         self.o.forward(b, p, out.y, out.attended, rows);
     }
 
     /// Queries, keys and values.
-    pub fn project<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Span<f32>, rows: Rows) {
+    pub fn project<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Activation, rows: Rows) {
         for (layer, y) in [self.q, self.k, self.v].into_iter().zip(kept.of(rows).projections) {
             layer.forward(b, p, y, x, rows);
         }
@@ -129,7 +128,7 @@ impl SelfAttention {
         pass: &mut Backward<B, S>,
         kept: &AttentionActivations,
         dx: Span<f32>,
-        x: Span<f32>,
+        x: Activation,
         sequences: Sequences,
         d_projections: Span<f32>,
     ) {

@@ -11,7 +11,7 @@ use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows};
 use crate::backend::{Backend, Sequences};
 use crate::interrupt;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Kind, Plan, Span};
 use crate::ops::Add;
 
 /// Sizes of a block.
@@ -49,10 +49,10 @@ pub struct BlockActivations {
 
 impl BlockActivations {
     /// Reserves the activations of one block, of at most so many rows.
-    pub fn plan(plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize) -> Self {
-        let attention = AttentionActivations::plan(plan, name, rows, shape.dim, shape.heads.count);
-        let mlp = MlpActivations::plan(plan, name, rows, shape.hidden);
-        let [norm1, norm2] = Self::plan_norms(plan, name, shape, rows);
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> Self {
+        let attention = AttentionActivations::plan(plan, act, name, rows, shape.dim, shape.heads.count);
+        let mlp = MlpActivations::plan(plan, act, name, rows, shape.hidden);
+        let [norm1, norm2] = Self::plan_norms(plan, act, name, shape, rows);
         Self { attention, mlp, norm1, norm2, overlaid: false }
     }
 
@@ -62,23 +62,23 @@ impl BlockActivations {
     ///
     /// # Panics
     /// If the MLP is too narrow for that: below three times the width.
-    pub fn plan_overlaid(plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize) -> Self {
+    pub fn plan_overlaid(plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> Self {
         assert!(shape.hidden >= 3 * shape.dim, "an MLP of {} for queries, keys and values of {}", shape.hidden, shape.dim);
-        let out = AttentionOutputs::plan(plan, name, rows, shape.dim, shape.heads.count);
-        let mlp = MlpActivations::plan(plan, name, rows, shape.hidden);
+        let out = AttentionOutputs::plan(plan, act, name, rows, shape.dim, shape.heads.count);
+        let mlp = MlpActivations::plan(plan, act, name, rows, shape.hidden);
         let len = rows * shape.dim;
         let projections = [0, 1, 2].map(|i| mlp.hidden.slice(i * len, len));
-        let [norm1, norm2] = Self::plan_norms(plan, name, shape, rows);
+        let [norm1, norm2] = Self::plan_norms(plan, act, name, shape, rows);
         Self { attention: AttentionActivations { projections, out }, mlp, norm1, norm2, overlaid: true }
     }
 
-    fn plan_norms(plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize) -> [NormActivations; 2] {
-        ["norm1", "norm2"].map(|part| NormActivations::plan(plan, &format!("{name}.{part}"), rows, shape.dim))
+    fn plan_norms(plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> [NormActivations; 2] {
+        ["norm1", "norm2"].map(|part| NormActivations::plan(plan, act, &format!("{name}.{part}"), rows, shape.dim))
     }
 
-    /// The first norm's output: in an overlaid block, a place that is free between its forward and its backward pass.
-    pub fn normed(&self) -> Span<f32> {
-        self.norm1.y
+    /// The first norm's output, if it is `f32`: in an overlaid block, a place that is free between its forward and its backward pass.
+    pub fn normed(&self) -> Option<Span<f32>> {
+        self.norm1.y.as_f32()
     }
 
     /// These activations with keys and values of their own: all else is shared with `self`.
@@ -105,9 +105,9 @@ impl BlockGradients {
         }
     }
 
-    /// In the places of an overlaid block's activations that are used for the last time just before.
-    pub fn within(kept: &BlockActivations) -> Self {
-        Self { narrow: kept.norm2.y, wide: kept.mlp.activated }
+    /// In the places of an overlaid block's activations that are used for the last time just before, if they are `f32`.
+    pub fn within(kept: &BlockActivations) -> Option<Self> {
+        Some(Self { narrow: kept.norm2.y.as_f32()?, wide: kept.mlp.activated.as_f32()? })
     }
 }
 
@@ -124,7 +124,7 @@ impl Block {
     }
 
     /// `y = block(x)`; both `[rows, dim]`. The MLP of a block that is asked for a next row has to be of linear layers.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &BlockActivations, y: Span<f32>, x: Span<f32>, rows: Rows) {
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &BlockActivations, y: Activation, x: Activation, rows: Rows) {
         interrupt::check();
         self.activate(b, p, kept, x, rows);
         self.mlp.finish(b, p, &kept.mlp, y, rows);
@@ -132,7 +132,7 @@ impl Block {
     }
 
     /// The forward pass up to the last activations, which is what the backward pass needs of it.
-    fn activate<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &BlockActivations, x: Span<f32>, rows: Rows) {
+    fn activate<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &BlockActivations, x: Activation, rows: Rows) {
         let [norm1, norm2] = [kept.norm1, kept.norm2].map(|norm| norm.first(rows.count()));
         let middle = kept.attention.of(rows).out.y;
         self.norm1.forward(b, p, &norm1, x);
@@ -148,7 +148,7 @@ impl Block {
         pass: &mut Backward<B, S>,
         kept: &BlockActivations,
         d: Span<f32>,
-        x: Span<f32>,
+        x: Activation,
         sequences: Sequences,
         g: &BlockGradients,
     ) {

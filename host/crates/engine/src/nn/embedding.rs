@@ -3,7 +3,7 @@
 use super::parameters::{Init, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, Rows};
 use crate::backend::{Backend, Sequences};
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 use crate::ops::{self, EmbeddingBackward, Gather, GatherBackward};
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
@@ -54,7 +54,7 @@ impl TokenEmbedding {
     }
 
     /// Embeds ids `[rows]` of sequences of one length to y `[rows, dim]`.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, ids: Span<u32>, rows: Rows) {
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation, ids: Span<u32>, rows: Rows) {
         let positions = p.vector(self.positions);
         let (positions, longest) = match rows {
             Rows::Of(sequences) => (positions, sequences.longest()),

@@ -5,7 +5,7 @@ use primal_device::grid::Grid;
 use super::parameters::{MatrixId, Parameters, Specs};
 use super::pass::{Backward, GradientPart, GradientSink, Rows};
 use crate::backend::Backend;
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 use crate::ops::{self, LinearBackwardInput, LutGemv};
 
 /// What linear layers start with, times the root of their inputs. Layers that start much smaller, to write little to the residual stream or
@@ -30,16 +30,16 @@ impl LinearLayer {
     }
 
     /// `y = x · Wᵀ`.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, rows: Rows) {
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: impl Into<Activation>, x: impl Into<Activation>, rows: Rows) {
         match rows {
             Rows::Of(sequences) => self.forward_rows(b, p, y, x, sequences.rows()),
-            Rows::Next(_) => self.forward_row(b, p, y, x),
+            Rows::Next(_) => self.forward_row(b, p, y.into().f32(), x.into().f32()),
         }
     }
 
     /// `y = x · Wᵀ` of so many rows; those of y may be padded, here and in the gradients of y.
-    pub fn forward_rows<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, rows: usize) {
-        b.run(ops::Linear { y, x, weight: *p.weight(self.weight), rows });
+    pub fn forward_rows<B: Backend>(&self, b: &mut B, p: &Parameters, y: impl Into<Activation>, x: impl Into<Activation>, rows: usize) {
+        b.run(ops::Linear { y: y.into(), x: x.into(), weight: *p.weight(self.weight), rows });
     }
 
     /// `y = x · Wᵀ` of a single row, by the op for decoding, [`LutGemv`].
@@ -53,7 +53,7 @@ impl LinearLayer {
         pass: &mut Backward<B, S>,
         dx: Span<f32>,
         dy: Span<f32>,
-        x: Span<f32>,
+        x: impl Into<Activation>,
         rows: usize,
         accumulate: bool,
     ) {
@@ -66,11 +66,11 @@ impl LinearLayer {
         &self,
         pass: &mut Backward<B, S>,
         dy: Span<f32>,
-        x: Span<f32>,
+        x: impl Into<Activation>,
         rows: usize,
         part: GradientPart,
     ) {
-        pass.sink.matrix(pass.b, self.weight, dy, x, rows, part);
+        pass.sink.matrix(pass.b, self.weight, dy, x.into(), rows, part);
     }
 
     /// `dx = dy · W`, or `dx += …`.

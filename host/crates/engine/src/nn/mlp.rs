@@ -7,7 +7,7 @@ use super::linear::{LinearLayer, start_sigma};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
 use crate::backend::{Backend, Sequences};
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Plan, Span};
 use crate::ops::{Gelu, GeluBackward};
 
 /// `y = gelu(first(x)) · W₂ᵀ`.
@@ -27,16 +27,16 @@ enum First {
 #[derive(Clone, Copy, Debug)]
 pub struct MlpActivations {
     /// Before GELU, `[rows, hidden]`.
-    pub(super) hidden: Span<f32>,
+    pub(super) hidden: Activation,
     /// After GELU, `[rows, hidden]`.
-    pub(super) activated: Span<f32>,
+    pub(super) activated: Activation,
     rows: usize,
 }
 
 impl MlpActivations {
     /// Reserves them for at most so many rows.
-    pub fn plan(plan: &mut Plan, name: &str, rows: usize, hidden: usize) -> Self {
-        let [hidden, activated] = ["hidden", "activated"].map(|part| plan.span(Kind::Activation, format!("{name}.{part}"), rows * hidden));
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, hidden: usize) -> Self {
+        let [hidden, activated] = ["hidden", "activated"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), rows * hidden));
         Self { hidden, activated, rows }
     }
 
@@ -64,18 +64,18 @@ impl Mlp {
     ///
     /// # Panics
     /// If only a next row is asked of a convolution.
-    pub fn activate<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &MlpActivations, x: Span<f32>, rows: Rows) {
+    pub fn activate<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &MlpActivations, x: Activation, rows: Rows) {
         let kept = kept.first(rows.count());
         match (&self.first, rows) {
             (First::Linear(layer), _) => layer.forward(b, p, kept.hidden, x, rows),
-            (First::Convolution(layer), Rows::Of(sequences)) => layer.forward(b, p, kept.hidden, x, sequences, false),
+            (First::Convolution(layer), Rows::Of(sequences)) => layer.forward(b, p, kept.hidden.f32(), x.f32(), sequences, false),
             (First::Convolution(_), Rows::Next(_)) => panic!("a convolution sees rows beside the next one"),
         }
         b.run(Gelu { y: kept.activated, x: kept.hidden });
     }
 
     /// From the hidden values to y `[rows, dim]`.
-    pub fn finish<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &MlpActivations, y: Span<f32>, rows: Rows) {
+    pub fn finish<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &MlpActivations, y: Activation, rows: Rows) {
         self.second.forward(b, p, y, kept.first(rows.count()).activated, rows);
     }
 
@@ -87,7 +87,7 @@ impl Mlp {
         kept: &MlpActivations,
         dx: Span<f32>,
         dy: Span<f32>,
-        x: Span<f32>,
+        x: Activation,
         sequences: Sequences,
         d_hidden: Span<f32>,
     ) {
@@ -99,7 +99,7 @@ impl Mlp {
         match &self.first {
             First::Linear(layer) => layer.backward(pass, dx, d_hidden, x, rows, false),
             First::Convolution(layer) => {
-                layer.backward(pass, d_hidden, x, sequences);
+                layer.backward(pass, d_hidden, x.f32(), sequences);
                 layer.backward_input(pass, dx, d_hidden, sequences, false);
             }
         }

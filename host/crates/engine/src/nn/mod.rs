@@ -6,6 +6,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `parameters.rs` | named matrices and vectors, their start values |
+//! | `fit.rs` | codes and scales from float weights |
 //! | `tensors.rs` | parameters as tensors of a checkpoint |
 //! | `pass.rs` | which rows a pass goes over, where gradients go |
 //! | `linear.rs`, `convolution.rs`, `norm.rs`, `embedding.rs` | layers of one op |
@@ -17,6 +18,7 @@ pub mod attention;
 pub mod block;
 pub mod convolution;
 pub mod embedding;
+pub mod fit;
 pub mod linear;
 pub mod mlp;
 pub mod norm;

@@ -3,7 +3,7 @@
 use super::parameters::{Init, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, first_rows};
 use crate::backend::Backend;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Kind, Plan, Span};
 use crate::ops::{LayerNorm, LayerNormBackward};
 
 /// `y = (x − mean) · rstd · gamma + beta` in each row.
@@ -18,7 +18,7 @@ pub struct Norm {
 #[derive(Clone, Copy, Debug)]
 pub struct NormActivations {
     /// The output, `[rows, dim]`.
-    pub y: Span<f32>,
+    pub y: Activation,
     mean: Span<f32>,
     rstd: Span<f32>,
 }
@@ -34,12 +34,12 @@ impl Norm {
     }
 
     /// Normalises the rows of x `[rows, dim]` into `kept.y`.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &NormActivations, x: Span<f32>) {
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &NormActivations, x: impl Into<Activation>) {
         b.run(LayerNorm {
             y: kept.y,
             mean: kept.mean,
             rstd: kept.rstd,
-            x,
+            x: x.into(),
             gamma: p.vector(self.gamma),
             beta: p.vector(self.beta),
             dim: self.dim,
@@ -53,7 +53,7 @@ impl Norm {
         kept: &NormActivations,
         dx: Span<f32>,
         dy: Span<f32>,
-        x: Span<f32>,
+        x: impl Into<Activation>,
     ) {
         let (d_gamma, d_beta) = (pass.sink.vector(self.gamma), pass.sink.vector(self.beta));
         pass.b.run(LayerNormBackward {
@@ -61,7 +61,7 @@ impl Norm {
             d_gamma,
             d_beta,
             dy,
-            x,
+            x: x.into(),
             mean: kept.mean,
             rstd: kept.rstd,
             gamma: pass.p.vector(self.gamma),
@@ -72,13 +72,13 @@ impl Norm {
 
 impl NormActivations {
     /// Reserves the output and what the backward pass needs, of at most so many rows.
-    pub fn plan(plan: &mut Plan, name: &str, rows: usize, dim: usize) -> Self {
-        let y = plan.span(Kind::Activation, format!("{name}.y"), rows * dim);
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize) -> Self {
+        let y = Activation::plan(plan, act, format!("{name}.y"), rows * dim);
         Self::plan_in(plan, name, y, rows)
     }
 
     /// Reserves all but the output.
-    pub fn plan_in(plan: &mut Plan, name: &str, y: Span<f32>, rows: usize) -> Self {
+    pub fn plan_in(plan: &mut Plan, name: &str, y: Activation, rows: usize) -> Self {
         Self {
             y,
             mean: plan.span(Kind::Activation, format!("{name}.mean"), rows),
@@ -88,7 +88,7 @@ impl NormActivations {
 
     /// The part of the first `rows` rows.
     pub fn first(&self, rows: usize) -> Self {
-        let part = |span| first_rows(span, self.mean.len(), rows);
-        Self { y: part(self.y), mean: part(self.mean), rstd: part(self.rstd) }
+        let y = first_rows(self.y, self.mean.len(), rows);
+        Self { y, mean: self.mean.slice(0, rows), rstd: self.rstd.slice(0, rows) }
     }
 }

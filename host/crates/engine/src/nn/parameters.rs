@@ -2,12 +2,16 @@
 
 use std::convert::Infallible;
 
-use primal_device::grid::{self, Grid};
+use half::f16;
+use primal_device::grid::{self, Grid, ScaleForm};
 use primal_device::philox::{RandomStream, uniform};
 
-use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
 use crate::files::checkpoint::Dtype;
 use crate::memory::{Kind, Plan, Span};
+
+/// The least scale of a row.
+pub const MIN_SCALE: f32 = 1e-4;
 
 /// Start values that are made and uploaded at a time, at most, but for whole rows: 8 MiB of floats.
 const UPLOAD: usize = 2 << 20;
@@ -31,14 +35,39 @@ pub struct MatrixSpec {
     pub in_features: usize,
     /// The weight's grid; `None` for a float weight.
     pub grid: Option<&'static Grid>,
+    /// What a weight on a grid has scales for.
+    pub scales: ScaleForm,
     /// Standard deviation at the start.
     pub sigma: f32,
 }
 
 impl MatrixSpec {
-    /// A row scale at the start: on every grid the levels reach over 5.6 σ, on symmetric ones from −2.8 to 2.8 σ.
+    /// The factor of levels at the start: on every grid the levels reach over 5.6 σ, on symmetric ones from −2.8 to 2.8 σ.
     pub fn initial_scale(&self) -> f32 {
         2.8 * self.sigma / self.grid.map_or(1.0, Grid::reach)
+    }
+
+    /// All scales at the start. Offsets put the middle of the levels at 0.
+    fn initial_scales(&self) -> Scales<f32, f16> {
+        let scale = self.initial_scale();
+        let step = || f16::from_f32(scale / self.grid.map_or(1.0, Grid::steps));
+        let middle = self.grid.map_or(0.0, |grid| 0.5 * (grid.range()[0] + grid.range()[1]));
+        match self.scales {
+            ScaleForm::Row => Scales::Row(scale),
+            ScaleForm::Group32 => Scales::Group32 { step: step() },
+            ScaleForm::Group32Offset => Scales::Group32Offset { step: step(), offset: f16::from_f32(-scale * middle) },
+        }
+    }
+
+    /// The scales that lie where `span` says.
+    fn place_scales<E>(&self, span: &mut impl FnMut(&str, Dtype, &[usize]) -> Result<Span<u8>, E>) -> Result<Scales, E> {
+        let (rows, groups) = (self.out_features, grid::groups(self.in_features));
+        let mut half = |part| Ok(span(&format!("{}.{part}", self.name), Dtype::F16, &[rows, groups])?.cast());
+        Ok(match self.scales {
+            ScaleForm::Group32 => Scales::Group32 { step: half("step")? },
+            ScaleForm::Group32Offset => Scales::Group32Offset { step: half("step")?, offset: half("offset")? },
+            ScaleForm::Row => Scales::Row(span(&format!("{}.scale", self.name), Dtype::F32, &[rows])?.cast()),
+        })
     }
 
     /// Weights in it.
@@ -74,12 +103,19 @@ pub struct Specs {
     pub matrices: Vec<MatrixSpec>,
     /// Float tensors.
     pub vectors: Vec<VectorSpec>,
+    /// What matrices on a grid have scales for.
+    scales: ScaleForm,
 }
 
 impl Specs {
+    /// No parameters yet; those on a grid will have scales of this form.
+    pub fn new(scales: ScaleForm) -> Self {
+        Self { scales, ..Self::default() }
+    }
+
     /// Adds a matrix.
     pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> MatrixId {
-        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, sigma });
+        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, scales: self.scales, sigma });
         MatrixId(self.matrices.len() - 1)
     }
 
@@ -127,7 +163,7 @@ impl Parameters {
                 Some(grid) => Storage::Grid(GridWeight {
                     grid,
                     codes: span(&format!("{name}.codes"), Dtype::U8, &[out_features, grid::row_bytes(in_features)])?,
-                    scale: span(&format!("{name}.scale"), Dtype::F32, &[out_features])?.cast(),
+                    scales: spec.place_scales(&mut span)?,
                 }),
                 None => Storage::Float(span(&format!("{name}.weight"), Dtype::F32, &[out_features, in_features])?.cast()),
             };
@@ -157,7 +193,8 @@ impl Parameters {
             // Whole matrices, if they are not too large: an upload waits for the device.
             let most = (UPLOAD / spec.in_features).clamp(1, spec.out_features);
             let mut codes = vec![grid::PADDING; grid::padded(spec.in_features)];
-            let scale = spec.initial_scale();
+            let scales = spec.initial_scales();
+            let (scale, offset) = spec.grid.map_or((1.0, 0.0), |grid| scale_of(scales, grid));
             for first in (0..spec.out_features).step_by(most) {
                 let rows = most.min(spec.out_features - first);
                 let values: Vec<f32> = (0..rows * spec.in_features).map(|_| spec.sigma * normal.draw()).collect();
@@ -167,7 +204,7 @@ impl Parameters {
                         let mut packed = vec![0u8; rows * row_bytes];
                         for (row, packed) in values.chunks_exact(spec.in_features).zip(packed.chunks_exact_mut(row_bytes)) {
                             for (code, w) in codes.iter_mut().zip(row) {
-                                *code = levels.nearest(w / scale);
+                                *code = levels.nearest((w - offset) / scale);
                             }
                             grid::pack_row(&codes, packed);
                         }
@@ -178,7 +215,7 @@ impl Parameters {
                 shadow(backend, MatrixId(index), first * spec.in_features, &values);
             }
             if let Storage::Grid(target) = &weight.storage {
-                backend.upload(target.scale, &vec![scale; spec.out_features]);
+                upload_same(backend, target.scales, scales);
             }
         }
         for (index, (spec, &span)) in self.specs.vectors.iter().zip(&self.vectors).enumerate() {
@@ -189,6 +226,28 @@ impl Parameters {
             };
             backend.upload(span, &values);
         }
+    }
+}
+
+/// The scale and the offset that scales amount to, `w = scale · level + offset`.
+fn scale_of(scales: Scales<f32, f16>, grid: &Grid) -> (f32, f32) {
+    match scales {
+        Scales::Row(scale) => (scale, 0.0),
+        Scales::Group32 { step } => (step.to_f32() * grid.steps(), 0.0),
+        Scales::Group32Offset { step, offset } => (step.to_f32() * grid.steps(), offset.to_f32()),
+    }
+}
+
+/// Sets all scales of a weight to the same ones.
+fn upload_same<B: Backend>(b: &mut B, to: Scales, scales: Scales<f32, f16>) {
+    match (to, scales) {
+        (Scales::Row(to), Scales::Row(scale)) => b.upload(to, &vec![scale; to.len()]),
+        (Scales::Group32 { step: to }, Scales::Group32 { step }) => b.upload(to, &vec![step; to.len()]),
+        (Scales::Group32Offset { step: to, offset: base }, Scales::Group32Offset { step, offset }) => {
+            b.upload(to, &vec![step; to.len()]);
+            b.upload(base, &vec![offset; base.len()]);
+        }
+        _ => panic!("scales of another form"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::parameters::{MatrixId, Parameters, VectorId};
 use crate::backend::{Backend, Sequences};
-use crate::memory::Span;
+use crate::memory::{Act, Activation, Span};
 use crate::ops::ConvolutionShape;
 
 /// The rows that a forward pass goes over.
@@ -25,7 +25,7 @@ impl Rows {
 }
 
 /// The first `rows` of a matrix of `of` rows.
-pub(super) fn first_rows(matrix: Span<f32>, of: usize, rows: usize) -> Span<f32> {
+pub(super) fn first_rows(matrix: Activation, of: usize, rows: usize) -> Activation {
     matrix.slice(0, matrix.len() / of * rows)
 }
 
@@ -35,7 +35,7 @@ pub trait GradientSink<B: Backend> {
     fn vector(&self, id: VectorId) -> Span<f32>;
 
     /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
-    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart);
+    fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart);
 
     /// Takes a convolution's weight gradient, of dy `[rows, out]` and x `[rows, in]`.
     fn convolution(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape);
@@ -69,9 +69,19 @@ pub struct Backward<'a, B: Backend, S: GradientSink<B>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Forward and backward; each block keeps its activations.
-    Train,
+    Train(Act),
     /// Forward and backward; only the input of each block is kept, and its forward pass is run again in the backward pass (Chen et al. 2016).
-    TrainRecomputing,
+    TrainRecomputing(Act),
     /// Forward only.
     Evaluate,
+}
+
+impl Purpose {
+    /// How activations are stored that are kept for a backward pass.
+    pub fn act(self) -> Act {
+        match self {
+            Self::Train(act) | Self::TrainRecomputing(act) => act,
+            Self::Evaluate => Act::F32,
+        }
+    }
 }

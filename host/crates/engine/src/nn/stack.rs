@@ -7,7 +7,7 @@ use super::norm::{Norm, NormActivations};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Purpose, Rows};
 use crate::backend::{Backend, Sequences};
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Activation, Plan, Span};
 use crate::ops::Sum;
 
 /// The layers of a stack.
@@ -25,8 +25,8 @@ pub struct StackActivations {
     /// Of each block; they may share their places.
     pub blocks: Vec<BlockActivations>,
     /// The residual stream: the input of each block and the output of the last, or fewer, which take turns.
-    pub streams: Vec<Span<f32>>,
-    /// Of the norm at the end.
+    pub streams: Vec<Activation>,
+    /// Of the norm at the end, whose output is `f32`: its gradient comes to lie in its place.
     pub norm: NormActivations,
     /// Width of the stream.
     pub dim: usize,
@@ -34,23 +34,23 @@ pub struct StackActivations {
 
 impl StackActivations {
     /// Reserves the streams of a stack, each of at most so many rows. Without a backward pass two do.
-    pub fn plan_streams(plan: &mut Plan, prefix: &str, layers: usize, len: usize, purpose: Purpose) -> Vec<Span<f32>> {
+    pub fn plan_streams(plan: &mut Plan, prefix: &str, layers: usize, len: usize, purpose: Purpose) -> Vec<Activation> {
         let streams = if purpose == Purpose::Evaluate { 2.min(layers + 1) } else { layers + 1 };
-        (0..streams).map(|i| plan.span(Kind::Activation, format!("{prefix}stream.{i}"), len)).collect()
+        (0..streams).map(|i| Activation::plan(plan, purpose.act(), format!("{prefix}stream.{i}"), len)).collect()
     }
 
-    fn stream(&self, layer: usize, rows: usize) -> Span<f32> {
+    fn stream(&self, layer: usize, rows: usize) -> Activation {
         self.streams[layer % self.streams.len()].slice(0, rows * self.dim)
     }
 
     /// Where the input goes, `[rows, dim]`.
-    pub fn input(&self, rows: usize) -> Span<f32> {
+    pub fn input(&self, rows: usize) -> Activation {
         self.stream(0, rows)
     }
 
     /// The output, `[rows, dim]`.
     pub fn output(&self, rows: usize) -> Span<f32> {
-        self.norm.first(rows).y
+        self.norm.first(rows).y.f32()
     }
 
     /// The first stream that is not finite after a forward pass for training: 0 for the input, else the number of the block that wrote it, from
@@ -76,10 +76,10 @@ impl Stack {
     pub fn plan(&self, plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize, purpose: Purpose) -> StackActivations {
         let layers = self.blocks.len();
         let own = if purpose == Purpose::Evaluate { 1 } else { layers };
-        let own: Vec<_> = (0..own).map(|i| BlockActivations::plan(plan, &format!("{name}.{i}"), shape, rows)).collect();
+        let own: Vec<_> = (0..own).map(|i| BlockActivations::plan(plan, purpose.act(), &format!("{name}.{i}"), shape, rows)).collect();
         let blocks = (0..layers).map(|i| own[i % own.len()]).collect();
         let streams = StackActivations::plan_streams(plan, &format!("{name}."), layers, rows * shape.dim, purpose);
-        let norm = NormActivations::plan(plan, &format!("{name}.norm"), rows, shape.dim);
+        let norm = NormActivations::plan(plan, Act::F32, &format!("{name}.norm"), rows, shape.dim);
         StackActivations { blocks, streams, norm, dim: shape.dim }
     }
 
@@ -90,7 +90,7 @@ impl Stack {
     }
 
     /// From the input to what the last block leaves, which the norm has not seen yet, `[rows, dim]`.
-    pub fn forward_blocks<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) -> Span<f32> {
+    pub fn forward_blocks<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) -> Activation {
         let stream = |layer| kept.stream(layer, rows.count());
         for (i, (block, kept)) in self.blocks.iter().zip(&kept.blocks).enumerate() {
             block.forward(b, p, kept, stream(i + 1), stream(i), rows);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use half::f16;
+
 use super::Parameters;
 use super::parameters::Specs;
-use crate::backend::{Backend, Storage};
+use crate::backend::{Backend, Scales, Storage};
 use crate::files::checkpoint::{Content, Dtype};
 use crate::files::{TensorFile, View};
 use crate::memory::Span;
@@ -24,9 +26,13 @@ pub struct Tensor {
     pub bytes: Span<u8>,
 }
 
-/// A tensor of a span; codes and votes are bytes, all else is `f32`.
+/// A tensor of a span; codes and votes are bytes, steps and offsets of groups halves, all else is `f32`.
 pub fn tensor<T>(name: impl Into<String>, content: Content, shape: &[usize], span: Span<T>) -> Tensor {
-    let dtype = if matches!(content, Content::Codes(..) | Content::Votes(_)) { Dtype::U8 } else { Dtype::F32 };
+    let dtype = match content {
+        Content::Codes(..) | Content::Votes(_) => Dtype::U8,
+        Content::Halves => Dtype::F16,
+        Content::Values | Content::Scales | Content::Means | Content::Squares => Dtype::F32,
+    };
     Tensor { name: name.into(), dtype, shape: shape.to_vec(), content, bytes: Span::new(span.segment, span.offset, span.bytes()) }
 }
 
@@ -48,7 +54,17 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
             Storage::Grid(grid) => {
                 let codes = Content::Codes(grid.grid, spec.in_features);
                 tensors.push(tensor(format!("{}.codes", spec.name), codes, &[spec.out_features, weight.row_bytes()], grid.codes));
-                tensors.push(tensor(format!("{}.scale", spec.name), Content::Scales, &[spec.out_features], grid.scale));
+                let half = |part: &str, span: Span<f16>| {
+                    let shape = [spec.out_features, span.len() / spec.out_features];
+                    tensor(format!("{}.{part}", spec.name), Content::Halves, &shape, span)
+                };
+                match grid.scales {
+                    Scales::Row(scale) => {
+                        tensors.push(tensor(format!("{}.scale", spec.name), Content::Scales, &[spec.out_features], scale))
+                    }
+                    Scales::Group32 { step } => tensors.push(half("step", step)),
+                    Scales::Group32Offset { step, offset } => tensors.extend([half("step", step), half("offset", offset)]),
+                }
             }
             Storage::Float(value) => {
                 tensors.push(tensor(format!("{}.weight", spec.name), Content::Values, &[spec.out_features, spec.in_features], *value))

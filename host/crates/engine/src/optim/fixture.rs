@@ -66,7 +66,7 @@ impl<R: UpdateRule> Fixture<R> {
         b.zero(self.counts);
         b.upload(self.rule.accumulator().unwrap_or(self.dw), &gradient);
         for micro_batch in 0..=last {
-            self.rule.take(b, weight, self.dw, self.d_scale, &turn(micro_batch));
+            self.rule.take(b, weight, self.dw, Some(self.d_scale), &turn(micro_batch));
         }
         for float in &self.floats {
             b.zero(self.norm);
@@ -84,7 +84,7 @@ impl<R: UpdateRule> Fixture<R> {
     /// The weights, row by row.
     pub fn weights(&mut self) -> [f32; WEIGHTS] {
         let [rows, columns] = SHAPE;
-        self.b.run(Linear { y: self.columns, x: self.eye, weight: self.p.matrices[0], rows: columns });
+        self.b.run(Linear { y: self.columns.into(), x: self.eye.into(), weight: self.p.matrices[0], rows: columns });
         let mut by_column = [0.0; WEIGHTS];
         self.b.download(self.columns, &mut by_column);
         std::array::from_fn(|i| by_column[i % columns * rows + i / columns])
@@ -98,7 +98,7 @@ impl<R: UpdateRule> Fixture<R> {
     /// The scale of each row.
     pub fn scales(&mut self) -> [f32; SHAPE[0]] {
         let mut scales = [0.0; SHAPE[0]];
-        self.b.download(self.p.matrices[0].grid().scale, &mut scales);
+        self.b.download(self.p.matrices[0].grid().scales.trained().expect("scales of rows"), &mut scales);
         scales
     }
 }

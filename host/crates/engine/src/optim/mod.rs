@@ -30,14 +30,11 @@ use crate::backend::{Backend, Storage, Weight};
 use crate::config::{Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
-use crate::memory::{Kind, Plan, Span};
-use crate::nn::parameters::{Init, MatrixSpec};
+use crate::memory::{Activation, Kind, Plan, Span};
+use crate::nn::parameters::{Init, MIN_SCALE, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
 use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
-
-/// The least row scale.
-const MIN_SCALE: f32 = 1e-4;
 
 /// Optimizer state of all parameters.
 pub struct Optimizer {
@@ -47,7 +44,7 @@ pub struct Optimizer {
     pub matrices: Vec<MatrixState>,
     /// Float tensors: the model's vectors first, by [`VectorId`], then row scales, shadow and float weights.
     pub floats: Vec<FloatState>,
-    /// Gradients of each matrix's row scales; float weights have none.
+    /// Gradients of each matrix's scales, where they are trained.
     d_scales: Vec<Option<Span<f32>>>,
     /// The gradient of one matrix at a time.
     scratch: Option<Span<f32>>,
@@ -68,15 +65,13 @@ impl Optimizer {
         }
         let (mut matrices, mut d_scales) = (Vec::new(), Vec::new());
         for (spec, weight) in p.specs.matrices.iter().zip(&p.matrices) {
-            d_scales.push(match &weight.storage {
-                Storage::Grid(grid) => {
-                    let lr_factor = config.scale_lr * spec.initial_scale();
-                    let scale = FloatState::plan(plan, format!("{}.scale", spec.name), grid.scale);
-                    floats.push(FloatState { lr_factor, floor: MIN_SCALE, ..scale });
-                    floats.last().map(|scale| scale.gradient)
-                }
-                Storage::Float(_) => None,
-            });
+            let trained = if let Storage::Grid(grid) = &weight.storage { grid.scales.trained() } else { None };
+            d_scales.push(trained.map(|scale| {
+                let lr_factor = config.scale_lr * spec.initial_scale();
+                let state = FloatState::plan(plan, format!("{}.scale", spec.name), scale);
+                floats.push(FloatState { lr_factor, floor: MIN_SCALE, ..state.clone() });
+                state.gradient
+            }));
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
         let largest = p.specs.matrices.iter().map(MatrixSpec::weights).max().unwrap_or(0);
@@ -138,7 +133,7 @@ impl Optimizer {
         for (i, float) in self.floats.iter().enumerate() {
             b.run(SumSquares { sum: self.readings.norms.slice(1 + i, 1), x: float.gradient });
         }
-        b.run(Sum { sum: norm, x: self.readings.norms.slice(1, self.floats.len()) });
+        b.run(Sum { sum: norm, x: self.readings.norms.slice(1, self.floats.len()).into() });
         for float in &self.floats {
             float.step(b, norm, config, step);
         }
@@ -160,7 +155,7 @@ impl Optimizer {
     /// Fills [`Readings::watch`].
     pub fn watch<B: Backend>(&self, b: &mut B) {
         for (i, (_, tensor)) in self.watched.iter().enumerate() {
-            b.run(Sum { sum: self.readings.watch.slice(i, 1), x: *tensor });
+            b.run(Sum { sum: self.readings.watch.slice(i, 1), x: (*tensor).into() });
         }
     }
 
@@ -206,7 +201,7 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
         self.optimizer.floats[id.0].gradient
     }
 
-    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, rows: usize, part: GradientPart) {
+    fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
         self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
     }
 
@@ -233,8 +228,7 @@ impl Sink<'_> {
             b.upload(dw.slice(0, 1), &[f32::NAN]);
         }
         b.run(SumSquares { sum: optimizer.readings.norms.slice(1 + optimizer.floats.len() + id.0, 1), x: dw });
-        let d_scale = optimizer.d_scales[id.0].expect("a rule that takes gradients has weights on a grid");
-        let turn = Turn { tensor: id.0 as u32, ..self.turn };
+        let (d_scale, turn) = (optimizer.d_scales[id.0], Turn { tensor: id.0 as u32, ..self.turn });
         with_state!(state, state => state.take(b, weight, dw, d_scale, &turn));
     }
 }

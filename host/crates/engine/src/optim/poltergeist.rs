@@ -25,8 +25,10 @@ impl UpdateRule for Poltergeist {
         b.zero(self.0);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
-        b.run(ScaleGradient { d_scale, dw, weight: *weight });
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, turn: &Turn) {
+        if let Some(d_scale) = d_scale {
+            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        }
         b.run(PoltergeistVote { weight: *weight, votes: self.0, dw, z: turn.config.poltergeist_z });
     }
 

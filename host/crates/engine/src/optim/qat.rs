@@ -28,7 +28,7 @@ impl UpdateRule for Qat {
         b.upload(self.0.value.slice(first, values.len()), values);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, _turn: &Turn) {
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, _turn: &Turn) {
         b.run(StraightThrough { d_shadow: self.0.gradient, d_scale, dw, shadow: self.0.value, weight: *weight });
     }
 

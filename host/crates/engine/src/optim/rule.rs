@@ -31,9 +31,10 @@ pub trait UpdateRule: Sized {
         None
     }
 
-    /// Takes a micro-batch's gradient `dw`, whose buffer is used again afterwards; the gradient of row scales is added to `d_scale`, `[out]`. Says
+    /// Takes a micro-batch's gradient `dw`, whose buffer is used again afterwards; the gradient of row scales is added to `d_scale`, `[out]`, where
+    /// they are trained. Says
     /// [`commit`](crate::interrupt::commit) before it changes what [`tensors`](Self::tensors) names.
-    fn take<B: Backend>(&self, _b: &mut B, _weight: &Weight, _dw: Span<f32>, _d_scale: Span<f32>, _turn: &Turn) {}
+    fn take<B: Backend>(&self, _b: &mut B, _weight: &Weight, _dw: Span<f32>, _d_scale: Option<Span<f32>>, _turn: &Turn) {}
 
     /// Whether weights flip between the micro-batches of a step as well.
     fn flips_between(_config: &TrainConfig) -> bool {

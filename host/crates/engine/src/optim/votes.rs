@@ -48,8 +48,10 @@ impl UpdateRule for Votes {
         b.zero(state.column);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Span<f32>, turn: &Turn) {
-        b.run(ScaleGradient { d_scale, dw, weight: *weight });
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, turn: &Turn) {
+        if let Some(d_scale) = d_scale {
+            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        }
         interrupt::commit(WHOLE_STEP * turn.config.grad_accum);
         b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
     }
@@ -65,7 +67,8 @@ impl UpdateRule for Votes {
     /// Rows too near the rails get a wider scale.
     fn finish<B: Backend>(&self, b: &mut B, weight: &Weight, turn: &Turn) {
         let Turn { config, step, .. } = *turn;
-        let due = config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
+        let trained = weight.grid().scales.trained().is_some();
+        let due = trained && config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
         if due && (step as f64) < RESCALE_UNTIL * config.steps as f64 {
             b.run(RescaleRows { weight: *weight, state: self.0, rule: constants(config), share: RESCALE_SHARE, factor: RESCALE_FACTOR });
         }

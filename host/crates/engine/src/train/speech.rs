@@ -69,7 +69,7 @@ impl Task for SpeechTask {
 
     fn plan(config: &SpeechConfig, ids: GhostTtsIds, plan: &mut Plan) -> (GhostTts, ()) {
         let capacity = Capacity::of_frames(config.train.batch_frames);
-        (GhostTts::plan(ids, &config.model, capacity, Purpose::Train, plan), ())
+        (GhostTts::plan(ids, &config.model, capacity, Purpose::Train(config.train.activations), plan), ())
     }
 
     fn attention(model: &GhostTts) -> AttentionShape {
@@ -103,7 +103,7 @@ impl Task for SpeechTask {
         batch.lengths = Some(lengths);
         model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
         for term in 0..TERMS.len() {
-            b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths) });
+            b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths).into() });
         }
         Seen { values: values(model, &lengths, batch.mel_std), items: lengths.frames.rows() as u64 }
     }

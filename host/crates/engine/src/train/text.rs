@@ -60,7 +60,7 @@ impl<M: TextModel> Task for TextTask<M> {
 
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
-        let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing } else { Purpose::Train };
+        let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing(t.activations) } else { Purpose::Train(t.activations) };
         let sampler = M::plan_decoder(layers.clone(), &config.model, plan);
         (M::plan(layers, &config.model, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
@@ -95,7 +95,7 @@ impl<M: TextModel> Task for TextTask<M> {
         b.upload(spans.order, &batch.order);
         b.upload(spans.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
-        b.run(Sum { sum: sums, x: spans.losses });
+        b.run(Sum { sum: sums, x: spans.losses.into() });
         Seen { values: [tokens as f64; MAX_TERMS], items: tokens as u64 }
     }
 

@@ -1,6 +1,8 @@
 //! One run: a model, its optimizer, a back end, and the step.
 
-use crate::backend::{Backend, Storage};
+use half::f16;
+
+use crate::backend::{Backend, GridWeight, Scales, Storage};
 use crate::config::ConfigOf;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::{MatrixId, Parameters};
@@ -222,9 +224,8 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             self.backend.run(LevelHistogram { counts: self.layout.histogram, weight: *weight });
             let mut histogram = [0u32; 16];
             self.backend.download(self.layout.histogram, &mut histogram);
-            let mut scale = vec![0.0f32; spec.out_features];
-            self.backend.download(grid.scale, &mut scale);
             let levels = grid.grid;
+            let scale = scales(&mut self.backend, grid);
             let weights = spec.weights() as f64;
             layers.push(LayerRecord {
                 name: spec.name.clone(),
@@ -239,9 +240,25 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         Ok(layers)
     }
 
-    /// Bytes of codes and votes of all grid weights.
+    /// Bytes of codes, steps and offsets of groups, and votes of all grid weights.
     pub fn grid_state_bytes(&self) -> usize {
         grid_state_bytes(&self.layout)
+    }
+}
+
+/// The factors of the levels of a weight, of all rows or groups.
+fn scales<B: Backend>(b: &mut B, weight: &GridWeight) -> Vec<f32> {
+    match weight.scales {
+        Scales::Row(scale) => {
+            let mut values = vec![0.0f32; scale.len()];
+            b.download(scale, &mut values);
+            values
+        }
+        Scales::Group32 { step } | Scales::Group32Offset { step, .. } => {
+            let mut steps = vec![f16::ZERO; step.len()];
+            b.download(step, &mut steps);
+            steps.iter().map(|step| step.to_f32() * weight.grid.steps()).collect()
+        }
     }
 }
 
@@ -250,10 +267,10 @@ fn weighted<T: Task>(terms: &[f64; MAX_TERMS]) -> f64 {
     T::TERMS.iter().zip(terms).map(|((_, weight), term)| weight * term).sum()
 }
 
-/// Bytes of codes and votes (or shadow weights and moments) of all matrices.
+/// Bytes of codes, steps and offsets of groups, and votes (or shadow weights and moments) of all matrices.
 pub fn grid_state_bytes<T: Task>(layout: &Layout<T>) -> usize {
     let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
-        Storage::Grid(grid) => grid.codes.bytes(),
+        Storage::Grid(grid) => grid.codes.bytes() + grid.scales.group_bytes(),
         Storage::Float(_) => 0,
     });
     codes.sum::<usize>() + layout.optimizer.bytes()

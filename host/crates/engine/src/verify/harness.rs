@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use half::f16;
+
+use super::buffers::{Handle, Value};
 use crate::backend::{Backend, Op};
-use crate::memory::{Kind, Plan, Span};
-use primal_device::philox::{RandomStream, uniform};
+use crate::memory::{Act, Kind, Plan};
+
+pub use super::buffers::{CaseBuffers, CaseSpans, Data, below, between, normal, random, stored, unset};
 
 /// Elements that the gradient mode differentiates numerically in each operand.
 const GRADIENT_SAMPLES: usize = 40;
@@ -17,6 +21,9 @@ const GRADIENT_MAX_VALUES: usize = 20_000;
 /// Smaller cases are left out of the speed mode: they time the call, not the op.
 const SPEED_MIN_VALUES: usize = 50_000;
 
+/// What a result loses where it is stored in half precision: half a unit in the last place, of a normal or of a subnormal number.
+const HALF: Tolerance = Tolerance { absolute: 1.0 / (1u64 << 25) as f64, relative: 1.0 / (1u64 << 11) as f64 };
+
 /// What may differ between the back end and the reference: `absolute + relative · |expected|`.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
@@ -24,151 +31,6 @@ pub struct Tolerance {
     pub absolute: f64,
     /// As a part of the expected value.
     pub relative: f64,
-}
-
-/// Initial contents of a buffer.
-#[derive(Clone, Debug)]
-pub enum Data {
-    F32(Vec<f32>),
-    U32(Vec<u32>),
-    U8(Vec<u8>),
-}
-
-impl Data {
-    fn len(&self) -> usize {
-        match self {
-            Self::F32(x) => x.len(),
-            Self::U32(x) => x.len(),
-            Self::U8(x) => x.len(),
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::F32(x) => bytemuck::cast_slice(x).to_vec(),
-            Self::U32(x) => bytemuck::cast_slice(x).to_vec(),
-            Self::U8(x) => x.clone(),
-        }
-    }
-}
-
-/// A buffer as the reference sees it.
-#[derive(Clone, Debug)]
-enum Value {
-    Float(Vec<f64>),
-    Word(Vec<u32>),
-    Byte(Vec<u8>),
-    /// Either cell is right: rounding decides. The mask is that of the lowest cell: a byte or a nibble.
-    Either(Vec<u8>, Vec<u8>, u8),
-}
-
-/// The buffers of a case in the order of its rows, floats widened to `f64`.
-#[derive(Clone, Debug)]
-pub struct CaseBuffers {
-    values: Vec<Value>,
-    written: Vec<bool>,
-}
-
-impl CaseBuffers {
-    fn new(buffers: &[Data]) -> Self {
-        let widen = |data: &Data| match data {
-            Data::F32(x) => Value::Float(x.iter().map(|&x| f64::from(x)).collect()),
-            Data::U32(x) => Value::Word(x.clone()),
-            Data::U8(x) => Value::Byte(x.clone()),
-        };
-        Self { values: buffers.iter().map(widen).collect(), written: vec![false; buffers.len()] }
-    }
-
-    /// Floats of buffer `i`.
-    pub fn f(&self, i: usize) -> &[f64] {
-        match &self.values[i] {
-            Value::Float(x) => x,
-            other => panic!("buffer {i} is {other:?}"),
-        }
-    }
-
-    /// Words of buffer `i`.
-    pub fn u(&self, i: usize) -> &[u32] {
-        match &self.values[i] {
-            Value::Word(x) => x,
-            other => panic!("buffer {i} is {other:?}"),
-        }
-    }
-
-    /// Bytes of buffer `i`.
-    pub fn b(&self, i: usize) -> &[u8] {
-        match &self.values[i] {
-            Value::Byte(x) => x,
-            other => panic!("buffer {i} is {other:?}"),
-        }
-    }
-
-    fn put(&mut self, i: usize, value: Value) {
-        self.values[i] = value;
-        self.written[i] = true;
-    }
-
-    /// What buffer `i` must hold.
-    pub fn set(&mut self, i: usize, x: Vec<f64>) {
-        assert_eq!(self.f(i).len(), x.len(), "reference of buffer {i}");
-        self.put(i, Value::Float(x));
-    }
-
-    /// What must have been added to buffer `i`.
-    pub fn add(&mut self, i: usize, x: Vec<f64>) {
-        let sum = self.f(i).iter().zip(&x).map(|(a, b)| a + b).collect();
-        self.set(i, sum);
-    }
-
-    /// What buffer `i` must hold after the op, of words.
-    pub fn set_u(&mut self, i: usize, x: Vec<u32>) {
-        self.put(i, Value::Word(x));
-    }
-
-    /// What buffer `i` must hold after the op, of bytes.
-    pub fn set_b(&mut self, i: usize, x: Vec<u8>) {
-        self.put(i, Value::Byte(x));
-    }
-
-    /// Each cell of buffer `i`, 8 or 4 bits wide, must be one of two.
-    pub fn set_either(&mut self, i: usize, x: Vec<u8>, y: Vec<u8>, bits: u32) {
-        self.put(i, Value::Either(x, y, u8::MAX >> (8 - bits)));
-    }
-}
-
-enum Handle {
-    F32(Span<f32>),
-    U32(Span<u32>),
-    U8(Span<u8>),
-}
-
-/// The buffers of a case on the back end.
-pub struct CaseSpans(Vec<Handle>);
-
-impl CaseSpans {
-    /// Floats of buffer `i`.
-    pub fn f(&self, i: usize) -> Span<f32> {
-        match self.0[i] {
-            Handle::F32(span) => span,
-            _ => panic!("buffer {i} does not hold floats"),
-        }
-    }
-
-    /// Words of buffer `i`.
-    pub fn u(&self, i: usize) -> Span<u32> {
-        match self.0[i] {
-            Handle::U32(span) => span,
-            _ => panic!("buffer {i} does not hold words"),
-        }
-    }
-
-    /// Bytes of buffer `i`.
-    pub fn b(&self, i: usize) -> Span<u8> {
-        match self.0[i] {
-            Handle::U8(span) => span,
-            _ => panic!("buffer {i} does not hold bytes"),
-        }
-    }
 }
 
 type Run<B> = Box<dyn Fn(&mut B, &CaseSpans) + Send + Sync>;
@@ -232,6 +94,32 @@ impl<B: Backend> Case<B> {
         }
     }
 
+    /// The row with these buffers, activations, in that form.
+    #[must_use]
+    pub fn in_form(mut self, act: Act, buffers: &[usize]) -> Self {
+        if act == Act::F32 {
+            return self;
+        }
+        for &i in buffers {
+            let Data::F32(values) = &self.buffers[i] else { panic!("buffer {i} does not hold floats") };
+            self.buffers[i] = Data::F16(values.iter().copied().map(f16::from_f32).collect());
+        }
+        self.shape += &format!(", {}", act.name());
+        self
+    }
+
+    /// The row with so much more that may differ, for what it reads is rounded.
+    #[must_use]
+    pub fn off_by(mut self, absolute: f64) -> Self {
+        self.tolerance.absolute += absolute;
+        self
+    }
+
+    /// Whether a back end that stores activations in these forms can run the row.
+    pub fn fits(&self, acts: &[Act]) -> bool {
+        acts.contains(&Act::F16) || !self.buffers.iter().any(|data| matches!(data, Data::F16(_)))
+    }
+
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
     pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&CaseBuffers) -> f64 + Send + Sync + 'static) -> Self {
         self.gradient = Some((Box::new(loss), slopes.to_vec()));
@@ -280,6 +168,7 @@ impl<B: Backend> Case<B> {
             let name = format!("{}.{i}", self.op);
             match data {
                 Data::F32(x) => Handle::F32(plan.span(Kind::Activation, name, x.len())),
+                Data::F16(x) => Handle::F16(plan.span(Kind::Activation, name, x.len())),
                 Data::U32(x) => Handle::U32(plan.span(Kind::Activation, name, x.len())),
                 Data::U8(x) => Handle::U8(plan.span(Kind::Activation, name, x.len())),
             }
@@ -292,6 +181,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in self.buffers.iter().enumerate() {
             match data {
                 Data::F32(x) => backend.upload(spans.f(i), x),
+                Data::F16(x) => backend.upload(spans.h(i), x),
                 Data::U32(x) => backend.upload(spans.u(i), x),
                 Data::U8(x) => backend.upload(spans.b(i), x),
             }
@@ -302,6 +192,7 @@ impl<B: Backend> Case<B> {
     fn wait(&self, backend: &mut B, spans: &CaseSpans) {
         match self.buffers[0] {
             Data::F32(_) => backend.download(spans.f(0).slice(0, 1), &mut [0.0]),
+            Data::F16(_) => backend.download(spans.h(0).slice(0, 1), &mut [f16::ZERO]),
             Data::U32(_) => backend.download(spans.u(0).slice(0, 1), &mut [0]),
             Data::U8(_) => backend.download(spans.b(0).slice(0, 1), &mut [0]),
         }
@@ -319,6 +210,7 @@ impl<B: Backend> Case<B> {
         for (i, data) in results.iter_mut().enumerate() {
             match data {
                 Data::F32(x) => backend.download(spans.f(i), x),
+                Data::F16(x) => backend.download(spans.h(i), x),
                 Data::U32(x) => backend.download(spans.u(i), x),
                 Data::U8(x) => backend.download(spans.b(i), x),
             }
@@ -352,6 +244,11 @@ impl<B: Backend> Case<B> {
                 (Data::F32(got), Value::Float(expected)) => {
                     let pairs = got.iter().zip(expected).enumerate().map(|(j, (&g, &e))| (j, f64::from(g), e));
                     self.worst(&what, pairs, self.tolerance)?;
+                }
+                (Data::F16(got), Value::Float(expected)) => {
+                    let pairs = got.iter().zip(expected).enumerate().map(|(j, (&g, &e))| (j, f64::from(g), e));
+                    let Tolerance { absolute, relative } = self.tolerance;
+                    self.worst(&what, pairs, Tolerance { absolute: absolute + HALF.absolute, relative: relative + HALF.relative })?;
                 }
                 (Data::U32(got), Value::Word(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
                 (Data::U8(got), Value::Byte(expected)) => same(&what, got, [expected, expected], |g, e, _| g == e)?,
@@ -455,34 +352,4 @@ fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2]
             Err(format!("{what}[{j}]: got {got:?}, expected {low:?} or {high:?}, tolerance 0; {count} are wrong"))
         }
     }
-}
-
-fn draws(len: usize, seed: u64) -> impl Iterator<Item = [f32; 4]> {
-    let stream = RandomStream::new(seed, 0, 0);
-    (0..len).map(move |i| stream.words(i as u32).map(uniform))
-}
-
-/// Values with mean 0 and variance 1, within ±3.5; a sum of four uniform ones.
-pub fn normal(len: usize, seed: u64) -> Vec<f32> {
-    draws(len, seed).map(|u| (u.iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
-}
-
-/// Values between `low` and `high`.
-pub fn between(low: f32, high: f32, len: usize, seed: u64) -> Vec<f32> {
-    draws(len, seed).map(|u| low + (high - low) * u[0]).collect()
-}
-
-/// Integers below `end`.
-pub fn below(end: usize, len: usize, seed: u64) -> Vec<u32> {
-    draws(len, seed).map(|u| ((f64::from(u[0]) * end as f64) as u32).min(end as u32 - 1)).collect()
-}
-
-/// A buffer that the op must overwrite: NaN shows what it leaves out.
-pub fn unset(len: usize) -> Data {
-    Data::F32(vec![f32::NAN; len])
-}
-
-/// A buffer of [`normal`] values.
-pub fn random(len: usize, seed: u64) -> Data {
-    Data::F32(normal(len, seed))
 }

@@ -1,6 +1,7 @@
 //! Whether a device computes what it should: every op against plain references. It is part of the library, so that whoever has a device can prove
 //! it there.
 
+mod buffers;
 mod cases;
 mod harness;
 pub mod ops;

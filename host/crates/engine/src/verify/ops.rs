@@ -25,9 +25,11 @@ pub struct CaseTable<B> {
 }
 
 impl<B: Backend + 'static> CaseTable<B> {
-    /// Checks of all rows of the case table.
+    /// Checks of all rows of the case table that the back end can run.
     pub fn new(make: fn(&mut Plan) -> B) -> Self {
-        Self { rows: cases::table(), make }
+        let mut rows: Vec<Case<B>> = cases::table();
+        rows.retain(|case| case.fits(B::ACTS));
+        Self { rows, make }
     }
 
     /// Only the rows of one op.

@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::activations::ValuesMut;
 use super::memory::Parts;
 use super::microkernel::{MicroKernels, micro_kernels};
 use super::scratch::of_thread;
@@ -164,9 +165,16 @@ pub struct Tile {
     pub k: usize,
 }
 
+impl Tile {
+    /// Where the tile begins in C, whose rows begin `stride` values apart.
+    pub fn start(&self, stride: usize) -> usize {
+        self.row * stride + self.column
+    }
+}
+
 /// One tile of C on the calling thread: `C = A·B`, or `C += A·B`.
 ///
-/// `c` points to C's first element (not the tile's), `stride` is C's row stride, `scratch` has [`TILE_SCRATCH`] values.
+/// `c` points to the tile's first element, `stride` is C's row stride, `scratch` has [`TILE_SCRATCH`] values.
 ///
 /// # Safety
 /// C must be valid for the tile's rows and columns, and no other thread may touch them.
@@ -200,7 +208,7 @@ pub unsafe fn tile(
                     let b = block[p * depth * width..].as_ptr();
                     // SAFETY: the packed panel holds depth·stride values, A holds rows × depth, C is valid by the caller's contract.
                     unsafe {
-                        let dst = c.add(rows.first * stride + panel.column);
+                        let dst = c.add((rows.first - at.row) * stride + panel.column - at.column);
                         (micro_kernels.select)(panel.stride / micro_kernels.lanes, rows.count)(
                             panel.columns,
                             rows.count,
@@ -254,10 +262,10 @@ unsafe fn gather(a: *const f32, k_stride: usize, row_stride: usize, rows: usize,
     }
 }
 
-/// `C = A·B`, or `C += A·B`, over the threads of the pool; C is `[rows, stride]`, of which the first `columns` are written.
+/// `C = A·B`, or `C += A·B` in `f32`, over the threads of the pool; C is `[rows, stride]`, of which the first `columns` are written.
 #[expect(clippy::too_many_arguments, reason = "the operands and shape of a product")]
-pub fn gemm(
-    c: &mut [f32],
+pub fn gemm<'a>(
+    c: impl Into<ValuesMut<'a>>,
     rows: usize,
     columns: usize,
     k: usize,
@@ -266,12 +274,13 @@ pub fn gemm(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
+    let c = c.into();
     let stride = c.len() / rows;
     assert!(stride >= columns && c.len() == rows * stride, "the product's shape");
-    let (c, scratch) = (Parts::new(c), Parts::new(scratch));
+    let (c, scratch) = (c.parts(), Parts::new(scratch));
     for_each_tile(rows, columns, k, |at| {
         // SAFETY: tiles are disjoint, and each thread uses its own scratch.
-        unsafe { tile(c.base(), stride, at, left, right, accumulate, of_thread(&scratch)) };
+        unsafe { c.tile(at.start(stride), stride, at, left, right, accumulate, of_thread(&scratch)) };
     });
 }
 

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use half::f16;
 use memmap2::Mmap;
 
+use crate::backend::Scales;
 use crate::memory::{ALIGNMENT, Span};
 
 /// One zeroed allocation and the files mapped beside it.
@@ -108,17 +110,17 @@ impl Memory {
 /// `(segment, byte range)` of up to eight spans.
 pub type Ranges = [(u32, Range<usize>); 8];
 
-/// A tuple of spans.
+/// A span, or several together.
 ///
 /// # Safety
 /// `ranges` are the bytes of `slices` and `slices_mut`, all of them: what overlaps is told by them.
 pub unsafe trait Spans: Copy {
-    /// The tuple of slices.
+    /// The slices.
     type Ref<'a>;
-    /// The tuple of mutable slices.
+    /// The mutable slices.
     type Mut<'a>;
     /// Writes `(segment, byte range)` of each span; returns how many.
-    fn ranges(&self, out: &mut Ranges) -> usize;
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize;
     /// # Safety
     /// No written slice of these spans may be alive.
     unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a>;
@@ -127,24 +129,63 @@ pub unsafe trait Spans: Copy {
     unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a>;
 }
 
+// SAFETY: range and slice are of the same span.
+unsafe impl<T: Pod> Spans for Span<T> {
+    type Ref<'a> = &'a [T];
+    type Mut<'a> = &'a mut [T];
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
+        out[0] = (self.segment, self.offset..self.end().unwrap_or(usize::MAX));
+        1
+    }
+    unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
+        // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
+        unsafe { std::slice::from_raw_parts((*memory).pointer(*self), self.len) }
+    }
+    unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
+        // SAFETY: as above, and the caller guarantees that this is the only slice.
+        unsafe { std::slice::from_raw_parts_mut((*memory).pointer(*self).cast_mut(), self.len) }
+    }
+}
+
+// SAFETY: ranges and slices are of the same spans, one by one.
+unsafe impl Spans for Scales {
+    type Ref<'a> = Scales<&'a [f32], &'a [f16]>;
+    type Mut<'a> = Scales<&'a mut [f32], &'a mut [f16]>;
+    fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
+        match self {
+            Self::Row(scale) => scale.ranges(out),
+            Self::Group32 { step } => step.ranges(out),
+            Self::Group32Offset { step, offset } => (*step, *offset).ranges(out),
+        }
+    }
+    unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
+        // SAFETY: by the caller's contract.
+        self.map(|scale| unsafe { scale.slices(memory) }, |half| unsafe { half.slices(memory) })
+    }
+    unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
+        // SAFETY: by the caller's contract.
+        self.map(|scale| unsafe { scale.slices_mut(memory) }, |half| unsafe { half.slices_mut(memory) })
+    }
+}
+
 macro_rules! spans {
     ($($t:ident $i:tt),*) => {
         // SAFETY: ranges and slices are of the same spans, one by one.
-        unsafe impl<$($t: Pod),*> Spans for ($(Span<$t>,)*) {
-            type Ref<'a> = ($(&'a [$t],)*);
-            type Mut<'a> = ($(&'a mut [$t],)*);
-            fn ranges(&self, out: &mut Ranges) -> usize {
+        unsafe impl<$($t: Spans),*> Spans for ($($t,)*) {
+            type Ref<'a> = ($($t::Ref<'a>,)*);
+            type Mut<'a> = ($($t::Mut<'a>,)*);
+            fn ranges(&self, out: &mut [(u32, Range<usize>)]) -> usize {
                 let count = 0usize;
-                $(out[$i] = (self.$i.segment, self.$i.offset..self.$i.end().unwrap_or(usize::MAX)); let count = count + 1;)*
+                $(let count = count + self.$i.ranges(&mut out[count..]);)*
                 count
             }
             unsafe fn slices<'a>(&self, memory: *const Memory) -> Self::Ref<'a> {
-                // SAFETY: the caller keeps the memory alive for 'a; `pointer` checks bounds and alignment.
-                unsafe { ($(std::slice::from_raw_parts((*memory).pointer(self.$i), self.$i.len),)*) }
+                // SAFETY: by the caller's contract.
+                unsafe { ($(self.$i.slices(memory),)*) }
             }
             unsafe fn slices_mut<'a>(&self, memory: *const Memory) -> Self::Mut<'a> {
-                // SAFETY: as above, and the caller guarantees that these are the only slices.
-                unsafe { ($(std::slice::from_raw_parts_mut((*memory).pointer(self.$i).cast_mut(), self.$i.len),)*) }
+                // SAFETY: by the caller's contract.
+                unsafe { ($(self.$i.slices_mut(memory),)*) }
             }
         }
     };
@@ -154,7 +195,7 @@ macro_rules! spans {
 unsafe impl Spans for () {
     type Ref<'a> = ();
     type Mut<'a> = ();
-    fn ranges(&self, _: &mut Ranges) -> usize {
+    fn ranges(&self, _: &mut [(u32, Range<usize>)]) -> usize {
         0
     }
     unsafe fn slices<'a>(&self, _: *const Memory) -> Self::Ref<'a> {}

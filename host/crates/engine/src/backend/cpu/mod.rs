@@ -2,6 +2,7 @@
 //!
 //! Results do not depend on the number of threads: work is cut into tasks by shape alone, and sums are taken in a fixed order.
 
+pub mod activations;
 pub mod blocks;
 pub mod elementwise;
 pub mod exp;
@@ -10,6 +11,7 @@ pub mod memory;
 pub mod microkernel;
 pub mod norm;
 pub mod regression;
+pub mod scaling;
 pub mod scratch;
 pub mod sequences;
 pub mod softmax;

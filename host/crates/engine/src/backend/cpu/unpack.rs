@@ -1,9 +1,12 @@
 //! Codes to floats, straight into the panels of a matrix product: eight codes at a time through a 16-entry table on AVX2.
 
+use half::f16;
 use primal_device::grid::{self, Grid};
 
 #[cfg(target_arch = "x86_64")]
 use super::microkernel::micro_kernels;
+use super::scaling::Scaling;
+use crate::backend::Scales;
 
 /// A panel of the right operand as a packer fills it: `[depth][stride]`, of which `columns` are in use.
 #[derive(Clone, Copy)]
@@ -27,27 +30,37 @@ pub struct Codes<'a> {
     pub(crate) codes: &'a [u8],
     /// Bytes of a packed row.
     pub(crate) row_bytes: usize,
-    /// Row scales.
-    pub(crate) scale: &'a [f32],
-    /// The levels.
-    pub(crate) grid: &'a Grid,
+    /// What makes weights of them.
+    pub(crate) scaling: Scaling<'a>,
 }
 
 impl<'a> Codes<'a> {
     /// Checks the sizes.
-    pub fn new(codes: &'a [u8], scale: &'a [f32], grid: &'a Grid, in_features: usize) -> Self {
-        let row_bytes = grid::row_bytes(in_features);
-        assert_eq!(codes.len(), scale.len() * row_bytes, "codes and scales of a weight");
-        Self { codes, row_bytes, scale, grid }
+    pub fn new(codes: &'a [u8], scales: Scales<&'a [f32], &'a [f16]>, grid: &'a Grid, in_features: usize) -> Self {
+        let (row_bytes, scaling) = (grid::row_bytes(in_features), Scaling::new(scales, grid, in_features));
+        assert_eq!(codes.len(), scaling.count() * row_bytes, "codes and scales of a weight");
+        Self { codes, row_bytes, scaling }
     }
 
-    fn weight(&self, row: usize, column: usize) -> f32 {
-        self.scale[row] * self.level(row, column)
+    /// The levels.
+    pub(crate) fn grid(&self) -> &'a Grid {
+        self.scaling.grid
     }
 
-    /// The level of a weight.
-    pub(crate) fn level(&self, row: usize, column: usize) -> f32 {
-        self.grid.level(grid::get(&self.codes[row * self.row_bytes..], column))
+    /// `count` rows from the `first` on.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
+        let codes = &self.codes[first * self.row_bytes..][..count * self.row_bytes];
+        Self { codes, scaling: self.scaling.rows(first, count), ..*self }
+    }
+
+    /// The code of a weight.
+    pub(crate) fn code(&self, row: usize, column: usize) -> u8 {
+        grid::get(&self.codes[row * self.row_bytes..], column)
+    }
+
+    /// The value of a weight.
+    pub(crate) fn weight(&self, row: usize, column: usize) -> f32 {
+        self.scaling.weight(row, column, self.code(row, column))
     }
 }
 
@@ -120,6 +133,17 @@ pub(crate) mod avx2 {
         _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index), upper)
     }
 
+    /// Eight weights of one group.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) fn scaled(values: __m256, (factor, offset): (f32, Option<f32>)) -> __m256 {
+        let product = _mm256_mul_ps(values, _mm256_set1_ps(factor));
+        match offset {
+            Some(offset) => _mm256_add_ps(product, _mm256_set1_ps(offset)),
+            None => product,
+        }
+    }
+
     /// Eight codes from `byte` of the row on.
     #[inline]
     pub(crate) fn word(w: &Codes, row: usize, byte: usize) -> u32 {
@@ -149,13 +173,13 @@ pub(crate) mod avx2 {
     /// The first `depth` codes of the first `columns` rows, both multiples of 8, transposed.
     #[target_feature(enable = "avx2")]
     pub(super) fn codes_by_row(w: &Codes, at: Panel, [depth, columns]: [usize; 2], panel: &mut [f32]) {
-        let [low, high] = table(&w.grid.levels);
+        let [low, high] = table(&w.scaling.table());
         for i in (0..depth).step_by(8) {
             for c in (0..columns).step_by(8) {
                 let mut r = [_mm256_setzero_ps(); 8];
                 for (j, lane) in r.iter_mut().enumerate() {
                     let row = at.column + c + j;
-                    *lane = _mm256_mul_ps(eight_levels(word(w, row, (at.k + i) / 2), low, high), _mm256_set1_ps(w.scale[row]));
+                    *lane = scaled(eight_levels(word(w, row, (at.k + i) / 2), low, high), w.scaling.factor(row, at.k + i));
                 }
                 store(r, at.stride, &mut panel[i * at.stride + c..]);
             }
@@ -181,14 +205,13 @@ pub(crate) mod avx2 {
     /// Whole vectors of codes from a column that is a multiple of 8.
     #[target_feature(enable = "avx2")]
     pub(super) fn codes_by_column(w: &Codes, at: Panel, panel: &mut [f32]) {
-        let [low, high] = table(&w.grid.levels);
+        let [low, high] = table(&w.scaling.table());
         for (i, slots) in panel.chunks_exact_mut(at.stride).enumerate() {
             let row = at.k + i;
-            let scale = _mm256_set1_ps(w.scale[row]);
             for (c, slots) in slots.chunks_exact_mut(8).enumerate() {
                 let levels = eight_levels(word(w, row, at.column / 2 + c * 4), low, high);
                 // SAFETY: eight slots.
-                unsafe { _mm256_storeu_ps(slots.as_mut_ptr(), _mm256_mul_ps(levels, scale)) };
+                unsafe { _mm256_storeu_ps(slots.as_mut_ptr(), scaled(levels, w.scaling.factor(row, at.column + c * 8))) };
             }
         }
     }

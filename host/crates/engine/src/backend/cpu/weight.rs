@@ -1,6 +1,7 @@
 //! The operands of an op on a weight, which may be on a grid or float.
 
 use super::Cpu;
+use super::memory::Spans;
 use super::sequences::{Bounds, offsets};
 use super::unpack::Codes;
 use crate::backend::operands::{Sequences, Storage, Weight};
@@ -16,11 +17,11 @@ pub enum WeightValues<'a> {
 }
 
 /// What an op on a weight works with.
-pub struct Operands<'a> {
+pub struct Operands<'a, Y: Spans = Span<f32>, X: Spans = Span<f32>> {
     /// Written.
-    pub y: &'a mut [f32],
+    pub y: Y::Mut<'a>,
     /// Read.
-    pub x: &'a [f32],
+    pub x: X::Ref<'a>,
     /// The weight.
     pub values: WeightValues<'a>,
     /// Empty if there is none.
@@ -33,21 +34,21 @@ pub struct Operands<'a> {
 
 impl Cpu {
     /// Runs `op` on y, x, a weight, and what else it may need.
-    pub fn with_weight(
+    pub fn with_weight<Y: Spans, X: Spans>(
         &mut self,
-        [y, x]: [Span<f32>; 2],
+        (y, x): (Y, X),
         weight: &Weight,
         bias: Option<Span<f32>>,
         sequences: Sequences,
-        op: impl FnOnce(Operands),
+        op: impl FnOnce(Operands<Y, X>),
     ) {
         let (bias, offsets) = (bias.unwrap_or(Span::new(0, 0, 0)), offsets(sequences));
         let bounds = |offsets| Bounds::new(sequences, offsets);
         match weight.storage {
             Storage::Grid(grid) => {
-                let ((y, scratch), (x, codes, scale, bias, offsets)) =
-                    self.split((y, self.scratch()), (x, grid.codes, grid.scale, bias, offsets));
-                let values = WeightValues::Grid(Codes::new(codes, scale, grid.grid, weight.in_features));
+                let ((y, scratch), (x, codes, scales, bias, offsets)) =
+                    self.split((y, self.scratch()), (x, grid.codes, grid.scales, bias, offsets));
+                let values = WeightValues::Grid(Codes::new(codes, scales, grid.grid, weight.in_features));
                 op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
             Storage::Float(values) => {

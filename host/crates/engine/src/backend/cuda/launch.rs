@@ -6,7 +6,7 @@ use primal_device::kernels;
 use primal_device::launch::Call;
 
 use super::Cuda;
-use crate::backend::operands::{Sequences, Weight};
+use crate::backend::operands::{GridWeight, Sequences, Weight};
 use crate::memory::Span;
 
 /// A size as kernels take it.
@@ -22,6 +22,11 @@ pub fn sizes(weight: &Weight) -> [u32; 2] {
 /// The items of kernels that take blocks of so many adjacent weights of a row.
 pub fn blocks(weight: &Weight, len: usize) -> [usize; 2] {
     [weight.out_features * weight.in_features.div_ceil(len), 1]
+}
+
+/// The scales of rows, which kernels read; a device is asked for others before anything runs on it.
+pub fn row_scales(weight: &GridWeight) -> Span<f32> {
+    weight.scales.trained().expect("scales of rows: others were refused by `Device::require_scales`")
 }
 
 impl Cuda {

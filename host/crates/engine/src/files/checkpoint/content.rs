@@ -1,5 +1,6 @@
 //! What the values of a tensor may be. A checksum says that a file is as it was written; this says that it can have been written by a run.
 
+use half::f16;
 use primal_device::grid::VoteBits;
 use primal_device::grid::{self, Grid, PADDING};
 use rayon::prelude::*;
@@ -22,6 +23,8 @@ pub enum Content {
     Values,
     /// `f32` factors of rows on a grid.
     Scales,
+    /// `f16` steps or offsets of groups on a grid.
+    Halves,
     /// Packed codes of a grid, in rows of so many weights.
     Codes(&'static Grid, usize),
     /// Votes: `i8`, or two of 4 bits, excess 8, a byte.
@@ -41,6 +44,7 @@ impl Content {
         let fault = match self {
             Self::Values => float_fault(bytes, -LARGEST..=LARGEST),
             Self::Scales => float_fault(bytes, SCALES),
+            Self::Halves => half_fault(bytes),
             Self::Means => float_fault(bytes, -LARGEST_MEAN..=LARGEST_MEAN),
             Self::Squares => float_fault(bytes, 0.0..=LARGEST_MEAN * LARGEST_MEAN),
             Self::Codes(grid, in_features) => code_fault(bytes, grid, in_features),
@@ -63,6 +67,12 @@ fn float_fault(bytes: &[u8], range: std::ops::RangeInclusive<f32>) -> Fault {
     let at = groups.find_map_first(|start| (start..bytes.len().min(start + 4 * GROUP)).step_by(4).find(bad))?;
     let expected = format!("finite values from {} to {}", range.start(), range.end());
     Some((expected, format!("{} at index {}", value(&bytes[at..]), at / 4)))
+}
+
+fn half_fault(bytes: &[u8]) -> Fault {
+    let value = |two: &[u8]| f16::from_le_bytes([two[0], two[1]]);
+    let at = bytes.par_chunks_exact(2).position_first(|two| !value(two).is_finite())?;
+    Some(("finite values".into(), format!("{} at index {at}", value(&bytes[2 * at..]))))
 }
 
 fn code_fault(bytes: &[u8], grid: &Grid, in_features: usize) -> Fault {

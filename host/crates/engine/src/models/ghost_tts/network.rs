@@ -50,7 +50,7 @@ pub struct GhostTtsIds {
 impl GhostTtsIds {
     /// Names all parameters; `float` asks for the float twin.
     pub fn new(config: &GhostTtsConfig, float: bool) -> (Self, Specs) {
-        let mut specs = Specs::default();
+        let mut specs = Specs::new(config.scales);
         let (mels, dim, grid) = (config.mels, config.dim, (!float).then_some(config.grid));
         let embedding = |specs: &mut Specs, name: &str, entries| EmbeddingLayer::new(specs, name, [entries, dim]);
         let phones = embedding(&mut specs, "embedding.phones", config.phones);
@@ -270,7 +270,7 @@ impl GhostTts {
     /// Encodes the phones and predicts their log-durations, pitch and energy.
     pub(super) fn encode<B: Backend>(&self, b: &mut B, p: &Parameters, phones: Sequences) {
         let (i, rows) = (&self.inputs, phones.rows());
-        let x = self.encoder.input(rows);
+        let x = self.encoder.input(rows).f32();
         self.ids.phones.forward(b, p, x, i.phones.slice(0, rows), false);
         b.run(Gather { y: x, table: self.positions, ids: i.phone_positions.slice(0, rows), dim: self.dim, accumulate: true });
         self.ids.encoder.forward(b, p, &self.encoder, Rows::Of(phones));
@@ -288,7 +288,7 @@ impl GhostTts {
         ids.pitch.forward(b, p, varied, i.pitch.slice(0, phones), lengths.phones, true);
         ids.energy.forward(b, p, varied, i.energy.slice(0, phones), lengths.phones, true);
 
-        let x = self.decoder.input(frames);
+        let x = self.decoder.input(frames).f32();
         b.run(Gather { y: x, table: varied, ids: i.frame_phones.slice(0, frames), dim, accumulate: false });
         b.run(Gather { y: x, table: self.positions, ids: i.frame_positions.slice(0, frames), dim, accumulate: true });
         ids.from_start.forward(b, p, x, i.from_start.slice(0, frames), true);

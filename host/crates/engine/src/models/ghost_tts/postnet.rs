@@ -88,7 +88,7 @@ impl Postnet {
     ) {
         let rows = frames.rows();
         let [mut dx, mut spare] = scratch.map(|span| span.slice(0, rows * self.width));
-        pass.b.run(Add { y: d_mel, a: d_mel, b: d_output });
+        pass.b.run(Add { y: d_mel.into(), a: d_mel.into(), b: d_output.into() });
         let mut dy = d_output;
         for (i, layer) in self.ids.layers.iter().enumerate().rev() {
             let x = if i == 0 { mel } else { self.hidden(i - 1, rows) };

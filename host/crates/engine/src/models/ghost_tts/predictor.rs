@@ -4,7 +4,7 @@
 use primal_device::grid::Grid;
 
 use crate::backend::{Backend, Sequences};
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Kind, Plan, Span};
 use crate::nn::convolution::ConvolutionLayer;
 use crate::nn::linear::GAIN;
 use crate::nn::norm::{Norm, NormActivations};
@@ -45,7 +45,7 @@ impl Predictor {
     pub fn plan(ids: PredictorIds, plan: &mut Plan, name: &str, rows: usize) -> Self {
         let kept = [1, 2].map(|i| {
             let rectified = plan.span(Kind::Activation, format!("{name}.relu{i}"), rows * ids.width);
-            (rectified, NormActivations::plan(plan, &format!("{name}.norm{i}"), rows, ids.width))
+            (rectified, NormActivations::plan(plan, Act::F32, &format!("{name}.norm{i}"), rows, ids.width))
         });
         Self { ids, kept, predictions: plan.span(Kind::Activation, format!("{name}.predictions"), rows) }
     }
@@ -68,7 +68,7 @@ impl Predictor {
             convolution.forward(b, p, rectified, x, phones, false);
             b.run(LeakyRelu { y: rectified, x: rectified, slope: 0.0 });
             norm.forward(b, p, &kept, rectified);
-            x = kept.y;
+            x = kept.y.f32();
         }
         self.ids.out.forward(b, p, self.predictions(rows), x, phones, false);
     }
@@ -86,14 +86,14 @@ impl Predictor {
         let (ids, rows) = (&self.ids, phones.rows());
         let [d_normed, d_rectified] = scratch.map(|span| span.slice(0, rows * ids.width));
         let (_, last) = self.kept(1, rows);
-        ids.out.backward(pass, dy, last.y, phones);
+        ids.out.backward(pass, dy, last.y.f32(), phones);
         ids.out.backward_input(pass, d_normed, dy, phones, false);
         for (i, (convolution, norm)) in ids.layers.iter().enumerate().rev() {
             let (rectified, kept) = self.kept(i, rows);
             pass.b.zero(d_rectified);
             norm.backward(pass, &kept, d_rectified, d_normed, rectified);
             pass.b.run(LeakyReluBackward { dx: d_rectified, dy: d_rectified, x: rectified, slope: 0.0 });
-            let input = if i == 0 { x } else { self.kept(i - 1, rows).1.y };
+            let input = if i == 0 { x } else { self.kept(i - 1, rows).1.y.f32() };
             convolution.backward(pass, d_rectified, input, phones);
             let (d_input, accumulate) = if i == 0 { (dx, true) } else { (d_normed, false) };
             convolution.backward_input(pass, d_input, d_rectified, phones, accumulate);

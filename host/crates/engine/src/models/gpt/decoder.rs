@@ -3,7 +3,7 @@
 use super::layers::{GptIds, attention, block_shape};
 use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::GptConfig;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Kind, Plan, Span};
 use crate::models::text::TextDecoder;
 use crate::nn::block::BlockActivations;
 use crate::nn::norm::NormActivations;
@@ -26,11 +26,11 @@ impl Decoder {
     pub fn plan(ids: GptIds, config: &GptConfig, plan: &mut Plan) -> Self {
         let (context, dim) = (config.context, config.dim);
         let inputs = plan.span(Kind::Io, "decoder.inputs", context);
-        let shared = BlockActivations::plan(plan, "decoder.block", &block_shape(config), context);
+        let shared = BlockActivations::plan(plan, Act::F32, "decoder.block", &block_shape(config), context);
         let blocks = (0..config.layers).map(|i| if i == 0 { shared } else { shared.with_own_cache(plan, &format!("decoder.blocks.{i}")) });
         let blocks = blocks.collect();
         let streams = StackActivations::plan_streams(plan, "decoder.", config.layers, context * dim, Purpose::Evaluate);
-        let norm = NormActivations::plan(plan, "decoder.norm", 1, dim);
+        let norm = NormActivations::plan(plan, Act::F32, "decoder.norm", 1, dim);
         let logits = plan.span(Kind::Activation, "decoder.logits", config.tokenizer.vocab_size());
         let attention = attention(config, Sequences::Equal { count: 1, len: context });
         Self { ids, kept: StackActivations { blocks, streams, norm, dim }, attention, inputs, logits }
@@ -44,7 +44,7 @@ impl Decoder {
         ids.embedding.forward(b, p, kept.input(n), inputs, rows);
         let last = ids.stack.forward_blocks(b, p, kept, rows).slice((n - 1) * kept.dim, kept.dim);
         ids.stack.norm.forward(b, p, &kept.norm, last);
-        ids.head.forward_row(b, p, self.logits, kept.norm.y);
+        ids.head.forward_row(b, p, self.logits, kept.norm.y.f32());
         self.logits
     }
 }

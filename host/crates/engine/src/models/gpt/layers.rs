@@ -25,7 +25,7 @@ pub struct GptIds {
 impl GptIds {
     /// Names all parameters; `float` asks for the float twin.
     pub fn new(config: &GptConfig, float: bool) -> (Self, Specs) {
-        let mut specs = Specs::default();
+        let mut specs = Specs::new(config.scales);
         let (dim, vocab) = (config.dim, config.tokenizer.vocab_size());
         let residual = 1.0 / (2.0 * config.layers as f32).sqrt();
         let on = |grid: &'static Grid| (!float).then_some(grid);

@@ -5,7 +5,7 @@ use super::layers::{GptIds, attention, block_shape};
 use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::GptConfig;
 use crate::interrupt;
-use crate::memory::{Kind, Plan, Span};
+use crate::memory::{Act, Kind, Plan, Span};
 use crate::models::text::{TextBatch, TextModel};
 use crate::nn::block::{BlockActivations, BlockGradients};
 use crate::nn::norm::NormActivations;
@@ -62,21 +62,22 @@ impl TextModel for Gpt {
         let losses = plan.span(Kind::Activation, "losses", tokens);
         let batch = TextBatch { inputs, order, targets, losses };
         let block = block_shape(config);
-        let shared = (purpose != Purpose::Train).then(|| BlockActivations::plan_overlaid(plan, "block", &block, tokens));
+        let act = purpose.act();
+        let shared = (purpose != Purpose::Train(act)).then(|| BlockActivations::plan_overlaid(plan, act, "block", &block, tokens));
         let blocks =
-            (0..config.layers).map(|i| shared.unwrap_or_else(|| BlockActivations::plan(plan, &format!("blocks.{i}"), &block, tokens)));
+            (0..config.layers).map(|i| shared.unwrap_or_else(|| BlockActivations::plan(plan, act, &format!("blocks.{i}"), &block, tokens)));
         let blocks = blocks.collect();
         let streams = StackActivations::plan_streams(plan, "", config.layers, tokens * dim, purpose);
-        let norm = match shared {
-            Some(block) => NormActivations::plan_in(plan, "norm", block.normed(), tokens),
-            None => NormActivations::plan(plan, "norm", tokens, dim),
+        let norm = match shared.and_then(|block| block.normed()) {
+            Some(normed) => NormActivations::plan_in(plan, "norm", normed.into(), tokens),
+            None => NormActivations::plan(plan, Act::F32, "norm", tokens, dim),
         };
         let kept = StackActivations { blocks, streams, norm, dim };
         let (logit_rows, logit_stride) = (logit_rows.min(tokens), vocab.next_multiple_of(LOGIT_STRIDE));
         let logits = plan.span(Kind::Activation, "logits", logit_rows * logit_stride);
         let gradients = (purpose != Purpose::Evaluate).then(|| Gradients {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
-            block: shared.map_or_else(|| BlockGradients::plan(plan, &block, tokens), |kept| BlockGradients::within(&kept)),
+            block: shared.as_ref().and_then(BlockGradients::within).unwrap_or_else(|| BlockGradients::plan(plan, &block, tokens)),
         });
         Self { ids, kept, shape, vocab, logit_stride, logit_rows, batch, logits, gradients }
     }

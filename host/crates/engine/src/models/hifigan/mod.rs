@@ -235,7 +235,7 @@ impl Hifigan {
                 }
             }
             if i > 0 {
-                b.run(Add { y: sum, a: sum, b: stream });
+                b.run(Add { y: sum.into(), a: sum.into(), b: stream.into() });
             }
         }
     }
@@ -260,7 +260,7 @@ impl Hifigan {
         b.run(Conv1d { y: wide_y, x: wide_x, weight: *weight, bias: Some(*bias), shape: shape(len), accumulate: false });
         let result = wide_y.slice(reach * layer.outputs, rows * layer.outputs);
         if accumulate {
-            b.run(Add { y, a: y, b: result });
+            b.run(Add { y: y.into(), a: y.into(), b: result.into() });
         } else {
             b.copy(y, result);
         }

@@ -10,6 +10,6 @@ use crate::backend::cuda::launch::size;
 impl RunOn<Cuda> for Add {
     fn run_on(self, cuda: &mut Cuda) {
         let n = self.y.len();
-        cuda.launch([n, 1], kernels::add(cuda.write(self.y), cuda.read(self.a), cuda.read(self.b), size(n)));
+        cuda.launch([n, 1], kernels::add(cuda.write(self.y.f32()), cuda.read(self.a.f32()), cuda.read(self.b.f32()), size(n)));
     }
 }

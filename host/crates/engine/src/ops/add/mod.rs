@@ -4,15 +4,15 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use crate::memory::Span;
+use crate::memory::Activation;
 
 /// `y = a + b`, all `[n]`; y may be a itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Add {
     /// Written.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// First term.
-    pub a: Span<f32>,
+    pub a: Activation,
     /// Second term.
-    pub b: Span<f32>,
+    pub b: Activation,
 }

@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use super::{Attention, AttentionBackward};
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::activations::{ActivationColumns, ActivationRows, Values, ValuesMut};
 use crate::backend::cpu::exp::exp;
-use crate::backend::cpu::gemm::{Left, Right, TILE_SCRATCH, Tile, tile};
+use crate::backend::cpu::gemm::{Left, TILE_SCRATCH, Tile, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::{PER_THREAD, of_thread};
 use crate::backend::cpu::sequences::{Bounds, offsets};
@@ -19,10 +20,10 @@ const QUERIES: usize = 64;
 /// Longest sequence: two rows of scores fit into a thread's scratch.
 pub const MAX_SEQ: usize = (PER_THREAD - TILE_SCRATCH) / 2;
 
-/// Queries of a block: fewer for a long sequence, so that `buffers` blocks of scores fit into a thread's scratch.
-fn block_queries(seq: usize, buffers: usize) -> usize {
+/// Queries of a block: fewer for a long sequence, so that so many values for each fit into a thread's scratch.
+fn block_queries(seq: usize, values: usize) -> usize {
     assert!(seq <= MAX_SEQ, "attention over {seq} tokens; at most {MAX_SEQ}");
-    QUERIES.min((PER_THREAD - TILE_SCRATCH) / (buffers * seq))
+    QUERIES.min((PER_THREAD - TILE_SCRATCH) / values)
 }
 
 /// One head of one sequence.
@@ -53,18 +54,18 @@ impl Head {
     }
 
     /// Rows of this head as a left operand.
-    fn left<'a>(&self, data: &'a [f32], first: usize) -> Left<'a> {
-        Left { data: &data[self.offset + first * self.stride..], row_stride: self.stride, k_stride: 1 }
+    fn left<'a>(&self, data: impl Into<Values<'a>>, first: usize) -> ActivationRows<'a> {
+        data.into().from(self.offset + first * self.stride).left(self.stride)
     }
 
     /// `[tokens, dim]` as the right operand: k runs over tokens.
-    fn plain<'a>(&self, data: &'a [f32], first: usize) -> Right<'a> {
-        Right::Strided { data: &data[self.offset + first * self.stride..], k_stride: self.stride, column_stride: 1 }
+    fn plain<'a>(&self, data: impl Into<Values<'a>>, first: usize) -> ActivationColumns<'a> {
+        data.into().from(self.offset + first * self.stride).right(self.stride, 1)
     }
 
     /// The transpose of `[tokens, dim]` as the right operand: k runs over the width.
-    fn transposed<'a>(&self, data: &'a [f32]) -> Right<'a> {
-        Right::Strided { data: &data[self.offset..], k_stride: 1, column_stride: self.stride }
+    fn transposed<'a>(&self, data: Values<'a>) -> ActivationColumns<'a> {
+        data.from(self.offset).right(1, self.stride)
     }
 }
 
@@ -89,9 +90,9 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
 }
 
 /// Checks the sizes of what is written through pointers.
-fn require_sizes(shape: &AttentionShape, written: &[&mut [f32]], lse: &[f32]) {
+fn require_sizes(shape: &AttentionShape, written: &[usize], lse: &[f32]) {
     let values = shape.tokens().checked_mul(shape.dim()).expect("an attention of that size");
-    assert!(written.iter().all(|matrix| matrix.len() == values), "outputs of an attention of {values} values");
+    assert!(written.iter().all(|&len| len == values), "outputs of an attention of {values} values");
     assert_eq!(lse.len(), shape.tokens() * shape.heads, "log-sum-exps of an attention");
 }
 
@@ -100,12 +101,14 @@ impl RunOn<Cpu> for Attention {
         let shape = self.shape;
         let read = (self.q, self.k, self.v, offsets(shape.sequences));
         let ((out, lse, scratch), (q, k, v, offsets)) = cpu.split((self.out, self.lse, cpu.scratch()), read);
-        require_sizes(&shape, &[out], lse);
+        require_sizes(&shape, &[out.len()], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
         let factor = 1.0 / (shape.head_dim as f32).sqrt();
-        let queries = block_queries(bounds.longest(), 1);
+        // In half precision, a block's outputs are in scratch at first.
+        let beside = if matches!(out, ValuesMut::F16(_)) { shape.head_dim } else { 0 };
+        let queries = block_queries(bounds.longest(), bounds.longest() + beside);
         let blocks = bounds.longest().div_ceil(queries);
-        let (out, lse) = (Parts::new(out), Parts::new(lse));
+        let (out, lse) = (out.parts(), Parts::new(lse));
         (0..bounds.count() * shape.heads * blocks).into_par_iter().for_each(|task| {
             // Long blocks first within a head, for balance.
             let (index, block) = (task / blocks, blocks - 1 - task % blocks);
@@ -117,7 +120,7 @@ impl RunOn<Cpu> for Attention {
             let rows = queries.min(head.len - first);
             let keys = head.keys(&shape, first + rows);
             // SAFETY: one scratch a thread; the task does not nest.
-            let (gemm_scratch, scores) = unsafe { of_thread(&scratch) }.split_at_mut(TILE_SCRATCH);
+            let (gemm_scratch, scores) = unsafe { of_thread(&scratch) }.split_at_mut(TILE_SCRATCH + queries * beside);
             let scores = &mut scores[..rows * keys];
             // SAFETY: `scores` is rows × keys; the block's rows of `out` and `lse` are this task's alone.
             unsafe {
@@ -132,8 +135,8 @@ impl RunOn<Cpu> for Attention {
                     *lse = max + sum.ln();
                 }
                 let left = Left { data: scores, row_stride: keys, k_stride: 1 };
-                let target = out.base().add(head.offset + first * head.stride);
-                tile(target, head.stride, at(rows, head.dim, keys), left, head.plain(v, 0), false, gemm_scratch);
+                let start = head.offset + first * head.stride;
+                out.tile(start, head.stride, at(rows, head.dim, keys), left, head.plain(v, 0), false, gemm_scratch);
             }
         });
     }
@@ -145,10 +148,10 @@ impl RunOn<Cpu> for AttentionBackward {
         let shape = self.shape;
         let read = (self.d_out, self.out, self.lse, self.q, self.k, self.v, offsets(shape.sequences));
         let ((dq, dk, dv, scratch), (d_out, out, lse, q, k, v, offsets)) = cpu.split((self.dq, self.dk, self.dv, cpu.scratch()), read);
-        require_sizes(&shape, &[dq, dk, dv], lse);
+        require_sizes(&shape, &[dq.len(), dk.len(), dv.len()], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
         let factor = 1.0 / (shape.head_dim as f32).sqrt();
-        let queries = block_queries(bounds.longest(), 2);
+        let queries = block_queries(bounds.longest(), 2 * bounds.longest());
         let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
         (0..bounds.count() * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
             let head = Head::new(&shape, &bounds, index);
@@ -168,7 +171,7 @@ impl RunOn<Cpu> for AttentionBackward {
                     tile(ds.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(d_out, first), head.transposed(v), false, gemm_scratch);
                     for (i, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
                         let start = head.offset + (first + i) * head.stride;
-                        let delta: f32 = d_out[start..][..head.dim].iter().zip(&out[start..][..head.dim]).map(|(a, b)| a * b).sum();
+                        let delta = out.dot(start, &d_out[start..][..head.dim]);
                         let seen = head.keys(&shape, first + i + 1);
                         probabilities(&mut p[..seen], factor, lse[head.lse + first + i]);
                         score_gradients(&mut ds[..seen], &p[..seen], delta, factor);

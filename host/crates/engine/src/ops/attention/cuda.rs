@@ -25,8 +25,8 @@ impl RunOn<Cuda> for Attention {
     fn run_on(self, cuda: &mut Cuda) {
         let shape = self.shape;
         let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
-        let (out, lse) = (cuda.write(self.out), cuda.write(self.lse));
-        let (q, k, v) = (cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
+        let (out, lse) = (cuda.write(self.out.f32()), cuda.write(self.lse));
+        let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
         let forward = [forward::attention_32, forward::attention_64, forward::attention_128];
         let call = by_width(shape.head_dim, forward);
         cuda.launch(items, call(out, lse, q, k, v, at, seq, heads, dim, causal));
@@ -38,8 +38,8 @@ impl RunOn<Cuda> for AttentionBackward {
         let shape = self.shape;
         let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let delta = cuda.scratch(self.lse.len());
-        let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read(self.out), cuda.read(self.lse));
-        let (q, k, v) = (cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
+        let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read(self.out.f32()), cuda.read(self.lse));
+        let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
         cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, at, seq, heads, dim, causal));
         let query = [backward::attention_backward_query_32, backward::attention_backward_query_64, backward::attention_backward_query_128];
         let call = by_width(shape.head_dim, query);

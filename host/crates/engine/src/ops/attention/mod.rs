@@ -5,21 +5,21 @@ pub mod cpu;
 mod cuda;
 
 use crate::backend::AttentionShape;
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `out = softmax(q·kᵀ/√head_dim)·v` in each head, over the keys that a query sees.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
     /// Written, `[rows, heads · head_dim]`.
-    pub out: Span<f32>,
+    pub out: Activation,
     /// Written for the backward pass: the log-sum-exp of each row of scores, `[heads, len]` of each sequence, one after another.
     pub lse: Span<f32>,
     /// Queries, `[rows, heads · head_dim]`.
-    pub q: Span<f32>,
+    pub q: Activation,
     /// Keys, as q.
-    pub k: Span<f32>,
+    pub k: Activation,
     /// Values, as q.
-    pub v: Span<f32>,
+    pub v: Activation,
     /// Heads, and who sees whom.
     pub shape: AttentionShape,
 }
@@ -36,15 +36,15 @@ pub struct AttentionBackward {
     /// Gradient of out.
     pub d_out: Span<f32>,
     /// Result of the forward pass.
-    pub out: Span<f32>,
+    pub out: Activation,
     /// What the forward pass kept.
     pub lse: Span<f32>,
     /// Queries.
-    pub q: Span<f32>,
+    pub q: Activation,
     /// Keys.
-    pub k: Span<f32>,
+    pub k: Activation,
     /// Values.
-    pub v: Span<f32>,
+    pub v: Activation,
     /// Heads, and who sees whom.
     pub shape: AttentionShape,
 }

@@ -21,7 +21,7 @@ impl RunOn<Cpu> for Conv1d {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { weight, shape, accumulate, .. } = self;
         let (outputs, columns) = (weight.out_features, weight.in_features);
-        cpu.with_weight([self.y, self.x], &weight, self.bias, shape.sequences, |o| {
+        cpu.with_weight((self.y, self.x), &weight, self.bias, shape.sequences, |o| {
             let rows = o.y.len() / outputs;
             let left = windows(shape, o.bounds, o.x, columns / shape.kernel);
             let right = match o.values {
@@ -38,7 +38,9 @@ impl RunOn<Cpu> for Conv1d {
                     }
                 }
                 // SAFETY: tiles are disjoint, and each thread uses its own scratch.
-                unsafe { tile(y.base(), outputs, at, left, right, accumulate || !bias.is_empty(), of_thread(&scratch)) };
+                unsafe {
+                    tile(y.base().add(at.start(outputs)), outputs, at, left, right, accumulate || !bias.is_empty(), of_thread(&scratch))
+                };
             });
         });
     }
@@ -49,7 +51,7 @@ impl RunOn<Cpu> for Conv1dBackwardInput {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { weight, shape, accumulate, .. } = self;
         let (outputs, columns) = (weight.out_features, weight.in_features);
-        cpu.with_weight([self.dx, self.dy], &weight, None, shape.sequences, |o| {
+        cpu.with_weight((self.dx, self.dy), &weight, None, shape.sequences, |o| {
             let inputs = columns / shape.kernel;
             let taps = match o.values {
                 WeightValues::Grid(codes) => Right::Plain(codes),

@@ -6,7 +6,7 @@ use super::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape}
 use crate::backend::RunOn;
 use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{row_scales, size};
 
 /// The sizes that the kernels take: sequences, rows of each, rows, outputs, inputs, taps, dilation.
 fn sizes(shape: ConvolutionShape, outputs: usize, inputs: usize) -> [u32; 7] {
@@ -23,7 +23,7 @@ impl RunOn<Cuda> for Conv1d {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 let call = kernels::conv1d_grid(y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
                 cuda.launch(items, call);
             }
@@ -45,7 +45,7 @@ impl RunOn<Cuda> for Conv1dBackwardInput {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 let call = kernels::conv1d_backward_input_grid(
                     dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
                 );

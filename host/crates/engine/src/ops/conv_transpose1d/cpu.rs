@@ -15,7 +15,7 @@ impl RunOn<Cpu> for ConvTranspose1d {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { y, x, weight, bias, stride } = self;
         let rows = Sequences::one(x.len() / weight.in_features);
-        cpu.with_weight([y, x], &weight, bias, rows, |o| conv_transpose1d(o, [weight.out_features, weight.in_features], stride));
+        cpu.with_weight((y, x), &weight, bias, rows, |o| conv_transpose1d(o, [weight.out_features, weight.in_features], stride));
     }
 }
 
@@ -49,7 +49,7 @@ fn conv_transpose1d(of: Operands, [weight_rows, inputs]: [usize; 2], stride: usi
                 }
             }
             // SAFETY: rows of a phase from `start` on are `stride` apart; tiles are disjoint, and each thread uses its own scratch.
-            unsafe { tile(y.base().add(start * outputs), step, at, left, right, !bias.is_empty(), of_thread(&scratch)) };
+            unsafe { tile(y.base().add(start * outputs + at.start(step)), step, at, left, right, !bias.is_empty(), of_thread(&scratch)) };
         });
     }
 }

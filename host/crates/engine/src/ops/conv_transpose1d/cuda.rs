@@ -6,7 +6,7 @@ use super::ConvTranspose1d;
 use crate::backend::RunOn;
 use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{row_scales, size};
 
 impl RunOn<Cuda> for ConvTranspose1d {
     fn run_on(self, cuda: &mut Cuda) {
@@ -18,7 +18,7 @@ impl RunOn<Cuda> for ConvTranspose1d {
         let (y, x, bias) = (cuda.write(self.y), cuda.read(self.x), cuda.bias(self.bias));
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 let call = kernels::conv_transpose1d_grid(y, x, codes, scale, grid, bias, rows, outputs, inputs, kernel, stride);
                 cuda.launch(items, call);
             }

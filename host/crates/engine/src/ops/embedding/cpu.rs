@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::{Embedding, EmbeddingBackward};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::activations::for_each_unit;
 use crate::backend::cpu::memory::Parts;
 
 /// Columns that a task of the backward pass takes.
@@ -13,9 +14,9 @@ const COLUMNS: usize = 32;
 impl RunOn<Cpu> for Embedding {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { seq, dim, .. } = self;
-        let ((y,), (table, positions, ids)) = cpu.split((self.y,), (self.table, self.positions, self.ids));
-        y.par_chunks_exact_mut(dim).zip(ids).enumerate().with_min_len(64).for_each(|(row, (y, &id))| {
-            let token = &table[id as usize * dim..][..dim];
+        let ((y, scratch), (table, positions, ids)) = cpu.split((self.y, cpu.scratch()), (self.table, self.positions, self.ids));
+        for_each_unit(y, [], scratch, [dim, 64], |row, y, []| {
+            let token = &table[ids[row] as usize * dim..][..dim];
             let position = &positions[row % seq * dim..][..dim];
             for ((y, t), p) in y.iter_mut().zip(token).zip(position) {
                 *y = t + p;

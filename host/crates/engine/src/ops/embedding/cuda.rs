@@ -9,7 +9,7 @@ use crate::backend::cuda::launch::size;
 
 impl RunOn<Cuda> for Embedding {
     fn run_on(self, cuda: &mut Cuda) {
-        let (y, table, positions, ids) = (cuda.write(self.y), cuda.read(self.table), cuda.read(self.positions), cuda.read(self.ids));
+        let (y, table, positions, ids) = (cuda.write(self.y.f32()), cuda.read(self.table), cuda.read(self.positions), cuda.read(self.ids));
         cuda.launch([self.ids.len(), 1], kernels::embedding(y, table, positions, ids, size(self.seq), size(self.dim)));
     }
 }

@@ -4,13 +4,13 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `y[r] = table[ids[r]] + positions[r mod seq]`. An id that is not in the table panics on the CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     /// Written, `[tokens, dim]`.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// `[vocab, dim]`.
     pub table: Span<f32>,
     /// `[≥ seq, dim]`.

@@ -2,11 +2,11 @@
 
 use multiversion::multiversion;
 use primal_device::kernels::gelu::{CUBIC, ROOT};
-use rayon::prelude::*;
 
 use super::{Gelu, GeluBackward};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::activations::for_each_unit;
 use crate::backend::cpu::elementwise::CHUNK;
 use crate::backend::cpu::exp::exp;
 
@@ -33,14 +33,15 @@ fn backward(dy: &mut [f32], x: &[f32]) {
 
 impl RunOn<Cpu> for Gelu {
     fn run_on(self, cpu: &mut Cpu) {
-        let ((y,), (x,)) = cpu.split((self.y,), (self.x,));
-        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| forward(y, x));
+        let ((y, scratch), (x,)) = cpu.split((self.y, cpu.scratch()), (self.x,));
+        for_each_unit(y, [x], scratch, [CHUNK, 1], |_, y, [x]| forward(y, x));
     }
 }
 
 impl RunOn<Cpu> for GeluBackward {
     fn run_on(self, cpu: &mut Cpu) {
-        let (dx, x) = cpu.in_place(self.dx, self.dy, self.x);
-        dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dx, x)| backward(dx, x));
+        cpu.start_with(self.dx, self.dy);
+        let ((dx, scratch), (x,)) = cpu.split((self.dx, cpu.scratch()), (self.x,));
+        for_each_unit(dx, [x], scratch, [CHUNK, 1], |_, dx, [x]| backward(dx, x));
     }
 }

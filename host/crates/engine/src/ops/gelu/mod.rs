@@ -4,15 +4,15 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `y = ½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, both `[n]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Gelu {
     /// Written.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// Read.
-    pub x: Span<f32>,
+    pub x: Activation,
 }
 
 /// `dx = dy · gelu′(x)`, all `[n]`; dx may be dy itself.
@@ -23,5 +23,5 @@ pub struct GeluBackward {
     /// Gradient of y.
     pub dy: Span<f32>,
     /// What the forward pass read.
-    pub x: Span<f32>,
+    pub x: Activation,
 }

@@ -2,11 +2,11 @@
 
 use multiversion::multiversion;
 use primal_device::kernels::layer_norm::EPS;
-use rayon::prelude::*;
 
 use super::{LayerNorm, LayerNormBackward};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::activations::for_each_unit;
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::norm::{LANES, ROWS, add_up_rows, lanes_sum};
 
@@ -25,9 +25,14 @@ fn forward_row(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32]) -> (f32, f
 impl RunOn<Cpu> for LayerNorm {
     fn run_on(self, cpu: &mut Cpu) {
         let dim = self.dim;
-        let ((y, mean, rstd), (x, gamma, beta)) = cpu.split((self.y, self.mean, self.rstd), (self.x, self.gamma, self.beta));
-        let rows = y.par_chunks_exact_mut(dim).zip(x.par_chunks_exact(dim)).zip(mean).zip(rstd);
-        rows.with_min_len(ROWS).for_each(|(((y, x), mean), rstd)| (*mean, *rstd) = forward_row(y, x, gamma, beta));
+        let written = (self.y, self.mean, self.rstd, cpu.scratch());
+        let ((y, mean, rstd, scratch), (x, gamma, beta)) = cpu.split(written, (self.x, self.gamma, self.beta));
+        let (mean, rstd) = (Parts::new(mean), Parts::new(rstd));
+        for_each_unit(y, [x], scratch, [dim, ROWS], |row, y, [x]| {
+            // SAFETY: each row belongs to one task.
+            let kept = unsafe { [mean.part(row, 1), rstd.part(row, 1)] };
+            (kept[0][0], kept[1][0]) = forward_row(y, x, gamma, beta);
+        });
     }
 }
 
@@ -63,10 +68,13 @@ impl RunOn<Cpu> for LayerNormBackward {
         let ((dx, d_gamma, d_beta, scratch), (dy, x, mean, rstd, gamma)) =
             cpu.split(written, (self.dy, self.x, self.mean, self.rstd, self.gamma));
         let (rows, dx) = (dx.len() / dim, Parts::new(dx));
+        let (buffers, scratch) = scratch.split_at_mut(rayon::current_num_threads() * dim);
+        let buffers = Parts::new(buffers);
         add_up_rows(rows, [d_gamma, d_beta], scratch, |row, [d_gamma, d_beta]| {
-            // SAFETY: each row belongs to one task.
-            let dx = unsafe { dx.part(row * dim, dim) };
-            backward_row(dx, d_gamma, d_beta, &dy[row * dim..][..dim], &x[row * dim..][..dim], mean[row], rstd[row], gamma);
+            // SAFETY: each row belongs to one task, each buffer to one thread.
+            let (dx, buffer) = unsafe { (dx.part(row * dim, dim), buffers.part(rayon::current_thread_index().unwrap_or(0) * dim, dim)) };
+            let x = x.widened(row * dim, dim, buffer);
+            backward_row(dx, d_gamma, d_beta, &dy[row * dim..][..dim], x, mean[row], rstd[row], gamma);
         });
     }
 }

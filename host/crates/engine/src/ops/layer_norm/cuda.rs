@@ -10,8 +10,8 @@ use crate::backend::cuda::launch::size;
 impl RunOn<Cuda> for LayerNorm {
     fn run_on(self, cuda: &mut Cuda) {
         let (rows, dim) = (self.mean.len(), self.dim);
-        let (y, mean, rstd) = (cuda.write(self.y), cuda.write(self.mean), cuda.write(self.rstd));
-        let (x, gamma, beta) = (cuda.read(self.x), cuda.read(self.gamma), cuda.read(self.beta));
+        let (y, mean, rstd) = (cuda.write(self.y.f32()), cuda.write(self.mean), cuda.write(self.rstd));
+        let (x, gamma, beta) = (cuda.read(self.x.f32()), cuda.read(self.gamma), cuda.read(self.beta));
         cuda.launch([rows, 1], kernels::layer_norm(y, mean, rstd, x, gamma, beta, size(rows), size(dim)));
     }
 }
@@ -21,7 +21,7 @@ impl RunOn<Cuda> for LayerNormBackward {
         let (rows, dim) = (self.mean.len(), self.dim);
         let groups = rows.div_ceil(kernels::GROUP as usize);
         let partial = cuda.scratch(groups * 2 * dim);
-        let (dy, x, mean, rstd) = (cuda.read(self.dy), cuda.read(self.x), cuda.read(self.mean), cuda.read(self.rstd));
+        let (dy, x, mean, rstd) = (cuda.read(self.dy), cuda.read(self.x.f32()), cuda.read(self.mean), cuda.read(self.rstd));
         let (dx, gamma, n, d) = (cuda.write(self.dx), cuda.read(self.gamma), size(rows), size(dim));
         cuda.launch([rows, 1], kernels::layer_norm_backward_input(dx, dy, x, mean, rstd, gamma, n, d));
         cuda.launch([dim, rows], kernels::layer_norm_backward_parameters(partial, dy, x, mean, rstd, n, d));

@@ -4,19 +4,19 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `y = (x − mean) · rstd · gamma + beta`, with each row's mean and `rstd = 1/√(variance + ε)`.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// Written, `[rows, dim]`.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// Written for the backward pass, `[rows]`.
     pub mean: Span<f32>,
     /// Written for the backward pass, `[rows]`.
     pub rstd: Span<f32>,
     /// `[rows, dim]`.
-    pub x: Span<f32>,
+    pub x: Activation,
     /// Gain, `[dim]`.
     pub gamma: Span<f32>,
     /// Offset, `[dim]`.
@@ -37,7 +37,7 @@ pub struct LayerNormBackward {
     /// Gradient of y, `[rows, dim]`.
     pub dy: Span<f32>,
     /// `[rows, dim]`.
-    pub x: Span<f32>,
+    pub x: Activation,
     /// What the forward pass kept, `[rows]`.
     pub mean: Span<f32>,
     /// What the forward pass kept, `[rows]`.

@@ -10,13 +10,12 @@ impl RunOn<Cpu> for Linear {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { weight, rows, .. } = self;
         let (outputs, inputs) = (weight.out_features, weight.in_features);
-        cpu.with_weight([self.y, self.x], &weight, None, Sequences::one(rows), |o| {
-            let left = Left { data: o.x, row_stride: inputs, k_stride: 1 };
+        cpu.with_weight((self.y, self.x), &weight, None, Sequences::one(rows), |o| {
             let right = match o.values {
                 WeightValues::Grid(codes) => Right::Transposed(codes),
                 WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
             };
-            gemm(o.y, rows, outputs, inputs, left, right, false, o.scratch);
+            gemm(o.y, rows, outputs, inputs, o.x.left(inputs), right, false, o.scratch);
         });
     }
 }
@@ -25,7 +24,7 @@ impl RunOn<Cpu> for LinearBackwardInput {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { weight, rows, accumulate, .. } = self;
         let (outputs, inputs) = (weight.out_features, weight.in_features);
-        cpu.with_weight([self.dx, self.dy], &weight, None, Sequences::one(rows), |o| {
+        cpu.with_weight((self.dx, self.dy), &weight, None, Sequences::one(rows), |o| {
             let left = Left { data: o.x, row_stride: o.x.len() / rows, k_stride: 1 };
             let right = match o.values {
                 WeightValues::Grid(codes) => Right::Plain(codes),
@@ -43,7 +42,6 @@ impl RunOn<Cpu> for LinearBackwardWeight {
         let inputs = x.len() / rows;
         let outputs = dw.len() / inputs;
         let left = Left { data: dy, row_stride: 1, k_stride: dy.len() / rows };
-        let right = Right::Strided { data: x, k_stride: inputs, column_stride: 1 };
-        gemm(dw, outputs, inputs, rows, left, right, accumulate, scratch);
+        gemm(dw, outputs, inputs, rows, left, x.right(inputs, 1), accumulate, scratch);
     }
 }

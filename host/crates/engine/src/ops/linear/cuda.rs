@@ -6,17 +6,17 @@ use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
 use crate::backend::RunOn;
 use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{row_scales, size};
 
 impl RunOn<Cuda> for Linear {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { weight, rows, .. } = self;
-        let (items, x) = ([weight.out_features, rows], self.x.slice(0, rows * weight.in_features));
+        let (items, x) = ([weight.out_features, rows], self.x.f32().slice(0, rows * weight.in_features));
         let [n, outputs, inputs, stride] = [rows, weight.out_features, weight.in_features, self.y.len() / rows].map(size);
-        let y = cuda.write(self.y);
+        let y = cuda.write(self.y.f32());
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
                     let [largest] = cuda.largest([(x, weight.in_features, weight.in_features)]);
                     let x = cuda.read(x);
@@ -40,10 +40,10 @@ impl RunOn<Cuda> for LinearBackwardInput {
         let (dx, add) = (cuda.write(self.dx), u32::from(self.accumulate));
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(w.scale), cuda.grid(w.grid));
+                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
                 if cuda.on_tensor_cores(w.grid) {
-                    let scales = w.scale.len();
-                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (w.scale, scales, scales)]);
+                    let scales = row_scales(&w).len();
+                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (row_scales(&w), scales, scales)]);
                     let dy = cuda.read(dy);
                     let call = halves::linear_backward_input_grid_half(
                         dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
@@ -64,7 +64,7 @@ impl RunOn<Cuda> for LinearBackwardInput {
 
 impl RunOn<Cuda> for LinearBackwardWeight {
     fn run_on(self, cuda: &mut Cuda) {
-        let Self { dy, x, rows, .. } = self;
+        let (dy, x, rows) = (self.dy, self.x.f32(), self.rows);
         let (inputs, apart) = (x.len() / rows, dy.len() / rows);
         let outputs = self.dw.len() / inputs;
         let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);

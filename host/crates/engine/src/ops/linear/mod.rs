@@ -5,15 +5,15 @@ mod cpu;
 mod cuda;
 
 use crate::backend::Weight;
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `y = x · Wᵀ`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// `[rows, stride]`, of which the first `out` columns are written.
-    pub y: Span<f32>,
+    pub y: Activation,
     /// `[rows, in]`.
-    pub x: Span<f32>,
+    pub x: Activation,
     /// `[out, in]`.
     pub weight: Weight,
     /// Rows.
@@ -43,7 +43,7 @@ pub struct LinearBackwardWeight {
     /// Gradient of y, `[rows, stride]`.
     pub dy: Span<f32>,
     /// `[rows, in]`.
-    pub x: Span<f32>,
+    pub x: Activation,
     /// Rows.
     pub rows: usize,
     /// Whether to add to dw.

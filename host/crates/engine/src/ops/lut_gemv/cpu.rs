@@ -2,19 +2,20 @@
 //!
 //! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
 //! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
-//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes another way, [`floats`].
+//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes another way, [`floats`]; where groups
+//! have scales, the sum over them is [`groups`]'.
 
 use std::sync::OnceLock;
 
 use multiversion::multiversion;
-use primal_device::grid::Grid;
+use primal_device::grid::{GROUP, Grid};
 use primal_device::kernels::lut_gemv::{LARGEST, TINY};
 use rayon::prelude::*;
 
-use super::{LutGemv, floats};
+use super::{LutGemv, floats, groups};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::unpack::Codes;
-use crate::backend::{RunOn, Storage};
+use crate::backend::{RunOn, Scales, Storage};
 use crate::ops::linear::Linear;
 
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub struct RowProduct {
     order: &'static [u8],
     /// `y[i] = row i of the weight · x`.
     rows: unsafe fn(&mut [f32], &Codes, &Activations),
+    /// As `rows`, where groups have scales.
+    groups: unsafe fn(&mut [f32], &Codes, &groups::Activations),
 }
 
 impl RowProduct {
@@ -57,14 +60,15 @@ impl RowProduct {
         let mut products = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
-                products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows });
+            let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
+            if has_vectors && is_x86_feature_detected!("avx512vnni") {
+                products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows, groups: groups::avx512::rows });
             }
-            if is_x86_feature_detected!("avx2") {
-                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows });
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
+                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows, groups: groups::avx2::rows });
             }
         }
-        products.push(Self { name: "portable", order: &NATURAL, rows: portable });
+        products.push(Self { name: "portable", order: &NATURAL, rows: portable, groups: groups::portable });
         products
     }
 
@@ -78,27 +82,40 @@ impl RowProduct {
 impl RunOn<Cpu> for LutGemv {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { y, x, weight } = self;
-        let Storage::Grid(grid) = weight.storage else { return Linear { y, x, weight, rows: 1 }.run_on(cpu) };
-        let ((y, scratch), (x, codes, scale)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scale));
-        let w = Codes::new(codes, scale, grid.grid, weight.in_features);
-        match grid.grid.denominator() {
-            Some(_) => lut_gemv(y, x, &w, RowProduct::best(), scratch),
-            None => floats::lut_gemv(y, x, &w),
-        }
+        let Storage::Grid(grid) = weight.storage else { return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cpu) };
+        let ((y, scratch), (x, codes, scales)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scales));
+        let w = Codes::new(codes, scales, grid.grid, weight.in_features);
+        lut_gemv(y, x, &w, RowProduct::best(), scratch);
     }
 }
 
-/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` holds the quantised activations, two in each value.
-///
-/// # Panics
-/// If the grid has no denominator.
+/// Values of scratch that a product of so many inputs needs: quantised activations, two in each value, and their sums by group.
+pub fn scratch_len(inputs: usize) -> usize {
+    let padded = inputs.next_multiple_of(groups::TURN);
+    padded / 2 + padded / GROUP
+}
+
+/// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values. On a grid without a denominator levels are looked up as
+/// floats, whatever the row product.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
-    let denominator = w.grid.denominator().expect("a grid of integers");
-    let q = &mut bytemuck::cast_slice_mut(scratch)[..(2 * w.row_bytes).next_multiple_of(product.order.len())];
+    let Some(denominator) = w.grid().denominator() else { return floats::lut_gemv(y, x, w) };
+    let padded = x.len().next_multiple_of(groups::TURN);
+    let (q, sums) = scratch[..scratch_len(x.len())].split_at_mut(padded / 2);
+    let q = bytemuck::cast_slice_mut(q);
     let step = quantise(q, x, product.order);
-    let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
-    // SAFETY: `RowProduct::all` gives only those that this processor can run.
-    in_tasks(y, w, |y, rows| unsafe { (product.rows)(y, rows, &x) });
+    match w.scaling.scales {
+        Scales::Row(_) => {
+            let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
+            // SAFETY: `RowProduct::all` gives only those that this processor can run.
+            in_tasks(y, w, |y, rows| unsafe { (product.rows)(y, rows, &x) });
+        }
+        Scales::Group32 { .. } | Scales::Group32Offset { .. } => {
+            groups::sums(sums, q, product.order);
+            let x = groups::Activations { q, sums, step };
+            // SAFETY: as above.
+            in_tasks(y, w, |y, rows| unsafe { (product.groups)(y, rows, &x) });
+        }
+    }
 }
 
 /// Runs `rows` on parts of y with their rows of the weight, over the threads of the pool.
@@ -106,8 +123,8 @@ pub(super) fn in_tasks(y: &mut [f32], w: &Codes, rows: impl Fn(&mut [f32], &Code
     let task_rows = (TASK_BYTES / w.row_bytes).max(1);
     let run = |(task, y): (usize, &mut [f32])| {
         let first = task * task_rows;
-        let codes = &w.codes[first * w.row_bytes..][..y.len() * w.row_bytes];
-        rows(y, &Codes { codes, scale: &w.scale[first..][..y.len()], ..*w });
+        let codes = w.rows(first, y.len());
+        rows(y, &codes);
     };
     if y.len() <= task_rows || rayon::current_num_threads() == 1 {
         y.chunks_mut(task_rows).enumerate().for_each(run);
@@ -157,11 +174,19 @@ fn pairs_in_i32(grid: &Grid) -> usize {
     (i32::MAX / (2 * LARGEST * grid.largest_integer())) as usize
 }
 
+/// The scales of rows, which this file's kernels are for.
+fn row_scales<'a>(w: &Codes<'a>) -> &'a [f32] {
+    match w.scaling.scales {
+        Scales::Row(scale) => scale,
+        Scales::Group32 { .. } | Scales::Group32Offset { .. } => panic!("scales of rows"),
+    }
+}
+
 /// Activations in their natural order.
 fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
-    let integer = |code: u8| i32::from(w.grid.integers[usize::from(code)]);
-    let block = pairs_in_i32(w.grid);
-    for ((y, codes), &scale) in y.iter_mut().zip(w.codes.chunks_exact(w.row_bytes)).zip(w.scale) {
+    let integer = |code: u8| i32::from(w.grid().integers[usize::from(code)]);
+    let block = pairs_in_i32(w.grid());
+    for ((y, codes), &scale) in y.iter_mut().zip(w.codes.chunks_exact(w.row_bytes)).zip(row_scales(w)) {
         let blocks = codes.chunks(block).zip(x.q.chunks(2 * block));
         let sums = blocks.map(|(codes, q)| {
             let pairs = codes.iter().zip(q.chunks_exact(2));
@@ -173,30 +198,29 @@ fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
 
 /// Rows that a row product multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
 #[cfg(target_arch = "x86_64")]
-const GROUP: usize = 4;
+const TOGETHER: usize = 4;
 
 /// How far ahead codes are asked for, as hardware prefetchers stop at the end of a page: at least 8 KiB, and a group of rows, so that no row
 /// of the group in work asks for what another one is about to load.
 #[cfg(target_arch = "x86_64")]
-fn ahead(w: &Codes) -> usize {
-    (GROUP * w.row_bytes).max(8192)
+pub(super) fn ahead(w: &Codes) -> usize {
+    (TOGETHER * w.row_bytes).max(8192)
 }
 
 /// Calls a row product's two forms on the rows in whole groups and on the rest.
 #[cfg(target_arch = "x86_64")]
 fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes), mut single: impl FnMut(&mut [f32], Codes)) {
-    let whole = y.len() / GROUP * GROUP;
+    let whole = y.len() / TOGETHER * TOGETHER;
     let (grouped, rest) = y.split_at_mut(whole);
-    let (codes, scale) = (w.codes.split_at(whole * w.row_bytes), w.scale.split_at(whole));
-    group(grouped, Codes { codes: codes.0, scale: scale.0, ..*w });
-    single(rest, Codes { codes: codes.1, scale: scale.1, ..*w });
+    group(grouped, w.rows(0, whole));
+    single(rest, w.rows(whole, rest.len()));
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Activations, Codes, GROUP, ahead, in_groups, pairs_in_i32};
+    use super::{Activations, Codes, TOGETHER, ahead, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 32 bytes of codes.
     const STEP: usize = 64;
@@ -215,7 +239,7 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
-        in_groups(y, w, |y, w| group::<GROUP>(y, &w, x), |y, w| group::<1>(y, &w, x));
+        in_groups(y, w, |y, w| group::<TOGETHER>(y, &w, x), |y, w| group::<1>(y, &w, x));
     }
 
     #[target_feature(enable = "avx2")]
@@ -223,13 +247,13 @@ mod avx2 {
         let steps = w.row_bytes.div_ceil(STEP / 2);
         assert!(x.q.len() >= steps * STEP);
         let byte = |shift: u32| {
-            let bytes = w.grid.integers.map(|integer| (integer >> shift) as u8);
+            let bytes = w.grid().integers.map(|integer| (integer >> shift) as u8);
             // SAFETY: 16 bytes.
             _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
         };
         let (low, high) = (byte(0), byte(8));
-        let (nibble, ahead, block) = (_mm256_set1_epi8(15), ahead(w), pairs_in_i32(w.grid) / 4);
-        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(w.scale.chunks_exact(ROWS));
+        let (nibble, ahead, block) = (_mm256_set1_epi8(15), ahead(w), pairs_in_i32(w.grid()) / 4);
+        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(row_scales(w).chunks_exact(ROWS));
         for ((y, codes), scale) in groups {
             let mut totals = [_mm256_setzero_si256(); ROWS];
             for first in (0..steps).step_by(block) {
@@ -273,7 +297,7 @@ mod avx2 {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{Activations, Codes, GROUP, ahead, in_groups, pairs_in_i32};
+    use super::{Activations, Codes, TOGETHER, ahead, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 64 bytes of codes.
     const STEP: usize = 128;
@@ -291,7 +315,7 @@ mod avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
-        in_groups(y, w, |y, w| group::<GROUP>(y, &w, x), |y, w| group::<1>(y, &w, x));
+        in_groups(y, w, |y, w| group::<TOGETHER>(y, &w, x), |y, w| group::<1>(y, &w, x));
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -299,10 +323,10 @@ mod avx512 {
         let steps = w.row_bytes.div_ceil(STEP / 2);
         assert!(x.q.len() >= steps * STEP);
         // SAFETY: 16 integers of 16 bits.
-        let table = unsafe { _mm256_loadu_si256(w.grid.integers.as_ptr().cast()) };
+        let table = unsafe { _mm256_loadu_si256(w.grid().integers.as_ptr().cast()) };
         // Twice, so that the look-up does not mind bit 4, the lowest of the next nibble.
-        let (table, ahead, block) = (_mm512_broadcast_i64x4(table), ahead(w), pairs_in_i32(w.grid) / 4);
-        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(w.scale.chunks_exact(ROWS));
+        let (table, ahead, block) = (_mm512_broadcast_i64x4(table), ahead(w), pairs_in_i32(w.grid()) / 4);
+        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(row_scales(w).chunks_exact(ROWS));
         for ((y, codes), scale) in groups {
             let mut totals = [_mm512_setzero_si512(); ROWS];
             for first in (0..steps).step_by(block) {

@@ -1,9 +1,10 @@
 //! One token's `y = x · Wᵀ` on the CPU for grids without a denominator: levels are looked up as floats.
 
 use super::cpu::in_tasks;
+use crate::backend::Scales;
 use crate::backend::cpu::unpack::Codes;
 #[cfg(target_arch = "x86_64")]
-use crate::backend::cpu::unpack::avx2::{eight_levels, table, word};
+use crate::backend::cpu::unpack::avx2::{eight_levels, scaled, table, word};
 
 /// Weights of a vector, and running sums of a row.
 const LANES: usize = 8;
@@ -18,16 +19,32 @@ pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes) {
     in_tasks(y, w, |y, w| portable(y, x, w));
 }
 
+/// What an activation is multiplied by: the level where the row's scale follows, else the weight.
+fn factor(w: &Codes, row: usize, column: usize) -> f32 {
+    match w.scaling.scales {
+        Scales::Row(_) => w.grid().level(w.code(row, column)),
+        Scales::Group32 { .. } | Scales::Group32Offset { .. } => w.weight(row, column),
+    }
+}
+
+/// What a row's sum is multiplied by.
+fn row_factor(w: &Codes, row: usize) -> f32 {
+    match w.scaling.scales {
+        Scales::Row(scale) => scale[row],
+        Scales::Group32 { .. } | Scales::Group32Offset { .. } => 1.0,
+    }
+}
+
 /// Codes of whole vectors, then the rest of a row, which may end within one: what is beyond it is no weight.
 fn portable(y: &mut [f32], x: &[f32], w: &Codes) {
     for (row, y) in y.iter_mut().enumerate() {
         let mut sums = [0.0; LANES];
         for (vector, x) in x.chunks(LANES).enumerate() {
             for (i, (sum, x)) in sums.iter_mut().zip(x).enumerate() {
-                *sum += x * w.level(row, vector * LANES + i);
+                *sum += x * factor(w, row, vector * LANES + i);
             }
         }
-        *y = sums.iter().sum::<f32>() * w.scale[row];
+        *y = sums.iter().sum::<f32>() * row_factor(w, row);
     }
 }
 
@@ -38,12 +55,16 @@ fn rows(y: &mut [f32], x: &[f32], w: &Codes) {
 
     /// Vectors whose sums do not wait for each other.
     const TOGETHER: usize = 4;
-    let [low, high] = table(&w.grid.levels);
+    let [low, high] = table(&w.scaling.table());
     let (whole, rest) = x.as_chunks::<LANES>();
     for (row, y) in y.iter_mut().enumerate() {
         let mut sums = [_mm256_setzero_ps(); TOGETHER];
         for (i, x) in whole.iter().enumerate() {
             let levels = eight_levels(word(w, row, i * LANES / 2), low, high);
+            let levels = match w.scaling.scales {
+                Scales::Row(_) => levels,
+                Scales::Group32 { .. } | Scales::Group32Offset { .. } => scaled(levels, w.scaling.factor(row, i * LANES)),
+            };
             // SAFETY: eight values.
             sums[i % TOGETHER] = _mm256_fmadd_ps(levels, unsafe { _mm256_loadu_ps(x.as_ptr()) }, sums[i % TOGETHER]);
         }
@@ -52,8 +73,8 @@ fn rows(y: &mut [f32], x: &[f32], w: &Codes) {
         // SAFETY: eight values.
         unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d))) };
         let first = whole.len() * LANES;
-        let rest = rest.iter().enumerate().map(|(i, x)| x * w.level(row, first + i));
-        *y = (lanes.iter().sum::<f32>() + rest.sum::<f32>()) * w.scale[row];
+        let rest = rest.iter().enumerate().map(|(i, x)| x * factor(w, row, first + i));
+        *y = (lanes.iter().sum::<f32>() + rest.sum::<f32>()) * row_factor(w, row);
     }
 }
 
@@ -71,9 +92,9 @@ mod tests {
                 let codes: Vec<u8> = (0..3 * row_bytes(inputs)).map(|i| (i * 73 + 29) as u8).collect();
                 let x: Vec<f32> = (0..inputs).map(|i| (i * 37 % 17) as f32 - 8.0).collect();
                 let scale = [0.5, 1.0, 2.0];
-                let w = Codes::new(&codes, &scale, grid, inputs);
+                let w = Codes::new(&codes, Scales::Row(&scale), grid, inputs);
                 let exact = |row: usize| {
-                    let products = (0..inputs).map(|i| f64::from(x[i]) * f64::from(w.level(row, i)));
+                    let products = (0..inputs).map(|i| f64::from(x[i]) * f64::from(factor(&w, row, i)));
                     products.sum::<f64>() * f64::from(scale[row])
                 };
                 let mut got = [[f32::NAN; 3]; 2];

@@ -1,34 +1,64 @@
-use primal_device::grid::{GRIDS, Grid, row_bytes};
+use half::f16;
+use primal_device::grid::{GRIDS, Grid, ScaleForm, groups, row_bytes};
 use primal_device::philox::{RandomStream, uniform};
 
-use super::{Codes, LARGEST, RowProduct, TINY, lut_gemv};
+use super::{Codes, LARGEST, RowProduct, TINY, lut_gemv, scratch_len};
+use crate::backend::Scales;
 
 /// The definition, one product at a time.
 fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
     let largest = x.iter().fold(0.0f32, |a, b| if b.abs() > a || b.is_nan() { b.abs() } else { a });
     let (inverse, step) = if largest < TINY { (0.0, 0.0) } else { (LARGEST as f32 / largest, largest / LARGEST as f32) };
-    let factor = f64::from(step) / f64::from(w.grid.denominator().expect("a grid of integers"));
-    let row = |(codes, &scale): (&[u8], &f32)| {
-        let weight = |i: usize| i64::from(w.grid.integers[usize::from(primal_device::grid::get(codes, i))]);
-        let sum: i64 = (0..inputs).map(|i| weight(i) * (x[i] * inverse).round_ties_even() as i64).sum();
+    let q: Vec<i64> = x.iter().map(|x| (x * inverse).round_ties_even() as i64).collect();
+    let weight = |row: usize, i: usize| i64::from(w.grid().integers[usize::from(w.code(row, i))]);
+    let of_row = |row: usize, scale: f32| {
+        let factor = f64::from(step) / f64::from(w.grid().denominator().expect("a grid of integers"));
+        let sum: i64 = (0..inputs).map(|i| weight(row, i) * q[i]).sum();
         (sum as f64 * factor * f64::from(scale)) as f32
     };
-    w.codes.chunks_exact(w.row_bytes).zip(w.scale).map(row).collect()
+    let of_groups = |row: usize, steps: &[f16], offsets: Option<&[f16]>| {
+        let mut sums = [0.0f32; 16];
+        for (group, q) in q.chunks(32).enumerate() {
+            let at = row * inputs.div_ceil(32) + group;
+            let product: i64 = q.iter().enumerate().map(|(i, q)| weight(row, 32 * group + i) * q).sum();
+            sums[group % 16] += steps[at].to_f32() * product as f32;
+            if let Some(offsets) = offsets {
+                sums[group % 16] += offsets[at].to_f32() * q.iter().sum::<i64>() as f32;
+            }
+        }
+        for half in [8, 4, 2, 1] {
+            (0..half).for_each(|i| sums[i] += sums[i + half]);
+        }
+        sums[0] * step
+    };
+    let rows = 0..w.codes.len() / w.row_bytes;
+    rows.map(|row| match w.scaling.scales {
+        Scales::Row(scale) => of_row(row, scale[row]),
+        Scales::Group32 { step } => of_groups(row, step, None),
+        Scales::Group32Offset { step, offset } => of_groups(row, step, Some(offset)),
+    })
+    .collect()
 }
 
-/// Every row product against the definition, bit by bit.
-fn check(what: &str, grid: &'static Grid, x: &[f32], codes: &[u8], scale: &[f32]) {
-    let w = Codes::new(codes, scale, grid, x.len());
+/// Every kernel against the definition, bit by bit.
+fn check(what: &str, grid: &'static Grid, x: &[f32], codes: &[u8], scales: Scales<&[f32], &[f16]>) {
+    let w = Codes::new(codes, scales, grid, x.len());
     let expected = plain(x, &w, x.len());
     for product in RowProduct::all() {
-        let mut y = vec![f32::from_bits(0x1234_5678); scale.len()];
-        let mut scratch = vec![f32::NAN; x.len() / 2 + 64];
+        let mut y = vec![f32::from_bits(0x1234_5678); expected.len()];
+        let mut scratch = vec![f32::NAN; scratch_len(x.len())];
         lut_gemv(&mut y, x, &w, product, &mut scratch);
+        let outputs = expected.len();
         for (row, (y, expected)) in y.iter().zip(&expected).enumerate() {
-            let case = format!("{what}, {}, {}, [{}, {}]", product.name, grid.name(), scale.len(), x.len());
+            let case = format!("{what}, {}, {}, {}, [{}, {}]", product.name, grid.name(), scales.form().name(), outputs, x.len());
             assert_eq!(y.to_bits(), expected.to_bits(), "{case}: row {row}: got {y:e}, expected {expected:e}");
         }
     }
+}
+
+/// The grids of integers that groups can be on.
+fn of_groups() -> impl Iterator<Item = &'static Grid> {
+    of_integers().filter(|grid| ScaleForm::Group32.is_for(grid))
 }
 
 /// A zero nowhere, and the lowest integer that there can be.
@@ -51,7 +81,13 @@ fn all_kernels_give_the_bits_of_the_definition() {
             // Bytes of all values: nibbles that are no level count as 0, those of the padding for nothing.
             let codes: Vec<u8> = random(seed as u64, outputs * row_bytes(inputs)).iter().map(|u| (u * 256.0) as u8).collect();
             let x: Vec<f32> = random(100 + seed as u64, inputs).iter().map(|u| (u - 0.5).powi(3)).collect();
-            check("random", grid, &x, &codes, &random(200 + seed as u64, outputs));
+            check("random", grid, &x, &codes, Scales::Row(&random(200 + seed as u64, outputs)));
+            if ScaleForm::Group32.is_for(grid) {
+                let halves = |seed| random(seed, outputs * groups(inputs)).iter().map(|u| f16::from_f32(u - 0.3)).collect::<Vec<_>>();
+                let (step, offset) = (&halves(300 + seed as u64)[..], &halves(400 + seed as u64)[..]);
+                check("random", grid, &x, &codes, Scales::Group32 { step });
+                check("random", grid, &x, &codes, Scales::Group32Offset { step, offset });
+            }
         }
     }
 }
@@ -61,11 +97,16 @@ fn the_largest_sums_do_not_overflow() {
     let inputs = 65536;
     for grid in of_integers() {
         let rows: Vec<u8> = [grid.max, grid.min].iter().flat_map(|&code| vec![code << 4 | code; row_bytes(inputs)]).collect();
-        check("all at the rails", grid, &vec![3.0; inputs], &rows, &[1.0, 1.0]);
+        check("all at the rails", grid, &vec![3.0; inputs], &rows, Scales::Row(&[1.0, 1.0]));
         let alternating: Vec<f32> = (0..inputs).map(|i| if i % 2 == 0 { -7.0 } else { 7.0 }).collect();
         let pairs: Vec<u8> =
             [grid.max << 4 | grid.min, grid.min << 4 | grid.max].iter().flat_map(|&b| vec![b; row_bytes(inputs)]).collect();
-        check("alternating", grid, &alternating, &pairs, &[1.0, 1.0]);
+        check("alternating", grid, &alternating, &pairs, Scales::Row(&[1.0, 1.0]));
+    }
+    let ones = &vec![f16::ONE; 2 * groups(inputs)][..];
+    for grid in of_groups() {
+        let rows: Vec<u8> = [grid.max, grid.min].iter().flat_map(|&code| vec![code << 4 | code; row_bytes(inputs)]).collect();
+        check("all at the rails", grid, &vec![3.0; inputs], &rows, Scales::Group32Offset { step: ones, offset: ones });
     }
 }
 
@@ -75,15 +116,20 @@ fn extreme_activations() {
     for grid in of_integers() {
         for size in [0.0, f32::MIN_POSITIVE / 8.0, TINY, f32::MAX] {
             let x: Vec<f32> = random(2, 100).iter().map(|u| (2.0 * u - 1.0) * size).collect();
-            check(&format!("size {size:e}"), grid, &x, &codes, &[1.0; 4]);
+            check(&format!("size {size:e}"), grid, &x, &codes, Scales::Row(&[1.0; 4]));
         }
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = random(3, 100);
             x[17] = bad;
-            let w = Codes::new(&codes, &[1.0; 4], grid, 100);
-            for product in RowProduct::all() {
+            let halves = [f16::ONE; 16];
+            let of_groups = ScaleForm::Group32.is_for(grid).then_some(Scales::Group32 { step: &halves[..] });
+            for (scales, product) in [Some(Scales::Row(&[1.0; 4][..])), of_groups]
+                .into_iter()
+                .flatten()
+                .flat_map(|s| RowProduct::all().into_iter().map(move |p| (s, p)))
+            {
                 let mut y = [0.0; 4];
-                lut_gemv(&mut y, &x, &w, product, &mut [0.0; 128]);
+                lut_gemv(&mut y, &x, &Codes::new(&codes, scales, grid, 100), product, &mut vec![0.0; scratch_len(100)]);
                 assert!(y.iter().all(|y| y.is_nan()), "{bad} in, {y:?} out, {}", product.name);
             }
         }
@@ -102,7 +148,13 @@ fn the_error_is_at_most_half_a_step_in_each_activation() {
         let x: Vec<f32> = random(5, inputs).iter().map(|u| u - 0.3).collect();
         let half_step = f64::from(x.iter().fold(0.0f32, |a, b| a.max(b.abs()))) / f64::from(2 * LARGEST);
         let mut y = vec![0.0; outputs];
-        lut_gemv(&mut y, &x, &Codes::new(&packed, &vec![1.0; outputs], grid, inputs), RowProduct::best(), &mut [0.0; 256]);
+        lut_gemv(
+            &mut y,
+            &x,
+            &Codes::new(&packed, Scales::Row(&vec![1.0; outputs]), grid, inputs),
+            RowProduct::best(),
+            &mut vec![0.0; scratch_len(inputs)],
+        );
         for (i, (y, codes)) in y.iter().zip(codes.chunks(inputs)).enumerate() {
             let levels = codes.iter().map(|&code| f64::from(grid.level(code)));
             let (exact, size) =

@@ -24,8 +24,8 @@ pub struct Quantize {
 pub struct StraightThrough {
     /// Added to, `[out, in]`; not `dw` itself.
     pub d_shadow: Span<f32>,
-    /// Added to, `[out]`.
-    pub d_scale: Span<f32>,
+    /// Added to, `[out]`; `None` where scales are not trained.
+    pub d_scale: Option<Span<f32>>,
     /// Gradient of the weight, `[out, in]`.
     pub dw: Span<f32>,
     /// `[out, in]`.

@@ -16,7 +16,7 @@ fn chunks(cuda: &Cuda, n: usize) -> (*mut f32, usize) {
 impl RunOn<Cuda> for Sum {
     fn run_on(self, cuda: &mut Cuda) {
         let (n, (partial, chunks)) = (self.x.len(), chunks(cuda, self.x.len()));
-        cuda.launch([n, 1], kernels::sum_chunks(partial, cuda.read(self.x), size(n)));
+        cuda.launch([n, 1], kernels::sum_chunks(partial, cuda.read(self.x.f32()), size(n)));
         cuda.launch([1, 1], kernels::sum_finish(cuda.write(self.sum), partial, size(chunks), 0));
     }
 }

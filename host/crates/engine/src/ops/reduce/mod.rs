@@ -4,7 +4,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use crate::memory::Span;
+use crate::memory::{Activation, Span};
 
 /// `sum[0] = Σ x`.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct Sum {
     /// Written, `[1]`.
     pub sum: Span<f32>,
     /// `[n]`.
-    pub x: Span<f32>,
+    pub x: Activation,
 }
 
 /// `sum[0] += Σ x²`.

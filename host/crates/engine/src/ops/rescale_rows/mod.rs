@@ -11,7 +11,7 @@ use primal_device::rules::votes::VoteRule;
 /// Rows with more than `share` of their weights at a rail: scale times `factor`, codes re-encoded, remainders into the votes.
 #[derive(Clone, Copy, Debug)]
 pub struct RescaleRows {
-    /// On the grid; codes and scales are updated.
+    /// On the grid, with scales of rows; codes and scales are updated.
     pub weight: Weight,
     /// Votes are updated.
     pub state: VoteState,

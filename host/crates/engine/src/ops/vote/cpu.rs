@@ -53,10 +53,10 @@ fn add_squares(sums: &mut [f32; COLUMNS], dw: &[f32]) {
 impl RunOn<Cpu> for Vote {
     fn run_on(self, cpu: &mut Cpu) {
         let (VoteState { votes, bits, row, column }, cast) = (self.state, self.cast);
-        let GridWeight { grid, codes, scale } = *self.weight.grid();
+        let GridWeight { grid, codes, scales } = *self.weight.grid();
         let written = (votes, row, column, cpu.scratch());
-        let ((votes, row, column, scratch), (dw, codes, scale)) = cpu.split(written, (self.dw, codes, scale));
-        let w = Codes::new(codes, scale, grid, self.weight.in_features);
+        let ((votes, row, column, scratch), (dw, codes, scales)) = cpu.split(written, (self.dw, codes, scales));
+        let w = Codes::new(codes, scales, grid, self.weight.in_features);
         update_moments(row, column, dw, cast.beta2);
         let (outputs, inputs) = (row.len(), column.len());
         let column_factor = &mut scratch[..inputs];
@@ -65,16 +65,17 @@ impl RunOn<Cpu> for Vote {
         }
         let column_factor = &*column_factor;
         let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
-        let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid), cast.key.stream(), w.row_bytes * 2 / BLOCK);
+        let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid()), cast.key.stream(), w.row_bytes * 2 / BLOCK);
         let row_bytes = votes.len() / outputs;
         votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).enumerate().with_min_len(MIN_ROWS).for_each(
             |(i, (votes, dw))| {
                 let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
                 let row_factor = 1.0 / (row[i] / mean).max(TINY).sqrt();
-                let at = RowCast { table: &table, row_factor, scale: w.scale[i], lr: cast.lr, stream, first_block: (i * blocks) as u32 };
+                let scale = |column| w.scaling.scale(i, column).0;
+                let at = RowCast { table: &table, row_factor, lr: cast.lr, stream, first_block: (i * blocks) as u32 };
                 match bits {
-                    VoteBits::Eight => vote_row_of_eight(votes, dw, column_factor, codes, &at),
-                    VoteBits::Four => vote_row_of_four(votes, dw, column_factor, codes, &at),
+                    VoteBits::Eight => vote_row_of_eight(votes, dw, column_factor, codes, scale, &at),
+                    VoteBits::Four => vote_row_of_four(votes, dw, column_factor, codes, scale, &at),
                 }
             },
         );
@@ -85,24 +86,24 @@ impl RunOn<Cpu> for Vote {
 struct RowCast<'a> {
     table: &'a VoteTable,
     row_factor: f32,
-    scale: f32,
     lr: f32,
     stream: RandomStream,
     first_block: u32,
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn vote_row_of_eight(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
-    vote_row(VoteBits::Eight, votes, dw, column_factor, codes, at);
+fn vote_row_of_eight(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], scale: impl Fn(usize) -> f32, at: &RowCast) {
+    vote_row(VoteBits::Eight, votes, dw, column_factor, codes, scale, at);
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn vote_row_of_four(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
-    vote_row(VoteBits::Four, votes, dw, column_factor, codes, at);
+fn vote_row_of_four(votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], scale: impl Fn(usize) -> f32, at: &RowCast) {
+    vote_row(VoteBits::Four, votes, dw, column_factor, codes, scale, at);
 }
 
+/// `scale` gives that of a block by its first column.
 #[inline(always)]
-fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], at: &RowCast) {
+fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32], codes: &[u8], scale: impl Fn(usize) -> f32, at: &RowCast) {
     let mut random = [[0; BLOCK]; BLOCKS];
     for (block, (dw, factor)) in dw.chunks(BLOCK).zip(column_factor.chunks(BLOCK)).enumerate() {
         if block % BLOCKS == 0 {
@@ -113,10 +114,10 @@ fn vote_row(bits: VoteBits, votes: &mut [u8], dw: &[f32], column_factor: &[f32],
         gradients[..dw.len()].copy_from_slice(dw);
         factors[..dw.len()].copy_from_slice(factor);
         let (codes, random) = (load_codes(codes, block), &random[block % BLOCKS]);
-        let old = load_votes(bits, votes, block);
+        let (old, scale) = (load_votes(bits, votes, block), scale(block * BLOCK));
         let mut new = old;
         for j in 0..BLOCK {
-            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], at.scale, at.lr);
+            let wanted = wanted_move(gradients[j] * at.row_factor * factors[j], scale, at.lr);
             new[j] = at.table.cast(codes[j], i32::from(old[j]), wanted, uniform_byte(random[j])) as i8;
         }
         new[dw.len()..].copy_from_slice(&old[dw.len()..]);

@@ -1,10 +1,11 @@
 //! Attention, causal and not, of equal and of ragged sequences.
 
 use crate::backend::{AttentionShape, Backend};
+use crate::memory::Act;
 use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 use super::{CaseSequences, narrow, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, normal, random, stored, unset};
 use crate::verify::reference::{self, AttentionSizes, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.
@@ -29,6 +30,10 @@ fn backward_tolerance(seq: usize) -> Tolerance {
     Tolerance { absolute: 1e-5 + 2e-7 * seq as f64, relative: 1e-5 }
 }
 
+/// Outputs in half precision, near 1, lose 2⁻¹² in the mean: what a score's gradient loses by it is multiplied by keys or queries of up to 3.5, and added
+/// up over as many probabilities as sum to a few.
+const HALF_OUTPUTS: f64 = 4e-3;
+
 /// Rows of each sequence: single ones, none, around one block of queries, more than two.
 const RAGGED: [&[usize]; 3] = [&[1], &[5, 1, 0, 130, 64, 0], &[65, 2, 63, 1]];
 
@@ -36,23 +41,24 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, [batch, seq, heads, width]) in SHAPES.into_iter().enumerate() {
         let of = Sizes { sequences: CaseSequences::equal(batch, seq), heads, width, causal: true };
-        rows.extend([attention(&of), attention_backward(&of), cached_attention(seq, heads, width)]);
+        rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
+        rows.push(cached_attention(seq, heads, width));
         // The longest is for the blocks alone, which both kinds have.
         if i + 1 < SHAPES.len() {
             let of = Sizes { causal: false, ..of };
-            rows.extend([attention(&of), attention_backward(&of)]);
+            rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
         }
     }
     for lengths in RAGGED {
         for (heads, width, causal) in [(2, 8, false), (1, 33, false), (3, 5, true)] {
             let of = Sizes { sequences: CaseSequences::ragged(lengths), heads, width, causal };
-            rows.extend([attention(&of), attention_backward(&of)]);
+            rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
         }
     }
     // Frames of a text-to-speech model in training.
     let sequences = CaseSequences::ragged(&[300, 450, 620, 380, 710, 540, 390, 610]);
     let of = Sizes { sequences, heads: 2, width: 128, causal: false };
-    rows.extend([attention(&of), attention_backward(&of)].map(Case::only_for_speed));
+    rows.extend([attention(&of, Act::F32), attention_backward(&of, Act::F32)].map(Case::only_for_speed));
     rows
 }
 
@@ -88,25 +94,25 @@ impl Sizes {
     }
 }
 
-fn attention<B: Backend>(of: &Sizes) -> Case<B> {
+fn attention<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
     let (of, n, heads) = (of.clone(), of.len(), of.heads());
     let (name, flops) = (of.name(), of.flops(2));
     let rows = of.sequences.rows() * of.heads;
     let buffers = vec![unset(n), unset(rows), random(n, 1), random(n, 2), random(n, 3), Data::U32(of.sequences.offsets())];
-    let op = move |s: &CaseSpans| Attention { out: s.f(0), lse: s.f(1), q: s.f(2), k: s.f(3), v: s.f(4), shape: of.shape(s, 5) };
+    let op = move |s: &CaseSpans| Attention { out: s.a(0), lse: s.f(1), q: s.a(2), k: s.a(3), v: s.a(4), shape: of.shape(s, 5) };
     let reference = move |v: &mut CaseBuffers| {
         let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), &heads);
         v.set(0, out);
         v.set(1, lse);
     };
-    Case::new(name, buffers, op, reference, ATTENTION).flops(flops)
+    Case::new(name, buffers, op, reference, ATTENTION).flops(flops).in_form(act, &[0, 2, 3, 4])
 }
 
-fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
+fn attention_backward<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
     let (of, n, heads) = (of.clone(), of.len(), of.heads());
     let (name, flops, tolerance) =
         (of.name(), of.flops(5), backward_tolerance(of.sequences.lengths().into_iter().max().expect("a length")));
-    let [q, k, v] = [1, 2, 3].map(|seed| normal(n, seed));
+    let [q, k, v] = [1, 2, 3].map(|seed| stored(act, normal(n, seed)));
     let (out, lse) = reference::attention(&widen(&q), &widen(&k), &widen(&v), &heads);
     let mut buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse)];
     buffers.extend([q, k, v].map(Data::F32));
@@ -116,11 +122,11 @@ fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
         dk: s.f(1),
         dv: s.f(2),
         d_out: s.f(3),
-        out: s.f(4),
+        out: s.a(4),
         lse: s.f(5),
-        q: s.f(6),
-        k: s.f(7),
-        v: s.f(8),
+        q: s.a(6),
+        k: s.a(7),
+        v: s.a(8),
         shape: of.shape(s, 9),
     };
     let loss_heads = heads.clone();
@@ -134,6 +140,8 @@ fn attention_backward<B: Backend>(of: &Sizes) -> Case<B> {
     Case::new(name, buffers, op, reference, tolerance)
         .gradient(&[Slope::Overwrites(6, 0), Slope::Overwrites(7, 1), Slope::Overwrites(8, 2)], loss)
         .flops(flops)
+        .in_form(act, &[4, 6, 7, 8])
+        .off_by(if act == Act::F16 { HALF_OUTPUTS } else { 0.0 })
 }
 
 /// The last query of a sequence; a cache holds one.

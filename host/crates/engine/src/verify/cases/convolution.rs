@@ -2,10 +2,10 @@
 
 use crate::backend::Backend;
 use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvTranspose1d, ConvolutionShape};
-use primal_device::grid::{self, Grid};
+use primal_device::grid::{self, ScaleForm};
 
 use super::linear::{Operand, store, target};
-use super::{CaseSequences, grids, sum_of};
+use super::{CaseSequences, Format, of_groups, of_rows, sum_of};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, random, unset};
 use crate::verify::reference::{self, ConvolutionSizes, dot};
 
@@ -76,12 +76,17 @@ const TRANSPOSED: [[usize; 5]; 10] = [
 
 const REALISTIC_TRANSPOSED: [[usize; 5]; 3] = [[256, 128, 16, 8, 86], [128, 64, 16, 8, 690], [64, 32, 8, 4, 5512]];
 
+/// A format with scales of rows and one of groups for the `i`-th shape, and none.
+fn some_formats<B: Backend>(i: usize) -> impl Iterator<Item = Option<Format>> {
+    of_rows(0).cycle().nth(i).into_iter().chain(of_groups::<B>(0).cycle().nth(i)).map(Some).chain([None])
+}
+
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, (sizes, sequences)) in shapes().into_iter().enumerate() {
-        // Each grid at several shapes, float at all.
-        for grid in [grids(0).cycle().nth(i), None] {
-            let of = Conv::new(grid, sizes, sequences.clone());
+        // Each format at several shapes, float at all.
+        for format in some_formats::<B>(i) {
+            let of = Conv::new(format, sizes, sequences.clone());
             for accumulate in [false, true] {
                 rows.extend([false, true].map(|bias| conv1d(&of, bias, accumulate)));
                 rows.push(backward_input(&of, accumulate));
@@ -91,15 +96,15 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         rows.extend([false, true].map(|accumulate| backward_weight(&of, accumulate)));
     }
     for (sizes, sequences) in realistic() {
-        let [float, grid] = [None, Some(&grid::UNIFORM15)].map(|grid| Conv::new(grid, sizes, sequences.clone()));
+        let [float, grid] = [None, Some((&grid::UNIFORM15, ScaleForm::Row))].map(|format| Conv::new(format, sizes, sequences.clone()));
         rows.extend([conv1d(&float, true, false), conv1d(&grid, true, false)].map(Case::only_for_speed));
         if sequences.ragged {
             rows.extend([backward_input(&grid, false), backward_weight(&float, false)].map(Case::only_for_speed));
         }
     }
     for (i, sizes) in TRANSPOSED.into_iter().enumerate() {
-        for grid in [grids(0).cycle().nth(i), None] {
-            rows.extend([false, true].map(|bias| conv_transpose1d(grid, sizes, bias)));
+        for format in some_formats::<B>(i) {
+            rows.extend([false, true].map(|bias| conv_transpose1d(format, sizes, bias)));
         }
     }
     for sizes in REALISTIC_TRANSPOSED {
@@ -120,9 +125,9 @@ struct Conv {
 }
 
 impl Conv {
-    fn new(grid: Option<&'static Grid>, [inputs, outputs, kernel, dilation]: [usize; 4], sequences: CaseSequences) -> Self {
+    fn new(format: Option<Format>, [inputs, outputs, kernel, dilation]: [usize; 4], sequences: CaseSequences) -> Self {
         let of = ConvolutionSizes { offsets: sequences.offsets(), inputs, outputs, kernel, dilation };
-        Self { sequences, weight: Operand::new(grid, outputs, kernel * inputs), of }
+        Self { sequences, weight: Operand::new(format, outputs, kernel * inputs), of }
     }
 
     /// The weight and the offsets after two buffers, and where the offsets are.
@@ -210,9 +215,9 @@ fn backward_weight<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {
     Case::new(name, buffers, op, reference, tolerance).gradient(&[slope], loss).flops(flops)
 }
 
-fn conv_transpose1d<B: Backend>(grid: Option<&'static Grid>, sizes: [usize; 5], bias: bool) -> Case<B> {
+fn conv_transpose1d<B: Backend>(format: Option<Format>, sizes: [usize; 5], bias: bool) -> Case<B> {
     let [inputs, outputs, kernel, stride, rows] = sizes;
-    let w = Operand::new(grid, kernel * outputs, inputs);
+    let w = Operand::new(format, kernel * outputs, inputs);
     let mut buffers = w.with(vec![unset(stride * rows * outputs), random(rows * inputs, 1)]);
     let at = buffers.len();
     buffers.push(random(outputs, 2));

@@ -6,13 +6,13 @@ use crate::ops::{
     Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
     VoteCast, VoteState,
 };
-use primal_device::grid::{Grid, VoteBits, padded};
+use primal_device::grid::{Grid, ScaleForm, VoteBits, padded};
 use primal_device::philox::{RandomStream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
-use super::{EXACT, grids, sum_of, widen};
+use super::{EXACT, formats, sum_of, widen};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random};
 use crate::verify::reference::dot;
 
@@ -27,14 +27,17 @@ const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [outputs, inputs] in SHAPES {
-        for grid in grids(outputs * inputs) {
-            let w = |codes| OnGrid { grid, codes, outputs, inputs };
-            rows.push(scale_gradient(w(2)));
+        for (grid, scales) in formats::<B>(outputs * inputs) {
+            let w = |codes| OnGrid { grid, scales, codes, outputs, inputs };
+            // Scales of groups are not trained.
+            let of_rows = scales == ScaleForm::Row;
+            rows.extend(of_rows.then(|| scale_gradient(w(2))));
             for bits in [VoteBits::Eight, VoteBits::Four] {
                 rows.extend([1, 900].map(|t| cast(w(4), bits, t)));
                 rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
                 // No row, some rows, every row.
-                rows.extend([1.0, 0.15, -1.0].map(|share| rescale_rows(w(1), bits, share)));
+                let shares = if of_rows { &[1.0, 0.15, -1.0][..] } else { &[] };
+                rows.extend(shares.iter().map(|&share| rescale_rows(w(1), bits, share)));
             }
             rows.extend([poltergeist_vote(w(2)), poltergeist(w(2)), quantize(w(2)), straight_through(w(4)), level_histogram(w(1))]);
         }
@@ -43,7 +46,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 }
 
 fn name(w: OnGrid) -> String {
-    format!("{} [{}, {}]", w.grid.name(), w.outputs, w.inputs)
+    format!("{} [{}, {}]", w.name(), w.outputs, w.inputs)
 }
 
 /// Rows of votes, packed and padded with zero votes.
@@ -137,7 +140,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
                 let (row, column) = (i / inputs, i % inputs);
                 let spread = (r[row] / mean_r * (c[column] / f64::from(cast.bias_correction))).sqrt();
                 let n = if dw[i] == 0.0 { 0.0 } else { dw[i] / spread };
-                let scale = v.f(w.codes + 1)[row];
+                let (scale, _) = w.scale(v, i);
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
                 let at = counter(w, i);
                 let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
@@ -235,8 +238,8 @@ fn poltergeist_vote<B: Backend>(w: OnGrid) -> Case<B> {
         let cutoff = mean + f64::from(z) * variance.sqrt();
         let before = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
         let beyond = |cutoff: f64| -> Vec<u8> {
-            let new = before.iter().zip(dw).map(|(vote, g)| {
-                let step = if g.abs() > cutoff { -g.signum() as i32 } else { 0 };
+            let new = before.iter().zip(dw).enumerate().map(|(i, (vote, g))| {
+                let step = if g.abs() > cutoff { -(g * w.scale(v, i).0).signum() as i32 } else { 0 };
                 (vote + step).clamp(-127, 127)
             });
             pack_votes(&new.collect::<Vec<_>>(), VoteBits::Eight, w.inputs)
@@ -254,13 +257,13 @@ fn poltergeist<B: Backend>(w: OnGrid) -> Case<B> {
     let mut buffers = vec![Data::U8(pack_votes(&votes, VoteBits::Eight, w.inputs)), Data::U32(vec![9; 2])];
     let [codes, _] = w.buffers(11);
     // Scales over the whole range of probabilities.
-    buffers.extend([codes, Data::F32(between(0.001, 0.1, w.outputs, 5))]);
+    buffers.extend([codes, w.scales_between(0.001, 0.1, 5)]);
     let op = move |s: &CaseSpans| PoltergeistFlip { weight: w.weight(s), votes: s.b(0), consensus, key: KEY, counts: s.u(1) };
     let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
         let votes = unpack_votes(v.b(0), VoteBits::Eight, w.inputs);
         let after = (0..before.len()).map(|i| {
-            let probability = poltergeist::probability(v.f(w.codes + 1)[i / w.inputs] as f32);
+            let probability = poltergeist::probability(w.scale(v, i).0 as f32);
             let at = counter(w, i);
             let random = uniform(stream().words(at / 4)[at as usize % 4]);
             poltergeist::flip(w.grid, before[i], votes[i], consensus as i32, probability, random)
@@ -286,7 +289,10 @@ fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
     let op = move |s: &CaseSpans| Quantize { weight: w.weight(s), shadow: s.f(0), counts: s.u(1) };
     let reference = move |v: &mut CaseBuffers| {
         let before = w.codes(v);
-        let after = v.f(0).iter().enumerate().map(|(i, x)| nearest(w.grid, x / v.f(w.codes + 1)[i / w.inputs]));
+        let after = v.f(0).iter().enumerate().map(|(i, x)| {
+            let (scale, offset) = w.scale(v, i);
+            nearest(w.grid, (x - offset) / scale)
+        });
         let after: Vec<u8> = after.collect();
         v.set_u(1, counts(w, &before, &after));
         v.set_b(w.codes, pack(&after, w.inputs));
@@ -297,23 +303,37 @@ fn quantize<B: Backend>(w: OnGrid) -> Case<B> {
 fn straight_through<B: Backend>(w: OnGrid) -> Case<B> {
     let n = w.outputs * w.inputs;
     let mut buffers = vec![random(n, 1), random(w.outputs, 2), random(n, 3), random(n, 4)];
-    let [_, Data::F32(scales)] = w.buffers(11) else { unreachable!("codes, then scales") };
-    let shadow = widen(&normal(n, 4));
-    let codes: Vec<u8> = shadow.iter().enumerate().map(|(i, x)| nearest(w.grid, x / f64::from(scales[i / w.inputs]))).collect();
-    buffers.extend([Data::U8(pack(&codes, w.inputs)), Data::F32(scales)]);
-    let op = move |s: &CaseSpans| StraightThrough { d_shadow: s.f(0), d_scale: s.f(1), dw: s.f(2), shadow: s.f(3), weight: w.weight(s) };
+    let [_, scales] = w.buffers(11);
+    let (shadow, values) = (widen(&normal(n, 4)), scales.floats());
+    let code = |(i, x): (usize, &f64)| {
+        let (scale, offset) = w.scale_in(&values, i);
+        nearest(w.grid, (x - offset) / scale)
+    };
+    let codes: Vec<u8> = shadow.iter().enumerate().map(code).collect();
+    buffers.extend([Data::U8(pack(&codes, w.inputs)), scales]);
+    let of_rows = w.scales == ScaleForm::Row;
+    let op = move |s: &CaseSpans| StraightThrough {
+        d_shadow: s.f(0),
+        d_scale: of_rows.then(|| s.f(1)),
+        dw: s.f(2),
+        shadow: s.f(3),
+        weight: w.weight(s),
+    };
     let reference = move |v: &mut CaseBuffers| {
         let (levels, [lowest, highest]) = (w.levels(v), w.grid.range().map(f64::from));
         let (mut d_shadow, mut d_scale) = (vec![0.0; n], vec![0.0; w.outputs]);
         for (i, level) in levels.iter().enumerate() {
             let (row, g) = (i / w.inputs, v.f(2)[i]);
-            let at = v.f(3)[i] / v.f(w.codes + 1)[row];
+            let (scale, offset) = w.scale(v, i);
+            let at = (v.f(3)[i] - offset) / scale;
             let inside = lowest <= at && at <= highest;
             d_shadow[i] = if inside { g } else { 0.0 };
             d_scale[row] += if inside { g * (level - at) } else { g * level };
         }
         v.add(0, d_shadow);
-        v.add(1, d_scale);
+        if of_rows {
+            v.add(1, d_scale);
+        }
     };
     Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0))
 }

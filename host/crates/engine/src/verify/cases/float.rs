@@ -1,6 +1,7 @@
 //! Embeddings, norms, activations, losses, sums, AdamW.
 
 use crate::backend::Backend;
+use crate::memory::Act;
 use crate::ops::{
     AbsoluteError, AdamW, AdamWStep, Add, CrossEntropy, Embedding, EmbeddingBackward, Gather, GatherBackward, Gelu, GeluBackward,
     LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, RmsNorm, RmsNormBackward, SquaredError, Sum, SumSquares, Tanh,
@@ -9,7 +10,7 @@ use crate::ops::{
 
 use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, stored, unset};
 use crate::verify::reference::{self, dot};
 
 /// One, odd, a vector's width and its neighbours, more than one task.
@@ -18,23 +19,21 @@ const LENGTHS: [usize; 6] = [1, 7, 16, 257, 16_385, 1 << 20];
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for len in LENGTHS {
-        rows.extend([
-            copy(len),
-            zero(len),
-            add(len, false),
-            add(len, true),
-            gelu(len),
-            gelu_backward(len, false),
-            gelu_backward(len, true),
-        ]);
+        rows.extend([copy(len), zero(len)]);
+        for &act in Act::ALL {
+            rows.extend([add(len, false).in_form(act, &[0, 1, 2]), add(len, true).in_form(act, &[0, 1]), gelu(len).in_form(act, &[0, 1])]);
+            rows.extend([false, true].map(|in_place| gelu_backward(len, in_place).in_form(act, &[2])));
+            rows.push(sum(len).in_form(act, &[1]));
+        }
         for in_place in [false, true] {
             rows.extend([0.1, 0.0].map(|slope| leaky_relu(len, slope, in_place)));
             rows.extend([leaky_relu_backward(len, in_place), tanh(len, in_place), tanh_backward(len, in_place)]);
         }
-        rows.extend([sum(len), sum_squares(len), adamw(len, 1, f32::INFINITY), adamw(len, 1000, 1.0)]);
+        rows.extend([sum_squares(len), adamw(len, 1, f32::INFINITY), adamw(len, 1000, 1.0)]);
     }
     for [vocab, tokens, seq, dim] in [[1, 1, 1, 1], [11, 21, 7, 5], [50, 30, 10, 33], [256, 1024, 128, 192]] {
-        rows.extend([embedding(vocab, tokens, seq, dim), embedding_backward(vocab, tokens, seq, dim)]);
+        rows.extend(Act::ALL.iter().map(|&act| embedding(vocab, tokens, seq, dim).in_form(act, &[0])));
+        rows.push(embedding_backward(vocab, tokens, seq, dim));
     }
     for [entries, tokens, dim] in [[1, 1, 1], [11, 21, 5], [50, 3, 33], [600, 4000, 64]] {
         rows.extend([false, true].map(|accumulate| gather(entries, tokens, dim, accumulate)));
@@ -44,7 +43,11 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         rows.extend([absolute_error(tokens, dim), squared_error(tokens, dim)]);
     }
     for [tokens, dim] in [[1, 1], [3, 7], [65, 16], [130, 33], [1024, 192], [100, 768]] {
-        rows.extend([layer_norm(tokens, dim), layer_norm_backward(tokens, dim)]);
+        rows.extend(
+            Act::ALL.iter().flat_map(|&act| [layer_norm(tokens, dim).in_form(act, &[0, 3]), layer_norm_backward(tokens, dim, act)]),
+        );
+        // As at the end of a stack.
+        rows.push(layer_norm(tokens, dim).in_form(Act::F16, &[3]));
         rows.extend([rms_norm(tokens, dim), rms_norm_backward(tokens, dim)]);
     }
     for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003], [3, 50_257]] {
@@ -70,11 +73,11 @@ fn add<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     if in_place {
         let sum = |v: &mut CaseBuffers| v.add(0, v.f(1).to_vec());
         let buffers = vec![random(len, 1), random(len, 2)];
-        Case::new(format!("[{len}] in place"), buffers, |s: &CaseSpans| Add { y: s.f(0), a: s.f(0), b: s.f(1) }, sum, ROUNDING)
+        Case::new(format!("[{len}] in place"), buffers, |s: &CaseSpans| Add { y: s.a(0), a: s.a(0), b: s.a(1) }, sum, ROUNDING)
     } else {
         let buffers = vec![unset(len), random(len, 1), random(len, 2)];
         let sum = |v: &mut CaseBuffers| v.set(0, v.f(1).iter().zip(v.f(2)).map(|(a, b)| a + b).collect());
-        Case::new(format!("[{len}]"), buffers, |s: &CaseSpans| Add { y: s.f(0), a: s.f(1), b: s.f(2) }, sum, ROUNDING)
+        Case::new(format!("[{len}]"), buffers, |s: &CaseSpans| Add { y: s.a(0), a: s.a(1), b: s.a(2) }, sum, ROUNDING)
     }
 }
 
@@ -85,14 +88,14 @@ fn gelu_input(len: usize) -> Data {
 
 fn gelu<B: Backend>(len: usize) -> Case<B> {
     let reference = |v: &mut CaseBuffers| v.set(0, v.f(1).iter().map(|&x| reference::gelu(x)).collect());
-    Case::new(format!("[{len}]"), vec![unset(len), gelu_input(len)], |s: &CaseSpans| Gelu { y: s.f(0), x: s.f(1) }, reference, EXPONENTIAL)
+    Case::new(format!("[{len}]"), vec![unset(len), gelu_input(len)], |s: &CaseSpans| Gelu { y: s.a(0), x: s.a(1) }, reference, EXPONENTIAL)
 }
 
 fn gelu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     let (first, shape) = if in_place { (1, format!("[{len}] in place")) } else { (0, format!("[{len}]")) };
     // In place, the first buffer is a bystander.
     let buffers = vec![unset(len), random(len, 1), gelu_input(len)];
-    let op = move |s: &CaseSpans| GeluBackward { dx: s.f(first), dy: s.f(1), x: s.f(2) };
+    let op = move |s: &CaseSpans| GeluBackward { dx: s.f(first), dy: s.f(1), x: s.a(2) };
     let reference = move |v: &mut CaseBuffers| {
         v.set(first, v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu_slope(x)).collect());
     };
@@ -202,7 +205,7 @@ fn squared_error<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
 
 fn sum<B: Backend>(len: usize) -> Case<B> {
     let reference = |v: &mut CaseBuffers| v.set(0, vec![v.f(1).iter().sum()]);
-    let op = |s: &CaseSpans| Sum { sum: s.f(0), x: s.f(1) };
+    let op = |s: &CaseSpans| Sum { sum: s.f(0), x: s.a(1) };
     // Running sums cover a few hundred terms each; √n of their errors remain.
     Case::new(format!("[{len}]"), vec![unset(1), random(len, 1)], op, reference, sum_of(256, (len as f64 / 256.0).sqrt().max(1.0)))
 }
@@ -248,7 +251,7 @@ fn embedding<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: usize) ->
     // The table of positions is longer than the sequence.
     let ids = Data::U32(below(vocab, tokens, 3));
     let buffers = vec![unset(tokens * dim), random(vocab * dim, 1), random((seq + 2) * dim, 2), ids];
-    let op = move |s: &CaseSpans| Embedding { y: s.f(0), table: s.f(1), positions: s.f(2), ids: s.u(3), seq, dim };
+    let op = move |s: &CaseSpans| Embedding { y: s.a(0), table: s.f(1), positions: s.f(2), ids: s.u(3), seq, dim };
     let reference = move |v: &mut CaseBuffers| v.set(0, reference::embedding(v.f(1), v.f(2), v.u(3), seq, dim));
     Case::new(format!("vocab {vocab}, [{tokens}, {dim}], seq {seq}"), buffers, op, reference, ROUNDING)
 }
@@ -281,8 +284,9 @@ fn embedding_backward<B: Backend>(vocab: usize, tokens: usize, seq: usize, dim: 
 }
 
 fn layer_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
-    let buffers = vec![unset(tokens * dim), unset(tokens), unset(tokens), off_centre(tokens * dim), random(dim, 2), random(dim, 3)];
-    let op = move |s: &CaseSpans| LayerNorm { y: s.f(0), mean: s.f(1), rstd: s.f(2), x: s.f(3), gamma: s.f(4), beta: s.f(5), dim };
+    let buffers =
+        vec![unset(tokens * dim), unset(tokens), unset(tokens), Data::F32(off_centre(tokens * dim)), random(dim, 2), random(dim, 3)];
+    let op = move |s: &CaseSpans| LayerNorm { y: s.a(0), mean: s.f(1), rstd: s.f(2), x: s.a(3), gamma: s.f(4), beta: s.f(5), dim };
     let reference = |v: &mut CaseBuffers| {
         let (y, mean, rstd) = reference::layer_norm(v.f(3), v.f(4), v.f(5));
         v.set(0, y);
@@ -293,8 +297,8 @@ fn layer_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
 }
 
 /// Rows whose mean is as large as their spread: a one-pass variance would show.
-fn off_centre(len: usize) -> Data {
-    Data::F32(normal(len, 1).iter().map(|x| x + 2.0).collect())
+fn off_centre(len: usize) -> Vec<f32> {
+    normal(len, 1).iter().map(|x| x + 2.0).collect()
 }
 
 /// A row of one value has variance 0 and rstd 316, which magnifies the rounding of its mean.
@@ -302,16 +306,15 @@ fn norm_tolerance(dim: usize) -> Tolerance {
     if dim < 8 { Tolerance { absolute: 1e-4, relative: 1e-5 } } else { Tolerance { absolute: 5e-6, relative: 5e-6 } }
 }
 
-fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
-    let (x, gamma) = (off_centre(tokens * dim), normal(dim, 3));
-    let Data::F32(values) = &x else { unreachable!("just made") };
-    let (_, mean, rstd) = reference::layer_norm(&widen(values), &widen(&gamma), &vec![0.0; dim]);
+fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize, act: Act) -> Case<B> {
+    let (x, gamma) = (stored(act, off_centre(tokens * dim)), normal(dim, 3));
+    let (_, mean, rstd) = reference::layer_norm(&widen(&x), &widen(&gamma), &vec![0.0; dim]);
     let buffers = vec![
         random(tokens * dim, 4),
         random(dim, 5),
         random(dim, 6),
         random(tokens * dim, 7),
-        x,
+        Data::F32(x),
         narrow(&mean),
         narrow(&rstd),
         Data::F32(gamma),
@@ -322,7 +325,7 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
         d_gamma: s.f(1),
         d_beta: s.f(2),
         dy: s.f(3),
-        x: s.f(4),
+        x: s.a(4),
         mean: s.f(5),
         rstd: s.f(6),
         gamma: s.f(7),
@@ -340,13 +343,14 @@ fn layer_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let tolerance = Tolerance { absolute: sum_of(tokens, 1.0).absolute + 3e-6 * largest, relative: 1e-5 };
     Case::new(format!("[{tokens}, {dim}]"), buffers, op, reference, tolerance)
         .gradient(&[Slope::Adds(4, 0), Slope::Adds(7, 1), Slope::Adds(8, 2)], loss)
+        .in_form(act, &[4])
 }
 
 /// ε of Llama 2.
 const RMS_EPS: f32 = 1e-5;
 
 fn rms_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
-    let buffers = vec![unset(tokens * dim), unset(tokens), off_centre(tokens * dim), random(dim, 2)];
+    let buffers = vec![unset(tokens * dim), unset(tokens), Data::F32(off_centre(tokens * dim)), random(dim, 2)];
     let op = move |s: &CaseSpans| RmsNorm { y: s.f(0), rstd: s.f(1), x: s.f(2), gamma: s.f(3), eps: RMS_EPS, dim };
     let reference = |v: &mut CaseBuffers| {
         let (y, rstd) = reference::rms_norm(v.f(2), v.f(3), f64::from(RMS_EPS));
@@ -358,9 +362,8 @@ fn rms_norm<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
 
 fn rms_norm_backward<B: Backend>(tokens: usize, dim: usize) -> Case<B> {
     let (x, gamma) = (off_centre(tokens * dim), normal(dim, 3));
-    let Data::F32(values) = &x else { unreachable!("just made") };
-    let (_, rstd) = reference::rms_norm(&widen(values), &widen(&gamma), f64::from(RMS_EPS));
-    let buffers = vec![random(tokens * dim, 4), random(dim, 5), random(tokens * dim, 6), x, narrow(&rstd), Data::F32(gamma)];
+    let (_, rstd) = reference::rms_norm(&widen(&x), &widen(&gamma), f64::from(RMS_EPS));
+    let buffers = vec![random(tokens * dim, 4), random(dim, 5), random(tokens * dim, 6), Data::F32(x), narrow(&rstd), Data::F32(gamma)];
     let op = move |s: &CaseSpans| RmsNormBackward { dx: s.f(0), d_gamma: s.f(1), dy: s.f(2), x: s.f(3), rstd: s.f(4), gamma: s.f(5), dim };
     let reference = |v: &mut CaseBuffers| {
         let (dx, d_gamma) = reference::rms_norm_backward(v.f(2), v.f(3), v.f(4), v.f(5));

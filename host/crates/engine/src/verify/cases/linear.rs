@@ -1,10 +1,12 @@
 //! The products of a linear layer, on every grid and in float.
 
-use crate::backend::{Backend, GridWeight, Storage, Weight};
+use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
+use crate::memory::Act;
 use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
-use primal_device::grid::{self, Grid};
+use half::f16;
+use primal_device::grid::{self, GROUP, Grid, ScaleForm};
 
-use super::{grids, sum_of};
+use super::{Format, formats, sum_of};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
@@ -18,10 +20,11 @@ const LARGEST: [[usize; 3]; 3] = [[9, 3072, 768], [9, 768, 3072], [2, 50_257, 76
 /// What activations lose as integers of 13 bits: half a step of largest/4095, evenly spread.
 const ROUNDING_OF_ACTIVATIONS: f64 = 1.0 / 4095.0 / 3.464;
 
-/// Where a grid weight lies among the buffers of a case: codes, then scales.
+/// Where a grid weight lies among the buffers of a case: codes, then scales; of groups all steps, then all offsets.
 #[derive(Clone, Copy)]
 pub struct OnGrid {
     pub grid: &'static Grid,
+    pub scales: ScaleForm,
     pub codes: usize,
     pub outputs: usize,
     pub inputs: usize,
@@ -35,12 +38,34 @@ impl OnGrid {
         let steps = usize::from(grid.max - grid.min) + 1;
         let codes = below(steps, self.outputs * self.inputs, seed);
         let codes: Vec<u8> = codes.iter().map(|&k| grid.min + k as u8).collect();
-        [Data::U8(pack(&codes, self.inputs)), Data::F32(between(0.5 / unit, 1.5 / unit, self.outputs, seed + 1))]
+        [Data::U8(pack(&codes, self.inputs)), self.scales_between(0.5 / unit, 1.5 / unit, seed + 1)]
+    }
+
+    /// Scales within these bounds; of groups every third one is negative, and offsets are at most a quarter.
+    pub fn scales_between(&self, low: f32, high: f32, seed: u64) -> Data {
+        let groups = self.outputs * grid::groups(self.inputs);
+        let steps = || {
+            let scales = between(low, high, groups, seed).into_iter().enumerate();
+            scales.map(|(i, scale)| f16::from_f32(scale / self.grid.steps() * if i % 3 == 2 { -1.0 } else { 1.0 }))
+        };
+        match self.scales {
+            ScaleForm::Row => Data::F32(between(low, high, self.outputs, seed)),
+            ScaleForm::Group32 => Data::F16(steps().collect()),
+            ScaleForm::Group32Offset => {
+                Data::F16(steps().chain(between(-0.25, 0.25, groups, seed + 1).into_iter().map(f16::from_f32)).collect())
+            }
+        }
     }
 
     /// The weight for the back end.
     pub fn weight(&self, s: &CaseSpans) -> Weight {
-        let storage = Storage::Grid(GridWeight { grid: self.grid, codes: s.b(self.codes), scale: s.f(self.codes + 1) });
+        let (at, groups) = (self.codes + 1, self.outputs * grid::groups(self.inputs));
+        let scales = match self.scales {
+            ScaleForm::Row => Scales::Row(s.f(at)),
+            ScaleForm::Group32 => Scales::Group32 { step: s.h(at) },
+            ScaleForm::Group32Offset => Scales::Group32Offset { step: s.h(at).slice(0, groups), offset: s.h(at).slice(groups, groups) },
+        };
+        let storage = Storage::Grid(GridWeight { grid: self.grid, codes: s.b(self.codes), scales });
         Weight { out_features: self.outputs, in_features: self.inputs, storage }
     }
 
@@ -54,9 +79,37 @@ impl OnGrid {
         self.codes(v).iter().map(|&code| f64::from(self.grid.level(code))).collect()
     }
 
+    /// The scale and the offset of weight `i`, counted without padding: `w = scale · level + offset`.
+    pub fn scale(&self, v: &CaseBuffers, i: usize) -> (f64, f64) {
+        self.scale_in(v.f(self.codes + 1), i)
+    }
+
+    /// As [`scale`](Self::scale), from the values of the second buffer.
+    pub fn scale_in(&self, scales: &[f64], i: usize) -> (f64, f64) {
+        let (row, group, of_row) = (i / self.inputs, i % self.inputs / GROUP, grid::groups(self.inputs));
+        let step = || scales[row * of_row + group] * f64::from(self.grid.steps());
+        match self.scales {
+            ScaleForm::Row => (scales[row], 0.0),
+            ScaleForm::Group32 => (step(), 0.0),
+            ScaleForm::Group32Offset => (step(), scales[(self.outputs + row) * of_row + group]),
+        }
+    }
+
     /// The values of all weights.
     pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
-        self.levels(v).iter().enumerate().map(|(i, level)| level * v.f(self.codes + 1)[i / self.inputs]).collect()
+        let weight = |(i, level): (usize, &f64)| {
+            let (scale, offset) = self.scale(v, i);
+            level * scale + offset
+        };
+        self.levels(v).iter().enumerate().map(weight).collect()
+    }
+
+    /// Grid and scales.
+    pub fn name(&self) -> String {
+        match self.scales {
+            ScaleForm::Row => self.grid.name().into(),
+            of_groups => format!("{}, {}", self.grid.name(), of_groups.name()),
+        }
     }
 }
 
@@ -90,8 +143,9 @@ pub struct Operand {
 impl Operand {
     const AT: usize = 2;
 
-    pub fn new(grid: Option<&'static Grid>, outputs: usize, inputs: usize) -> Self {
-        Self { grid: grid.map(|grid| OnGrid { grid, codes: Self::AT, outputs, inputs }), outputs, inputs }
+    pub fn new(format: Option<Format>, outputs: usize, inputs: usize) -> Self {
+        let grid = format.map(|(grid, scales)| OnGrid { grid, scales, codes: Self::AT, outputs, inputs });
+        Self { grid, outputs, inputs }
     }
 
     pub fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
@@ -113,27 +167,31 @@ impl Operand {
         self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
     }
 
-    pub fn name(&self) -> &'static str {
-        self.grid.map_or("float", |grid| grid.grid.name())
+    pub fn name(&self) -> String {
+        self.grid.map_or("float".into(), |grid| grid.name())
     }
 }
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for grid in grids(tokens * outputs * inputs).map(Some).chain([None]) {
-            let w = Operand::new(grid, outputs, inputs);
+        for format in formats::<B>(tokens * outputs * inputs).map(Some).chain([None]) {
+            let w = Operand::new(format, outputs, inputs);
             for stride in strides(outputs) {
-                rows.push(linear(w, tokens, stride));
+                rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
                 rows.extend([false, true].map(|accumulate| backward_input(w, tokens, stride, accumulate)));
             }
         }
         for stride in strides(outputs) {
-            rows.extend([false, true].map(|accumulate| backward_weight(tokens, outputs, stride, inputs, accumulate)));
+            for &act in Act::ALL {
+                rows.extend(
+                    [false, true].map(|accumulate| backward_weight(tokens, outputs, stride, inputs, accumulate).in_form(act, &[2])),
+                );
+            }
         }
     }
     for [tokens, outputs, inputs] in LARGEST {
-        let w = Operand::new(Some(&grid::PRIME13), outputs, inputs);
+        let w = Operand::new(Some((&grid::PRIME13, ScaleForm::Row)), outputs, inputs);
         let stride = outputs.next_multiple_of(64);
         rows.extend([linear(w, tokens, stride), backward_input(w, tokens, stride, false)]);
         if outputs < 50_257 {
@@ -142,9 +200,9 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for grid in grids(0).map(Some).chain([None]) {
+    for format in formats::<B>(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
-            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(grid, outputs, inputs), integers)));
+            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(format, outputs, inputs), integers)));
         }
     }
     rows
@@ -158,7 +216,7 @@ fn strides(outputs: usize) -> impl Iterator<Item = usize> {
 
 fn linear<B: Backend>(w: Operand, tokens: usize, stride: usize) -> Case<B> {
     let buffers = w.with(vec![random(tokens * stride, 31), random(tokens * w.inputs, 1)]);
-    let op = move |s: &CaseSpans| Linear { y: s.f(0), x: s.f(1), weight: w.weight(s), rows: tokens };
+    let op = move |s: &CaseSpans| Linear { y: s.a(0), x: s.a(1), weight: w.weight(s), rows: tokens };
     let reference = move |v: &mut CaseBuffers| {
         let y = reference::linear(v.f(1), &w.values(v), w.inputs);
         v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
@@ -215,7 +273,7 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.f(2), rows: tokens, accumulate };
+    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.a(2), rows: tokens, accumulate };
     let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), outputs, stride);
     let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
     let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));

@@ -7,7 +7,7 @@ mod float;
 mod linear;
 mod llama;
 
-use primal_device::grid::{self, GRIDS, Grid};
+use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 
 use crate::backend::{Backend, Sequences};
 
@@ -27,6 +27,27 @@ fn grids(size: usize) -> impl Iterator<Item = &'static Grid> + Clone {
     static OWN: [&Grid; 2] = [&FEW, &WIDE];
     let parts = if size < LARGE { [GRIDS, &OWN] } else { [&OF_EACH_WAY[..], &[]] };
     parts.into_iter().flatten().copied()
+}
+
+/// A grid, and what its weights have scales for.
+pub type Format = (&'static Grid, ScaleForm);
+
+/// Each grid of [`grids`] with scales of rows.
+fn of_rows(size: usize) -> impl Iterator<Item = Format> + Clone {
+    grids(size).map(|grid| (grid, ScaleForm::Row))
+}
+
+/// Grids of each kind with the other scales that the back end has.
+fn of_groups<B: Backend>(size: usize) -> impl Iterator<Item = Format> + Clone {
+    static ALL: [&Grid; 4] = [&grid::INT4, &grid::NF4, &grid::UINT4, &grid::UNIFORM15];
+    let some = if size < LARGE { &ALL[..] } else { &ALL[..2] };
+    let forms = B::SCALES.iter().copied().filter(|&form| form != ScaleForm::Row);
+    some.iter().flat_map(move |&grid| forms.clone().map(move |form| (grid, form)))
+}
+
+/// Both.
+fn formats<B: Backend>(size: usize) -> impl Iterator<Item = Format> + Clone {
+    of_rows(size).chain(of_groups::<B>(size))
 }
 
 /// Integers, codes and copies.

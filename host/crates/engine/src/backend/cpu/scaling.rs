@@ -1,0 +1,78 @@
+//! The scales of a grid weight: the one place where they are read.
+
+use half::f16;
+use primal_device::grid::{self, GROUP, Grid, half_value};
+
+use crate::backend::Scales;
+
+/// What makes weights of codes, `[rows, in_features]`.
+#[derive(Clone, Copy)]
+pub struct Scaling<'a> {
+    /// Where the factors are.
+    pub(crate) scales: Scales<&'a [f32], &'a [f16]>,
+    /// The levels.
+    pub(crate) grid: &'a Grid,
+    /// Groups of a row.
+    groups: usize,
+}
+
+impl<'a> Scaling<'a> {
+    /// The scales of a weight with rows of so many inputs.
+    pub fn new(scales: Scales<&'a [f32], &'a [f16]>, grid: &'a Grid, in_features: usize) -> Self {
+        let scaling = Self { scales, grid, groups: grid::groups(in_features) };
+        if let Scales::Group32Offset { step, offset } = scales {
+            assert_eq!(step.len(), offset.len(), "steps and offsets");
+        }
+        scaling
+    }
+
+    /// How many rows there are scales for.
+    pub(crate) fn count(&self) -> usize {
+        match self.scales {
+            Scales::Row(scale) => scale.len(),
+            Scales::Group32 { step } | Scales::Group32Offset { step, .. } => step.len() / self.groups,
+        }
+    }
+
+    /// Those of `count` rows from the `first` on.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
+        let of_groups = |half: &'a [f16]| &half[first * self.groups..][..count * self.groups];
+        Self { scales: self.scales.map(|scale| &scale[first..][..count], of_groups), ..*self }
+    }
+
+    /// What [`factor`](Self::factor) multiplies, for each code: levels, or the numerators that steps of groups count.
+    pub(crate) fn table(&self) -> [f32; 16] {
+        match self.scales {
+            Scales::Row(_) => self.grid.levels,
+            Scales::Group32 { .. } | Scales::Group32Offset { .. } => self.grid.numerators(),
+        }
+    }
+
+    /// The factor of a weight and what is added, both the same for all of a group.
+    #[inline(always)]
+    pub(crate) fn factor(&self, row: usize, column: usize) -> (f32, Option<f32>) {
+        let half = |values: &[f16]| half_value(values[row * self.groups + column / GROUP].to_bits());
+        match self.scales {
+            Scales::Row(scale) => (scale[row], None),
+            Scales::Group32 { step } => (half(step), None),
+            Scales::Group32Offset { step, offset } => (half(step), Some(half(offset))),
+        }
+    }
+
+    /// The scale of a weight and what is added, `w = scale · level + offset`: what votes and shadow weights go by.
+    #[inline(always)]
+    pub(crate) fn scale(&self, row: usize, column: usize) -> (f32, f32) {
+        match (self.scales, self.factor(row, column)) {
+            (Scales::Row(_), (scale, _)) => (scale, 0.0),
+            (Scales::Group32 { .. } | Scales::Group32Offset { .. }, (step, offset)) => (step * self.grid.steps(), offset.unwrap_or(0.0)),
+        }
+    }
+
+    /// The weight of a code.
+    #[inline(always)]
+    pub(crate) fn weight(&self, row: usize, column: usize, code: u8) -> f32 {
+        let (factor, offset) = self.factor(row, column);
+        let product = factor * self.table()[usize::from(code & 15)];
+        offset.map_or(product, |offset| product + offset)
+    }
+}
