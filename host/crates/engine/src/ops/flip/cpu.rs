@@ -50,8 +50,8 @@ fn flip_row(bits: VoteBits, codes: &mut [u8], votes: &mut [u8], inputs: usize, r
         let (mut flipped, mut at_rail) = (0, 0);
         // Most blocks keep all their codes and votes.
         if !vote.iter().fold(false, |any, &vote| any | table.moves(vote.into())) {
-            for j in 0..BLOCK {
-                at_rail += u8::from((j < count) & ((code[j] == rails[0]) | (code[j] == rails[1])));
+            for (j, code) in code.iter().enumerate() {
+                at_rail += u8::from((j < count) & ((*code == rails[0]) | (*code == rails[1])));
             }
             counts.at_rail += u32::from(at_rail);
             continue;
