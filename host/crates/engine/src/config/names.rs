@@ -31,3 +31,19 @@ pub fn votes_of(bits: i64) -> Option<VoteBits> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Act;
+
+    #[test]
+    fn a_form_of_activations_has_one_name_in_configurations_flags_and_errors() {
+        for &act in Act::ALL {
+            assert_eq!(Act::from_name(act.name()), Some(act));
+            assert_eq!(serde_json::to_value(act).expect("a name"), act.name());
+            assert!(ACTS.contains(act.name()), "{} in {ACTS:?}", act.name());
+        }
+        assert_eq!(Act::from_name("f8"), None);
+    }
+}

@@ -32,7 +32,7 @@ fn backward_tolerance(seq: usize) -> Tolerance {
 
 /// Outputs in half precision, near 1, lose 2⁻¹² in the mean: what a score's gradient loses by it is multiplied by keys or queries of up to 3.5, and added
 /// up over as many probabilities as sum to a few.
-const HALF_OUTPUTS: f64 = 4e-3;
+const HALF_OUTPUTS: f64 = 2e-3;
 
 /// Rows of each sequence: single ones, none, around one block of queries, more than two.
 const RAGGED: [&[usize]; 3] = [&[1], &[5, 1, 0, 130, 64, 0], &[65, 2, 63, 1]];
