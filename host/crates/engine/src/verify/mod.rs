@@ -2,6 +2,7 @@
 //! it there.
 
 mod cases;
+mod data;
 mod harness;
 pub mod ops;
 mod reference;

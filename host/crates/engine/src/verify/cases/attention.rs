@@ -4,7 +4,8 @@ use crate::backend::{AttentionShape, Backend};
 use crate::ops::{Attention, AttentionBackward, CachedAttention};
 
 use super::{CaseSequences, narrow, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, normal, random, unset};
+use crate::verify::data::{Data, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope, Tolerance};
 use crate::verify::reference::{self, AttentionSizes, dot};
 
 /// `[batch, seq, heads, width]`: one of each, ragged, around one and two blocks of 64 queries, realistic, and so long that blocks are smaller.

@@ -6,7 +6,8 @@ use primal_device::grid::{self, ScaleForm};
 
 use super::linear::{Operand, store, target};
 use super::{CaseSequences, Format, of_groups, of_rows, sum_of};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, random, unset};
+use crate::verify::data::{Data, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope};
 use crate::verify::reference::{self, ConvolutionSizes, dot};
 
 /// `[inputs, outputs, kernel, dilation]` and how rows are cut: single values, one tap, sequences shorter than the kernel and empty ones, odd

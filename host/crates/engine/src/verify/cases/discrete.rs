@@ -13,7 +13,8 @@ use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
 use super::{EXACT, formats, sum_of, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random};
+use crate::verify::data::{Data, below, between, normal, random};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope, Tolerance};
 use crate::verify::reference::dot;
 
 /// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.

@@ -9,7 +9,8 @@ use crate::ops::{
 
 use super::linear::{store, target};
 use super::{EXACT, EXPONENTIAL, ROUNDING, narrow, sum_of, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
+use crate::verify::data::{Data, below, between, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope, Tolerance};
 use crate::verify::reference::{self, dot};
 
 /// One, odd, a vector's width and its neighbours, more than one task.

@@ -6,7 +6,8 @@ use half::f16;
 use primal_device::grid::{self, GROUP, Grid, ScaleForm};
 
 use super::{Format, formats, sum_of};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
+use crate::verify::data::{Data, below, between, normal, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope, Tolerance};
 use crate::verify::reference::{self, dot};
 
 /// `[rows, outputs, inputs]`: single values, ragged ends of panels and tiles, depths beyond one packed block, realistic layers.

@@ -5,7 +5,8 @@ use crate::ops::rope::RotaryPairs;
 use crate::ops::{Rope, Swiglu, SwigluBackward};
 
 use super::{EXPONENTIAL, ROUNDING};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, below, between, random, unset};
+use crate::verify::data::{Data, below, between, random, unset};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Slope};
 use crate::verify::reference::{self, dot};
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {

@@ -11,7 +11,8 @@ use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 
 use crate::backend::{Backend, Sequences};
 
-use crate::verify::harness::{Case, CaseSpans, Data, Tolerance};
+use crate::verify::data::Data;
+use crate::verify::harness::{Case, CaseSpans, Tolerance};
 
 /// Levels far from even, none of them zero, none at the code of the padding, and no denominator.
 static FEW: Grid = Grid::irrational("few", &[-0.9, -0.2, 0.1, 0.7]);
