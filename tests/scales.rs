@@ -22,8 +22,8 @@ const FORMATS: [(&Grid, ScaleForm); 4] = [
     (&grid::UINT4, ScaleForm::Group32Offset),
 ];
 
-/// How much later in training the loss may be with scales of groups, which are frozen, than with those of rows, which learn, in nats a byte.
-const DISTANCE: f64 = 0.1;
+/// How far losses after 200 steps may be apart, in nats a byte: scales of groups are frozen, those of rows learn.
+const DISTANCE: f64 = 0.05;
 
 fn config(grid: &'static Grid, scales: ScaleForm, rule: Rule) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -65,16 +65,17 @@ fn state_bytes(trainer: &mut Trainer<Cpu>, corpus: &Corpus) -> Vec<u8> {
 #[test]
 fn a_small_model_learns_as_with_scales_of_rows() {
     let corpus = corpus();
-    let last = |scales| {
-        let losses = losses(&mut trainer(&config(&grid::UNIFORM15, scales, Rule::Votes)), &corpus, 200);
+    let last = |grid, scales| {
+        let losses = losses(&mut trainer(&config(grid, scales, Rule::Votes)), &corpus, 200);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         (losses[0], mean(&losses[180..]))
     };
-    let (first, rows) = last(ScaleForm::Row);
-    for form in [ScaleForm::Group32, ScaleForm::Group32Offset] {
-        let (_, groups) = last(form);
-        println!("loss {first:.3} → {rows:.3} with scales of rows, {groups:.3} with {}", form.name());
-        assert!(groups < 0.6 * first && (groups - rows).abs() < DISTANCE, "{}: {groups}, rows {rows}, at first {first}", form.name());
+    let (first, rows) = last(&grid::UNIFORM15, ScaleForm::Row);
+    for (grid, form) in FORMATS {
+        let (_, groups) = last(grid, form);
+        let of = format!("{}, {}", grid.name(), form.name());
+        println!("loss {first:.3} → {rows:.3} with scales of rows, {groups:.3} on {of}");
+        assert!(groups < 0.6 * first && (groups - rows).abs() < DISTANCE, "{of}: {groups}, rows {rows}, at first {first}");
     }
 }
 
@@ -175,7 +176,7 @@ fn what_makes_no_sense_is_refused_with_code_2() {
             ["model.grid", "numerators up to 2310"],
         ),
         (&["plan", "--config", "gpt-0.1b", "--scales", "group32"], ["model.grid", "numerators up to"]),
-        (&["plan", "--config", "gpt-nano", "--scales", "group32", "--device", "cuda"], ["the CUDA back end", "--scales row"]),
+        (&["plan", "--config", "gpt-nano", "--scales", "group32", "--device", "cuda"], ["--device cuda", "--scales row"]),
     ] {
         let (code, out, err) = primal(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {out}{err}");

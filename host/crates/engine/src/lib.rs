@@ -1,7 +1,8 @@
 //! The engine of PRIMAL: networks that train directly on a 4-bit grid.
 //!
-//! Weights are 4-bit codes into a table of levels times a row scale, and there is no float copy of them: the backward pass casts integer votes, and a weight
-//! moves one level when its votes agree. A model is trained on whatever implements a source of data, here a text in memory:
+//! Weights are 4-bit codes into a table of levels times the scale of a row or group, and there is no float copy of them: the backward pass casts
+//! integer votes, and a weight moves one level when its votes agree. A model is trained on whatever implements a source of data, here a text in
+//! memory:
 //!
 //! ```
 //! use primal_engine::backend::cpu::Cpu;

@@ -49,7 +49,7 @@ pub fn require_act(act: Act) -> Result<()> {
 /// Whether the kernels read such scales.
 pub fn require_scales(scales: ScaleForm) -> Result<()> {
     let names = SCALES.map(ScaleForm::name).join(" or ");
-    let hint = "train with --scales row, or run on the CPU back end (--device cpu)";
+    let hint = "train with --scales row, or use the CPU back end";
     if SCALES.contains(&scales) {
         Ok(())
     } else {

@@ -47,7 +47,7 @@ pub struct TrainConfig {
     pub grad_accum: u32,
     /// Peak learning rate.
     pub lr: f32,
-    /// Learning rate of row scales, in units of `lr` times the scale at the start.
+    /// Learning rate of row scales, in units of `lr` times the scale at the start. Scales of groups stay as they are.
     pub scale_lr: f32,
     /// Steps of linear warm-up.
     pub warmup: u64,
@@ -68,7 +68,7 @@ pub struct TrainConfig {
     pub clip: f32,
     /// Decoupled weight decay of embeddings (and of the float twin's weights).
     pub weight_decay: f32,
-    /// Every so many steps until 80 % of the run, rows with many weights at a rail get a wider scale; 0 for never.
+    /// Every so many steps until 80 % of the run, rows with many weights at a rail get a wider scale; 0 for never. Scales of groups never do.
     pub rescale_every: u64,
     /// `poltergeist`: votes are cast above mean + z·std.
     pub poltergeist_z: f32,

@@ -16,16 +16,16 @@ pub struct LayerRecord {
     /// Number of weights on each of the 16 codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<[u64; 16]>,
-    /// Level that each code stands for, before the row scale; `None` where a code is not a level.
+    /// Level that each code stands for, before the scale; `None` where a code is not a level.
     /// Enough on a layer's first record: readers keep the last one they saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub levels: Option<[Option<f32>; 16]>,
-    /// Distribution of the row scales.
+    /// Distribution of the scales of rows or groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<ScaleSummary>,
 }
 
-/// Distribution of a matrix's row scales (their magnitudes).
+/// Distribution of a matrix's scales (their magnitudes), the factors of levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScaleSummary {
     /// Smallest.

@@ -76,3 +76,34 @@ impl<'a> Scaling<'a> {
         offset.map_or(product, |offset| product + offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use primal_device::grid::{INT4, NF4};
+
+    use super::*;
+
+    #[test]
+    fn every_finite_half_has_its_value() {
+        for bits in 0..=u16::MAX {
+            let half = f16::from_bits(bits);
+            if half.is_finite() {
+                assert_eq!(half_value(bits).to_bits(), half.to_f32().to_bits(), "{half:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_count_numerators_and_scales_levels() {
+        let halves = |values: [f32; 4]| values.map(f16::from_f32);
+        let (step, offset) = (halves([0.5, 0.25, -2.0, 1.0]), halves([1.0, 0.0, 3.0, -1.0]));
+        let scales = Scales::Group32Offset { step: &step[..], offset: &offset[..] };
+        let int4 = Scaling::new(scales, &INT4, 40);
+        assert_eq!((int4.count(), int4.weight(0, 31, 15), int4.weight(0, 32, 0), int4.weight(1, 0, 7)), (2, 4.5, -2.0, 5.0));
+        // A level of int4 is an eighth of its numerator.
+        assert_eq!(int4.scale(1, 39), (8.0, -1.0));
+        assert_eq!(int4.rows(1, 1).scale(0, 39), (8.0, -1.0));
+        let nf4 = Scaling::new(Scales::Group32 { step: &step[..] }, &NF4, 40);
+        assert_eq!((nf4.scale(1, 0), nf4.weight(1, 0, 15)), ((-2.0, 0.0), -2.0));
+    }
+}

@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn halves_are_finite() {
+        let bytes = |values: &[f32]| values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect::<Vec<_>>();
+        assert_eq!(complaint(Content::Halves, &bytes(&[0.0, -0.5, 65504.0, 6e-8])), None);
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let message = complaint(Content::Halves, &bytes(&[1.0, 2.0, value])).expect("a complaint");
+            assert!(message.contains("at index 2"), "{message}");
+        }
+    }
+
+    #[test]
     fn codes_are_levels_and_padding_is_padding() {
         // Without zero, and without a level of the padding's code.
         static FOUR: Grid = Grid::fractions("four", &[-3, -1, 1, 3], 4);

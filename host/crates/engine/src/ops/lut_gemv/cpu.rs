@@ -2,8 +2,8 @@
 //!
 //! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
 //! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
-//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes another way, [`floats`]; where groups
-//! have scales, the sum over them is [`groups`]'.
+//! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes the way of
+//! `floats.rs`; sums over groups with scales of their own are those of `groups.rs`.
 
 use std::sync::OnceLock;
 
