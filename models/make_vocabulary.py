@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 parser = argparse.ArgumentParser()
 parser.add_argument("--size", type=int, default=1024)
 parser.add_argument("--out", required=True)
-parser.add_argument("texts", nargs="+", help="UTF-8 text; the first 3 MB of each are used")
+parser.add_argument("texts", nargs="+", help="UTF-8 text; the first 3 million characters of each are used")
 arguments = parser.parse_args()
 
 pieces = []

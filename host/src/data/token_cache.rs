@@ -53,8 +53,8 @@ impl TokenFile {
             Error::io("writing", &path, error, hint)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        // A token is two bytes, and stands for three or more in English.
-        durable::atomically(&path, source.byte_len() as usize, |file| write(source, pairs, file).map_err(failed))?;
+        // A token is two bytes, and stands for one at least.
+        durable::atomically(&path, 2 * source.byte_len() as usize, |file| write(source, pairs, file).map_err(failed))?;
         Self::load(source, &path).ok_or_else(|| {
             Error::failed(
                 format!("{}: what was just written reads back damaged", path.display()),

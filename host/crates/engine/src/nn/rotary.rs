@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`.
+/// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`, which is read as models write
+/// it: the kind as `rope_type` or `type`, and keys besides that say other things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rope_type", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "rope_type", rename_all = "lowercase", try_from = "Written")]
 pub enum RopeScaling {
     /// Not at all.
     #[default]
@@ -32,24 +33,69 @@ pub enum RopeScaling {
         /// Context of the first training.
         original_max_position_embeddings: usize,
         /// Pairs that turn more often than this stay.
-        #[serde(default = "beta_fast")]
         beta_fast: f64,
         /// Pairs that turn less often than this are stretched.
-        #[serde(default = "beta_slow")]
         beta_slow: f64,
         /// What cosines and sines are multiplied by, if not by `0.1·ln(factor) + 1`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
     },
 }
 
-fn beta_fast() -> f64 {
-    32.0
+/// A scaling as a model's configuration has it.
+#[derive(Deserialize)]
+struct Written {
+    rope_type: Option<String>,
+    r#type: Option<String>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<usize>,
+    beta_fast: Option<f64>,
+    beta_slow: Option<f64>,
+    attention_factor: Option<f64>,
 }
 
-fn beta_slow() -> f64 {
-    1.0
+impl TryFrom<Written> for RopeScaling {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let number = |name: &str, value: Option<f64>| match value {
+            Some(value) if value.is_finite() && value > 0.0 => Ok(value),
+            Some(value) => Err(format!("{name} of a rope scaling is {value}, not a positive number")),
+            None => Err(format!("a rope scaling of this kind needs {name}")),
+        };
+        let context = match written.original_max_position_embeddings {
+            Some(0) | None => Err("a rope scaling of this kind needs original_max_position_embeddings".to_string()),
+            Some(context) => Ok(context),
+        };
+        let factor = || number("factor", written.factor);
+        match written.rope_type.or(written.r#type).as_deref() {
+            None | Some("default") => Ok(Self::Default),
+            Some("linear") => Ok(Self::Linear { factor: factor()? }),
+            Some("llama3") => {
+                let low_freq_factor = number("low_freq_factor", written.low_freq_factor)?;
+                let high_freq_factor = number("high_freq_factor", written.high_freq_factor)?;
+                if low_freq_factor >= high_freq_factor {
+                    return Err(format!("low_freq_factor {low_freq_factor} is not below high_freq_factor {high_freq_factor}"));
+                }
+                Ok(Self::Llama3 { factor: factor()?, low_freq_factor, high_freq_factor, original_max_position_embeddings: context? })
+            }
+            Some("yarn") => Ok(Self::Yarn {
+                factor: factor()?,
+                original_max_position_embeddings: context?,
+                beta_fast: number("beta_fast", written.beta_fast.or(Some(BETA_FAST)))?,
+                beta_slow: number("beta_slow", written.beta_slow.or(Some(BETA_SLOW)))?,
+                attention_factor: written.attention_factor,
+            }),
+            Some(other) => Err(format!("a rope scaling {other:?}; known are default, linear, llama3 and yarn")),
+        }
+    }
 }
+
+/// Of YaRN's paper.
+const BETA_FAST: f64 = 32.0;
+const BETA_SLOW: f64 = 1.0;
 
 /// The angles of a model's heads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,7 +148,7 @@ impl Rotary {
 
     /// The table of [`Rope`](crate::ops::Rope), `[positions, 2 · pairs]`: cosines of all pairs, then sines.
     ///
-    /// An angle is a product of two `f32`, as in the models' own code: at position 4,096 it is off by 2e-4 radians, and the models learnt so.
+    /// An angle is a product of two `f32`, as in Hugging Face's code: at position 4,096 it is off by 2e-4 radians.
     pub fn table(&self, positions: usize) -> Vec<f32> {
         let (frequencies, factor) = (self.frequencies(), self.attention_factor());
         let row = |position: usize| {
@@ -125,8 +171,8 @@ mod tests {
         let yarn = RopeScaling::Yarn {
             factor: 4.0,
             original_max_position_embeddings: 32_768,
-            beta_fast: beta_fast(),
-            beta_slow: beta_slow(),
+            beta_fast: BETA_FAST,
+            beta_slow: BETA_SLOW,
             attention_factor: None,
         };
         let cases: [(RopeScaling, f64, [f64; 9]); 3] = [
@@ -202,6 +248,23 @@ mod tests {
         let yarn = r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
         let Ok(RopeScaling::Yarn { beta_fast, attention_factor, .. }) = serde_json::from_str(yarn) else { panic!("{yarn}") };
         assert_eq!((beta_fast, attention_factor), (32.0, None));
-        assert!(serde_json::from_str::<RopeScaling>(r#"{"rope_type": "longrope", "factor": 4.0}"#).is_err());
+        let older = r#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
+        let both = r#"{"type": "yarn", "rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 32768, "beta_fast": null}"#;
+        let expected: RopeScaling = serde_json::from_str(yarn).unwrap();
+        for text in [older, both, &serde_json::to_string(&expected).unwrap()] {
+            assert_eq!(serde_json::from_str::<RopeScaling>(text).unwrap(), expected, "{text}");
+        }
+        for (wrong, word) in [
+            (r#"{"rope_type": "longrope", "factor": 4.0}"#, "longrope"),
+            (r#"{"rope_type": "linear", "factor": 0.0}"#, "factor"),
+            (
+                r#"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4, "high_freq_factor": 4, "original_max_position_embeddings": 8}"#,
+                "below",
+            ),
+            (r#"{"rope_type": "yarn", "factor": 4.0}"#, "original_max_position_embeddings"),
+        ] {
+            let error = serde_json::from_str::<RopeScaling>(wrong).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
     }
 }

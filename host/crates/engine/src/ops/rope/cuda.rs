@@ -10,8 +10,7 @@ use crate::backend::cuda::launch::size;
 impl RunOn<Cuda> for Rope {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { head_dim, pairs, .. } = self;
-        let rows = self.positions.len();
-        let width = self.x.len() / rows;
+        let [rows, width] = self.shape();
         let (x, table, positions) = (cuda.write(self.x), cuda.read(self.table), cuda.read(self.positions));
         // The two values of pair i are at i·step and i·step + apart.
         let [step, apart] = match self.layout {

@@ -34,3 +34,17 @@ pub struct Rope {
     /// Whether to turn back.
     pub inverse: bool,
 }
+
+impl Rope {
+    /// Rows, and values of a row.
+    ///
+    /// # Panics
+    /// If rows are not of whole heads, or more values would turn than a head has.
+    fn shape(&self) -> [usize; 2] {
+        let rows = self.positions.len();
+        let width = self.x.len().checked_div(rows).unwrap_or(0);
+        assert!(2 * self.pairs <= self.head_dim, "{} pairs in a head of {}", self.pairs, self.head_dim);
+        assert!(rows * width == self.x.len() && width.is_multiple_of(self.head_dim), "{} values in {rows} rows of heads", self.x.len());
+        [rows, width]
+    }
+}
