@@ -45,7 +45,8 @@ const GRADIENT_LIMIT: f32 = 5.0;
 /// `scale`: the row's; `lr`: this step's. `lr / scale` does not depend on the weight, so a loop over a row divides once.
 #[inline(always)]
 pub fn wanted_move(normalised_gradient: f32, scale: f32, lr: f32) -> f32 {
-    let step = lr / scale;
+    // Nothing moves what has no scale.
+    let step = if scale == 0.0 { 0.0 } else { lr / scale };
     -limit(normalised_gradient, GRADIENT_LIMIT) * step
 }
 

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::configurations::default_of;
 use crate::data::generate;
 use crate::data::{Corpus, CorpusOptions, STORIES};
+use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{Family, ModelTable, TextTable};
 use primal_engine::memory;
@@ -19,6 +20,7 @@ use super::device::{self, Work};
 use super::limits;
 use super::threads::in_pool;
 use super::training_flags::Train;
+use crate::output::warn;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
 use crate::runs::training::{self, Start};
 use crate::tasks::on_text_model;
@@ -73,7 +75,12 @@ impl Train {
         let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
         D::require_act(t.activations)?;
-        D::require_scales(config.model.scales())?;
+        if !t.optimizer.is_float() {
+            D::require_scales(config.model.scales())?;
+            if config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
+                warn("warning: train.rescale_every does nothing: scales of groups are not trained");
+            }
+        }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, config.model.tokenizer(), &options);

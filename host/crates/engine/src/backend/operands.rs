@@ -30,7 +30,7 @@ pub enum Storage {
 pub struct GridWeight {
     /// Which levels.
     pub grid: &'static Grid,
-    /// Packed codes, `[out_features, row_bytes(in_features)]`, low nibble first, padding nibbles at the zero level.
+    /// Packed codes, `[out_features, row_bytes(in_features)]`, low nibble first, padding nibbles [`grid::PADDING`], whatever level that is.
     pub codes: Span<u8>,
     /// What levels are multiplied by.
     pub scales: Scales,
@@ -91,6 +91,16 @@ impl Scales {
         match self {
             Self::Row(scale) => Some(*scale),
             Self::Group32 { .. } | Self::Group32Offset { .. } => None,
+        }
+    }
+}
+
+impl GridWeight {
+    /// The codes at which a weight can move no further from zero, as [`Grid::rails`] has them; with an offset, zero may lie anywhere, and both ends count.
+    pub fn rails(&self) -> [u8; 2] {
+        match self.scales {
+            Scales::Row(_) | Scales::Group32 { .. } => self.grid.rails(),
+            Scales::Group32Offset { .. } => [self.grid.min, self.grid.max],
         }
     }
 }

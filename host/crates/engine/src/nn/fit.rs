@@ -59,7 +59,7 @@ struct Line {
 impl Line {
     /// What is left of it when it is stored.
     fn stored(self, form: ScaleForm) -> Self {
-        let half = |x: f32| f16::from_f32(x).to_f32();
+        let half = |x: f32| f16::from_f32(x.clamp(f16::MIN.to_f32(), f16::MAX.to_f32())).to_f32();
         match form {
             ScaleForm::Row => Self { factor: self.factor.max(MIN_SCALE), ..self },
             ScaleForm::Group32 | ScaleForm::Group32Offset => Self { factor: half(self.factor), offset: half(self.offset) },

@@ -132,6 +132,19 @@ fn groups_without_a_slope_are_kept() {
     }
 }
 
+/// Weights that no half reaches come as near as halves do.
+#[test]
+fn large_weights_stay_large() {
+    let mut weights = vec![1.0; 32];
+    weights[7] = 1e6;
+    let fitted = fit(&weights, 32, &INT4, ScaleForm::Group32);
+    let got = values(&fitted.codes, &fitted.scales, &INT4, 32);
+    assert!((0.4e6..=1e6).contains(&got[7]), "{}", got[7]);
+    let fitted = fit(&[1e5; 32], 32, &UINT4, ScaleForm::Group32Offset);
+    let got = values(&fitted.codes, &fitted.scales, &UINT4, 32);
+    assert!(got.iter().all(|got| got.is_finite() && *got > 6e4), "{got:?}");
+}
+
 #[test]
 fn steps_are_for_grids_of_small_numerators() {
     for &grid in GRIDS {

@@ -201,7 +201,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             .or_else(|| watched(floats..self.readout.watch().len()));
         Error::failed(
             format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
-            "nothing on disk was changed by this step: the run can go on from its last checkpoint; if it happens again, start anew with a lower learning rate",
+            "nothing on disk was changed by this step: the run can go on from its last checkpoint; if it happens again, start anew with a lower learning rate, and with activations in f32 if they are in f16: a half holds values up to 65504",
         )
     }
 

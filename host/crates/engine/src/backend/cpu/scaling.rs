@@ -48,6 +48,18 @@ impl<'a> Scaling<'a> {
         }
     }
 
+    /// The entry of that table.
+    #[inline(always)]
+    fn entry(&self, code: u8) -> f32 {
+        match self.scales {
+            Scales::Row(_) => self.grid.level(code),
+            Scales::Group32 { .. } | Scales::Group32Offset { .. } => match self.grid.denominator() {
+                Some(_) => self.grid.integers[usize::from(code & 15)].into(),
+                None => self.grid.level(code),
+            },
+        }
+    }
+
     /// The factor of a weight and what is added, both the same for all of a group.
     #[inline(always)]
     pub(crate) fn factor(&self, row: usize, column: usize) -> (f32, Option<f32>) {
@@ -72,7 +84,7 @@ impl<'a> Scaling<'a> {
     #[inline(always)]
     pub(crate) fn weight(&self, row: usize, column: usize, code: u8) -> f32 {
         let (factor, offset) = self.factor(row, column);
-        let product = factor * self.table()[usize::from(code & 15)];
+        let product = factor * self.entry(code);
         offset.map_or(product, |offset| product + offset)
     }
 }

@@ -14,8 +14,9 @@ use crate::ops::vote::VoteState;
 impl RunOn<Cpu> for Flip {
     fn run_on(self, cpu: &mut Cpu) {
         let VoteState { votes, bits, .. } = self.state;
-        let (inputs, GridWeight { grid, codes, .. }) = (self.weight.in_features, *self.weight.grid());
-        let (grid, ((codes, votes), ())) = (grid, cpu.split((codes, votes), ()));
+        let (inputs, weight) = (self.weight.in_features, *self.weight.grid());
+        let (GridWeight { grid, codes, .. }, rails) = (weight, weight.rails());
+        let ((codes, votes), ()) = cpu.split((codes, votes), ());
         let code_bytes = grid::row_bytes(inputs);
         let table = VoteTable::new(&self.rule, grid);
         let vote_bytes = VoteState::row_bytes(bits, inputs);
@@ -23,8 +24,8 @@ impl RunOn<Cpu> for Flip {
         let counts = rows
             .with_min_len(MIN_ROWS)
             .map(|(codes, votes)| match bits {
-                VoteBits::Eight => flip_row_of_eight(codes, votes, inputs, grid.rails(), &table),
-                VoteBits::Four => flip_row_of_four(codes, votes, inputs, grid.rails(), &table),
+                VoteBits::Eight => flip_row_of_eight(codes, votes, inputs, rails, &table),
+                VoteBits::Four => flip_row_of_four(codes, votes, inputs, rails, &table),
             })
             .reduce(Counts::default, Counts::plus);
         cpu.write(self.counts).copy_from_slice(&counts.words());

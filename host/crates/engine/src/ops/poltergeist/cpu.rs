@@ -49,7 +49,8 @@ impl RunOn<Cpu> for PoltergeistVote {
 
 impl RunOn<Cpu> for PoltergeistFlip {
     fn run_on(self, cpu: &mut Cpu) {
-        let (inputs, GridWeight { grid, codes, scales }) = (self.weight.in_features, *self.weight.grid());
+        let (inputs, rails) = (self.weight.in_features, self.weight.grid().rails());
+        let GridWeight { grid, codes, scales } = *self.weight.grid();
         let ((codes, votes), (scales,)) = cpu.split((codes, self.votes), (scales,));
         let scaling = Scaling::new(scales, grid, inputs);
         let (consensus, key) = (self.consensus, self.key);
@@ -72,7 +73,7 @@ impl RunOn<Cpu> for PoltergeistFlip {
                             code[j] =
                                 poltergeist::flip(grid, before, i32::from(vote[j]), consensus as i32, probability, uniform(words[j % 4]));
                         }
-                        counts.count(grid.rails(), before, code[j]);
+                        counts.count(rails, before, code[j]);
                     }
                     store_codes(codes, block, &code);
                 }

@@ -13,7 +13,8 @@ use crate::backend::{GridWeight, RunOn};
 
 impl RunOn<Cpu> for Quantize {
     fn run_on(self, cpu: &mut Cpu) {
-        let (inputs, GridWeight { grid, codes, scales }) = (self.weight.in_features, *self.weight.grid());
+        let (inputs, rails) = (self.weight.in_features, self.weight.grid().rails());
+        let GridWeight { grid, codes, scales } = *self.weight.grid();
         let ((codes,), (scales, shadow)) = cpu.split((codes,), (scales, self.shadow));
         let scaling = Scaling::new(scales, grid, inputs);
         let rows = codes.par_chunks_exact_mut(grid::row_bytes(inputs)).zip(shadow.par_chunks_exact(inputs));
@@ -28,7 +29,7 @@ impl RunOn<Cpu> for Quantize {
                     for (code, &value) in code.iter_mut().zip(values) {
                         let before = *code;
                         *code = quantise::quantise(grid, value - offset, inverse);
-                        counts.count(grid.rails(), before, *code);
+                        counts.count(rails, before, *code);
                     }
                     store_codes(codes, block, &code);
                 }

@@ -159,16 +159,16 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     Case::new(format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, op, reference, tolerance)
 }
 
-/// Whether a weight would go on if its row were scaled up: it is at an end of the grid that is not zero.
-fn is_at_rail(grid: &Grid, code: u8) -> bool {
-    (code == grid.min || code == grid.max) && grid.level(code) != 0.0
+/// Whether a weight would go on if its row were scaled up: it is at an end of the grid that is not zero, or that an offset moves away from zero.
+fn is_at_rail(w: OnGrid, code: u8) -> bool {
+    let grid = w.grid;
+    (code == grid.min || code == grid.max) && (w.scales == ScaleForm::Group32Offset || grid.level(code) != 0.0)
 }
 
 /// `[flipped, at a rail]`.
 fn counts(w: OnGrid, before: &[u8], after: &[u8]) -> Vec<u32> {
-    let grid = w.grid;
     let flipped = before.iter().zip(after).filter(|(a, b)| a != b).count();
-    let at_rail = after.iter().filter(|code| is_at_rail(grid, **code)).count();
+    let at_rail = after.iter().filter(|code| is_at_rail(w, **code)).count();
     vec![flipped as u32, at_rail as u32]
 }
 
@@ -208,7 +208,7 @@ fn rescale_rows<B: Backend>(w: OnGrid, bits: VoteBits, share: f32) -> Case<B> {
         let (mut codes, mut votes, mut scales) = (w.codes(v), unpack_votes(v.b(0), bits, w.inputs), v.f(w.codes + 1).to_vec());
         for (row, scale) in scales.iter_mut().enumerate() {
             let cells = row * w.inputs..(row + 1) * w.inputs;
-            let at_rail = codes[cells.clone()].iter().filter(|code| is_at_rail(grid, **code)).count();
+            let at_rail = codes[cells.clone()].iter().filter(|code| is_at_rail(w, **code)).count();
             if at_rail as f64 > f64::from(share) * w.inputs as f64 {
                 *scale *= f64::from(factor);
                 for i in cells {
