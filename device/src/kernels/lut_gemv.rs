@@ -1,7 +1,7 @@
 //! One token's `y = x · Wᵀ`, each code read once: in exact integers by `lut_gemv_quantize`, then `lut_gemv`; on a grid without a denominator by
 //! `lut_gemv_float`.
 //!
-//! The arithmetic is that of the CPU's `lut_gemv`, and so are all bits. Weights are integers of 16 bits over the grid's denominator; a `dp2a`
+//! In integers the arithmetic is that of the CPU's `lut_gemv`, and so are all bits; sums of floats are taken in another order. Weights are integers of 16 bits over the grid's denominator; a `dp2a`
 //! multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
 //! of a table by three `prmt`, whose selector is the four codes themselves.
 

@@ -76,7 +76,7 @@ pub(crate) fn train<D: Device, T: Told>(
 fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path) -> String {
     let weights = trainer.layout.parameters.specs.matrix_weights();
     format!(
-        "{weights} weights in linear layers, {:.3} bytes of codes and votes each; {:.1} MiB planned; {} threads; run folder {}",
+        "{weights} weights in linear layers, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads; run folder {}",
         trainer.grid_state_bytes() as f64 / weights as f64,
         plan.total_bytes() as f64 / f64::from(1 << 20),
         rayon::current_num_threads(),

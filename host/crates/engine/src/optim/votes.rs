@@ -19,7 +19,7 @@ use super::schedule::learning_rate;
 
 /// Rows with more than this share of their weights at a rail are re-scaled.
 const RESCALE_SHARE: f32 = 0.25;
-/// What the scale of such a row is multiplied by, while its codes move towards the zero level.
+/// What the scale of such a row is multiplied by, while its codes move towards zero.
 const RESCALE_FACTOR: f32 = 1.5;
 /// Share of the run, from its start, in which rows are re-scaled.
 const RESCALE_UNTIL: f64 = 0.8;

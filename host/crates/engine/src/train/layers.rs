@@ -10,7 +10,7 @@ pub struct LayerRecord {
     /// Share of its weights (0 to 1) whose code changed in this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip_rate: Option<f64>,
-    /// Share of its weights (0 to 1) on the lowest or highest level.
+    /// Share of its weights (0 to 1) on the lowest or highest level, where that is not zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturation: Option<f64>,
     /// Number of weights on each of the 16 codes.
@@ -43,7 +43,7 @@ pub struct ScaleSummary {
 }
 
 impl ScaleSummary {
-    /// Summary of the magnitudes of `scales` (`[out_features]`); `None` when there are none.
+    /// Summary of the magnitudes of `scales`, of rows or groups; `None` when there are none.
     #[must_use]
     pub fn of(scales: &[f32]) -> Option<Self> {
         let mut sorted: Vec<f64> = scales.iter().map(|&s| f64::from(s).abs()).collect();
