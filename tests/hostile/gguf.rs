@@ -216,6 +216,12 @@ fn info_tells_of_a_model() {
     assert_eq!((&model["vocab_size"], &model["pre_tokenizer"]), (&3.into(), &"smollm".into()));
     assert_eq!(tensors[1], serde_json::json!({"name": "w", "type": "Q4_1", "shape": [2, 32], "bytes": 40}));
 
+    let long = "n".repeat(9_999);
+    let entries = [("general.name".to_owned(), Value::string(&*long)), (long.clone(), Value::U8(0))];
+    place.write("long", encode(&entries, &[]).expect("a model"));
+    let said = place.succeeds(&["info", "long"]);
+    assert!(said.matches("(9999 bytes)").count() == 3 && !said.contains(&long[..201]), "{said}");
+
     let name = [("general.name".to_owned(), Value::string(NAME)), (NAME.to_owned(), Value::string(NAME))];
     place.write("named", encode(&name, &[TensorRef::f32(NAME, &[1], &[1.0])]).expect("a model"));
     require_harmless("info", &place.succeeds(&["info", "named"]));
