@@ -59,6 +59,7 @@ fn lies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let vast = 1u64 << 63;
     let alignment = |kind, value: &[u8]| file(&[entry("general.alignment", kind, value)], &[tensor("w", &[8], F32, 0)]);
     let one = |sizes: &[u64], kind, offset| file(&[], &[tensor("w", sizes, kind, offset)]);
+    let one_named = |name: &str| file(&[], &[tensor(name, &[8], F32, 0)]);
     let value = |kind, value: &[u8]| file(&[entry("k", kind, value)], &[]);
     let mut old = file(&[], &[]);
     let mut foreign = old.clone();
@@ -71,6 +72,8 @@ fn lies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("numbers of the other order", foreign, "big-endian"),
         ("a later version", later, "version 4"),
         ("2^63 tensors", claiming(vast, 0, &[]), "9223372036854775808 tensors"),
+        ("2^20 + 1 tensors", claiming((1 << 20) + 1, 0, &[]), "1048577 tensors, where 1048576 are allowed"),
+        ("2^16 + 1 metadata", claiming(0, (1 << 16) + 1, &[]), "65537 metadata, where 65536 are allowed"),
         ("more tensors than fit", claiming(4, 0, &[]), "4 tensors"),
         ("2^63 metadata", claiming(0, vast, &[]), "9223372036854775808 metadata"),
         ("a key of 2^63 bytes", claiming(0, 1, &[vast.to_le_bytes().into()]), "bytes of a string"),
@@ -91,7 +94,10 @@ fn lies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("an alignment of 0", alignment(U32, &[0; 4]), "power of two"),
         ("an alignment of 24", alignment(U32, &24u32.to_le_bytes()), "power of two"),
         ("an alignment in words", alignment(STRING, &string(b"32")), "power of two"),
-        ("an alignment beyond the file", alignment(U32, &(1u32 << 31).to_le_bytes()), "aligned to 2147483648"),
+        ("an alignment of 2^17", alignment(U32, &(1u32 << 17).to_le_bytes()), "power of two up to 65536"),
+        ("an alignment beyond the file", alignment(U32, &(1u32 << 16).to_le_bytes()), "aligned to 65536"),
+        ("a tensor without a name", one_named(""), "name of 0 bytes"),
+        ("a tensor name of 64 bytes", one_named(&"w".repeat(64)), "name of 64 bytes"),
         ("five dimensions", one(&[1; 5], F32, 0), "5 dimensions"),
         ("2^32 - 1 dimensions", claiming(1, 0, &[string(b"w"), vec![0xFF; 4]]), "4294967295 dimensions"),
         ("a dimension of 0", one(&[0, 8], F32, 0), "cannot be"),
@@ -106,6 +112,8 @@ fn lies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("an offset that overflows", one(&[8], F32, u64::MAX - 31), "in a file of"),
         ("an offset between multiples", one(&[8], F32, 4), "aligned to 32"),
         ("one tensor twice", file(&[], &[tensor("w", &[8], F32, 0), tensor("w", &[8], F32, 32)]), "`w` twice"),
+        // What comes after the second is not reached.
+        ("one tensor twice, of many", claiming(3, 0, &[tensor("w", &[8], F32, 0).repeat(2), vec![0xFF; 64]]), "`w` twice"),
         ("tensors one over the other", file(&[], &[tensor("a", &[8], F32, 32), tensor("b", &[9], F32, 0)]), "`b` and `a` one over"),
     ]
 }
@@ -122,6 +130,20 @@ fn gguf_files_that_lie_are_refused() {
     place.write("model.gguf", file(&[entry("k", ARRAY, &deep(3))], &[tensor("a", &[8], F32, 32), tensor("b", &[8], F32, 0)]));
     let said = place.succeeds(&["info", "model.gguf"]);
     assert!(["k = [array; 1]", "32  F32 [8]  a", "32  F32 [8]  b"].iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[test]
+fn no_header_beyond_the_limit_is_read() {
+    let place = Place::new();
+    let limit = 1u64 << 27;
+    for (what, metadata) in [("a value", entry("k", STRING, &limit.to_le_bytes())), ("a key", limit.to_le_bytes().into())] {
+        let path = place.write("model.gguf", claiming(0, 1, &[metadata]));
+        // Sparse: nothing of it takes room on the disk.
+        let file = std::fs::OpenOptions::new().write(true).open(path).expect("the file");
+        file.set_len(limit + 4096).expect("a sparse file");
+        let message = place.refused(&["info", "model.gguf"]);
+        assert!(message.contains("model.gguf") && message.contains("a header of at most 134217728 bytes"), "{what}: {message}");
+    }
 }
 
 /// A small model of what real ones have.
@@ -193,6 +215,12 @@ fn info_tells_of_a_model() {
     assert_eq!((&model["architecture"], &model["license"], &model["context_length"]), (&"llama".into(), &"apache-2.0".into(), &64.into()));
     assert_eq!((&model["vocab_size"], &model["pre_tokenizer"]), (&3.into(), &"smollm".into()));
     assert_eq!(tensors[1], serde_json::json!({"name": "w", "type": "Q4_1", "shape": [2, 32], "bytes": 40}));
+
+    let long = "n".repeat(9_999);
+    let entries = [("general.name".to_owned(), Value::string(&*long)), (long.clone(), Value::U8(0))];
+    place.write("long", encode(&entries, &[]).expect("a model"));
+    let said = place.succeeds(&["info", "long"]);
+    assert!(said.matches("(9999 bytes)").count() == 3 && !said.contains(&long[..201]), "{said}");
 
     let name = [("general.name".to_owned(), Value::string(NAME)), (NAME.to_owned(), Value::string(NAME))];
     place.write("named", encode(&name, &[TensorRef::f32(NAME, &[1], &[1.0])]).expect("a model"));

@@ -74,6 +74,27 @@ fn no_file_of_tensors_is_waited_for_or_taken_on_trust() {
 }
 
 #[test]
+fn no_revision_of_a_cache_is_waited_for_or_taken_on_trust() {
+    let place = Place::new();
+    ["cache/snapshots/0123abcd", "cache/refs"].iter().for_each(|name| std::fs::create_dir_all(place.path(name)).expect("a folder"));
+    let refused = |part: &str| {
+        let message = place.refused(&["info", "cache"]);
+        assert!(message.contains("refs/main") && message.contains(part), "{part:?} in: {message}");
+    };
+    refused("No such file");
+    for (main, part) in
+        [(&b""[..], "an empty file"), (&[b'm'; 257], "257 bytes, of 256 at most"), (b"../refs", "../refs"), (b"\xFF", "found")]
+    {
+        place.write("cache/refs/main", main);
+        refused(part);
+    }
+    std::fs::remove_file(place.path("cache/refs/main")).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(place.path("cache/refs/main")).status();
+    assert!(made.is_ok_and(|status| status.success()), "no pipe");
+    refused("something that is no file");
+}
+
+#[test]
 fn foreign_safetensors_that_lie_are_refused() {
     let place = Place::new();
     let whole = safetensors(r#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4);

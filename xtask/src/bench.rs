@@ -15,10 +15,10 @@ const BENCHES: [(&str, &str, &str, &str); 7] = [
     ("emulator", "ptx-emulator", "", "lane-instructions a second of PTX on the emulated GPU"),
 ];
 
-/// The one that is no program of a package: it drives a recogniser in Python.
-const SPEECH: &str = "speech";
+/// The one that is no program of a package, and what it measures: it drives a recogniser in Python.
+const SPEECH: (&str, &str) = ("speech", "how much of the voice's speech a recogniser understands");
 
-/// run a benchmark: learning, train, decode, dequantize, vocoder, g2p or emulator; without a name, list them
+/// run a benchmark; without a name, list them
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub struct Bench {
@@ -27,19 +27,24 @@ pub struct Bench {
     name: Vec<String>,
 }
 
+/// Every name, and what it measures.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    BENCHES.iter().map(|&(name, .., what)| (name, what)).chain([SPEECH])
+}
+
 impl Bench {
     /// Runs it.
     pub fn run(&self) -> ExitCode {
         let Some((name, arguments)) = self.name.split_first() else {
-            BENCHES.iter().for_each(|(name, .., what)| println!("{name:10} {what}"));
-            println!("{SPEECH:10} how much of the voice's speech a recogniser understands");
+            all().for_each(|(name, what)| println!("{name:10} {what}"));
             return ExitCode::SUCCESS;
         };
-        if name == SPEECH {
+        if name == SPEECH.0 {
             return crate::speech::run(arguments);
         }
         let Some((_, package, features, _)) = BENCHES.iter().find(|(known, ..)| known == name) else {
-            eprintln!("xtask: bench: expected one of {}, {SPEECH}, found {name:?}", BENCHES.map(|(known, ..)| known).join(", "));
+            let names: Vec<_> = all().map(|(name, _)| name).collect();
+            eprintln!("xtask: bench: expected one of {}, found {name:?}", names.join(", "));
             return ExitCode::from(2);
         };
         crate::cargo(&["bench", "--package", package, "--features", features, "--bench", name, "--"], arguments)

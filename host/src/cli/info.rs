@@ -1,5 +1,6 @@
 //! `primal-host info`.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use argh::FromArgs;
@@ -19,7 +20,7 @@ use primal_engine::nn::tensors;
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
 
-/// Characters of a metadata value that are shown.
+/// Characters of a name or value that are shown.
 const SHOWN: usize = 200;
 
 /// print what a file of tensors holds: a checkpoint, a vocoder, other safetensors, a GGUF file, a PyTorch checkpoint. Checksums are verified where it has them, and
@@ -30,7 +31,7 @@ pub struct Info {
     /// file of tensors, or the folder of a model
     #[argh(positional)]
     file: PathBuf,
-    /// print one JSON object, with all metadata in full that are no arrays
+    /// print one JSON object, with all metadata in full that are no arrays, nor strings above 64 KiB of a GGUF file
     #[argh(switch)]
     json: bool,
 }
@@ -63,9 +64,7 @@ impl Info {
             model.print()?;
         }
         for (key, value) in file.metadata() {
-            let shown: String = value.chars().take(SHOWN).collect();
-            let cut = if shown.len() < value.len() { format!(" … ({} bytes)", value.len()) } else { String::new() };
-            print(format!("{} = {}{cut}", visible::line(key), visible::line(&shown)))?;
+            print(format!("{} = {}", shown(key), shown(value)))?;
         }
         list(&*file)?;
         let (mut count, mut values, mut bytes) = (0, 0usize, 0usize);
@@ -74,6 +73,14 @@ impl Info {
             (count, values, bytes) = (count + 1, values.saturating_add(view.len()), bytes.saturating_add(view.byte_len()));
         }
         print(format!("{count} tensors of {values} values in {bytes} bytes; the file has {} bytes", file.file_len()))
+    }
+}
+
+/// A name or value of a file within a line: its beginning, where it is long.
+fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} … ({} bytes)", visible::line(&text[..end]), text.len()).into(),
+        None => visible::line(text),
     }
 }
 
@@ -125,8 +132,8 @@ impl Model {
     }
 
     fn print(&self) -> Result<()> {
-        fn or_none(text: &Option<String>) -> std::borrow::Cow<'_, str> {
-            text.as_deref().map_or("none".into(), visible::line)
+        fn or_none(text: &Option<String>) -> Cow<'_, str> {
+            text.as_deref().map_or("none".into(), shown)
         }
 
         let number = |number: Option<u64>| number.map_or("none".into(), |number| number.to_string());
@@ -146,7 +153,7 @@ impl Model {
 fn list(file: &dyn TensorFile) -> Result<()> {
     file.names().try_for_each(|name| {
         let view = file.view(name)?;
-        print(format!("{:>12}  {:?} {:?}  {}", view.byte_len(), view.dtype, view.shape, visible::line(name)))
+        print(format!("{:>12}  {:?} {:?}  {}", view.byte_len(), view.dtype, view.shape, shown(name)))
     })
 }
 

@@ -1,17 +1,22 @@
 //! Models as Hugging Face keeps them: a folder, one of its cache with links into `blobs`, or the first of several files with an index beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::mapped;
 use super::tensor_file::{TensorFile, View};
 use crate::{Error, Result};
 
-/// Files of weights in a folder; the first that is there counts.
-const WEIGHTS: [&str; 4] = ["model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"];
-const INDEX: &str = ".index.json";
-/// The longest index; that of the largest models has a few megabytes.
-const MAX_INDEX: usize = 100_000_000;
+/// Files of weights in a folder; the first that is there counts, as in transformers.
+const WEIGHTS: [&str; 4] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+const INDEX_END: &str = ".index.json";
+/// Bytes of the longest index; those of the largest models have a few megabytes.
+const MAX_INDEX: usize = 16_000_000;
+/// Bytes of the longest name of a revision.
+const MAX_REVISION: usize = 256;
 const HINT: &str = "get all files of the model from where it came";
 
 /// Several files of tensors whose names are different, as one.
@@ -33,28 +38,60 @@ pub struct Parts {
 
 #[derive(serde::Deserialize)]
 struct Index {
+    #[serde(deserialize_with = "each_once")]
     weight_map: BTreeMap<String, String>,
 }
 
-/// The folder in which the files of a model lie: of a folder of the cache (`models--…`) that of the revision `main`, of a file its own.
+/// A map of which no key comes twice.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    struct EachOnce;
+
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a map of names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry()? {
+                if map.contains_key(&key) {
+                    return Err(A::Error::custom(format!("`{key}` twice")));
+                }
+                map.insert(key, value);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(EachOnce)
+}
+
+/// The folder in which the files of a model lie: of a folder of the cache (`models--…`) that of the revision `main`, of a file its own. A folder with
+/// weights is never one of the cache.
 ///
 /// # Errors
-/// A folder of the cache without that revision.
+/// I/O errors of `refs/main`; a folder of the cache without that revision.
 pub fn folder(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(super::durable::folder_of(path).into());
     }
     let snapshots = path.join("snapshots");
-    if !snapshots.is_dir() {
+    if !snapshots.is_dir() || weights_in(path).is_some() {
         return Ok(path.into());
     }
-    let main = std::fs::read_to_string(path.join("refs/main")).unwrap_or_default();
-    let revision = snapshots.join(main.trim());
-    if !is_plain(main.trim()) || !revision.is_dir() {
-        let found = format!("{main:?} in `refs/main`");
-        return Err(Error::invalid(path.display(), "a cache of the revision `main`", found, "give one of the folders in `snapshots`"));
+    const WHAT: &str = "the name of a folder in `snapshots`";
+    const HINT: &str = "give one of the folders in `snapshots`";
+    let main = path.join("refs/main");
+    let bad = |found: String| Error::invalid(main.display(), WHAT, found, HINT);
+    let bytes = mapped::open(&main, WHAT, HINT)?.ok_or_else(|| bad("an empty file".into()))?;
+    if bytes.len() > MAX_REVISION {
+        return Err(bad(format!("{} bytes, of {MAX_REVISION} at most", bytes.len())));
     }
-    Ok(revision)
+    let name = String::from_utf8_lossy(&bytes);
+    let revision = snapshots.join(name.trim());
+    if is_plain(name.trim()) && revision.is_dir() { Ok(revision) } else { Err(bad(format!("{name:?}"))) }
 }
 
 /// The files of a path: itself, unless it is a folder, an index, or the first of several.
@@ -65,8 +102,9 @@ pub fn parts(path: &Path) -> Result<Parts> {
     let path = if path.is_dir() { weights(&folder(path)?)? } else { path.into() };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let first = First::of(name);
+    let is_first = first.is_some();
     let index = match &first {
-        _ if name.ends_with(INDEX) => Some(path.clone()),
+        _ if name.ends_with(INDEX_END) => Some(path.clone()),
         Some(first) => Some(path.with_file_name(first.index())).filter(|index| index.is_file()),
         None => None,
     };
@@ -76,6 +114,9 @@ pub fn parts(path: &Path) -> Result<Parts> {
         (None, Some(first)) => first.all().collect(),
         (None, None) => return Ok(Parts { files: vec![path], index }),
     };
+    if is_first && !names.contains(name) {
+        return Err(Error::invalid(path.display(), "one of the files of the index beside it", "the index has others", HINT));
+    }
     let files: Vec<PathBuf> = names.iter().map(|name| path.with_file_name(name)).collect();
     match files.iter().find(|file| !file.exists()) {
         Some(missing) => Err(Error::invalid(path.display(), format!("{} files", files.len()), format!("no {}", missing.display()), HINT)),
@@ -83,10 +124,13 @@ pub fn parts(path: &Path) -> Result<Parts> {
     }
 }
 
-/// The file of weights in a folder.
+fn weights_in(folder: &Path) -> Option<PathBuf> {
+    WEIGHTS.iter().map(|name| folder.join(name)).find(|file| file.exists())
+}
+
+/// The file of weights that a folder has to have.
 fn weights(folder: &Path) -> Result<PathBuf> {
-    let found = WEIGHTS.iter().map(|name| folder.join(name)).find(|file| file.exists());
-    found.ok_or_else(|| {
+    weights_in(folder).ok_or_else(|| {
         let expected = format!("a folder with {}", WEIGHTS.join(", or "));
         Error::invalid(folder.display(), expected, "a folder without", "give the folder of a model, or a file of tensors")
     })
@@ -128,7 +172,7 @@ impl<'a> First<'a> {
     }
 
     fn index(&self) -> String {
-        format!("{}.{}{INDEX}", self.stem, self.extension)
+        format!("{}.{}{INDEX_END}", self.stem, self.extension)
     }
 
     fn all(self) -> impl Iterator<Item = String> {
@@ -208,6 +252,7 @@ mod tests {
         serialize(names.iter().map(|name| (name.to_string(), view.clone())), None).unwrap()
     }
 
+    const INDEX: &str = WEIGHTS[1];
     const FIRST: &str = "model-00001-of-00002.safetensors";
     const SECOND: &str = "model-00002-of-00002.safetensors";
 
@@ -222,7 +267,7 @@ mod tests {
         let write = |name: &str, bytes: Vec<u8>| fs::write(folder.path().join(name), bytes).unwrap();
         write(FIRST, shard(&["a", "c"]));
         write(SECOND, shard(&["b"]));
-        write(WEIGHTS[0], index(&[("a", FIRST), ("b", SECOND), ("c", FIRST)]).into());
+        write(INDEX, index(&[("a", FIRST), ("b", SECOND), ("c", FIRST)]).into());
         folder
     }
 
@@ -237,13 +282,17 @@ mod tests {
     #[test]
     fn a_folder_its_index_and_its_first_file_are_the_model() {
         let folder = model();
-        for name in ["", WEIGHTS[0], FIRST] {
+        for name in ["", INDEX, FIRST] {
             require_whole(&folder.path().join(name));
         }
-        fs::remove_file(folder.path().join(WEIGHTS[0])).unwrap();
+        fs::remove_file(folder.path().join(INDEX)).unwrap();
         require_whole(&folder.path().join(FIRST));
         assert_eq!(open(folder.path().join(SECOND)).unwrap().names().collect::<Vec<_>>(), ["b"]);
         fs::write(folder.path().join("model.safetensors"), shard(&["w"])).unwrap();
+        assert_eq!(open(folder.path()).unwrap().names().collect::<Vec<_>>(), ["w"]);
+        // As in transformers, and whatever the folder has besides.
+        fs::write(folder.path().join(INDEX), index(&[("a", FIRST), ("b", SECOND), ("c", FIRST)])).unwrap();
+        fs::create_dir(folder.path().join("snapshots")).unwrap();
         assert_eq!(open(folder.path()).unwrap().names().collect::<Vec<_>>(), ["w"]);
     }
 
@@ -256,25 +305,30 @@ mod tests {
         let (blobs, revision) = (cache.path().join("blobs"), cache.path().join("snapshots/0123abcd"));
         [&blobs, &revision, &cache.path().join("refs")].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
         let model = model();
-        for (i, name) in [FIRST, SECOND, WEIGHTS[0]].iter().enumerate() {
+        for (i, name) in [FIRST, SECOND, INDEX].iter().enumerate() {
             fs::copy(model.path().join(name), blobs.join(i.to_string())).unwrap();
             symlink(format!("../../blobs/{i}"), revision.join(name)).unwrap();
         }
         require_whole(&revision);
         require_whole(&revision.join(FIRST));
-        for (main, is_good) in [("0123abcd\n", true), ("../blobs", false), ("", false), ("none", false)] {
+        let long = "m".repeat(257);
+        let long = &long[..];
+        for (main, is_good) in [("0123abcd\n", true), ("../blobs", false), ("", false), ("none", false), (long, false)] {
             fs::write(cache.path().join("refs/main"), main).unwrap();
             match open(cache.path()) {
                 Ok(_) => assert!(is_good, "{main:?}"),
                 Err(error) => assert!(!is_good && error.to_string().contains("refs/main"), "{main:?}: {error}"),
             }
         }
+        fs::remove_file(cache.path().join("refs/main")).unwrap();
+        assert!(matches!(folder(cache.path()).unwrap_err(), Error::Io { .. }));
         assert_eq!(folder(&revision.join(FIRST)).unwrap(), revision);
     }
 
     #[test]
     fn what_is_missing_or_in_another_file_is_named() {
-        let cases: [(String, &str); 7] = [
+        let cases: [(String, &str); 8] = [
+            (format!(r#"{{"weight_map":{{"a":"{FIRST}","b":"{SECOND}","a":"{FIRST}"}}}}"#), "`a` twice"),
             (index(&[("a", FIRST), ("b", FIRST), ("c", FIRST)]), "no `b` in"),
             (index(&[("a", FIRST), ("b", SECOND), ("d", FIRST)]), "no `d` in"),
             (index(&[("a", "other.safetensors"), ("b", SECOND)]), "other.safetensors"),
@@ -285,15 +339,18 @@ mod tests {
         ];
         for (json, part) in cases {
             let folder = model();
-            fs::write(folder.path().join(WEIGHTS[0]), json).unwrap();
+            fs::write(folder.path().join(INDEX), json).unwrap();
             let message = open(folder.path()).expect_err(part).to_string();
             assert!(message.contains(part), "{part:?} in: {message}");
         }
         let folder = model();
+        fs::write(folder.path().join(INDEX), index(&[("b", SECOND)])).unwrap();
+        assert!(open(folder.path().join(FIRST)).unwrap_err().to_string().contains("the index has others"));
+        let folder = model();
         fs::write(folder.path().join(SECOND), shard(&["a", "b"])).unwrap();
         assert!(open(folder.path()).unwrap_err().to_string().contains("`a` in"));
         fs::remove_file(folder.path().join(SECOND)).unwrap();
-        fs::remove_file(folder.path().join(WEIGHTS[0])).unwrap();
+        fs::remove_file(folder.path().join(INDEX)).unwrap();
         assert!(open(folder.path().join(FIRST)).unwrap_err().to_string().contains(SECOND));
         assert!(open(folder.path()).unwrap_err().to_string().contains("a folder without"));
     }

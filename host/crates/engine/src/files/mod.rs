@@ -15,7 +15,7 @@
 //! | [`kinds`] | what other files look like |
 //!
 //! To add a format: a file here that has a [`tensor_file::Format`], and its `mod` below; that in the list of `open.rs`; and a row in
-//! `tests/hostile/tensors.rs`, or a file beside it.
+//! `tests/hostile/tensors.rs`, or a file beside it, as `tests/hostile/gguf.rs` is.
 
 pub mod checkpoint;
 pub mod dequantize;

@@ -1,5 +1,5 @@
 //! `f32` of elements of any float type, plain or in blocks: layouts and order of operations are those of ggml (`block_*` in `ggml-common.h`,
-//! `dequantize_row_*` in `ggml-quants.c`), so the results have the same bits.
+//! `dequantize_row_*` in `ggml-quants.c`), so the results have the same bits as ggml builds without contracted multiply-adds give.
 
 use bytemuck::{AnyBitPattern, cast_slice};
 use half::slice::HalfFloatSliceExt;

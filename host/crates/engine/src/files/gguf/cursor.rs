@@ -5,15 +5,21 @@
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether something was due that is not there.
+    is_short: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self { bytes, at, is_short: false }
     }
 
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    pub fn is_short(&self) -> bool {
+        self.is_short
     }
 
     pub fn left(&self) -> usize {
@@ -22,8 +28,10 @@ impl<'a> Cursor<'a> {
 
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
         let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
-        let end =
-            end.ok_or_else(|| format!("one that ends at byte {}, where {len} more from byte {} on were due", self.bytes.len(), self.at))?;
+        let Some(end) = end else {
+            self.is_short = true;
+            return Err(format!("one that ends at byte {}, where {len} more from byte {} on were due", self.bytes.len(), self.at));
+        };
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -45,7 +53,16 @@ impl<'a> Cursor<'a> {
     pub fn count(&mut self, of: &str, each: usize) -> Result<usize, String> {
         let count = self.u64()?;
         let fits = usize::try_from(count).ok().filter(|count| count.checked_mul(each).is_some_and(|bytes| bytes <= self.left()));
+        self.is_short |= fits.is_none();
         fits.ok_or_else(|| format!("one that claims {count} {of} in the {} bytes that are left of it", self.left()))
+    }
+
+    /// As [`Self::count`], of no more than `most`.
+    pub fn count_up_to(&mut self, most: u64, of: &str, each: usize) -> Result<usize, String> {
+        match self.clone().u64()? {
+            count if count > most => Err(format!("one that claims {count} {of}, where {most} are allowed")),
+            _ => self.count(of, each),
+        }
     }
 
     pub fn string(&mut self) -> Result<&'a str, String> {

@@ -12,6 +12,8 @@ use crate::files::tensor_file::{Format, OpenedFile, TensorFile, View};
 use crate::{Error, Result};
 
 const HINT: &str = "give the path of a GGUF file, as llama.cpp and others use them";
+/// Bytes of the longest string that is among the text of the metadata.
+const MAX_TEXT: usize = 1 << 16;
 const OTHER_MODEL: &str = "get a file that has it: the programs that convert models write it";
 
 /// The files of llama.cpp.
@@ -26,7 +28,7 @@ pub struct Gguf {
     header: Arc<Header>,
     /// Indices of the tensors.
     by_name: BTreeMap<String, usize>,
-    /// The values as text, for who knows nothing of GGUF.
+    /// The values as text, for who knows nothing of GGUF; of arrays, and of strings above 64 KiB, what they are and how long.
     metadata: BTreeMap<String, String>,
 }
 
@@ -60,7 +62,10 @@ impl Gguf {
         let header = Header::parse(&bytes, bytes.len())
             .map_err(|Fault { expected, found, hint }| Error::invalid(path.display(), expected, found, hint))?;
         let by_name = header.tensors.iter().enumerate().map(|(index, tensor)| (tensor.name.clone(), index)).collect();
-        let text = |(key, range): &(String, Range<usize>)| (key.clone(), value_at(&bytes, range.clone()).to_string());
+        let text = |(key, range): &(String, Range<usize>)| match value_at(&bytes, range.clone()) {
+            Value::String(text) if text.len() > MAX_TEXT => (key.clone(), format!("[string of {} bytes]", text.len())),
+            value => (key.clone(), value.to_string()),
+        };
         let metadata = header.entries.iter().map(text).collect();
         Ok(Self { path, bytes, header: Arc::new(header), by_name, metadata })
     }

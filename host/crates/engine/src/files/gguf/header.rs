@@ -1,5 +1,5 @@
-//! What is in front of the data: magic, version, counts, metadata, tensors. Everything in it is checked against the length of the file before
-//! anything is made of it.
+//! What is in front of the data: magic, version, counts, metadata, tensors. Everything in it is checked against the length of the file, and against limits
+//! that no model comes near, before anything is made of it.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,7 +13,15 @@ pub const MAGIC: &[u8; 4] = b"GGUF";
 /// The version that is written; the one before differs in nothing that is read.
 pub const VERSION: u32 = 3;
 pub const ALIGNMENT_KEY: &str = "general.alignment";
-pub const DEFAULT_ALIGNMENT: usize = 32;
+const DEFAULT_ALIGNMENT: usize = 32;
+/// Allowed here; the specification has no limit.
+const MAX_ALIGNMENT: u32 = 1 << 16;
+/// Bytes of a header that are read; those of models have a few megabytes.
+const MAX_HEADER: usize = 1 << 27;
+const MAX_TENSORS: u64 = 1 << 20;
+const MAX_ENTRIES: u64 = 1 << 16;
+/// `GGML_MAX_NAME`, which counts a zero at the end; ggml refuses longer names.
+const MAX_NAME: usize = 64;
 /// `GGML_MAX_DIMS`.
 const MAX_DIMS: u32 = 4;
 /// By the specification.
@@ -65,12 +73,26 @@ pub struct Header {
 impl Header {
     /// Reads the header that `bytes` begin with, of a file of `file_len` bytes.
     pub fn parse(bytes: &[u8], file_len: usize) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(bytes, MAGIC.len().min(bytes.len()));
-        let version = version(&mut cursor)?;
-        let tensors = cursor.count("tensors", 24)?;
-        let entries = entries(&mut cursor)?;
-        let alignment = alignment(bytes, &entries)?;
-        let infos = (0..tensors).map(|_| info(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
+        let head = &bytes[..bytes.len().min(MAX_HEADER)];
+        let mut cursor = Cursor::new(head, MAGIC.len().min(head.len()));
+        let header = Self::read(&mut cursor, head, file_len);
+        match header {
+            Err(_) if cursor.is_short() && head.len() < bytes.len() => Err(Fault {
+                expected: format!("a GGUF file with a header of at most {MAX_HEADER} bytes"),
+                found: "a longer one".into(),
+                hint: DAMAGED,
+            }),
+            header => header,
+        }
+    }
+
+    fn read(cursor: &mut Cursor, head: &[u8], file_len: usize) -> Result<Self, Fault> {
+        let version = version(cursor)?;
+        let tensors = cursor.count_up_to(MAX_TENSORS, "tensors", 25)?;
+        let entries = entries(cursor)?;
+        let asked = entries.iter().find(|(key, _)| key == ALIGNMENT_KEY).map(|(_, range)| value_at(head, range.clone()));
+        let alignment = alignment(asked.as_ref())?;
+        let infos = infos(cursor, tensors)?;
         let data_start = cursor.at().next_multiple_of(alignment);
         let tensors = infos.into_iter().map(|info| info.placed(data_start, alignment, file_len)).collect::<Result<Vec<_>, _>>()?;
         require_apart(&tensors)?;
@@ -91,7 +113,7 @@ fn version(cursor: &mut Cursor) -> Result<u32, Fault> {
 }
 
 fn entries(cursor: &mut Cursor) -> Result<Vec<(String, Range<usize>)>, Fault> {
-    let count = cursor.count("metadata", 13)?;
+    let count = cursor.count_up_to(MAX_ENTRIES, "metadata", 14)?;
     let (mut entries, mut keys) = (Vec::new(), BTreeSet::new());
     for _ in 0..count {
         let key = cursor.string()?;
@@ -114,11 +136,18 @@ pub fn value_at(bytes: &[u8], range: Range<usize>) -> Value<'_> {
     Value::read(&mut cursor).expect("a value that was checked")
 }
 
-fn alignment(bytes: &[u8], entries: &[(String, Range<usize>)]) -> Result<usize, Fault> {
-    let Some((_, range)) = entries.iter().find(|(key, _)| key == ALIGNMENT_KEY) else { return Ok(DEFAULT_ALIGNMENT) };
-    match value_at(bytes, range.clone()) {
-        Value::U32(alignment) if alignment.is_power_of_two() => Ok(alignment as usize),
-        other => Err(format!("`{ALIGNMENT_KEY}` = {other} ({}), where a u32 that is a power of two is allowed", other.kind()).into()),
+/// Of the data, by the value of [`ALIGNMENT_KEY`] if there is one.
+pub fn alignment(asked: Option<&Value>) -> Result<usize, Fault> {
+    match asked {
+        None => Ok(DEFAULT_ALIGNMENT),
+        Some(&Value::U32(alignment)) if alignment.is_power_of_two() && alignment <= MAX_ALIGNMENT => Ok(alignment as usize),
+        Some(other) => {
+            let found = match other {
+                Value::String(text) => format!("{} bytes of text", text.len()),
+                other => format!("{other} ({})", other.kind()),
+            };
+            Err(format!("`{ALIGNMENT_KEY}` = {found}, where a u32 that is a power of two up to {MAX_ALIGNMENT} is allowed").into())
+        }
     }
 }
 
@@ -130,8 +159,23 @@ struct Info {
     offset: u64,
 }
 
-fn info(cursor: &mut Cursor) -> Result<Info, Fault> {
-    let name = cursor.string()?;
+fn infos(cursor: &mut Cursor, count: usize) -> Result<Vec<Info>, Fault> {
+    let (mut infos, mut names) = (Vec::new(), BTreeSet::new());
+    for _ in 0..count {
+        let name = cursor.string()?;
+        if name.is_empty() || name.len() >= MAX_NAME {
+            return Err(format!("a tensor name of {} bytes, where 1 to {} are allowed", name.len(), MAX_NAME - 1).into());
+        }
+        if !names.insert(name) {
+            return Err(format!("tensor `{name}` twice").into());
+        }
+        infos.push(info(name, cursor)?);
+    }
+    Ok(infos)
+}
+
+/// What comes after a name.
+fn info(name: &str, cursor: &mut Cursor) -> Result<Info, Fault> {
     let dims = cursor.u32()?;
     if dims > MAX_DIMS {
         return Err(format!("tensor `{name}` of {dims} dimensions, where {MAX_DIMS} are allowed").into());
@@ -172,13 +216,9 @@ impl Info {
     }
 }
 
-/// No two tensors have one name or a byte in common.
+/// No two tensors have a byte in common.
 fn require_apart(tensors: &[Tensor]) -> Result<(), Fault> {
     let mut sorted: Vec<&Tensor> = tensors.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(format!("tensor `{}` twice", pair[0].name).into());
-    }
     sorted.sort_by_key(|tensor| tensor.range.start);
     match sorted.windows(2).find(|pair| pair[0].range.end > pair[1].range.start) {
         Some(pair) => Err(format!("tensors `{}` and `{}` one over the other", pair[0].name, pair[1].name).into()),

@@ -11,8 +11,8 @@
 //!
 //! Shapes are row-major, as everywhere here; the file has them the other way round.
 //!
-//! Written here and not by a crate: those on crates.io reserve memory by the counts that a file claims, copy all strings, know fewer tensor types, or
-//! cannot write what they read byte for byte.
+//! Written here and not by a crate: none was found that reads values where they lie in the file, bounds the memory that a header can ask for, and writes
+//! what it read.
 
 mod cursor;
 pub mod file;

@@ -59,7 +59,7 @@ fn again(file: &Gguf) -> Vec<u8> {
 
 #[test]
 fn what_is_written_is_read_and_written_again_as_it_was() {
-    for alignment in [None, Some(1), Some(64)] {
+    for alignment in [None, Some(1), Some(64), Some(1 << 16)] {
         let mut metadata = metadata();
         metadata.extend(alignment.map(|alignment| ("general.alignment".into(), Value::U32(alignment))));
         let tensors = tensors();
@@ -84,11 +84,13 @@ fn what_is_written_is_read_and_written_again_as_it_was() {
 
 #[test]
 fn metadata_are_text_for_who_knows_nothing_of_the_format() {
-    let bytes = encode(&metadata(), &[]).unwrap();
+    let long = [65_536, 65_537].map(|len| (format!("a.{len}"), Value::string("l".repeat(len))));
+    let bytes = encode(&[metadata(), long.into()].concat(), &[]).unwrap();
     let file = from_bytes("x", &bytes).unwrap();
     let text = |key: &str| file.meta(key).unwrap().to_owned();
     assert_eq!((text("general.architecture"), text("llama.context_length"), text("a.f64")), ("llama".into(), "2048".into(), "-0.1".into()));
     assert_eq!((text("tokenizer.ggml.tokens"), text("a.empty")), ("[string; 2]".into(), "[string; 0]".into()));
+    assert_eq!((text("a.65536").len(), &*text("a.65537")), (65_536, "[string of 65537 bytes]"));
     assert_eq!(file.parse_meta::<f32>("a.f32").unwrap(), 1e-5);
     assert!(file.names().next().is_none());
 }
@@ -135,7 +137,9 @@ fn what_would_not_be_read_is_not_written() {
         (key("general.alignment", Value::U64(32)), vec![], "u64"),
         (key("", Value::U8(0)), vec![], "key of 0 bytes"),
         ([key("k", Value::U8(0)), key("k", Value::U8(1))].concat(), vec![], "`k` twice"),
-        (vec![], tensor(&long, Dtype::F32, &[16]), "fewer than 64"),
+        (key("general.alignment", Value::U32(1 << 17)), vec![], "up to 65536"),
+        (vec![], tensor(&long, Dtype::F32, &[16]), "name of 64 bytes"),
+        (vec![], tensor("", Dtype::F32, &[16]), "name of 0 bytes"),
         (vec![], [tensor("a", Dtype::F32, &[16]), tensor("a", Dtype::F32, &[16])].concat(), "`a` twice"),
         (vec![], tensor("a", Dtype::F32, &[16, 0]), "cannot be"),
         (vec![], tensor("a", Dtype::F32, &[1, 1, 1, 1, 16]), "5 dimensions"),

@@ -3,22 +3,23 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::header::{ALIGNMENT_KEY, Fault, Header, MAGIC, VERSION};
+use super::header::{ALIGNMENT_KEY, Fault, Header, MAGIC, VERSION, alignment};
 use super::types::{number_of, supported};
 use super::value::{Value, encode_string};
 use crate::files::checkpoint::TensorRef;
 use crate::files::durable::{atomically, write_error};
 use crate::{Error, Result};
 
-/// `GGML_MAX_NAME`, which counts a zero at the end; readers refuse longer names.
-const MAX_NAME: usize = 64;
 const HINT: &str = "give metadata and tensors as GGUF has them";
 
 /// Writes metadata and tensors, in the order given, at `path`: the whole file or nothing, as [`atomically`] does. `general.alignment` counts if it is among
-/// the metadata; the keys that llama.cpp asks for are the caller's business. What was read from a file is written as it was there.
+/// the metadata; the keys that llama.cpp asks for are the caller's business.
+///
+/// Of a file that was read, metadata and tensors are kept to the byte. The version becomes 3, the data lie in the order of the tensors, and the padding
+/// between them is zeros, whatever the file had.
 ///
 /// # Errors
-/// Bad input where [`Gguf`](super::Gguf) would refuse the file, or llama.cpp the length of a name; I/O errors with a hint.
+/// Bad input where [`Gguf`](super::Gguf) would refuse the file; I/O errors with a hint.
 pub fn save(path: &Path, metadata: &[(String, Value)], tensors: &[TensorRef]) -> Result<()> {
     let layout = Layout::of(&path.display().to_string(), metadata, tensors)?;
     atomically(path, layout.file_len, |file| layout.write(file, path, tensors))
@@ -47,13 +48,9 @@ struct Layout {
 impl Layout {
     fn of(subject: &str, metadata: &[(String, Value)], tensors: &[TensorRef]) -> Result<Self> {
         let bad = |expected: String, found: String| Error::invalid(subject, expected, found, HINT);
-        let alignment = match metadata.iter().find(|(key, _)| key == ALIGNMENT_KEY) {
-            Some((_, Value::U32(alignment))) if alignment.is_power_of_two() => *alignment as usize,
-            Some((_, other)) => {
-                return Err(bad(format!("`{ALIGNMENT_KEY}`, a u32 that is a power of two"), format!("{other} ({})", other.kind())));
-            }
-            None => super::header::DEFAULT_ALIGNMENT,
-        };
+        let refused = |Fault { expected, found, .. }| bad(expected, found);
+        let asked = metadata.iter().find(|(key, _)| key == ALIGNMENT_KEY).map(|(_, value)| value);
+        let alignment = alignment(asked).map_err(refused)?;
         let mut header = MAGIC.to_vec();
         header.extend(VERSION.to_le_bytes());
         header.extend((tensors.len() as u64).to_le_bytes());
@@ -65,9 +62,6 @@ impl Layout {
         }
         let (mut offset, mut lens) = (0usize, Vec::new());
         for tensor in tensors {
-            if tensor.name.len() >= MAX_NAME {
-                return Err(bad(format!("names of tensors of fewer than {MAX_NAME} bytes"), format!("`{}`", tensor.name)));
-            }
             let number = number_of(tensor.dtype)
                 .ok_or_else(|| bad(format!("tensors of type {}", supported()), format!("`{}` of type {}", tensor.name, tensor.dtype)))?;
             encode_string(&tensor.name, &mut header);
@@ -88,7 +82,7 @@ impl Layout {
         let file_len = header.len().checked_add(offset).filter(|&len| isize::try_from(len).is_ok());
         let file_len = file_len.ok_or_else(|| bad("tensors that fit in the address space".into(), "more bytes than that".into()))?;
         // Whatever else may not be: one place says so.
-        Header::parse(&header, file_len).map_err(|Fault { expected, found, .. }| bad(expected, found))?;
+        Header::parse(&header, file_len).map_err(refused)?;
         Ok(Self { header, alignment, file_len, lens })
     }
 
