@@ -107,14 +107,16 @@ pub(super) mod avx2 {
             let (step, offset) = (&step[of_row.clone()], offset.map(|offset| &offset[of_row]));
             let mut sums = [_mm256_setzero_ps(); 2];
             for (part, codes) in codes.chunks(PART_BYTES).enumerate() {
-                _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(ahead).cast());
-                _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(ahead + 64).cast());
+                // SAFETY: prefetching never faults; sums of whole parts were counted above.
+                let of_group = unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(ahead).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(ahead + 64).cast());
+                    _mm256_loadu_ps(x.sums.as_ptr().add(part * PART))
+                };
                 let products = _mm256_cvtepi32_ps(part_of_row(codes, &x.q[part * PART * GROUP..], tables));
                 let sum = &mut sums[part % 2];
                 *sum = _mm256_add_ps(*sum, _mm256_mul_ps(load(&step[part * PART..]), products));
                 if let Some(offset) = offset {
-                    // SAFETY: sums of whole parts, as just counted.
-                    let of_group = unsafe { _mm256_loadu_ps(x.sums.as_ptr().add(part * PART)) };
                     *sum = _mm256_add_ps(*sum, _mm256_mul_ps(load(&offset[part * PART..]), of_group));
                 }
             }
