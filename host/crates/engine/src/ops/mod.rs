@@ -24,6 +24,7 @@ pub mod layer_norm;
 pub mod leaky_relu;
 pub mod level_histogram;
 pub mod linear;
+pub mod lookup;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;
@@ -54,6 +55,7 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use leaky_relu::{LeakyRelu, LeakyReluBackward};
 pub use level_histogram::LevelHistogram;
 pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
+pub use lookup::Lookup;
 pub use lut_gemv::LutGemv;
 pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
 pub use quantize::{Quantize, StraightThrough};
@@ -116,6 +118,7 @@ ops! {
     Linear = "linear" with flops,
     LinearBackwardInput = "linear_backward_input" with flops,
     LinearBackwardWeight = "linear_backward_weight" with flops,
+    Lookup = "lookup",
     LutGemv = "lut_gemv" with flops,
     PoltergeistVote = "poltergeist_vote",
     PoltergeistFlip = "poltergeist_flip",

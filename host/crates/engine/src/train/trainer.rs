@@ -272,6 +272,7 @@ pub fn grid_state_bytes<T: Task>(layout: &Layout<T>) -> usize {
     let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
         Storage::Grid(grid) => grid.codes.bytes() + grid.scales.group_bytes(),
         Storage::Float(_) => 0,
+        Storage::Blocks(blocks) => blocks.bytes.bytes(),
     });
     codes.sum::<usize>() + layout.optimizer.bytes()
 }

@@ -71,8 +71,14 @@ impl GhostTtsIds {
 }
 
 fn block_shape(config: &GhostTtsConfig) -> BlockShape {
-    let heads = Heads { count: config.heads, causal: false };
-    BlockShape { dim: config.dim, heads, hidden: config.hidden, kernel: config.kernel }
+    BlockShape {
+        dim: config.dim,
+        norm: NormKind::Layer,
+        heads: Heads::plain(config.dim, config.heads, false),
+        hidden: config.hidden,
+        mlp: MlpKind::Plain { kernel: config.kernel, biases: false },
+        rotary: None,
+    }
 }
 
 /// The rows of a batch.
