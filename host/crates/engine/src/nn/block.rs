@@ -4,7 +4,7 @@
 
 use primal_device::grid::Grid;
 
-use super::attention::{AttentionActivations, AttentionOutputs, Heads, SelfAttention};
+use super::attention::{AttentionActivations, Heads, SelfAttention};
 use super::mlp::{Mlp, MlpActivations, MlpKind};
 use super::norm::{Norm, NormActivations, NormKind};
 use super::parameters::{Parameters, Specs};

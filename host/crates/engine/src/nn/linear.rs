@@ -61,7 +61,7 @@ impl LinearLayer {
 
     fn add_bias<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation) {
         if let Some(bias) = self.bias {
-            b.run(Bias { y: y.f32(), bias: p.vector(bias) });
+            b.run(Bias { y, bias: p.vector(bias) });
         }
     }
 

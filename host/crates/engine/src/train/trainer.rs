@@ -83,7 +83,7 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
 impl<B: Backend, T: Task> Trainer<B, T> {
     /// A run over memory that is allocated but not initialised.
     pub fn new(config: ConfigOf<T::Config>, layout: Layout<T>, mut backend: B) -> Self {
-        T::prepare(&layout.model, &mut backend);
+        T::prepare(&layout.model, &layout.sampler, &mut backend);
         Self {
             batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),

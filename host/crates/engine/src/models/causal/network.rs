@@ -162,7 +162,7 @@ impl<C> Causal<C> {
         (x, logits)
     }
 
-    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<C> {
         let (tokens, rows) = (self.tokens(), self.logit_rows);
         (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
     }

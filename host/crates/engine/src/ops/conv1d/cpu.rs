@@ -3,11 +3,11 @@
 use super::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::gemm::{Left, Right, for_each_tile, gemm, tile};
+use crate::backend::cpu::gemm::{Left, for_each_tile, gemm, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::of_thread;
 use crate::backend::cpu::sequences::{Bounds, offsets};
-use crate::backend::cpu::weight::{WeightValues, add_bias};
+use crate::backend::cpu::weight::add_bias;
 use crate::backend::cpu::windows::{Reversed, Windows};
 
 /// The windows of x `[rows, width]` around each row.

@@ -3,11 +3,11 @@
 
 use super::ConvTranspose1d;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::gemm::{Right, for_each_tile, tile};
+use crate::backend::cpu::gemm::{for_each_tile, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::of_thread;
 use crate::backend::cpu::sequences::Bounds;
-use crate::backend::cpu::weight::{Operands, WeightValues, add_bias};
+use crate::backend::cpu::weight::{Operands, add_bias};
 use crate::backend::cpu::windows::{Reversed, Windows};
 use crate::backend::{RunOn, Sequences};
 
