@@ -97,7 +97,13 @@ impl SelfAttention {
     }
 
     fn shape(&self, sequences: Sequences) -> AttentionShape {
-        AttentionShape { sequences, heads: self.heads.count, head_dim: self.dim / self.heads.count, causal: self.heads.causal }
+        AttentionShape {
+            sequences,
+            heads: self.heads.count,
+            kv_heads: self.heads.count,
+            head_dim: self.dim / self.heads.count,
+            causal: self.heads.causal,
+        }
     }
 
     /// From x `[rows, dim]` to the output in `kept`.
@@ -107,8 +113,9 @@ impl SelfAttention {
         match rows {
             Rows::Of(sequences) => b.run(Attention { out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) }),
             Rows::Next(position) => {
-                let [_, keys, values] = kept.projections.map(|cache| cache.f32().slice(0, (position + 1) * self.dim));
-                b.run(CachedAttention { out: out.attended.f32(), q: q.f32(), k: keys, v: values, heads: self.heads.count });
+                let [_, k, v] = kept.projections.map(|cache| cache.slice(0, (position + 1) * self.dim));
+                let (heads, head_dim) = (self.heads.count, self.dim / self.heads.count);
+                b.run(CachedAttention { out: out.attended.f32(), q: q.f32(), k, v, heads, kv_heads: heads, head_dim });
             }
         }
         self.o.forward(b, p, out.y, out.attended, rows);

@@ -148,9 +148,17 @@ impl Rotary {
 
     /// The table of [`Rope`](crate::ops::Rope), `[positions, 2 · pairs]`: cosines of all pairs, then sines.
     ///
-    /// An angle is a product of two `f32`, as in Hugging Face's code: at position 4,096 it is off by 2e-4 radians.
-    pub fn table(&self, positions: usize) -> Vec<f32> {
-        let (frequencies, factor) = (self.frequencies(), self.attention_factor());
+    /// An angle is a product of two `f32`, as in Hugging Face's code: at position 4,096 it is off by 2e-4 radians. With `divisors`, `[pairs]`, each
+    /// frequency is over its own: `rope_freqs.weight` of GGUF files, which have Llama 3.1's scaling in this form.
+    ///
+    /// # Panics
+    /// If there are not as many divisors as pairs.
+    pub fn table(&self, positions: usize, divisors: Option<&[f32]>) -> Vec<f32> {
+        let (mut frequencies, factor) = (self.frequencies(), self.attention_factor());
+        if let Some(divisors) = divisors {
+            assert_eq!(divisors.len(), self.pairs, "divisors of frequencies");
+            frequencies.iter_mut().zip(divisors).for_each(|(frequency, divisor)| *frequency /= divisor);
+        }
         let row = |position: usize| {
             let angles = frequencies.iter().map(move |&frequency| f64::from(position as f32 * frequency));
             angles.clone().map(move |angle| (angle.cos() * factor) as f32).chain(angles.map(move |angle| (angle.sin() * factor) as f32))
@@ -235,10 +243,17 @@ mod tests {
     #[test]
     fn a_table_has_cosines_then_sines() {
         let rotary = Rotary { base: 100.0, pairs: 2, scaling: RopeScaling::Default };
-        let table = rotary.table(3);
+        let table = rotary.table(3, None);
         let expected =
             [1.0, 1.0, 0.0, 0.0, 1f32.cos(), 0.1f32.cos(), 1f32.sin(), 0.1f32.sin(), 2f32.cos(), 0.2f32.cos(), 2f32.sin(), 0.2f32.sin()];
         approx::assert_abs_diff_eq!(&table[..], &expected[..], epsilon = 1e-7);
+    }
+
+    #[test]
+    fn a_frequency_is_over_its_divisor() {
+        let rotary = Rotary { base: 100.0, pairs: 2, scaling: RopeScaling::Default };
+        let table = rotary.table(2, Some(&[2.0, 5.0]));
+        approx::assert_abs_diff_eq!(&table[4..], &[0.5f32.cos(), 0.02f32.cos(), 0.5f32.sin(), 0.02f32.sin()][..], epsilon = 1e-7);
     }
 
     #[test]

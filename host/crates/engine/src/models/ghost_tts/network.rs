@@ -226,7 +226,7 @@ impl GhostTts {
     pub fn attention(&self) -> AttentionShape {
         let Capacity { utterances, frames, .. } = self.capacity;
         let sequences = Sequences::Equal { count: utterances, len: frames.div_ceil(utterances) };
-        AttentionShape { sequences, heads: self.heads, head_dim: self.dim / self.heads, causal: false }
+        AttentionShape { sequences, heads: self.heads, kv_heads: self.heads, head_dim: self.dim / self.heads, causal: false }
     }
 
     /// Writes the constants that the model needs besides its parameters; once, before anything else.

@@ -49,5 +49,5 @@ pub(super) fn block_shape(config: &GptConfig) -> BlockShape {
 
 /// The attention of a block.
 pub(super) fn attention(config: &GptConfig, sequences: Sequences) -> AttentionShape {
-    AttentionShape { sequences, heads: config.heads, head_dim: config.dim / config.heads, causal: true }
+    AttentionShape { sequences, heads: config.heads, kv_heads: config.heads, head_dim: config.dim / config.heads, causal: true }
 }
