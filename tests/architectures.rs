@@ -198,7 +198,7 @@ fn every_text_model_goes_through_every_command() {
 #[test]
 fn an_unknown_architecture_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let model = MODELS[0].replace("'gpt'", "'llama'");
+    let model = MODELS[0].replace("'gpt'", "'mamba'");
     fs::write(folder.path().join("model.toml"), format!("[model]\n{model}\n[train]\n")).expect("a configuration");
     for command in ["plan --config model.toml", "train --config model.toml --out run", "tts-train --config model.toml --data x --out run"] {
         let said = program(folder.path(), command, 2);
