@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use plain::Plain;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::{ConfigOf, Recompute, Rule, Tokenizer};
+use primal_engine::config::{ConfigOf, Recompute, Rule};
 use primal_engine::files::checkpoint::encode;
 use primal_engine::memory::Plan;
 use primal_engine::models::causal::CausalTable;
@@ -21,7 +21,7 @@ use primal_engine::train::state;
 use primal_engine::train::task::Draw;
 use primal_engine::train::text::{TextSource, TextTask};
 use primal_engine::train::trainer::{Layout, Trainer};
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
 
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
@@ -61,7 +61,7 @@ fn trainer<M: TextModel>(config: &ConfigOf<M::Config>) -> Trainer<Cpu, TextTask<
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
 }
 
 /// Fills the gradients of all float tensors, of which the float twin has no others, with those of the first batch; the tensors.
