@@ -8,7 +8,7 @@ use crate::Result;
 use primal_engine::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use primal_engine::backend::cuda::Cuda;
-use primal_engine::backend::{AttentionShape, Device, cuda_plan};
+use primal_engine::backend::{AttentionShape, Backend, Device, cuda_plan};
 use primal_engine::memory::{Act, Plan};
 
 use primal_device::grid::ScaleForm;
@@ -33,6 +33,11 @@ impl FromStr for DeviceName {
     }
 }
 
+/// How a device stores keys and values of earlier tokens: in halves, where it can.
+pub(super) fn cache<D: Backend>() -> Act {
+    if D::ACTS.contains(&Act::F16) { Act::F16 } else { Act::F32 }
+}
+
 impl DeviceName {
     /// Whether its ops can run such attention, over activations in such a form, and weights with such scales.
     ///
@@ -48,6 +53,15 @@ impl DeviceName {
             }
         }
         Ok(())
+    }
+
+    /// How it stores keys and values of earlier tokens.
+    pub(super) fn cache(self) -> Act {
+        match self {
+            Self::Cpu => cache::<Cpu>(),
+            Self::Cuda if cuda_plan::ACTS.contains(&Act::F16) => Act::F16,
+            Self::Cuda => Act::F32,
+        }
     }
 
     /// Adds what its ops need for themselves; the device need not be there, nor built in.

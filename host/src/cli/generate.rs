@@ -8,17 +8,18 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load, on_file};
+use super::limits;
 use super::threads::in_pool;
 use crate::data::generate;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
-use primal_engine::config::TextTable;
+use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
-use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Sampling, Timing};
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
+use primal_engine::train::state;
 
 /// continue a text
 #[derive(FromArgs)]
@@ -42,6 +43,9 @@ pub struct Generate {
     /// seed (default 1)
     #[argh(option, default = "1")]
     seed: u64,
+    /// tokens that are remembered (default: the model's context, at most 4096)
+    #[argh(option)]
+    context: Option<usize>,
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
@@ -86,10 +90,12 @@ impl<D: Device> OnText for Write<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
+        let config: ConfigOf<M::Config> = state::config_of(&*self.file)?;
+        let context = limits::context(self.flags.context, config.model.context())?;
         let loaded = load::<M, _, D>(
             &*self.file,
-            |layers, config, plan| {
-                let shape = DecoderShape { context: config.context(), cache: Act::F32 };
+            |layers, _, plan| {
+                let shape = DecoderShape { context, cache: device::cache::<D>() };
                 let decoder = M::plan_decoder(layers, shape, plan);
                 let attention = decoder.attention();
                 (decoder, attention)

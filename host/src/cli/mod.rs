@@ -6,6 +6,7 @@ mod export_voice;
 mod generate;
 mod import;
 mod info;
+mod init;
 mod limits;
 mod overrides;
 mod paths;
@@ -47,6 +48,7 @@ enum Command {
     Generate(generate::Generate),
     Plan(training_flags::PlanCommand),
     Info(info::Info),
+    Init(init::Init),
     Phonemes(phonemes::PhonemesCommand),
     Report(report::Report),
     Import(import::Import),
@@ -115,6 +117,7 @@ impl Arguments {
             Command::Generate(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Phonemes(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Import(command) => command.run(),
