@@ -12,6 +12,7 @@ mod paths;
 mod phonemes;
 mod plan;
 mod report;
+mod sampling;
 mod text;
 mod threads;
 mod train;

@@ -97,9 +97,9 @@ impl Train {
 
 fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, codec: &TextCodec, prompt: &str) -> Result<String> {
     let mut text = prompt.trim_start().to_string();
-    let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
+    let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step, ..Sampling::GREEDY };
     let layout = &trainer.layout;
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece| {
+    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
         text.push_str(piece);
         Ok(())
     })?;

@@ -30,7 +30,7 @@ mod utterance;
 mod voice_facts;
 
 pub use batch::{Corpus, CorpusOptions, TokenWindow};
-pub use generation::generate;
+pub use generation::{Drawn, generate};
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
