@@ -1,5 +1,6 @@
 //! The subcommands. Exit codes: 0 ok, 1 failed, 2 bad input.
 
+mod chat;
 mod device;
 mod eval;
 mod export_voice;
@@ -46,6 +47,7 @@ enum Command {
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
+    Chat(chat::Chat),
     Plan(training_flags::PlanCommand),
     Info(info::Info),
     Phonemes(phonemes::PhonemesCommand),
@@ -114,6 +116,7 @@ impl Arguments {
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Chat(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
             Command::Phonemes(command) => command.run(),
