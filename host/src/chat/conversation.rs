@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_engine::backend::Backend;
 use primal_engine::models::sample::{Sampler, Sampling};
+use primal_engine::models::sequence::Sequence;
 use primal_engine::models::text::TextDecoder;
 use primal_engine::nn::Parameters;
 
@@ -17,16 +18,16 @@ pub struct Conversation<'a, M> {
     parameters: &'a Parameters,
     codec: &'a TextCodec,
     template: &'a ChatTemplate,
-    /// What the system says, shielded.
-    system: Option<String>,
-    /// What was said, shielded.
+    /// What was said, shielded; first by the system.
     messages: Vec<Message>,
-    /// What the cache has.
-    tokens: Vec<u32>,
-    /// How the template writes what was said, up to the end of the last answer. It may say it in another way when the conversation goes on.
+    /// How many of them the system said.
+    from_system: usize,
+    /// What the model reads, of which the oldest may be forgotten.
+    sequence: Sequence,
+    /// Tokens at its beginning that are not forgotten.
+    kept: usize,
+    /// How the template writes all that was said, up to the end of the last answer; it may say it in another way when the conversation goes on.
     written: String,
-    /// Tokens at the end of `written` that the model has not read.
-    unread: Vec<u32>,
     sampler: Sampler,
 }
 
@@ -37,8 +38,6 @@ pub enum End {
     Token,
     /// It has as many tokens as it may have.
     Length,
-    /// The context is full.
-    Full,
     /// The user had enough.
     Interrupted,
 }
@@ -49,7 +48,6 @@ impl End {
         match self {
             Self::Token => "token",
             Self::Length => "length",
-            Self::Full => "full",
             Self::Interrupted => "interrupted",
         }
     }
@@ -82,33 +80,40 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         system: Option<&str>,
         sampling: Sampling,
     ) -> Self {
-        let system = system.map(|text| codec.shielded(text).into_owned());
-        let sampler = Sampler::new(sampling, model.vocab());
-        let (messages, tokens, written, unread) = Default::default();
-        let mut new = Self { model, parameters, codec, template, system, messages, tokens, written, unread, sampler };
-        new.reset();
-        new
+        let system = system.map(|text| Message { role: Role::System, content: codec.shielded(text).into_owned() });
+        let messages: Vec<Message> = system.into_iter().collect();
+        let (from_system, sampler) = (messages.len(), Sampler::new(sampling, model.vocab()));
+        Self {
+            model,
+            parameters,
+            codec,
+            template,
+            messages,
+            from_system,
+            sequence: Sequence::new(),
+            kept: 0,
+            written: String::new(),
+            sampler,
+        }
     }
 
     /// Forgets what was said, but by the system.
     pub fn reset(&mut self) {
-        self.messages.clear();
-        self.messages.extend(self.system.clone().map(|content| Message { role: Role::System, content }));
-        self.tokens.clear();
+        self.messages.truncate(self.from_system);
+        self.sequence = Sequence::new();
         self.written.clear();
-        self.unread.clear();
     }
 
-    /// Tokens that the cache has.
+    /// What the model goes on from: all that was said, unless some was forgotten.
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        self.sequence.tokens()
     }
 
-    /// Answers `text` with at most `max_tokens` tokens; `emit` gets them as they come, and `is_interrupted` is asked after each whether to go on. Nothing was
-    /// said where it fails.
+    /// Answers `text` with at most `max_tokens` tokens; `emit` gets them as they come, and `is_interrupted` is asked after each whether that is enough. When the
+    /// context is full, what came first is forgotten, but for what the template writes before the first question. Where it fails, nothing was said.
     ///
     /// # Errors
-    /// A conversation that does not fit into the context; those of the template and of `emit`; a model that gives numbers that are not finite.
+    /// A question that the context has no room for; those of the template and of `emit`; a model that gives numbers that are not finite.
     pub fn ask<B: Backend>(
         &mut self,
         b: &mut B,
@@ -118,49 +123,62 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         emit: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Answer> {
         self.messages.push(Message { role: Role::User, content: self.codec.shielded(text).into_owned() });
-        let answered =
-            self.template.render(&self.messages, true).and_then(|prompt| self.answer(b, prompt, max_tokens, is_interrupted, emit));
+        let answered = self.take_in().and_then(|prompt| self.answer(b, prompt, max_tokens, is_interrupted, emit));
         if answered.is_err() {
             self.messages.pop();
         }
         answered
     }
 
-    /// What the model has to read of `prompt`; the cache keeps no more than what it has in common with it.
-    fn unread_of(&mut self, prompt: &str) -> Result<Vec<u32>> {
-        let mut unread = match prompt.strip_prefix(&self.written) {
-            Some(more) if !self.written.is_empty() => {
-                let mut unread = self.unread.clone();
-                unread.extend(self.codec.encode_controls(more, false));
-                unread
+    /// Adds what was said to the sequence, as the template writes it; what that is.
+    fn take_in(&mut self) -> Result<String> {
+        let prompt = self.template.render(&self.messages, true)?;
+        if let Some(more) = prompt.strip_prefix(&self.written).filter(|_| !self.written.is_empty()) {
+            let more = self.codec.encode_controls(more, false);
+            if self.sequence.tokens().len() + more.len() > self.model.context() {
+                self.require_room(more.len(), (self.model.context() - self.kept) / 2)?;
             }
-            _ => {
-                let all = self.codec.encode_controls(prompt, true);
-                let common = all.iter().zip(&self.tokens).take_while(|(new, old)| new == old).count();
-                self.tokens.truncate(common);
-                self.written.clear();
-                self.unread.clear();
-                all[common..].to_vec()
-            }
-        };
-        // The logits of the last token are wanted, though the cache may have it.
-        if unread.is_empty() {
-            unread.extend(self.tokens.pop());
+            self.sequence.extend(&more);
+            return Ok(prompt);
         }
-        if unread.is_empty() {
+        let all = self.codec.encode_controls(&prompt, true);
+        let keep = common(&all, &self.before_questions()?);
+        if self.messages.len() == self.from_system + 1 {
+            self.require_room(all.len(), self.model.context() - 1)?;
+            self.kept = keep.min(self.model.context() / 2);
+        }
+        // The logits of the last token are wanted, though the cache may have it.
+        self.sequence.truncate(common(&all, self.sequence.tokens()).min(all.len().saturating_sub(1)));
+        self.written.clear();
+        let start = self.sequence.tokens().len();
+        self.sequence.extend(&all[start..keep.max(start)]);
+        if start <= keep {
+            self.sequence.keep_all_so_far();
+        }
+        self.sequence.extend(&all[keep.max(start)..]);
+        Ok(prompt)
+    }
+
+    /// The tokens that every conversation with this system begins with, and some that follow in one.
+    fn before_questions(&self) -> Result<Vec<u32>> {
+        let mut messages = self.messages[..=self.from_system].to_vec();
+        let question = &mut messages[self.from_system].content;
+        // Another one than was asked, from its first letter on.
+        *question = if question.trim_start().starts_with('a') { "b" } else { "a" }.into();
+        Ok(self.codec.encode_controls(&self.template.render(&messages, true)?, true))
+    }
+
+    /// Requires that there is room for as many tokens of a question.
+    fn require_room(&self, tokens: usize, room: usize) -> Result<()> {
+        if tokens == 0 {
             let found = "a template that writes nothing";
             return Err(Error::bad_input("the chat template", "one that writes the conversation", found, "`generate` needs none"));
         }
-        let (all, context) = (self.tokens.len() + unread.len(), self.model.context());
-        if all >= context {
-            return Err(Error::bad_input(
-                "the conversation",
-                format!("fewer than {context} tokens, the model's context"),
-                all,
-                "/reset begins anew; a shorter question may fit, or a larger --context",
-            ));
+        if tokens > room {
+            let expected = format!("at most {room} tokens in a context of {}", self.model.context());
+            return Err(Error::bad_input("the question", expected, tokens, "ask in fewer words, or with a larger --context"));
         }
-        Ok(unread)
+        Ok(())
     }
 
     fn answer<B: Backend>(
@@ -171,17 +189,12 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         is_interrupted: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Answer> {
-        let mut unread = self.unread_of(&prompt)?;
-        let (read, mut began) = (unread.len(), Instant::now());
+        let (read, mut began) = (self.sequence.unread(), Instant::now());
         let (mut decoder, mut text) = (self.codec.stream_decoder(), String::new());
         let (mut reading, mut written) = (Duration::ZERO, 0);
         let end = loop {
-            if is_interrupted() && written > 0 {
-                break End::Interrupted;
-            }
-            let span = self.model.read(b, self.parameters, &unread, self.tokens.len());
-            self.tokens.append(&mut unread);
-            let token = self.sampler.draw(b, span, &self.tokens)?;
+            let span = self.sequence.logits(b, self.parameters, self.model);
+            let token = self.sampler.draw(b, span, self.sequence.tokens())?;
             if written == 0 {
                 reading = began.elapsed();
                 began = Instant::now();
@@ -189,16 +202,16 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
             if self.codec.stop_tokens().contains(&token) {
                 break End::Token;
             }
+            self.sequence.extend(&[token]);
+            written += 1;
             let piece = decoder.push(token);
             text.push_str(&piece);
             emit(&piece)?;
-            unread.push(token);
-            written += 1;
+            if is_interrupted() {
+                break End::Interrupted;
+            }
             if written >= max_tokens {
                 break End::Length;
-            }
-            if self.tokens.len() + 1 >= self.model.context() {
-                break End::Full;
             }
         };
         let writing = began.elapsed();
@@ -207,8 +220,12 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         emit(&rest)?;
         let shielded = self.codec.shielded(&text).into_owned();
         self.written = prompt + &shielded;
-        self.unread = unread;
         self.messages.push(Message { role: Role::Assistant, content: shielded });
         Ok(Answer { text, read, reading, written, writing, end })
     }
+}
+
+/// With how many equal tokens both begin.
+fn common(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

@@ -11,7 +11,7 @@ use super::eval::{Loaded, load, on_file};
 use super::generate::rate;
 use super::sampling::with_sampling;
 use super::threads::in_pool;
-use crate::chat::{Answer, ChatTemplate, Conversation, End};
+use crate::chat::{Answer, ChatTemplate, Conversation};
 use crate::data::ModelFiles;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, input, visible};
@@ -44,7 +44,7 @@ with_sampling! {
         /// tokens of the conversation, at most (default: the model's context, at most 4096)
         #[argh(option)]
         context: Option<usize>,
-        /// tokens of an answer, at most (default: as many as the context has room for)
+        /// tokens of an answer, at most (default: as many as the context has)
         #[argh(option)]
         max_tokens: Option<usize>,
         /// device: cpu (default) or cuda
@@ -53,7 +53,7 @@ with_sampling! {
         /// threads (default: all cores)
         #[argh(option)]
         threads: Option<usize>,
-        /// print a JSON object for each answer: text, stop ("token", "length", "full" or "interrupted"), prompt_tokens, tokens, seconds, tokens_per_second
+        /// print a JSON object for each answer: text, stop ("token", "length" or "interrupted"), prompt_tokens, tokens, seconds, tokens_per_second
         #[argh(switch)]
         json: bool,
     }
@@ -127,9 +127,10 @@ impl Chat {
 
     fn talk<M: TextModel, D: Device>(&self, l: &mut Loaded<M, M::Decoder, D>, template: &ChatTemplate) -> Result<()> {
         let Loaded { codec, model, parameters, backend, .. } = l;
+        let max_tokens = self.max_tokens.unwrap_or(model.context());
         let mut conversation = Conversation::new(&*model, &*parameters, &*codec, template, self.system.as_deref(), self.sampling()?);
         if let Some(prompt) = &self.prompt {
-            return self.answer(&mut conversation, backend, prompt);
+            return self.answer(&mut conversation, backend, prompt, max_tokens);
         }
         let is_terminal = stdin().is_terminal();
         if is_terminal {
@@ -147,7 +148,7 @@ impl Chat {
                 "/help" => warn(HELP),
                 "/reset" => conversation.reset(),
                 // Nothing was said then: the user can say something else.
-                _ => match self.answer(&mut conversation, backend, &line) {
+                _ => match self.answer(&mut conversation, backend, &line, max_tokens) {
                     Err(error @ Error::BadInput { .. }) if is_terminal => warn(error),
                     answered => answered?,
                 },
@@ -156,22 +157,17 @@ impl Chat {
         if is_terminal { write_all("\n") } else { Ok(()) }
     }
 
-    fn answer<D: Device>(&self, conversation: &mut Conversation<impl TextDecoder>, b: &mut D, text: &str) -> Result<()> {
+    fn answer<D: Device>(&self, conversation: &mut Conversation<impl TextDecoder>, b: &mut D, text: &str, max_tokens: usize) -> Result<()> {
         let on_terminal = stdout().is_terminal();
         let say = |piece: &str| write_all(if on_terminal { visible::text(piece) } else { piece.into() }.as_bytes());
         let mut emit = |piece: &str| if self.json { Ok(()) } else { say(piece) };
-        let max_tokens = self.max_tokens.unwrap_or(usize::MAX);
         let ask = || conversation.ask(b, text, max_tokens, &interrupt::is_answer_stopped, &mut emit);
         let answer = interrupt::answering(ask)?;
         mapped::require_unchanged()?;
         if self.json {
             return print_json(&object(&answer));
         }
-        say("\n")?;
-        if answer.end == End::Full {
-            warn("the context is full: /reset begins anew, and a larger --context has room for more");
-        }
-        Ok(())
+        say("\n")
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{RandomStream, uniform};
 
+use super::sequence::Sequence;
 use super::text::TextDecoder;
 use crate::backend::Backend;
 use crate::memory::Span;
@@ -163,8 +164,8 @@ pub struct Timing {
     pub stop: Option<u32>,
 }
 
-/// Continues `prompt`, of at least one token; `emit` gets each token, and the logits it was drawn from. When the context is full, the model starts over from
-/// the last half of it.
+/// Continues `prompt`, of at least one token and the last ones that fit into the context; `emit` gets each token, and the logits it was drawn from. When the
+/// context is full, the older half of it is forgotten.
 ///
 /// # Errors
 /// Those of `emit`, which end it; a model that gives numbers that are not finite; a device that failed.
@@ -177,23 +178,14 @@ pub fn generate<B: Backend, E: From<Error>>(
     sampling: Sampling,
     mut emit: impl FnMut(u32, &[f32]) -> Result<(), E>,
 ) -> Result<Timing, E> {
-    let context = model.context();
-    let mut tokens = prompt.to_vec();
-    let mut sampler = Sampler::new(sampling, model.vocab());
-    let mut timing = Timing { prompt_tokens: tokens.len().min(context), ..Timing::default() };
+    let prompt = &prompt[prompt.len().saturating_sub(model.context())..];
+    let (mut sequence, mut sampler) = (Sequence::new(), Sampler::new(sampling, model.vocab()));
+    sequence.extend(prompt);
+    let mut timing = Timing { prompt_tokens: prompt.len(), ..Timing::default() };
     let mut began = Instant::now();
-    let mut cached = 0;
     for i in 0..ends.max_tokens {
-        let span = if cached == 0 || cached == context {
-            let room = if cached == 0 { context } else { context.div_ceil(2) };
-            let window = &tokens[tokens.len().saturating_sub(room)..];
-            cached = window.len();
-            model.read(b, p, window, 0)
-        } else {
-            cached += 1;
-            model.read(b, p, &tokens[tokens.len() - 1..], cached - 1)
-        };
-        let token = sampler.draw(b, span, &tokens)?;
+        let span = sequence.logits(b, p, model);
+        let token = sampler.draw(b, span, sequence.tokens())?;
         if i == 0 {
             timing.prompt = began.elapsed();
             began = Instant::now();
@@ -202,7 +194,7 @@ pub fn generate<B: Backend, E: From<Error>>(
             timing.stop = Some(token);
             break;
         }
-        tokens.push(token);
+        sequence.extend(&[token]);
         emit(token, sampler.logits())?;
         timing.decoded_tokens = i;
     }
