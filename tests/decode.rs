@@ -219,10 +219,9 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
         trainer.step(&corpus).expect("a step");
     }
     let (b, p, decoder) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
-    let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let mut text = "The cat".to_string();
     let prompt = text.len();
-    let timing = generate(b, p, decoder, &TextCodec::Bytes, &text.clone(), 100, greedy, |piece| {
+    let timing = generate(b, p, decoder, &TextCodec::Bytes, &text.clone(), 100, Sampling::GREEDY, |piece, _| {
         text.push_str(piece);
         Ok(())
     });
@@ -276,10 +275,10 @@ fn a_draw_is_the_one_of_the_definition() {
                 left < 0.0
             })
             .map(|(&i, _)| i);
-        let got = draw(&logits, Sampling { temperature, top_p, seed: 0 }, at);
+        let got = draw(&logits, Sampling { temperature, top_p, ..Sampling::GREEDY }, at);
         assert_eq!(Some(got as usize), expected, "case {case}: temperature {temperature}, top-p {top_p}, draw {at}");
     }
-    let likeliest = draw(&[1.0, 3.0, 3.0, 2.0], Sampling { temperature: 0.0, top_p: 0.1, seed: 0 }, 0.99);
+    let likeliest = draw(&[1.0, 3.0, 3.0, 2.0], Sampling { top_p: 0.1, ..Sampling::GREEDY }, 0.99);
     assert_eq!(likeliest, 1, "the first of equals");
 }
 

@@ -1,5 +1,6 @@
 //! The subcommands. Exit codes: 0 ok, 1 failed, 2 bad input.
 
+mod chat;
 mod device;
 mod eval;
 mod export_voice;
@@ -13,6 +14,7 @@ mod paths;
 mod phonemes;
 mod plan;
 mod report;
+mod sampling;
 mod text;
 mod threads;
 mod train;
@@ -46,6 +48,7 @@ enum Command {
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
+    Chat(chat::Chat),
     Plan(training_flags::PlanCommand),
     Info(info::Info),
     Init(init::Init),
@@ -115,6 +118,7 @@ impl Arguments {
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Chat(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
             Command::Init(command) => command.run(),

@@ -31,6 +31,6 @@ mod stored_tests;
 pub use byte_pairs::BytePairs;
 pub use codec::TextCodec;
 pub(super) use codec::pieces;
-pub use model_files::ModelFiles;
+pub use model_files::{ATTACHED, ModelFiles};
 pub use stored::StoredTokenizer;
 pub use stream::StreamDecoder;
