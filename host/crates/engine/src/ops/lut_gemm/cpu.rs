@@ -11,7 +11,7 @@ use primal_device::kernels::lut_gemv::TINY;
 use rayon::prelude::*;
 
 use super::LutGemm;
-use super::kernels::{Activations, Kernel, ROWS};
+use super::kernels::{Activations, Kernel, ROWS, Sums};
 use super::panel::{GROUPS, Levels, OUTPUTS, Panel};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::activations::Values;
@@ -71,31 +71,37 @@ pub fn lut_gemm(y: &mut [f32], rows: usize, x: Values, w: &Codes, kernel: &Kerne
             let block = unsafe { second_half(&scratch, 0, rows * count * GROUP_WORDS) };
             let x = round(block, x, inputs, place, levels.lowest, &scratch);
             let panels = outputs.div_ceil(OUTPUTS);
+            let of_panel = count.div_ceil(count.div_ceil(GROUPS));
             let least = TASK.div_ceil(rows * count * GROUP * OUTPUTS);
             (0..panels).into_par_iter().with_min_len(least).for_each(|task| {
                 // SAFETY: one scratch a thread, and the task does not nest; a panel is of plain numbers, and has room and alignment there.
                 let panel = unsafe { &mut *panel_of(first_half_of_thread(&scratch)) };
                 let output = task * OUTPUTS;
                 let columns = OUTPUTS.min(outputs - output);
-                for group in (0..count).step_by(GROUPS) {
-                    let groups = GROUPS.min(count - group);
+                for group in (0..count).step_by(of_panel) {
+                    let groups = of_panel.min(count - group);
                     panel.fill(w, &levels, kernel, [output, first_group + group, groups]);
                     for row in (0..rows).step_by(ROWS) {
                         let rows = ROWS.min(rows - row);
-                        let mut sums = [[0.0; OUTPUTS]; ROWS];
-                        let at = |i: usize| (first_row + row + i) * stride + output;
-                        if first_group + group > 0 {
-                            for (i, sums) in sums.iter_mut().enumerate().take(rows) {
-                                // SAFETY: a task's columns are its alone.
-                                sums[..columns].copy_from_slice(unsafe { y.part(at(i), columns) });
-                            }
+                        let (x, fresh) = (x.from(row, rows, group), first_group + group == 0);
+                        let multiply = |sums| {
+                            // SAFETY: `Kernel::all` gives only those that this processor can run; the sums are this task's alone.
+                            unsafe { (kernel.multiply)(sums, &x, panel, [rows, groups], offsets, levels.largest) };
+                        };
+                        let at = (first_row + row) * stride + output;
+                        if columns == OUTPUTS {
+                            multiply(Sums { start: y.base().wrapping_add(at), stride, fresh });
+                            continue;
                         }
-                        let x = x.from(row, rows, group);
-                        // SAFETY: `Kernel::all` gives only those that this processor can run.
-                        unsafe { (kernel.multiply)(&mut sums, &x, panel, [rows, groups], offsets, levels.largest) };
-                        for (i, sums) in sums.iter().enumerate().take(rows) {
+                        let mut sums = [0.0; ROWS * OUTPUTS];
+                        for (i, sums) in sums.chunks_exact_mut(OUTPUTS).enumerate().take(rows) {
+                            // SAFETY: a task's columns are its alone.
+                            sums[..columns].copy_from_slice(unsafe { y.part(at + i * stride, columns) });
+                        }
+                        multiply(Sums { start: sums.as_mut_ptr(), stride: OUTPUTS, fresh });
+                        for (i, sums) in sums.chunks_exact(OUTPUTS).enumerate().take(rows) {
                             // SAFETY: as above.
-                            unsafe { y.part(at(i), columns) }.copy_from_slice(&sums[..columns]);
+                            unsafe { y.part(at + i * stride, columns) }.copy_from_slice(&sums[..columns]);
                         }
                     }
                 }

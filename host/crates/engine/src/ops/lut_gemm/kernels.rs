@@ -39,8 +39,27 @@ impl<'a> Activations<'a> {
     }
 }
 
-/// Sums of rows.
-pub type Sums = [[f32; OUTPUTS]; ROWS];
+/// Where the running sums of some rows are, [`OUTPUTS`] of each.
+#[derive(Clone, Copy)]
+pub struct Sums {
+    /// The first.
+    pub start: *mut f32,
+    /// From row to row.
+    pub stride: usize,
+    /// Whether they begin at zero, whatever is there.
+    pub fresh: bool,
+}
+
+impl Sums {
+    /// A row.
+    ///
+    /// # Safety
+    /// It is there, and nothing else uses it.
+    unsafe fn row<'a>(self, row: usize) -> &'a mut [f32; OUTPUTS] {
+        // SAFETY: by the caller's contract.
+        unsafe { &mut *self.start.add(row * self.stride).cast() }
+    }
+}
 
 /// How a processor multiplies.
 #[derive(Clone, Copy)]
@@ -49,8 +68,8 @@ pub struct Kernel {
     pub name: &'static str,
     /// See [`panel::unpack`].
     pub unpack: unsafe fn(&mut [u8], &[u8], usize, &[u8; 16], [usize; 2]),
-    /// Adds the products of `[rows, groups]` to the first rows of sums; the last is whether there are offsets, and the largest level.
-    pub multiply: unsafe fn(&mut Sums, &Activations, &Panel, [usize; 2], bool, u8),
+    /// Adds the products of `[rows, groups]` to sums, which are this call's alone; the last are whether there are offsets, and the largest level.
+    pub multiply: unsafe fn(Sums, &Activations, &Panel, [usize; 2], bool, u8),
 }
 
 impl Kernel {
@@ -70,9 +89,16 @@ impl Kernel {
     }
 }
 
-fn portable(sums: &mut Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, _: u8) {
+/// # Safety
+/// The rows of sums are this call's alone.
+unsafe fn portable(sums: Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, _: u8) {
     x.require(rows, groups);
-    for (row, sums) in sums.iter_mut().enumerate().take(rows) {
+    for row in 0..rows {
+        // SAFETY: by the caller's contract.
+        let of_row = unsafe { sums.row(row) };
+        if sums.fresh {
+            of_row.fill(0.0);
+        }
         for group in 0..groups {
             let at = row * x.groups + group;
             let mut totals = [x.starts[at]; OUTPUTS];
@@ -82,7 +108,7 @@ fn portable(sums: &mut Sums, x: &Activations, panel: &Panel, [rows, groups]: [us
                     *total += levels.iter().zip(q).map(|(&level, &q)| i32::from(level) * i32::from(q)).sum::<i32>();
                 }
             }
-            for (i, sum) in sums.iter_mut().enumerate() {
+            for (i, sum) in of_row.iter_mut().enumerate() {
                 *sum = (totals[i] as f32 * panel.factors[group][i]).mul_add(x.steps[at], *sum);
                 if offsets {
                     *sum = panel.offsets[group][i].mul_add(x.sums[at], *sum);
@@ -101,8 +127,10 @@ mod avx512 {
     /// Vectors of a row of sums.
     const VECTORS: usize = 2;
 
+    /// # Safety
+    /// The rows of sums are this call's alone.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub fn multiply(sums: &mut Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, _: u8) {
+    pub unsafe fn multiply(sums: Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, _: u8) {
         macro_rules! by_rows {
             ($($count:literal)*) => {
                 match (rows, offsets) {
@@ -114,18 +142,24 @@ mod avx512 {
                 }
             };
         }
-        by_rows!(1 2 3 4 5 6);
+        // SAFETY: by the caller's contract.
+        unsafe { by_rows!(1 2 3 4 5 6) }
     }
 
+    /// # Safety
+    /// As above.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn some_rows<const R: usize, const OFFSETS: bool>(sums: &mut Sums, x: &Activations, panel: &Panel, groups: usize) {
+    unsafe fn some_rows<const R: usize, const OFFSETS: bool>(sums: Sums, x: &Activations, panel: &Panel, groups: usize) {
         x.require(R, groups);
         assert!(groups <= panel.factors.len());
         // SAFETY: all places are within rows and groups of activations, counted above, and of the panel.
         unsafe {
             let mut of_rows = [[_mm512_setzero_ps(); VECTORS]; R];
-            for (row, sums) in of_rows.iter_mut().zip(sums.iter()) {
-                *row = [_mm512_loadu_ps(sums.as_ptr()), _mm512_loadu_ps(sums.as_ptr().add(16))];
+            if !sums.fresh {
+                for (row, of_row) in of_rows.iter_mut().enumerate() {
+                    let sums = sums.row(row).as_ptr();
+                    *of_row = [_mm512_loadu_ps(sums), _mm512_loadu_ps(sums.add(16))];
+                }
             }
             for group in 0..groups {
                 let mut totals = [[_mm512_setzero_si512(); VECTORS]; R];
@@ -158,9 +192,10 @@ mod avx512 {
                     }
                 }
             }
-            for (row, sums) in of_rows.iter().zip(sums.iter_mut()) {
-                _mm512_storeu_ps(sums.as_mut_ptr(), row[0]);
-                _mm512_storeu_ps(sums.as_mut_ptr().add(16), row[1]);
+            for (row, of_row) in of_rows.iter().enumerate() {
+                let sums = sums.row(row).as_mut_ptr();
+                _mm512_storeu_ps(sums, of_row[0]);
+                _mm512_storeu_ps(sums.add(16), of_row[1]);
             }
         }
     }
@@ -177,28 +212,37 @@ mod avx2 {
     /// Largest level of which eight products of two with activations add up in 16 bits.
     const NARROW: u8 = 16;
 
+    /// # Safety
+    /// The rows of sums are this call's alone.
     #[target_feature(enable = "avx2,fma")]
-    pub fn multiply(sums: &mut Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, largest: u8) {
+    pub unsafe fn multiply(sums: Sums, x: &Activations, panel: &Panel, [rows, groups]: [usize; 2], offsets: bool, largest: u8) {
         x.require(rows, groups);
         assert!(groups <= panel.factors.len());
         for first in (0..rows).step_by(2) {
-            let sums = &mut sums[first..rows.min(first + 2)];
-            let x = x.from(first, sums.len(), 0);
-            match (sums.len(), largest <= NARROW) {
-                (1, true) => some_rows::<1, true>(sums, &x, panel, groups, offsets),
-                (1, false) => some_rows::<1, false>(sums, &x, panel, groups, offsets),
-                (_, true) => some_rows::<2, true>(sums, &x, panel, groups, offsets),
-                (_, false) => some_rows::<2, false>(sums, &x, panel, groups, offsets),
+            let count = 2.min(rows - first);
+            let (sums, x) = (Sums { start: sums.start.wrapping_add(first * sums.stride), ..sums }, x.from(first, count, 0));
+            // SAFETY: by the caller's contract.
+            unsafe {
+                match (count, largest <= NARROW) {
+                    (1, true) => some_rows::<1, true>(sums, &x, panel, groups, offsets),
+                    (1, false) => some_rows::<1, false>(sums, &x, panel, groups, offsets),
+                    (_, true) => some_rows::<2, true>(sums, &x, panel, groups, offsets),
+                    (_, false) => some_rows::<2, false>(sums, &x, panel, groups, offsets),
+                }
             }
         }
     }
 
+    /// # Safety
+    /// As above.
     #[target_feature(enable = "avx2,fma")]
-    fn some_rows<const R: usize, const N: bool>(sums: &mut [[f32; OUTPUTS]], x: &Activations, panel: &Panel, groups: usize, offsets: bool) {
-        assert!(sums.len() == R);
+    unsafe fn some_rows<const R: usize, const N: bool>(sums: Sums, x: &Activations, panel: &Panel, groups: usize, offsets: bool) {
         let ones = _mm256_set1_epi16(1);
-        // SAFETY: all places are within rows and groups of activations, counted by the caller, and of the panel.
+        // SAFETY: all places are within rows and groups of activations, counted by the caller, of the panel, and of sums.
         unsafe {
+            if sums.fresh {
+                (0..R).for_each(|row| sums.row(row).fill(0.0));
+            }
             for first in (0..OUTPUTS).step_by(8 * VECTORS) {
                 for group in 0..groups {
                     // Pairs in 16 bits, if they fit, else sums in 32.
@@ -219,8 +263,8 @@ mod avx2 {
                             }
                         }
                     }
-                    for (row, (sums, totals)) in sums.iter_mut().zip(totals).enumerate() {
-                        let at = row * x.groups + group;
+                    for (row, totals) in totals.into_iter().enumerate() {
+                        let (at, sums) = (row * x.groups + group, sums.row(row));
                         let start = _mm256_set1_epi32(x.starts[at]);
                         let (step, sum) = (_mm256_set1_ps(x.steps[at]), _mm256_set1_ps(x.sums[at]));
                         for (i, total) in totals.into_iter().enumerate() {
