@@ -8,7 +8,7 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::threads::in_pool;
-use crate::data::{Corpus, CorpusOptions, Split};
+use crate::data::{Corpus, CorpusOptions, Split, TextCodec};
 use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ use primal_engine::models::registry::OnText;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
-use primal_engine::nn::tensors;
+use primal_engine::nn::{kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::text::{Measured, measure};
 
@@ -54,6 +54,7 @@ pub struct Eval {
 /// A text model ready to run, as far as `P` goes; its parameters in the mapped file.
 pub(super) struct Loaded<M: TextModel, P, D> {
     pub config: ConfigOf<M::Config>,
+    pub codec: TextCodec,
     pub model: P,
     pub parameters: Parameters,
     pub backend: D,
@@ -70,17 +71,21 @@ pub(super) fn on_file<W: OnText<Output = Result<()>>>(path: &Path, work: impl Fn
 pub(super) fn load<M: TextModel, P, D: Device>(
     file: &dyn TensorFile,
     plan_model: impl FnOnce(M::Layers, &M::Config, &mut Plan) -> (P, AttentionShape),
+    prepare: impl FnOnce(&P, &mut D),
 ) -> Result<Loaded<M, P, D>> {
     let config: ConfigOf<M::Config> = state::config_of(file)?;
+    let codec = TextCodec::of(config.model.tokenizer(), file)?;
     let mut plan = Plan::default();
-    let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
+    let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
+    kept::apply(&mut specs, file)?;
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
     D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;
-    Ok(Loaded { config, model, parameters, backend })
+    prepare(&model, &mut backend);
+    Ok(Loaded { config, codec, model, parameters, backend })
 }
 
 impl Eval {
@@ -112,12 +117,16 @@ impl<D: Device> OnText for Measure<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
-        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
-            let rows = config.logit_rows(&TrainConfig::default());
-            let model = M::plan(layers, config, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
-            let attention = model.attention();
-            (model, attention)
-        })?;
+        let loaded = load::<M, _, D>(
+            &*self.file,
+            |layers, config, plan| {
+                let rows = config.logit_rows(&TrainConfig::default());
+                let model = M::plan(layers, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
+                let attention = model.attention();
+                (model, attention)
+            },
+            M::prepare,
+        )?;
         self.flags.measure(self.split, loaded)
     }
 }
@@ -130,7 +139,7 @@ impl Eval {
         let seq = l.config.model.context();
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, l.config.model.tokenizer(), &options)?;
+        let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
         corpus.require_split(split)?;
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
         let mut losses = vec![0.0f32; BATCH * seq];

@@ -9,15 +9,16 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load, on_file};
 use super::threads::in_pool;
-use crate::data::{Encode, generate};
+use crate::data::generate;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
 use primal_engine::config::TextTable;
 use primal_engine::files::{TensorFile, mapped};
+use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Sampling, Timing};
-use primal_engine::models::text::{TextDecoder, TextModel};
+use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -85,11 +86,16 @@ impl<D: Device> OnText for Write<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
-        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
-            let decoder = M::plan_decoder(layers, config, plan);
-            let attention = decoder.attention();
-            (decoder, attention)
-        })?;
+        let loaded = load::<M, _, D>(
+            &*self.file,
+            |layers, config, plan| {
+                let shape = DecoderShape { context: config.context(), cache: Act::F32 };
+                let decoder = M::plan_decoder(layers, shape, plan);
+                let attention = decoder.attention();
+                (decoder, attention)
+            },
+            M::Decoder::prepare,
+        )?;
         self.flags.write(loaded)
     }
 }
@@ -97,14 +103,14 @@ impl<D: Device> OnText for Write<'_, D> {
 impl Generate {
     fn write<M: TextModel, D: Device>(&self, mut l: Loaded<M, M::Decoder, D>) -> Result<()> {
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
-        let tokenizer = l.config.model.tokenizer();
-        let (tokens, context) = (tokenizer.encode(&self.prompt).len(), l.model.context());
+        let codec = l.codec.clone();
+        let (tokens, context) = (codec.prompt(&self.prompt).len(), l.model.context());
         if tokens > context {
             let cut = tokens - context;
             warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
         }
         let mut go = |emit: &mut dyn FnMut(&str) -> Result<()>| {
-            generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, emit)
+            generate(&mut l.backend, &l.parameters, &l.model, &codec, &self.prompt, self.max_tokens, sampling, emit)
         };
         if self.json {
             let mut text = self.prompt.clone();

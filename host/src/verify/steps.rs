@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::Error;
 use crate::configurations::{Load, architecture};
 use crate::data::SpeechData;
-use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
+use crate::data::{Corpus, CorpusOptions, SpeechCorpus, TextCodec};
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
 use primal_engine::backend::Device;
@@ -72,14 +72,14 @@ fn trainer<D: Device, T: Task>(config: &ConfigOf<T::Config>) -> Trainer<D, T> {
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
 }
 
 /// Greedy tokens after a prompt, and the logits of each.
 fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Vec<(u32, Vec<f32>)> {
     let (b, p, sampler) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
-    let prompt = Tokenizer::Bytes.encode("Once");
-    let mut span = sampler.prefill(b, p, &prompt);
+    let prompt = TextCodec::Bytes.encode("Once");
+    let mut span = sampler.read(b, p, &prompt, 0);
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let tokens = (0..GENERATED).map(|i| {
         let mut logits = vec![0.0; Tokenizer::Bytes.vocab_size()];
@@ -87,7 +87,7 @@ fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Ve
         b.fault().unwrap_or_else(|error| panic!("{error}"));
         let token = draw(&logits, greedy, 0.0);
         if i + 1 < GENERATED {
-            span = sampler.decode(b, p, token, prompt.len() + i);
+            span = sampler.read(b, p, &[token], prompt.len() + i);
         }
         (token, logits)
     });

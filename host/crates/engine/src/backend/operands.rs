@@ -3,6 +3,7 @@
 use half::f16;
 use primal_device::grid::{self, Grid, ScaleForm};
 
+use crate::files::Dtype;
 use crate::memory::Span;
 
 /// A linear layer's weight, `[out_features, in_features]`.
@@ -12,7 +13,7 @@ pub struct Weight {
     pub out_features: usize,
     /// Columns.
     pub in_features: usize,
-    /// On the grid, or float.
+    /// On the grid, float, or in blocks.
     pub storage: Storage,
 }
 
@@ -23,6 +24,17 @@ pub enum Storage {
     Grid(GridWeight),
     /// `f32` values, `[out_features, in_features]`.
     Float(Span<f32>),
+    /// As another program left it; nothing trains it.
+    Blocks(BlockWeight),
+}
+
+/// A weight in plain halves or the blocks of another format.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockWeight {
+    /// A type of floats.
+    pub dtype: Dtype,
+    /// Rows of whole blocks, `[out_features, bytes of a row]`.
+    pub bytes: Span<u8>,
 }
 
 /// A weight on a grid: levels by their codes, times scales.
@@ -113,7 +125,7 @@ impl Weight {
     pub fn grid(&self) -> &GridWeight {
         match &self.storage {
             Storage::Grid(grid) => grid,
-            Storage::Float(_) => panic!("a float weight has no grid"),
+            Storage::Float(_) | Storage::Blocks(_) => panic!("a float weight has no grid"),
         }
     }
 

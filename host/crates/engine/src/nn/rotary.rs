@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pass::Rows;
+use crate::backend::Backend;
+use crate::memory::{Kind, Plan, Span};
+
 /// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`, which is read as models write
 /// it: the kind as `rope_type` or `type`, and keys besides that say other things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,22 +152,45 @@ impl Rotary {
 
     /// The table of [`Rope`](crate::ops::Rope), `[positions, 2 · pairs]`: cosines of all pairs, then sines.
     ///
-    /// An angle is a product of two `f32`, as in Hugging Face's code: at position 4,096 it is off by 2e-4 radians. With `divisors`, `[pairs]`, each
-    /// frequency is over its own: `rope_freqs.weight` of GGUF files, which have Llama 3.1's scaling in this form.
-    ///
-    /// # Panics
-    /// If there are not as many divisors as pairs.
-    pub fn table(&self, positions: usize, divisors: Option<&[f32]>) -> Vec<f32> {
-        let (mut frequencies, factor) = (self.frequencies(), self.attention_factor());
-        if let Some(divisors) = divisors {
-            assert_eq!(divisors.len(), self.pairs, "divisors of frequencies");
-            frequencies.iter_mut().zip(divisors).for_each(|(frequency, divisor)| *frequency /= divisor);
-        }
+    /// An angle is a product of two `f32`, as in Hugging Face's code: at position 4,096 it is off by 2e-4 radians.
+    pub fn table(&self, positions: usize) -> Vec<f32> {
+        let (frequencies, factor) = (self.frequencies(), self.attention_factor());
         let row = |position: usize| {
             let angles = frequencies.iter().map(move |&frequency| f64::from(position as f32 * frequency));
             angles.clone().map(move |angle| (angle.cos() * factor) as f32).chain(angles.map(move |angle| (angle.sin() * factor) as f32))
         };
         (0..positions).flat_map(row).collect()
+    }
+}
+
+/// Where a model has the table of its angles, and which position each row of a batch has.
+#[derive(Clone, Copy, Debug)]
+pub struct RotaryPlace {
+    /// `[positions, 2 · pairs]`, as [`Rotary::table`] makes it.
+    pub table: Span<f32>,
+    rows: Span<u32>,
+}
+
+impl RotaryPlace {
+    /// Reserves it for so many positions, and batches of so many rows.
+    pub fn plan(plan: &mut Plan, name: &str, rotary: &Rotary, positions: usize, rows: usize) -> Self {
+        let table = plan.span(Kind::Io, format!("{name}.table"), positions * 2 * rotary.pairs);
+        Self { table, rows: plan.span(Kind::Io, format!("{name}.positions"), rows) }
+    }
+
+    /// Writes the angles, and the positions of sequences of one length, which begin one after another.
+    pub fn fill<B: Backend>(&self, b: &mut B, rotary: &Rotary, len: usize) {
+        b.upload(self.table, &rotary.table(self.table.len() / (2 * rotary.pairs)));
+        let positions: Vec<u32> = (0..self.rows.len()).map(|row| (row % len) as u32).collect();
+        b.upload(self.rows, &positions);
+    }
+
+    /// The positions of these rows.
+    pub fn positions(&self, rows: Rows) -> Span<u32> {
+        match rows {
+            Rows::Of(sequences) => self.rows.slice(0, sequences.rows()),
+            Rows::After { past, count } => self.rows.slice(past, count),
+        }
     }
 }
 
@@ -243,17 +270,10 @@ mod tests {
     #[test]
     fn a_table_has_cosines_then_sines() {
         let rotary = Rotary { base: 100.0, pairs: 2, scaling: RopeScaling::Default };
-        let table = rotary.table(3, None);
+        let table = rotary.table(3);
         let expected =
             [1.0, 1.0, 0.0, 0.0, 1f32.cos(), 0.1f32.cos(), 1f32.sin(), 0.1f32.sin(), 2f32.cos(), 0.2f32.cos(), 2f32.sin(), 0.2f32.sin()];
         approx::assert_abs_diff_eq!(&table[..], &expected[..], epsilon = 1e-7);
-    }
-
-    #[test]
-    fn a_frequency_is_over_its_divisor() {
-        let rotary = Rotary { base: 100.0, pairs: 2, scaling: RopeScaling::Default };
-        let table = rotary.table(2, Some(&[2.0, 5.0]));
-        approx::assert_abs_diff_eq!(&table[4..], &[0.5f32.cos(), 0.02f32.cos(), 0.5f32.sin(), 0.02f32.sin()][..], epsilon = 1e-7);
     }
 
     #[test]

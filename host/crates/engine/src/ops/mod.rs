@@ -25,6 +25,7 @@ pub mod layer_norm;
 pub mod leaky_relu;
 pub mod level_histogram;
 pub mod linear;
+pub mod lookup;
 pub mod lut_gemm;
 pub mod lut_gemv;
 pub mod poltergeist;
@@ -57,6 +58,7 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use leaky_relu::{LeakyRelu, LeakyReluBackward};
 pub use level_histogram::LevelHistogram;
 pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
+pub use lookup::Lookup;
 pub use lut_gemm::LutGemm;
 pub use lut_gemv::LutGemv;
 pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
@@ -122,6 +124,7 @@ ops! {
     Linear = "linear" with flops,
     LinearBackwardInput = "linear_backward_input" with flops,
     LinearBackwardWeight = "linear_backward_weight" with flops,
+    Lookup = "lookup",
     LutGemm = "lut_gemm" with flops,
     LutGemv = "lut_gemv" with flops,
     PoltergeistVote = "poltergeist_vote",

@@ -61,7 +61,7 @@ impl CachedAttention {
                 (&mixed[head % group * dim..][..dim], sums[head % group * 2], sums[head % group * 2 + 1])
             };
             let max = (0..pieces).map(|i| piece(i).1).fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = (0..pieces).map(|i| piece(i)).map(|(_, largest, sum)| exp(largest - max) * sum).sum();
+            let sum: f32 = (0..pieces).map(piece).map(|(_, largest, sum)| exp(largest - max) * sum).sum();
             out.fill(0.0);
             for (mixed, largest, _) in (0..pieces).map(piece) {
                 let factor = exp(largest - max) * (1.0 / sum);

@@ -61,15 +61,20 @@ impl Sums {
     }
 }
 
+/// Unpacks codes, a row each so many bytes, to levels by a table, from a group on so many groups: see [`panel::unpack`].
+type Unpack = unsafe fn(&mut [u8], &[u8], usize, &[u8; 16], [usize; 2]);
+/// Adds the products of `[rows, groups]` to sums, which are this call's alone; the last are whether there are offsets, and the largest level.
+type Multiply = unsafe fn(Sums, &Activations, &Panel, [usize; 2], bool, u8);
+
 /// How a processor multiplies.
 #[derive(Clone, Copy)]
 pub struct Kernel {
     /// The instruction set.
     pub name: &'static str,
-    /// See [`panel::unpack`].
-    pub unpack: unsafe fn(&mut [u8], &[u8], usize, &[u8; 16], [usize; 2]),
-    /// Adds the products of `[rows, groups]` to sums, which are this call's alone; the last are whether there are offsets, and the largest level.
-    pub multiply: unsafe fn(Sums, &Activations, &Panel, [usize; 2], bool, u8),
+    /// How codes become levels.
+    pub unpack: Unpack,
+    /// How levels are multiplied.
+    pub multiply: Multiply,
 }
 
 impl Kernel {
