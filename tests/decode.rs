@@ -19,6 +19,8 @@ use primal_host::data::{Corpus, CorpusOptions, TextCodec, generate};
 
 /// Cached and uncached logits may differ by this part of the largest logit: activations of every layer rounded to 13 bits, against float ones.
 const LOGITS: f32 = 2e-3;
+/// As above, where prompts are read with activations rounded to 8 bits a group.
+const PROMPTS: f32 = 2e-2;
 /// The same for losses in nats, from logits of a few units.
 const LOSSES: f32 = 2e-3;
 
@@ -127,13 +129,13 @@ fn cached_logits_agree_with_uncached_ones() {
                     let logits = model.read(&tokens[position..=position], position);
                     let off = difference(&logits, &uncached[position]);
                     assert!(
-                        off < LOGITS,
-                        "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {LOGITS}"
+                        off < PROMPTS,
+                        "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {PROMPTS}"
                     );
                 }
                 let logits = model.read(&tokens[prompt..], prompt);
                 let off = difference(&logits, uncached.last().expect("tokens"));
-                assert!(off < LOGITS, "{name}: the rest after {prompt}: off by {off} of the largest logit, tolerance {LOGITS}");
+                assert!(off < PROMPTS, "{name}: the rest after {prompt}: off by {off} of the largest logit, tolerance {PROMPTS}");
             }
         }
     }

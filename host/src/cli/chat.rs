@@ -9,6 +9,7 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load, on_file};
 use super::generate::rate;
+use super::limits;
 use super::sampling::with_sampling;
 use super::threads::in_pool;
 use crate::chat::{Answer, ChatTemplate, Conversation};
@@ -16,15 +17,13 @@ use crate::data::ModelFiles;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, input, visible};
 use primal_engine::backend::Device;
-use primal_engine::config::TextTable;
+use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
 use primal_engine::interrupt;
-use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
+use primal_engine::train::state;
 
-/// Tokens of a conversation where `--context` does not say, if the model has as many.
-const CONTEXT: usize = 4096;
 const HELP: &str = "/reset forgets what was said, /exit ends, /help shows this; Ctrl-C stops an answer";
 
 with_sampling! {
@@ -93,19 +92,18 @@ impl<D: Device> OnText for Talk<'_, D> {
             let hint = "`generate` continues a text with any model; those that answer are called chat or instruct";
             Error::bad_input(&path, "a model with a template for conversations", "one without", hint)
         })?;
-        let mut context = Ok(0);
+        let config: ConfigOf<M::Config> = state::config_of(&*file)?;
+        let context = limits::context(flags.context, config.model.context())?;
         let mut loaded = load::<M, _, D>(
             &*file,
-            |layers, config, plan| {
-                context = flags.context(config.context());
-                let shape = DecoderShape { context: *context.as_ref().unwrap_or(&1), cache: Act::F16 };
+            |layers, _, plan| {
+                let shape = DecoderShape { context, cache: device::cache::<D>() };
                 let decoder = M::plan_decoder(layers, shape, plan);
                 let attention = decoder.attention();
                 (decoder, attention)
             },
             M::Decoder::prepare,
         )?;
-        context?;
         let tokenizer = loaded.codec.stored().ok_or_else(|| {
             let hint = "`generate` continues a text with any model";
             Error::bad_input(&path, "a tokenizer that came with the model", loaded.codec.name(), hint)
@@ -116,15 +114,6 @@ impl<D: Device> OnText for Talk<'_, D> {
 }
 
 impl Chat {
-    /// Tokens of the conversation with a model of such a context.
-    fn context(&self, most: usize) -> Result<usize> {
-        match self.context {
-            None => Ok(most.min(CONTEXT)),
-            Some(context) if (2..=most).contains(&context) => Ok(context),
-            Some(other) => Err(Error::bad_input("--context", format!("2 to {most}, the model's context"), other, "leave it out")),
-        }
-    }
-
     fn talk<M: TextModel, D: Device>(&self, l: &mut Loaded<M, M::Decoder, D>, template: &ChatTemplate) -> Result<()> {
         let Loaded { codec, model, parameters, backend, .. } = l;
         let max_tokens = self.max_tokens.unwrap_or(model.context());
