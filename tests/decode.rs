@@ -5,7 +5,6 @@ use std::process::Command;
 use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, ConfigOf, GptConfig, LlamaConfig, Rule};
 use primal_engine::memory::{Act, Kind, Plan};
 use primal_engine::models::causal::{Causal, CausalLayers, CausalTable, Decoder};
@@ -15,8 +14,7 @@ use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions};
-use primal_host::data::{Encode, generate};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec, generate};
 
 /// Cached and uncached logits may differ by this part of the largest logit: activations of every layer rounded to 13 bits, against float ones.
 const LOGITS: f32 = 2e-3;
@@ -174,7 +172,7 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
     let mut config = config(&grid::PRIME13);
     (config.train.batch, config.train.seq_len) = (8, 32);
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
+    let corpus = Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories");
     let mut plan = Plan::default();
     let layout: Layout = Layout::plan(&config, &mut plan);
     let backend = Cpu::new(&mut plan);
@@ -187,14 +185,14 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let mut text = "The cat".to_string();
     let prompt = text.len();
-    let timing = generate(b, p, decoder, Tokenizer::Bytes, &text.clone(), 100, greedy, |piece| {
+    let timing = generate(b, p, decoder, &TextCodec::Bytes, &text.clone(), 100, greedy, |piece| {
         text.push_str(piece);
         Ok(())
     });
     let timing = timing.expect("a text");
     assert_eq!((timing.prompt_tokens, timing.decoded_tokens), (7, 99));
     assert_eq!(text.len(), prompt + 100, "the model was trained on ASCII: {text:?}");
-    let (tokens, context) = (Tokenizer::Bytes.encode(&text), config.model.context);
+    let (tokens, context) = (TextCodec::Bytes.encode(&text), config.model.context);
     let (mut start, mut slides) = (0, 0);
     for next in prompt..tokens.len() {
         if next - start > context {

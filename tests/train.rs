@@ -13,7 +13,7 @@ use plain::Plain;
 use primal_device::grid::{GRIDS, Grid};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::{Config, Recompute, Rule, TextTable, Tokenizer};
+use primal_engine::config::{Config, Recompute, Rule, TextTable};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
 use primal_engine::memory::{Act, Plan};
 use primal_engine::models::text::TextModel;
@@ -27,7 +27,7 @@ use primal_engine::train::task::Draw;
 use primal_engine::train::text::TextSource;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
 
 fn config(rule: Rule) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -51,7 +51,7 @@ fn trainer(config: &Config) -> Trainer<Cpu> {
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
 }
 
 fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {

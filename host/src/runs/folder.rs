@@ -171,6 +171,15 @@ impl<M: ModelTable> RunFolder<M> {
         Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
     }
 
+    /// The checkpoint that the run goes on from or starts with, if any.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        match &self.beginning {
+            Beginning::Anew => None,
+            Beginning::Weights(weights) => Some(weights),
+            Beginning::Checkpoint(latest) => Some(&latest.checkpoint),
+        }
+    }
+
     /// The data: those of the flags, else those that the run was begun with, else `default`.
     ///
     /// # Errors
