@@ -24,6 +24,6 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use import::{Choice, Event, Report};
+pub use import::{Choice, Event, Report, import as import_model};
 pub use source::Source;
 pub use table::Table;

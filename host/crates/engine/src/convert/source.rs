@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
 use super::names::{Place, Style, place};
-use super::nibbles::exact;
 use super::table::Table;
 use super::{from_config, from_gguf};
 use crate::files::gguf::{self, Gguf};
@@ -82,7 +81,6 @@ impl Source {
 
     fn of_folder(path: &Path, file: Box<dyn TensorFile>) -> Result<Self> {
         let folder = ModelFolder::open(path)?;
-        folder.require_tokenizer()?;
         let tables = ["model.embed_tokens.weight", "transformer.wte.weight", "wte.weight"];
         let vocab = tables.iter().find_map(|name| file.find(name)?.shape.first().copied());
         let vocab = vocab.unwrap_or_else(|| folder.config.get("vocab_size").and_then(|size| size.as_u64()).unwrap_or(0) as usize);
@@ -167,11 +165,21 @@ impl Source {
         Lines::of(&subject, view, [rows, cols], third.unwrap_or(0) * rows, stride)
     }
 
-    /// Whether most weights of the model are in blocks of 4 bits that a grid holds exactly.
+    /// Whether most weights of the model are in blocks of 4 or 5 bits, which would lose more on a grid.
     pub fn is_quantised(&self) -> bool {
         let specs = self.table.specs();
-        let is_exact = |name: &str| self.file.find(&self.place(name).name).is_some_and(|view| exact(view.dtype).is_some());
-        let exact: usize = specs.matrices.iter().filter(|spec| is_exact(&spec.name)).map(|spec| spec.weights()).sum();
-        2 * exact > specs.matrix_weights()
+        let is_small = |name: &str| {
+            self.file.find(&self.place(name).name).is_some_and(|view| {
+                let (values, bytes) = view.dtype.block();
+                values > 1 && 8 * bytes <= 6 * values
+            })
+        };
+        let small: usize = specs.matrices.iter().filter(|spec| is_small(&spec.name)).map(|spec| spec.weights()).sum();
+        2 * small > specs.matrix_weights()
+    }
+
+    /// The GGUF file, if it is one.
+    pub fn gguf(&self) -> Option<&Gguf> {
+        self.gguf.as_ref()
     }
 }

@@ -41,22 +41,6 @@ impl ModelFolder {
         self.config.get("architectures")?.get(0)?.as_str()
     }
 
-    /// Requires that there is a `tokenizer.json`.
-    ///
-    /// # Errors
-    /// Bad input where it is missing, which names the tokenizer of another format that is there.
-    pub fn require_tokenizer(&self) -> Result<()> {
-        const NAME: &str = "tokenizer.json";
-        const OTHERS: [&str; 3] = ["tokenizer.model", "vocab.json", "merges.txt"];
-        if self.path.join(NAME).exists() {
-            return Ok(());
-        }
-        let others: Vec<_> = OTHERS.into_iter().filter(|name| self.path.join(name).exists()).collect();
-        let found = if others.is_empty() { "none".into() } else { format!("only `{}`", others.join("` and `")) };
-        let hint = "write it with transformers: `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`; or give the model as GGUF";
-        Err(Error::invalid(self.path.display(), format!("the tokenizer of the model, `{NAME}`"), found, hint))
-    }
-
     /// The files to keep with the model, by name.
     ///
     /// # Errors
@@ -114,16 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn tokenizers_of_other_formats_are_named() {
+    fn what_is_there_is_kept() {
         let folder = model("{}");
-        let model = ModelFolder::open(folder.path()).unwrap();
-        let message = || model.require_tokenizer().unwrap_err().to_string();
-        assert!(message().contains("`tokenizer.json`, found none"), "{}", message());
-        fs::write(folder.path().join("tokenizer.model"), "").unwrap();
-        assert!(message().contains("found only `tokenizer.model`"), "{}", message());
         fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
-        model.require_tokenizer().unwrap();
-        let names: Vec<String> = model.kept().unwrap().into_iter().map(|(name, _)| name).collect();
+        fs::write(folder.path().join("merges.txt"), "").unwrap();
+        let names: Vec<String> = ModelFolder::open(folder.path()).unwrap().kept().unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["config.json", "tokenizer.json"]);
     }
 
