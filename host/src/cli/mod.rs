@@ -3,6 +3,7 @@
 mod chat;
 mod device;
 mod eval;
+mod export;
 mod export_voice;
 mod generate;
 mod import;
@@ -45,6 +46,7 @@ enum Command {
     Train(training_flags::Train),
     Tts(tts::Tts),
     TtsTrain(training_flags::TtsTrain),
+    Export(export::Export),
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
@@ -115,6 +117,7 @@ impl Arguments {
             Command::Train(command) => command.run(),
             Command::Tts(command) => command.run(),
             Command::TtsTrain(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),

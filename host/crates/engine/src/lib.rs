@@ -46,10 +46,12 @@
 //! | [`optim`] | the update rules |
 //! | [`train`] | the loop and its step, and the state of a run |
 //! | [`files`] | tensors on disk, durable writes |
+//! | [`convert`] | models of other programs, in and out |
 //! | [`interrupt`] | how a run is asked to stop, and where it may |
 //! | [`verify`] | whether a device computes what it should |
 pub mod backend;
 pub mod config;
+pub mod convert;
 mod error;
 pub mod files;
 pub mod interrupt;
