@@ -30,7 +30,11 @@ pub fn of(kernel: &str) -> Tuning {
     let halves = kernel.ends_with("_half");
     let products = !halves && (kernel.starts_with("linear_") || kernel.starts_with("conv"));
     let blocks = match kernel {
-        "linear_grid_half" | "linear_backward_weight_half" | "attention_backward_key_value_64" => 3,
+        "linear_grid_half"
+        | "linear_groups_half"
+        | "linear_backward_input_groups_half"
+        | "linear_backward_weight_half"
+        | "attention_backward_key_value_64" => 3,
         "linear_backward_input_grid_half" | "attention_64" => 4,
         // Shared memory lets no more in.
         _ if products => 3,

@@ -10,6 +10,7 @@ use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
     use super::common::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Target, gemm, tile};
+    use super::common::scaling::{GroupScales, Levels, RowScales};
     use crate::grid::row_bytes;
 
     /// C without scales and bias, its rows one after another.
@@ -26,8 +27,19 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::new(x, row, rows, inputs);
-        let b = CodesAlongK { codes, row_bytes: row_bytes(inputs as usize), first: column, outputs };
+        let b = CodesAlongK { codes, scaling: Levels, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         gemm(Target { column_scale: scale, stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, Some(&*grid));
+    }
+
+    /// `linear_grid` where groups have scales: halves, step `[outputs, ⌈inputs / 32⌉]`, offset as step or null.
+    fn linear_groups(
+        y: *mut f32, x: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, rows: u32, outputs: u32,
+        inputs: u32, stride: u32,
+    ) for [THREADS, SHARED, COVERS] {
+        let (row, column) = tile();
+        let (a, scaling) = (AlongK::<4>::new(x, row, rows, inputs), GroupScales::new(step, offset, inputs));
+        let b = CodesAlongK { codes, scaling, row_bytes: row_bytes(inputs as usize), first: column, outputs };
+        gemm(Target { stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, Some(&*grid));
     }
 
     /// `y = x · Wᵀ`; y `[rows, stride]`, x `[rows, inputs]`, weight `[outputs, inputs]`.
@@ -45,7 +57,18 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = AlongK::<4>::strided(dy, row, rows, outputs, stride);
-        let b = CodesAcrossK { codes, scale, row_bytes: row_bytes(inputs as usize), first: column, outputs };
+        let b = CodesAcrossK { codes, scaling: RowScales { scale }, row_bytes: row_bytes(inputs as usize), first: column, outputs };
+        gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, Some(&*grid));
+    }
+
+    /// `linear_backward_input_grid` where groups have scales: halves, step `[outputs, ⌈inputs / 32⌉]`, offset as step or null.
+    fn linear_backward_input_groups(
+        dx: *mut f32, dy: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, rows: u32, outputs: u32,
+        inputs: u32, stride: u32, accumulate: u32,
+    ) for [THREADS, SHARED, COVERS] {
+        let (row, column) = tile();
+        let (a, scaling) = (AlongK::<4>::strided(dy, row, rows, outputs, stride), GroupScales::new(step, offset, inputs));
+        let b = CodesAcrossK { codes, scaling, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         gemm(plain(dx, rows, inputs, accumulate), a, b, outputs, Some(&*grid));
     }
 

@@ -4,6 +4,7 @@
 //! floats. In the main loop a warp reads A at four addresses and B at eight that follow each other, so that no banks conflict; nor do
 //! they where operands are stored: see the operands.
 
+use super::scaling::{Scaling, eight_weights};
 use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
@@ -14,6 +15,11 @@ use crate::kernels::sizes::tiles::{A_STRIDE, B_STRIDE, COLUMNS, DEPTH, ROWS, Sha
 pub trait Operand {
     /// What a thread holds.
     type Held: Copy;
+    /// What is looked up for a code of a grid.
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        grid.level(code)
+    }
     /// Loads this thread's part of the k from `k` on; zeros outside of the operand.
     unsafe fn load(&self, k: u32) -> Self::Held;
     /// Stores it to `stage`, `[DEPTH][stride]`.
@@ -160,12 +166,14 @@ impl<const PASSES: usize> Operand for AcrossK<PASSES> {
     }
 }
 
-/// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Levels only: the scale is the column's.
+/// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Scales of rows are better left to the columns.
 ///
-/// A thread takes eight codes of one row; a warp 32 rows, which it stores to 32 adjacent banks.
-pub struct CodesAlongK {
+/// A thread takes eight codes of one row, all of one group; a warp 32 rows, which it stores to 32 adjacent banks.
+pub struct CodesAlongK<S> {
     /// Packed codes.
     pub codes: *const u8,
+    /// Their scales.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// First output feature of the tile.
@@ -174,7 +182,7 @@ pub struct CodesAlongK {
     pub outputs: u32,
 }
 
-impl CodesAlongK {
+impl<S> CodesAlongK<S> {
     /// Row in the tile and first k in the stage of this thread.
     #[inline(always)]
     pub fn place() -> (u32, u32) {
@@ -182,37 +190,45 @@ impl CodesAlongK {
     }
 }
 
-impl Operand for CodesAlongK {
-    type Held = u32;
+impl<S: Scaling> Operand for CodesAlongK<S> {
+    /// Codes and their scale.
+    type Held = (u32, S::Held);
 
     #[inline(always)]
-    unsafe fn load(&self, k: u32) -> u32 {
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
         let (row, offset) = Self::place();
         let (row, k) = (self.first + row, k + offset);
         // Rows are padded to 32 codes, and A has zeros for them.
         let byte = k as usize / 2;
         let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
-        if row < self.outputs && byte < self.row_bytes { load_constant(at.cast()) } else { 0 }
+        let inside = row < self.outputs && byte < self.row_bytes;
+        if inside { (load_constant(at.cast()), self.scaling.load(row, k)) } else { Default::default() }
     }
 
     #[inline(always)]
-    unsafe fn store(&self, held: u32, stage: *mut f32, levels: *const f32) {
+    unsafe fn store(&self, (codes, scale): Self::Held, stage: *mut f32, levels: *const f32) {
         let (row, k) = Self::place();
         let column = stage.add(k as usize * B_STRIDE + row as usize);
+        let weights = eight_weights::<S>(codes, scale, levels);
         for i in 0..8 {
-            *column.add(i * B_STRIDE) = *levels.add((held >> (4 * i) & 15) as usize);
+            *column.add(i * B_STRIDE) = weights[i];
         }
     }
 }
 
 /// W from codes, as B: k are its output features, columns run along its rows.
 ///
-/// A thread takes four codes of a row, 16 threads the row's 64, twice; stored as vectors.
-pub struct CodesAcrossK {
+/// A thread takes four codes of a row, all of one group, 16 threads the row's 64, twice; stored as vectors.
+pub struct CodesAcrossK<S> {
     /// Packed codes.
     pub codes: *const u8,
-    /// Row scales.
-    pub scale: *const f32,
+    /// Their scales.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// First column of the tile.
@@ -221,27 +237,35 @@ pub struct CodesAcrossK {
     pub outputs: u32,
 }
 
-impl CodesAcrossK {
+impl<S: Scaling> CodesAcrossK<S> {
     /// First column in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
         (thread_idx_x() % 16 * 4, pass as u32 * 8 + thread_idx_x() / 16)
     }
 
-    /// Stores codes and the scales of their rows, at [`Self::place`].
+    /// What is looked up for four codes.
     #[inline(always)]
-    pub unsafe fn put(held: [(u16, f32); 2], stage: *mut f32, levels: *const f32) {
-        for pass in 0..2 {
-            let ((codes, scale), (column, k)) = (held[pass], Self::place(pass));
-            let at = stage.add(k as usize * B_STRIDE + column as usize);
-            store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
-        }
+    pub unsafe fn entries(codes: u16, levels: *const f32) -> [f32; 4] {
+        core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize))
+    }
+
+    /// Stores the weights of a pass.
+    #[inline(always)]
+    pub unsafe fn put(pass: usize, weights: [f32; 4], stage: *mut f32) {
+        let (column, k) = Self::place(pass);
+        store4(stage.add(k as usize * B_STRIDE + column as usize), weights);
     }
 }
 
-impl Operand for CodesAcrossK {
-    /// Codes and the scale of their row.
-    type Held = [(u16, f32); 2];
+impl<S: Scaling> Operand for CodesAcrossK<S> {
+    /// Codes and their scale.
+    type Held = [(u16, S::Held); 2];
+
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
@@ -250,16 +274,19 @@ impl Operand for CodesAcrossK {
             let (row, byte) = (k + offset, ((self.first + column) / 2) as usize);
             if row < self.outputs && byte < self.row_bytes {
                 let at = self.codes.add(row as usize * self.row_bytes + byte);
-                (*at.cast::<u16>(), *self.scale.add(row as usize))
+                (*at.cast::<u16>(), self.scaling.load(row, self.first + column))
             } else {
-                (0, 0.0)
+                Default::default()
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
-        Self::put(held, stage, levels);
+        for pass in 0..2 {
+            let (codes, scale) = held[pass];
+            Self::put(pass, S::weights(scale, Self::entries(codes, levels)), stage);
+        }
     }
 }
 
@@ -291,14 +318,14 @@ pub fn tile() -> (u32, u32) {
 
 /// This block's tile of the product. `grid` is that of codes, if B has any.
 #[inline(always)]
-pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32, grid: Option<&Grid>) {
+pub unsafe fn gemm<B: Operand>(target: Target, a: impl Operand, b: B, depth: u32, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
     let levels = (&raw mut (*shared).levels).cast::<f32>();
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<f32>(), (&raw mut (*shared).b[index]).cast::<f32>());
     if let Some(grid) = grid
         && thread_idx_x() < 16
     {
-        *levels.add(thread_idx_x() as usize) = grid.level(thread_idx_x() as u8);
+        *levels.add(thread_idx_x() as usize) = B::entry(grid, thread_idx_x() as u8);
     }
     let (mut held_a, mut held_b) = (a.load(0), b.load(0));
     let mut sums = [[0.0; 8]; 8];

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// What messages call the back end.
 pub const SUBJECT: &str = "the CUDA back end";
 /// The scales that the kernels read.
-pub const SCALES: [ScaleForm; 1] = [ScaleForm::Row];
+pub const SCALES: [ScaleForm; 3] = ScaleForm::ALL;
 /// Widest heads of attention.
 pub const MAX_HEAD_DIM: usize = heads::WIDTHS[heads::WIDTHS.len() - 1];
 /// Most blocks of a launch along y, which no device exceeds.

@@ -57,6 +57,7 @@ pub struct Case<B> {
     gradient: Option<(Loss, Vec<Slope>)>,
     tolerance: Tolerance,
     flops: f64,
+    act: Act,
     only_for_speed: bool,
 }
 
@@ -90,6 +91,7 @@ impl<B: Backend> Case<B> {
             gradient: None,
             tolerance,
             flops: 0.0,
+            act: Act::F32,
             only_for_speed: false,
         }
     }
@@ -105,6 +107,7 @@ impl<B: Backend> Case<B> {
             self.buffers[i] = Data::F16(values.iter().copied().map(f16::from_f32).collect());
         }
         self.shape += &format!(", {}", act.name());
+        self.act = act;
         self
     }
 
@@ -117,7 +120,7 @@ impl<B: Backend> Case<B> {
 
     /// Whether a back end that stores activations in these forms can run the row.
     pub fn fits(&self, acts: &[Act]) -> bool {
-        acts.contains(&Act::F16) || !self.buffers.iter().any(|data| matches!(data, Data::F16(_)))
+        acts.contains(&self.act)
     }
 
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.

@@ -3,10 +3,9 @@
 use primal_device::kernels::conv1d as kernels;
 
 use super::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
-use crate::backend::RunOn;
-use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{row_scales, size};
+use crate::backend::cuda::launch::{ScalesAt, size};
+use crate::backend::{RunOn, Scales, Storage};
 
 /// The sizes that the kernels take: sequences, rows of each, rows, outputs, inputs, taps, dilation.
 fn sizes(shape: ConvolutionShape, outputs: usize, inputs: usize) -> [u32; 7] {
@@ -23,9 +22,17 @@ impl RunOn<Cuda> for Conv1d {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                let call = kernels::conv1d_grid(y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
-                cuda.launch(items, call);
+                let (codes, ScalesAt { scale, step, offset }, grid) = (cuda.read(w.codes), cuda.scales(&w), cuda.grid(w.grid));
+                if let Scales::Row(_) = w.scales {
+                    let call =
+                        kernels::conv1d_grid(y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
+                    cuda.launch(items, call);
+                } else {
+                    let call = kernels::conv1d_groups(
+                        y, x, codes, step, offset, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                    );
+                    cuda.launch(items, call);
+                }
             }
             Storage::Float(values) => {
                 let values = cuda.read(values);
@@ -45,11 +52,18 @@ impl RunOn<Cuda> for Conv1dBackwardInput {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                let call = kernels::conv1d_backward_input_grid(
-                    dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
-                );
-                cuda.launch(items, call);
+                let (codes, ScalesAt { scale, step, offset }, grid) = (cuda.read(w.codes), cuda.scales(&w), cuda.grid(w.grid));
+                if let Scales::Row(_) = w.scales {
+                    let call = kernels::conv1d_backward_input_grid(
+                        dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                    );
+                    cuda.launch(items, call);
+                } else {
+                    let call = kernels::conv1d_backward_input_groups(
+                        dx, dy, codes, step, offset, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                    );
+                    cuda.launch(items, call);
+                }
             }
             Storage::Float(values) => {
                 let values = cuda.read(values);

@@ -3,10 +3,9 @@
 use primal_device::kernels::{linear as kernels, linear_half as halves};
 
 use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
-use crate::backend::RunOn;
-use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{row_scales, size};
+use crate::backend::cuda::launch::{ScalesAt, row_scales, size};
+use crate::backend::{RunOn, Scales, Storage};
 
 impl RunOn<Cuda> for Linear {
     fn run_on(self, cuda: &mut Cuda) {
@@ -16,13 +15,26 @@ impl RunOn<Cuda> for Linear {
         let y = cuda.write(self.y.f32());
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                if cuda.on_tensor_cores(w.grid) {
-                    let [largest] = cuda.largest([(x, weight.in_features, weight.in_features)]);
-                    let x = cuda.read(x);
-                    cuda.launch(items, halves::linear_grid_half(y, x, largest, codes, scale, grid, n, outputs, inputs, stride));
-                } else {
-                    cuda.launch(items, kernels::linear_grid(y, cuda.read(x), codes, scale, grid, n, outputs, inputs, stride));
+                let (codes, ScalesAt { scale, step, offset }, grid) = (cuda.read(w.codes), cuda.scales(&w), cuda.grid(w.grid));
+                let (of_rows, on_tensor_cores) = (matches!(w.scales, Scales::Row(_)), cuda.on_tensor_cores(&w));
+                let of_x = (x, weight.in_features, weight.in_features);
+                let x = cuda.read(x);
+                match (of_rows, on_tensor_cores) {
+                    (true, true) => {
+                        let [largest] = cuda.largest([of_x]);
+                        cuda.launch(items, halves::linear_grid_half(y, x, largest, codes, scale, grid, n, outputs, inputs, stride));
+                    }
+                    (true, false) => cuda.launch(items, kernels::linear_grid(y, x, codes, scale, grid, n, outputs, inputs, stride)),
+                    (false, true) => {
+                        let [of_x, of_step, of_offset] = cuda.largest_with_groups(of_x, w.scales);
+                        let call = halves::linear_groups_half(
+                            y, x, of_x, codes, step, of_step, offset, of_offset, grid, n, outputs, inputs, stride,
+                        );
+                        cuda.launch(items, call);
+                    }
+                    (false, false) => {
+                        cuda.launch(items, kernels::linear_groups(y, x, codes, step, offset, grid, n, outputs, inputs, stride));
+                    }
                 }
             }
             Storage::Float(values) => {
@@ -40,18 +52,35 @@ impl RunOn<Cuda> for LinearBackwardInput {
         let (dx, add) = (cuda.write(self.dx), u32::from(self.accumulate));
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                if cuda.on_tensor_cores(w.grid) {
-                    let scales = row_scales(&w).len();
-                    let [of_dy, of_scale] = cuda.largest([(dy, weight.out_features, apart), (row_scales(&w), scales, scales)]);
-                    let dy = cuda.read(dy);
-                    let call = halves::linear_backward_input_grid_half(
-                        dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
-                    );
-                    cuda.launch(items, call);
-                } else {
-                    let dy = cuda.read(dy);
-                    cuda.launch(items, kernels::linear_backward_input_grid(dx, dy, codes, scale, grid, n, outputs, inputs, stride, add));
+                let (codes, ScalesAt { scale, step, offset }, grid) = (cuda.read(w.codes), cuda.scales(&w), cuda.grid(w.grid));
+                let (of_rows, on_tensor_cores) = (matches!(w.scales, Scales::Row(_)), cuda.on_tensor_cores(&w));
+                let of_dy = (dy, weight.out_features, apart);
+                let dy = cuda.read(dy);
+                match (of_rows, on_tensor_cores) {
+                    (true, true) => {
+                        let scales = row_scales(&w).len();
+                        let [of_dy, of_scale] = cuda.largest([of_dy, (row_scales(&w), scales, scales)]);
+                        let call = halves::linear_backward_input_grid_half(
+                            dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                    (true, false) => {
+                        let call = kernels::linear_backward_input_grid(dx, dy, codes, scale, grid, n, outputs, inputs, stride, add);
+                        cuda.launch(items, call);
+                    }
+                    (false, true) => {
+                        let [of_dy, of_step, of_offset] = cuda.largest_with_groups(of_dy, w.scales);
+                        let call = halves::linear_backward_input_groups_half(
+                            dx, dy, of_dy, codes, step, of_step, offset, of_offset, grid, n, outputs, inputs, stride, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                    (false, false) => {
+                        let call =
+                            kernels::linear_backward_input_groups(dx, dy, codes, step, offset, grid, n, outputs, inputs, stride, add);
+                        cuda.launch(items, call);
+                    }
                 }
             }
             Storage::Float(values) => {
