@@ -11,7 +11,10 @@ use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::registry::TEXT;
 
 /// A small one of each text model.
-const MODELS: &[&str] = &["architecture = 'gpt'\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = 'bytes'\ngrid = 'fine15'"];
+const MODELS: &[&str] = &[
+    "architecture = 'gpt'\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = 'bytes'\ngrid = 'fine15'",
+    "architecture = 'llama'\ndim = 8\nlayers = 2\nheads = 2\nkv_heads = 1\nhidden = 16\ncontext = 16\ntokenizer = 'bytes'\ngrid = 'fine15'",
+];
 /// Beside `198d1c1`: which run.
 const RUNS: [&str; 3] = ["", "-qat", "-voice"];
 /// Relative: losses of single tokens are summed in f64, in the same order.
@@ -195,7 +198,7 @@ fn every_text_model_goes_through_every_command() {
 #[test]
 fn an_unknown_architecture_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let model = MODELS[0].replace("'gpt'", "'llama'");
+    let model = MODELS[0].replace("'gpt'", "'mamba'");
     fs::write(folder.path().join("model.toml"), format!("[model]\n{model}\n[train]\n")).expect("a configuration");
     for command in ["plan --config model.toml", "train --config model.toml --out run", "tts-train --config model.toml --data x --out run"] {
         let said = program(folder.path(), command, 2);

@@ -6,11 +6,11 @@ use primal_device::grid::{self, GRIDS, Grid, ScaleForm};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, Rule};
-use primal_engine::memory::{Kind, Plan};
-use primal_engine::models::gpt::{Decoder, Gpt, GptIds};
+use primal_engine::config::{Config, ConfigOf, GptConfig, LlamaConfig, Rule};
+use primal_engine::memory::{Act, Kind, Plan};
+use primal_engine::models::causal::{Causal, CausalLayers, CausalTable, Decoder};
 use primal_engine::models::sample::{Sampling, draw};
-use primal_engine::models::text::{TextDecoder, TextModel};
+use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::train::trainer::{Layout, Trainer};
@@ -34,35 +34,39 @@ fn config(grid: &'static Grid) -> Config {
     config
 }
 
+/// A Llama: `more` says what else it has.
+fn llama(more: &str) -> ConfigOf<LlamaConfig> {
+    let sizes = "architecture = 'llama'\ndim = 96\nlayers = 3\nheads = 4\nkv_heads = 2\nhidden = 160\ncontext = 33\ntokenizer = 'bytes'";
+    let text = format!("[model]\n{sizes}\ngrid = 'uniform15'\n{more}\n[train]\nseq_len = 33\n");
+    ConfigOf::parse(&text, "a test").expect("a configuration")
+}
+
 /// A model at its start values, planned for decoding and for evaluation.
-struct Model {
+struct Model<C> {
     decoder: Decoder,
-    gpt: Gpt,
+    network: Causal<C>,
     parameters: Parameters,
     backend: Cpu,
 }
 
-impl Model {
-    fn new(config: &Config) -> Self {
+impl<C: CausalTable> Model<C> {
+    fn new(config: &ConfigOf<C>, cache: Act) -> Self {
         let mut plan = Plan::default();
-        let (ids, specs) = GptIds::new(&config.model, config.train.optimizer.is_float());
+        let (layers, specs) = CausalLayers::new(&config.model, config.train.optimizer.is_float());
         let parameters = Parameters::plan(specs, &mut plan);
-        let decoder = Decoder::plan(ids.clone(), &config.model, &mut plan);
-        let gpt = Gpt::plan(ids, &config.model, [1, config.model.context], 1024, Purpose::Evaluate, &mut plan);
+        let context = config.model.context();
+        let decoder = Decoder::plan(layers.clone(), DecoderShape { context, cache }, &mut plan);
+        let network = Causal::plan(layers, [1, context], 1024, Purpose::Evaluate, &mut plan);
         let mut backend = Cpu::new(&mut plan);
         parameters.initialise(&mut backend, 5, |_, _, _, _| {});
-        Self { decoder, gpt, parameters, backend }
+        decoder.prepare(&mut backend);
+        network.prepare(&mut backend);
+        Self { decoder, network, parameters, backend }
     }
 
-    fn prefill(&mut self, tokens: &[u32]) -> Vec<f32> {
-        let span = self.decoder.prefill(&mut self.backend, &self.parameters, tokens);
-        let mut logits = vec![0.0; span.len()];
-        self.backend.download(span, &mut logits);
-        logits
-    }
-
-    fn decode(&mut self, token: u32, position: usize) -> Vec<f32> {
-        let span = self.decoder.decode(&mut self.backend, &self.parameters, token, position);
+    /// Logits after tokens that follow so many earlier ones.
+    fn read(&mut self, tokens: &[u32], past: usize) -> Vec<f32> {
+        let span = self.decoder.read(&mut self.backend, &self.parameters, tokens, past);
         let mut logits = vec![0.0; span.len()];
         self.backend.download(span, &mut logits);
         logits
@@ -75,60 +79,93 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
     got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, |a, b| if b <= a { a } else { b }) / largest
 }
 
-fn each_model(mut check: impl FnMut(&str, Config)) {
+/// What is checked of every model.
+trait Check {
+    fn of<C: CausalTable>(&self, name: &str, config: ConfigOf<C>, cache: Act);
+}
+
+fn each_model(check: &impl Check) {
+    let gpt = |name: &str, config: Config| check.of::<GptConfig>(name, config, Act::F32);
     for &grid in GRIDS {
-        check(grid.name(), config(grid));
+        gpt(grid.name(), config(grid));
     }
     for form in [ScaleForm::Group32, ScaleForm::Group32Offset] {
         for grid in [&grid::INT4, &grid::UINT4, &grid::NF4] {
             let mut config = config(grid);
             config.model.scales = form;
-            check(&format!("{}, {}", grid.name(), form.name()), config);
+            gpt(&format!("{}, {}", grid.name(), form.name()), config);
         }
     }
     let mut float = config(&grid::PRIME13);
     float.train.optimizer = Rule::Adamw;
-    check("float", float);
+    gpt("float", float);
+    let mut gpt2 = config(&grid::FINE15);
+    (gpt2.model.biases, gpt2.model.tied) = (true, true);
+    gpt("GPT-2", gpt2);
+    for (name, more) in [
+        ("Llama", ""),
+        ("Llama of GGUF", "rotary = 'adjacent'\ntied = true\nscales = 'group32'"),
+        ("Qwen2", "qkv_biases = true\ntied = true\nembeddings = 'matrix'"),
+        ("Qwen3", "qk_norms = true\nhead_dim = 40\nrope_base = 1e6"),
+    ] {
+        for cache in [Act::F32, Act::F16] {
+            check.of(name, llama(more), cache);
+        }
+    }
 }
 
 #[test]
 fn cached_logits_agree_with_uncached_ones() {
-    each_model(|name, config| {
-        let mut model = Model::new(&config);
-        let tokens: Vec<u32> = (0..33).map(|i| i * i * 7 % 256).collect();
-        let uncached: Vec<_> = (1..=tokens.len()).map(|n| model.prefill(&tokens[..n])).collect();
-        for prompt in [1, 2, 20, 32] {
-            model.prefill(&tokens[..prompt]);
-            for position in prompt..tokens.len() {
-                let logits = model.decode(tokens[position], position);
-                let off = difference(&logits, &uncached[position]);
-                assert!(
-                    off < LOGITS,
-                    "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {LOGITS}"
-                );
+    struct Cached;
+    impl Check for Cached {
+        fn of<C: CausalTable>(&self, name: &str, config: ConfigOf<C>, cache: Act) {
+            let mut model = Model::new(&config, cache);
+            let tokens: Vec<u32> = (0..33).map(|i| i * i * 7 % 256).collect();
+            let uncached: Vec<_> = (1..=tokens.len()).map(|n| model.read(&tokens[..n], 0)).collect();
+            for prompt in [1, 2, 20, 32] {
+                model.read(&tokens[..prompt], 0);
+                for position in prompt..tokens.len() {
+                    let logits = model.read(&tokens[position..=position], position);
+                    let off = difference(&logits, &uncached[position]);
+                    assert!(
+                        off < LOGITS,
+                        "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {LOGITS}"
+                    );
+                }
+                let logits = model.read(&tokens[prompt..], prompt);
+                let off = difference(&logits, uncached.last().expect("tokens"));
+                assert!(off < LOGITS, "{name}: the rest after {prompt}: off by {off} of the largest logit, tolerance {LOGITS}");
             }
         }
-    });
+    }
+    each_model(&Cached);
 }
 
 #[test]
 fn decoding_agrees_with_evaluation() {
-    each_model(|name, config| {
-        let mut model = Model::new(&config);
-        let tokens: Vec<u32> = (0..34).map(|i| i * i * 11 % 256).collect();
-        let (inputs, targets) = (&tokens[..33], &tokens[1..]);
-        model.backend.upload(model.gpt.batch().inputs, inputs);
-        model.backend.upload(model.gpt.batch().targets, targets);
-        model.gpt.evaluate(&mut model.backend, &model.parameters);
-        let mut losses = vec![0.0f32; 33];
-        model.backend.download(model.gpt.batch().losses, &mut losses);
-        for (position, &target) in targets.iter().enumerate() {
-            let logits = if position == 0 { model.prefill(&inputs[..1]) } else { model.decode(inputs[position], position) };
-            let total: f32 = logits.iter().map(|l| l.exp()).sum();
-            let (got, expected) = (total.ln() - logits[target as usize], losses[position]);
-            assert!((got - expected).abs() < LOSSES, "{name}: position {position}: loss {got}, expected {expected}, tolerance {LOSSES}");
+    struct Evaluated;
+    impl Check for Evaluated {
+        fn of<C: CausalTable>(&self, name: &str, config: ConfigOf<C>, cache: Act) {
+            let mut model = Model::new(&config, cache);
+            let tokens: Vec<u32> = (0..34).map(|i| i * i * 11 % 256).collect();
+            let (inputs, targets) = (&tokens[..33], &tokens[1..]);
+            model.backend.upload(model.network.batch().inputs, inputs);
+            model.backend.upload(model.network.batch().targets, targets);
+            model.network.evaluate(&mut model.backend, &model.parameters);
+            let mut losses = vec![0.0f32; 33];
+            model.backend.download(model.network.batch().losses, &mut losses);
+            for (position, &target) in targets.iter().enumerate() {
+                let logits = model.read(&inputs[position..=position], position);
+                let total: f32 = logits.iter().map(|l| l.exp()).sum();
+                let (got, expected) = (total.ln() - logits[target as usize], losses[position]);
+                assert!(
+                    (got - expected).abs() < LOSSES,
+                    "{name}: position {position}: loss {got}, expected {expected}, tolerance {LOSSES}"
+                );
+            }
         }
-    });
+    }
+    each_model(&Evaluated);
 }
 
 /// What `generate` says of a full context: it starts over from the last half.
@@ -163,7 +200,7 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
         if next - start > context {
             (start, slides) = (next - context.div_ceil(2), slides + 1);
         }
-        let span = decoder.prefill(b, p, &tokens[start..next]);
+        let span = decoder.read(b, p, &tokens[start..next], 0);
         let mut logits = vec![0.0f32; span.len()];
         b.download(span, &mut logits);
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -215,7 +252,8 @@ fn a_draw_is_the_one_of_the_definition() {
 fn a_plan_for_decoding_has_no_place_for_parameters() {
     let config = Config::load("gpt-0.1b").expect("an embedded configuration");
     let mut plan = Plan::default();
-    Decoder::plan(GptIds::new(&config.model, false).0, &config.model, &mut plan);
+    let shape = DecoderShape { context: config.model.context, cache: Act::F32 };
+    Decoder::plan(CausalLayers::new(&config.model, false).0, shape, &mut plan);
     assert_eq!(plan.bytes_of(Kind::Parameter) + plan.bytes_of(Kind::State) + plan.bytes_of(Kind::Gradient), 0);
     let cache = 13 * 2 * 512 * 768 * 4;
     assert!(plan.total_bytes() < cache + (32 << 20), "{} bytes, of which {cache} are the cache", plan.total_bytes());

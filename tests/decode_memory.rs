@@ -11,7 +11,7 @@ use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Config;
 use primal_engine::files::checkpoint::{TensorRef, save};
 use primal_engine::memory::Plan;
-use primal_engine::models::gpt::GptIds;
+use primal_engine::models::causal::CausalLayers;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::tensors;
 use primal_host::cli::Arguments;
@@ -63,7 +63,7 @@ fn write_checkpoint(path: &std::path::Path) -> usize {
     (m.dim, m.layers, m.heads, m.context, m.grid) = (512, 6, 8, 32, &grid::PRIME13);
     config.train.seq_len = 32;
     let mut plan = Plan::default();
-    let (_, specs) = GptIds::new(&config.model, false);
+    let (_, specs) = CausalLayers::new(&config.model, false);
     let weights = specs.matrix_weights();
     let parameters = Parameters::plan(specs, &mut plan);
     let mut backend = Cpu::new(&mut plan);

@@ -5,7 +5,7 @@ use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
     use super::common::float::ln;
-    use super::common::heads::{Head, LOG2_E, accumulate, across, own_row, products, put};
+    use super::common::heads::{Heads, LOG2_E, Mask, accumulate, across, own_row, products, put};
     use super::sizes::heads::ACROSS;
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
@@ -33,8 +33,15 @@ on_gpu! {
         out: *mut f32,
         lse: *mut f32,
         [q, k, v]: [*const f32; 3],
-        head: Head,
+        heads: Heads,
+        past: u32,
+        causal: bool,
     ) {
+        let [head, mut key_head] = heads.by_query();
+        if past > 0 {
+            key_head.seq += past;
+        }
+        let mask = Mask { causal, past, keys: key_head.seq };
         let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
         let own = dynamic_shared_mem::<f32>();
         let keys = own.add(16 * R * (D + 4));
@@ -42,21 +49,21 @@ on_gpu! {
         let p = values.add(8 * C * (D + 4));
         let Some(first) = head.own_queries(own_rows) else { return };
         head.load::<D>(own, q, first, own_rows);
-        let scale = head.factor * LOG2_E;
+        let scale = heads.factor() * LOG2_E;
         let (mut max, mut sum) = ([f32::NEG_INFINITY; R], [0.0; R]);
         let mut result = [[[0.0; 4]; W]; R];
-        let (mut key, end) = (0, head.keys_end(first, own_rows));
+        let (mut key, end) = (0, mask.keys_end(first + own_rows));
         while key < end {
             sync_threads();
-            head.load::<D>(keys, k, key, other_rows);
-            head.load::<D>(values, v, key, other_rows);
+            key_head.load::<D>(keys, k, key, other_rows);
+            key_head.load::<D>(values, v, key, other_rows);
             sync_threads();
             let mut s = products::<D, R, C>(own, keys, head.dim);
             for i in 0..R {
                 let query = first + own_row::<R>() + i as u32;
                 let mut next = max[i];
                 for j in 0..C {
-                    let seen = key + across() + 8 * j as u32 <= head.last_key(query);
+                    let seen = key + across() + 8 * j as u32 <= mask.last_key(query);
                     s[i][j] = if seen { s[i][j] * scale } else { f32::NEG_INFINITY };
                     next = larger(next, s[i][j]);
                 }
@@ -75,7 +82,7 @@ on_gpu! {
             }
             put(p, &s);
             sync_threads();
-            accumulate::<D, R, C, W>(&mut result, p, values, other_rows.min(head.seq - key));
+            accumulate::<D, R, C, W>(&mut result, p, values, other_rows.min(mask.keys - key));
             key += other_rows;
         }
         let sum = sum.map(|sum| combine(sum, |a, b| a + b));
@@ -90,30 +97,31 @@ on_gpu! {
 }
 
 kernels! {
-    /// `out = softmax(q·kᵀ/√head_dim)·v` of heads up to 32 wide, where a query sees its own and earlier keys only if `causal` is 1; out, q, k, v
-    /// `[rows, heads · head_dim]`, lse `[heads, rows of the sequence]` of each sequence, one after another. `offsets` are the sequences' first
-    /// rows, `[sequences + 1]`, or null for sequences of `seq` rows. A block takes 64 queries of a head. Items: queries of the longest sequence,
-    /// heads of all sequences.
+    /// `out = softmax(q·kᵀ/√head_dim)·v` of heads up to 32 wide, where a query sees its own and earlier keys only if `causal` is 1; out, q
+    /// `[rows, heads · head_dim]`, k, v `[rows, kv_heads · head_dim]`, of which query head h reads head `h / (heads / kv_heads)`, lse
+    /// `[heads, rows of the sequence]` of each sequence, one after another. `offsets` are the sequences' first rows, `[sequences + 1]`, or null for
+    /// sequences of `seq` rows. Of a single sequence, k and v may have `past` rows before those of the queries. A block takes 64 queries of a head.
+    /// Items: queries of the longest sequence, heads of all sequences.
     fn attention_32(
         out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 4, 4, 1), [64, 1]] {
-        forward::<32, 4, 4, 1>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
+        forward::<32, 4, 4, 1>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 
     /// `attention_32` for heads up to 64 wide.
     fn attention_64(
         out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 4, 4, 2), [64, 1]] {
-        forward::<64, 4, 4, 2>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
+        forward::<64, 4, 4, 2>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 
     /// `attention_32` for heads up to 128 wide: a block takes 32 queries.
     fn attention_128(
         out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 2, 2, 4), [32, 1]] {
-        forward::<128, 2, 2, 4>(out, lse, [q, k, v], Head::of_block(offsets, seq, heads, head_dim, causal));
+        forward::<128, 2, 2, 4>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 }

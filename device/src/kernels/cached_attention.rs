@@ -56,14 +56,16 @@ on_gpu! {
 }
 
 kernels! {
-    /// `out = softmax(q·kᵀ/√head_dim)·v`; out, q `[heads · head_dim]`, k, v `[tokens, heads · head_dim]`; head_dim up to 256. A block takes a
-    /// head: eight threads a score, then a thread a column and every 256 / head_dim-th token. Items: heads. Shared: 5,152 bytes.
-    fn cached_attention(out: *mut f32, q: *const f32, k: *const f32, v: *const f32, tokens: u32, heads: u32, head_dim: u32)
+    /// `out = softmax(q·kᵀ/√head_dim)·v`; out, q `[heads · head_dim]`, k, v `[tokens, kv_heads · head_dim]`, of which query head h reads
+    /// head `h / (heads / kv_heads)`; head_dim up to 256. A block takes a head: eight threads a score, then a thread a column and every
+    /// 256 / head_dim-th token. Items: heads. Shared: 5,152 bytes.
+    fn cached_attention(out: *mut f32, q: *const f32, k: *const f32, v: *const f32, tokens: u32, heads: u32, kv_heads: u32, head_dim: u32)
         for [THREADS, size_of::<Shared>(), [1, 1]] {
         let shared = dynamic_shared_mem::<Shared>();
         let (dim, tokens, thread) = (head_dim as usize, tokens as usize, thread_idx_x() as usize);
-        let (stride, head) = (heads as usize * dim, block_idx_x() as usize * dim);
-        let (q, k, v) = (q.add(head), k.add(head), v.add(head));
+        let (stride, head) = (kv_heads as usize * dim, block_idx_x() as usize * dim);
+        let key_head = (block_idx_x() / (heads / kv_heads)) as usize * dim;
+        let (q, k, v) = (q.add(head), k.add(key_head), v.add(key_head));
         let vectors = dim.is_multiple_of(4) && aligned(q) && aligned(k);
         let factor = 1.0 / (dim as f32).sqrt();
         // Threads of a token, and this one's column and first token.

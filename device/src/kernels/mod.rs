@@ -17,6 +17,7 @@ pub mod adamw;
 pub mod add;
 pub mod attention;
 pub mod attention_backward;
+pub mod bias;
 pub mod bias_backward;
 pub mod cached_attention;
 pub mod conv1d;
@@ -57,6 +58,7 @@ pub const ALL: &[&[&Kernel]] = &[
     add::KERNELS,
     attention::KERNELS,
     attention_backward::KERNELS,
+    bias::KERNELS,
     bias_backward::KERNELS,
     cached_attention::KERNELS,
     conv1d::KERNELS,

@@ -21,9 +21,10 @@ use primal_engine::backend::Scales;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::cpu::unpack::Codes;
 use primal_engine::config::Config;
-use primal_engine::memory::Plan;
-use primal_engine::models::gpt::{Decoder, GptIds};
+use primal_engine::memory::{Act, Plan};
+use primal_engine::models::causal::{CausalLayers, Decoder};
 use primal_engine::models::sample::Sampling;
+use primal_engine::models::text::DecoderShape;
 use primal_engine::nn::Parameters;
 use primal_engine::ops::lut_gemv::cpu::{RowProduct, lut_gemv, scratch_len};
 use primal_host::configurations::Load;
@@ -171,9 +172,9 @@ fn products([outputs, inputs]: [usize; 2], formats: &[Format], bandwidth: f64) -
 fn model(name: &str) {
     let config = Config::load(name).expect("an embedded configuration");
     let mut plan = Plan::default();
-    let (ids, specs) = GptIds::new(&config.model, false);
+    let (layers, specs) = CausalLayers::new(&config.model, false);
     let parameters = Parameters::plan(specs, &mut plan);
-    let decoder = Decoder::plan(ids, &config.model, &mut plan);
+    let decoder = Decoder::plan(layers, DecoderShape { context: config.model.context, cache: Act::F32 }, &mut plan);
     let mut backend = Cpu::new(&mut plan);
     parameters.initialise(&mut backend, 1, |_, _, _, _| {});
     let (context, tokenizer) = (config.model.context, config.model.tokenizer);

@@ -112,6 +112,8 @@ impl Run {
                 heads,
                 context: SEQ_LEN,
                 tokenizer: Tokenizer::Bytes,
+                biases: false,
+                tied: false,
                 grid,
                 last_grid,
                 scales,

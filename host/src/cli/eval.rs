@@ -20,7 +20,7 @@ use primal_engine::models::registry::OnText;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
-use primal_engine::nn::tensors;
+use primal_engine::nn::{kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::text::{Measured, measure};
 
@@ -70,16 +70,19 @@ pub(super) fn on_file<W: OnText<Output = Result<()>>>(path: &Path, work: impl Fn
 pub(super) fn load<M: TextModel, P, D: Device>(
     file: &dyn TensorFile,
     plan_model: impl FnOnce(M::Layers, &M::Config, &mut Plan) -> (P, AttentionShape),
+    prepare: impl FnOnce(&P, &mut D),
 ) -> Result<Loaded<M, P, D>> {
     let config: ConfigOf<M::Config> = state::config_of(file)?;
     let mut plan = Plan::default();
-    let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
+    let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
+    kept::apply(&mut specs, file)?;
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
     D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;
+    prepare(&model, &mut backend);
     Ok(Loaded { config, model, parameters, backend })
 }
 
@@ -112,12 +115,16 @@ impl<D: Device> OnText for Measure<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
-        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
-            let rows = config.logit_rows(&TrainConfig::default());
-            let model = M::plan(layers, config, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
-            let attention = model.attention();
-            (model, attention)
-        })?;
+        let loaded = load::<M, _, D>(
+            &*self.file,
+            |layers, config, plan| {
+                let rows = config.logit_rows(&TrainConfig::default());
+                let model = M::plan(layers, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
+                let attention = model.attention();
+                (model, attention)
+            },
+            M::prepare,
+        )?;
         self.flags.measure(self.split, loaded)
     }
 }

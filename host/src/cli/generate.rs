@@ -15,9 +15,10 @@ use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
 use primal_engine::config::TextTable;
 use primal_engine::files::{TensorFile, mapped};
+use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Sampling, Timing};
-use primal_engine::models::text::{TextDecoder, TextModel};
+use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 
 /// continue a text
 #[derive(FromArgs)]
@@ -85,11 +86,16 @@ impl<D: Device> OnText for Write<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
-        let loaded = load::<M, _, D>(&*self.file, |layers, config, plan| {
-            let decoder = M::plan_decoder(layers, config, plan);
-            let attention = decoder.attention();
-            (decoder, attention)
-        })?;
+        let loaded = load::<M, _, D>(
+            &*self.file,
+            |layers, config, plan| {
+                let shape = DecoderShape { context: config.context(), cache: Act::F32 };
+                let decoder = M::plan_decoder(layers, shape, plan);
+                let attention = decoder.attention();
+                (decoder, attention)
+            },
+            M::Decoder::prepare,
+        )?;
         self.flags.write(loaded)
     }
 }

@@ -79,7 +79,7 @@ fn corpus() -> Corpus {
 fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Vec<(u32, Vec<f32>)> {
     let (b, p, sampler) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
     let prompt = Tokenizer::Bytes.encode("Once");
-    let mut span = sampler.prefill(b, p, &prompt);
+    let mut span = sampler.read(b, p, &prompt, 0);
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let tokens = (0..GENERATED).map(|i| {
         let mut logits = vec![0.0; Tokenizer::Bytes.vocab_size()];
@@ -87,7 +87,7 @@ fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Ve
         b.fault().unwrap_or_else(|error| panic!("{error}"));
         let token = draw(&logits, greedy, 0.0);
         if i + 1 < GENERATED {
-            span = sampler.decode(b, p, token, prompt.len() + i);
+            span = sampler.read(b, p, &[token], prompt.len() + i);
         }
         (token, logits)
     });

@@ -26,27 +26,97 @@ pub struct Head {
     pub seq: u32,
     /// Offset of its values of rows: all heads of a sequence, one after another.
     pub row_values: usize,
+}
+
+/// The heads of an attention: query head h reads key head `h / (heads / kv_heads)`.
+#[derive(Clone, Copy)]
+pub struct Heads {
+    /// First rows of sequences, `[sequences + 1]`, or null for sequences of `seq` rows.
+    pub offsets: *const u32,
+    /// Rows of a sequence, if all have as many.
+    pub seq: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// Heads of keys and values.
+    pub kv_heads: u32,
+    /// Values of a head.
+    pub dim: u32,
+}
+
+impl Heads {
+    /// Head `head` of `heads` of a sequence.
+    #[inline(always)]
+    unsafe fn head(&self, sequence: usize, head: u32, heads: u32) -> Head {
+        let (first, seq) = if self.offsets.is_null() {
+            (sequence * self.seq as usize, self.seq)
+        } else {
+            let first = *self.offsets.add(sequence);
+            (first as usize, *self.offsets.add(sequence + 1) - first)
+        };
+        let (dim, stride) = (self.dim, heads as usize * self.dim as usize);
+        let offset = first * stride + head as usize * dim as usize;
+        Head { offset, stride, dim, seq, row_values: first * heads as usize + head as usize * seq as usize }
+    }
+
+    /// Query heads that share a key head.
+    #[inline(always)]
+    pub fn group(&self) -> u32 {
+        self.heads / self.kv_heads
+    }
+
+    /// Query head and key head of this block, whose y of the grid is a query head of all sequences.
+    #[inline(always)]
+    pub unsafe fn by_query(&self) -> [Head; 2] {
+        let (sequence, head) = ((block_idx_y() / self.heads) as usize, block_idx_y() % self.heads);
+        [self.head(sequence, head, self.heads), self.head(sequence, head / self.group(), self.kv_heads)]
+    }
+
+    /// First query head and key head of this block, whose y of the grid is a key head of all sequences.
+    #[inline(always)]
+    pub unsafe fn by_key(&self) -> [Head; 2] {
+        let (sequence, head) = ((block_idx_y() / self.kv_heads) as usize, block_idx_y() % self.kv_heads);
+        [self.head(sequence, head * self.group(), self.heads), self.head(sequence, head, self.kv_heads)]
+    }
+
     /// What scores are multiplied by.
-    pub factor: f32,
-    /// Whether a query sees only its own and earlier keys.
+    #[inline(always)]
+    pub fn factor(&self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+}
+
+/// Who sees whom.
+#[derive(Clone, Copy)]
+pub struct Mask {
+    /// Whether query i sees only the keys up to `past + i`.
     pub causal: bool,
+    /// Keys before that of the first query.
+    pub past: u32,
+    /// All keys.
+    pub keys: u32,
+}
+
+impl Mask {
+    /// Behind the keys that the queries before `end` see.
+    #[inline(always)]
+    pub fn keys_end(&self, end: u32) -> u32 {
+        if self.causal { self.keys.min(self.past + end) } else { self.keys }
+    }
+
+    /// The last key that a query sees.
+    #[inline(always)]
+    pub fn last_key(&self, query: u32) -> u32 {
+        if self.causal { self.past + query } else { self.keys - 1 }
+    }
 }
 
 impl Head {
-    /// The head of this block: y of the grid.
+    /// The next head of the sequence.
     #[inline(always)]
-    pub unsafe fn of_block(offsets: *const u32, seq: u32, heads: u32, dim: u32, causal: u32) -> Self {
-        let (sequence, head) = ((block_idx_y() / heads) as usize, (block_idx_y() % heads) as usize);
-        let (first, seq) = if offsets.is_null() {
-            (sequence * seq as usize, seq)
-        } else {
-            let first = *offsets.add(sequence);
-            (first as usize, *offsets.add(sequence + 1) - first)
-        };
-        let stride = heads as usize * dim as usize;
-        let offset = first * stride + head * dim as usize;
-        let row_values = first * heads as usize + head * seq as usize;
-        Self { offset, stride, dim, seq, row_values, factor: 1.0 / (dim as f32).sqrt(), causal: causal == 1 }
+    pub fn next(mut self) -> Self {
+        self.offset += self.dim as usize;
+        self.row_values += self.seq as usize;
+        self
     }
 
     /// First of the block's own rows, the last tile's first: in causal attention those of queries are the longest. None beyond the sequence.
@@ -54,18 +124,6 @@ impl Head {
     pub fn own_queries(&self, own_rows: u32) -> Option<u32> {
         let tiles = self.seq.div_ceil(own_rows);
         if block_idx_x() < tiles { Some((tiles - 1 - block_idx_x()) * own_rows) } else { None }
-    }
-
-    /// Behind the keys that the queries `first..first + own_rows` see.
-    #[inline(always)]
-    pub fn keys_end(&self, first: u32, own_rows: u32) -> u32 {
-        if self.causal { self.seq.min(first + own_rows) } else { self.seq }
-    }
-
-    /// The last key that a query sees.
-    #[inline(always)]
-    pub fn last_key(&self, query: u32) -> u32 {
-        if self.causal { query } else { self.seq - 1 }
     }
 
     /// Loads rows `first..first + 16·ROWS16` of `data` to `tile`, with zeros beyond the sequence and the width.

@@ -18,7 +18,7 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 use primal_device::grid::ScaleForm;
 
-pub use operands::{AttentionShape, GridWeight, Scales, Sequences, Storage, Weight};
+pub use operands::{AttentionShape, BlockWeight, GridWeight, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
 use crate::memory::{Act, Plan, Span};

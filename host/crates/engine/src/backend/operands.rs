@@ -3,6 +3,7 @@
 use half::f16;
 use primal_device::grid::{self, Grid, ScaleForm};
 
+use crate::files::Dtype;
 use crate::memory::Span;
 
 /// A linear layer's weight, `[out_features, in_features]`.
@@ -12,7 +13,7 @@ pub struct Weight {
     pub out_features: usize,
     /// Columns.
     pub in_features: usize,
-    /// On the grid, or float.
+    /// On the grid, float, or in blocks.
     pub storage: Storage,
 }
 
@@ -23,6 +24,17 @@ pub enum Storage {
     Grid(GridWeight),
     /// `f32` values, `[out_features, in_features]`.
     Float(Span<f32>),
+    /// As another program left it; nothing trains it.
+    Blocks(BlockWeight),
+}
+
+/// A weight in plain halves or the blocks of another format.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockWeight {
+    /// A type of floats.
+    pub dtype: Dtype,
+    /// Rows of whole blocks, `[out_features, bytes of a row]`.
+    pub bytes: Span<u8>,
 }
 
 /// A weight on a grid: levels by their codes, times scales.
@@ -113,7 +125,7 @@ impl Weight {
     pub fn grid(&self) -> &GridWeight {
         match &self.storage {
             Storage::Grid(grid) => grid,
-            Storage::Float(_) => panic!("a float weight has no grid"),
+            Storage::Float(_) | Storage::Blocks(_) => panic!("a float weight has no grid"),
         }
     }
 
@@ -178,13 +190,16 @@ impl Sequences {
     }
 }
 
-/// Shape of a multi-head attention within sequences: q, k, v and out are `[rows, heads · head_dim]`.
+/// Shape of a multi-head attention within sequences: q and out are `[rows, heads · head_dim]`, k and v `[rows, kv_heads · head_dim]`. Query head h reads
+/// key head `h / (heads / kv_heads)` (grouped-query attention, Ainslie et al. 2023); with as many of each, its own.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
     /// Which rows attend to each other.
     pub sequences: Sequences,
-    /// Heads.
+    /// Query heads, a multiple of `kv_heads`.
     pub heads: usize,
+    /// Heads of keys and values.
+    pub kv_heads: usize,
     /// Width of a head; the scores are divided by its root.
     pub head_dim: usize,
     /// Whether a row sees only itself and earlier rows.
@@ -195,6 +210,19 @@ impl AttentionShape {
     /// `heads · head_dim`.
     pub fn dim(&self) -> usize {
         self.heads * self.head_dim
+    }
+    /// `kv_heads · head_dim`.
+    pub fn kv_dim(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+    /// Query heads that share a key head.
+    ///
+    /// # Panics
+    /// If key heads have no equal share of the query heads.
+    pub fn group(&self) -> usize {
+        let Self { heads, kv_heads, .. } = *self;
+        assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "{heads} query heads over {kv_heads} key heads");
+        heads / kv_heads
     }
     /// Rows of all sequences.
     pub fn tokens(&self) -> usize {

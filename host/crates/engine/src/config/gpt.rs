@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_name::{grid, optional_grid, scales, tokenizer};
 use super::key::Architecture;
-use super::table::{Check, Family, ModelTable, TextTable, is_row};
+use super::table::{Check, Family, ModelTable, TextTable, is_default, is_row};
 use super::tokenizer::Tokenizer;
 use super::train::TrainConfig;
 use crate::Result;
@@ -28,6 +28,12 @@ pub struct GptConfig {
     /// Text to tokens.
     #[serde(with = "tokenizer")]
     pub tokenizer: Tokenizer,
+    /// Whether linear layers but the head have biases, as GPT-2's have.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub biases: bool,
+    /// Whether the head is the table of embeddings, as GPT-2's is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tied: bool,
     /// The grid of all linear layers.
     #[serde(with = "grid")]
     pub grid: &'static Grid,

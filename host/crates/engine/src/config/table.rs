@@ -58,6 +58,11 @@ pub(super) fn is_row(scales: &ScaleForm) -> bool {
     *scales == ScaleForm::Row
 }
 
+/// Whether a value is the one that a configuration need not name.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Rows of logits held at a time by a new run.
 const LOGIT_ROWS: usize = 1024;
 /// Logits that a run held whose configuration does not say how many.

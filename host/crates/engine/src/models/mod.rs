@@ -4,9 +4,11 @@
 //! ([`TextModel`](text::TextModel)); its `mod` below; its name in the list of [`registry`]; and a small one of it in `tests/architectures.rs`, which
 //! takes it through every command.
 
+pub mod causal;
 pub mod ghost_tts;
 pub mod gpt;
 pub mod hifigan;
+pub mod llama;
 pub mod registry;
 pub mod sample;
 pub mod text;

@@ -1,6 +1,7 @@
 //! All text models, by the key `architecture` of their configurations.
 
 use super::gpt::Gpt;
+use super::llama::Llama;
 use super::text::TextModel;
 use crate::config::ModelTable;
 
@@ -30,4 +31,4 @@ macro_rules! text_models {
     };
 }
 
-text_models![Gpt];
+text_models![Gpt, Llama];

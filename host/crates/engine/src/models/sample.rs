@@ -85,10 +85,10 @@ pub fn generate<B: Backend, E: From<Error>>(
             let room = if cached == 0 { context } else { context.div_ceil(2) };
             let window = &tokens[tokens.len().saturating_sub(room)..];
             cached = window.len();
-            model.prefill(b, p, window)
+            model.read(b, p, window, 0)
         } else {
             cached += 1;
-            model.decode(b, p, tokens[tokens.len() - 1], cached - 1)
+            model.read(b, p, &tokens[tokens.len() - 1..], cached - 1)
         };
         b.download(span, &mut logits);
         b.fault()?;

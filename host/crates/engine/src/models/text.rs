@@ -2,7 +2,7 @@
 
 use crate::backend::{AttentionShape, Backend};
 use crate::config::TextTable;
-use crate::memory::{Plan, Span};
+use crate::memory::{Act, Plan, Span};
 use crate::nn::parameters::Specs;
 use crate::nn::{GradientSink, Parameters, Purpose};
 
@@ -19,6 +19,15 @@ pub struct TextBatch {
     pub losses: Span<f32>,
 }
 
+/// What a decoder is planned for.
+#[derive(Clone, Copy, Debug)]
+pub struct DecoderShape {
+    /// The most tokens of a sequence; at most the model's context.
+    pub context: usize,
+    /// How keys and values are stored.
+    pub cache: Act,
+}
+
 /// A text model over its activations.
 pub trait TextModel: Sized + 'static {
     /// The model's table `[model]` in a configuration.
@@ -32,10 +41,10 @@ pub trait TextModel: Sized + 'static {
     fn layers(config: &Self::Config, float: bool) -> (Self::Layers, Specs);
 
     /// Reserves activations for `[batch, seq]` tokens, and logits for so many of them at a time.
-    fn plan(layers: Self::Layers, config: &Self::Config, shape: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self;
+    fn plan(layers: Self::Layers, shape: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self;
 
     /// Reserves what writing one sequence takes.
-    fn plan_decoder(layers: Self::Layers, config: &Self::Config, plan: &mut Plan) -> Self::Decoder;
+    fn plan_decoder(layers: Self::Layers, shape: DecoderShape, plan: &mut Plan) -> Self::Decoder;
 
     /// The batch that the model reads, and the losses that it leaves.
     fn batch(&self) -> &TextBatch;
@@ -45,6 +54,9 @@ pub trait TextModel: Sized + 'static {
 
     /// Tokens that the model knows: logits of a row.
     fn vocab(&self) -> usize;
+
+    /// Writes to a device that was just opened what is the same in every pass.
+    fn prepare<B: Backend>(&self, b: &mut B);
 
     /// Losses of the batch.
     fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters);
@@ -59,7 +71,7 @@ pub trait TextModel: Sized + 'static {
     fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String>;
 }
 
-/// A text model over one sequence: a prompt at once, then token by token.
+/// A text model over one sequence, some tokens after others.
 pub trait TextDecoder {
     /// The most tokens that a sequence has.
     fn context(&self) -> usize;
@@ -70,9 +82,9 @@ pub trait TextDecoder {
     /// The largest attention of a prompt that fills the context; of a model without one as [`TextModel::attention`].
     fn attention(&self) -> AttentionShape;
 
-    /// Starts a sequence with these tokens, at least one and at most the context; logits of the next, `[vocab]`.
-    fn prefill<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32]) -> Span<f32>;
+    /// Writes to a device that was just opened what is the same for every token.
+    fn prepare<B: Backend>(&self, b: &mut B);
 
-    /// Goes on with a token after `position` earlier ones, fewer than the context; logits of the next, `[vocab]`.
-    fn decode<B: Backend>(&self, b: &mut B, p: &Parameters, token: u32, position: usize) -> Span<f32>;
+    /// Reads tokens, at least one, after `past` earlier ones, all of them within the context; logits of the next, `[vocab]`.
+    fn read<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Span<f32>;
 }

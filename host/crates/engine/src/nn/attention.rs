@@ -1,40 +1,92 @@
-//! Multi-head self-attention (Vaswani et al. 2017), its projections without biases.
+//! Multi-head self-attention (Vaswani et al. 2017): heads of queries may share keys and values (Ainslie et al. 2023), turn with their positions (Su et
+//! al. 2021) and be normalised.
 
 use primal_device::grid::Grid;
 
 use super::linear::{LinearLayer, start_sigma};
+use super::norm::{Norm, NormActivations, NormKind};
 use super::parameters::{Parameters, Specs};
 use super::pass::{Backward, GradientSink, Rows, first_rows};
+use super::rotary::RotaryPlace;
 use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::memory::{Act, Activation, Kind, Plan, Span};
-use crate::ops::{Attention, AttentionBackward, CachedAttention};
+use crate::ops::rope::RotaryPairs;
+use crate::ops::{Attention, AttentionBackward, CachedAttention, Convert, Rope};
 
-/// Heads of an attention.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    /// Number of heads, which divides the width.
-    pub count: usize,
-    /// Whether a row sees only itself and earlier rows.
-    pub causal: bool,
+/// Which projections have biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Biases {
+    /// None.
+    None,
+    /// Those to queries, keys and values.
+    Inputs,
+    /// All.
+    All,
 }
 
-/// `y = softmax(q·kᵀ / √head_dim)·v · Oᵀ`, where q, k and v are projections of x.
+/// Heads of an attention.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Heads {
+    /// Heads of queries.
+    pub count: usize,
+    /// Heads of keys and values, which divide those of queries.
+    pub kv: usize,
+    /// Width of a head.
+    pub width: usize,
+    /// Whether a row sees only itself and earlier rows.
+    pub causal: bool,
+    /// Whether queries and keys turn with their positions, and which of their values together.
+    pub rotary: Option<RotaryPairs>,
+    /// ε of the norm of each query and key, if they have one.
+    pub norms: Option<f32>,
+    /// Which projections have biases.
+    pub biases: Biases,
+}
+
+impl Heads {
+    /// Heads that divide the width `dim` among them, without more.
+    pub fn plain(dim: usize, count: usize, causal: bool) -> Self {
+        Self { count, kv: count, width: dim / count, causal, rotary: None, norms: None, biases: Biases::None }
+    }
+
+    /// Values of a row of queries, keys and values.
+    pub(super) fn widths(&self) -> [usize; 3] {
+        [self.count, self.kv, self.kv].map(|heads| heads * self.width)
+    }
+
+    /// Values of a row of all gradients that the backward pass holds at a time.
+    pub(super) fn gradients(&self) -> usize {
+        let [q, k, v] = self.widths();
+        q + k + v + if self.norms.is_some() { q + k } else { 0 }
+    }
+
+    /// The shape of the attention over these sequences.
+    pub fn shape(&self, sequences: Sequences) -> AttentionShape {
+        AttentionShape { sequences, heads: self.count, kv_heads: self.kv, head_dim: self.width, causal: self.causal }
+    }
+}
+
+/// `y = softmax(q·kᵀ / √width)·v · Oᵀ`, where q, k and v are projections of x.
 #[derive(Clone, Copy, Debug)]
 pub struct SelfAttention {
-    q: LinearLayer,
-    k: LinearLayer,
-    v: LinearLayer,
+    inputs: [LinearLayer; 3],
     o: LinearLayer,
+    /// Of queries and of keys.
+    norms: Option<[Norm; 2]>,
     heads: Heads,
-    dim: usize,
 }
 
 /// What an attention's forward pass keeps for its backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionActivations {
-    /// Queries, keys and values, `[rows, dim]` each.
+    /// Queries, keys and values as they are multiplied, `[rows, heads · width]` each.
     pub(super) projections: [Activation; 3],
     pub(super) out: AttentionOutputs,
+    /// Queries and keys before their norms, and what those keep.
+    normed: Option<[(Span<f32>, NormActivations); 2]>,
+    rotary: Option<RotaryPlace>,
+    /// Keys and values of earlier rows, `[context, kv · width]` each.
+    cache: Option<[Activation; 2]>,
 }
 
 /// What comes out of an attention.
@@ -50,9 +102,10 @@ pub(super) struct AttentionOutputs {
 
 impl AttentionOutputs {
     /// Reserves them for at most so many rows.
-    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
-        let [attended, y] = ["attended", "middle"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), rows * dim));
-        Self { attended, y, lse: plan.span(Kind::Activation, format!("{name}.lse"), rows * heads), rows }
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: &Heads) -> Self {
+        let attended = Activation::plan(plan, act, format!("{name}.attended"), rows * heads.count * heads.width);
+        let y = Activation::plan(plan, act, format!("{name}.middle"), rows * dim);
+        Self { attended, y, lse: plan.span(Kind::Activation, format!("{name}.lse"), rows * heads.count), rows }
     }
 
     fn first(&self, rows: usize) -> Self {
@@ -63,52 +116,91 @@ impl AttentionOutputs {
 
 impl AttentionActivations {
     /// Reserves them for at most so many rows.
-    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: usize) -> Self {
-        let projections = ["q", "k", "v"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), rows * dim));
-        Self { projections, out: AttentionOutputs::plan(plan, act, name, rows, dim, heads) }
+    pub fn plan(plan: &mut Plan, act: Act, name: &str, rows: usize, dim: usize, heads: &Heads, rotary: Option<RotaryPlace>) -> Self {
+        let [q, k, v] = heads.widths();
+        let projections = [("q", q), ("k", k), ("v", v)];
+        let projections = projections.map(|(part, width)| Activation::plan(plan, act, format!("{name}.{part}"), rows * width));
+        let out = AttentionOutputs::plan(plan, act, name, rows, dim, heads);
+        let normed = heads.norms.map(|epsilon| {
+            [("q", projections[0], heads.count), ("k", projections[1], heads.kv)].map(|(part, y, count)| {
+                let raw = plan.span(Kind::Activation, format!("{name}.{part}_raw"), y.len());
+                let kind = NormKind::Rms { epsilon };
+                (raw, NormActivations::plan_in(plan, &format!("{name}.{part}_norm"), kind, y, rows * count))
+            })
+        });
+        Self { projections, out, normed, rotary, cache: None }
     }
 
-    /// These activations with keys and values of their own: all else is shared with `self`.
-    pub fn with_own_cache(&self, plan: &mut Plan, name: &str) -> Self {
-        let [q, k, _] = self.projections;
-        let [k, v] = ["k", "v"].map(|part| Activation::plan(plan, k.act(), format!("{name}.{part}"), k.len()));
-        Self { projections: [q, k, v], ..*self }
+    /// As above, with queries, keys and values in `place`, one after another.
+    pub(super) fn plan_in(
+        plan: &mut Plan,
+        act: Act,
+        name: &str,
+        rows: usize,
+        dim: usize,
+        heads: &Heads,
+        rotary: Option<RotaryPlace>,
+        place: Activation,
+    ) -> Self {
+        let mut start = 0;
+        let projections = heads.widths().map(|width| {
+            start += rows * width;
+            place.slice(start - rows * width, rows * width)
+        });
+        Self { projections, out: AttentionOutputs::plan(plan, act, name, rows, dim, heads), normed: None, rotary, cache: None }
     }
 
-    /// The places of these rows. Keys and values of a next row join those of the earlier ones.
-    pub fn of(&self, rows: Rows) -> Self {
-        let (of, count) = (self.out.rows, rows.count());
-        let mut projections = self.projections.map(|span| first_rows(span, of, count));
-        if let Rows::Next(position) = rows {
-            for (part, span) in projections.iter_mut().zip(self.projections).skip(1) {
-                *part = span.slice(position * part.len(), part.len());
-            }
-        }
-        Self { projections, out: self.out.first(count) }
+    /// These activations with a cache of their own for so many rows: all else is shared with `self`.
+    pub fn with_own_cache(&self, plan: &mut Plan, name: &str, context: usize, act: Act) -> Self {
+        let width = self.projections[1].len() / self.out.rows;
+        let cache = ["keys", "values"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), context * width));
+        Self { cache: Some(cache), ..*self }
+    }
+
+    /// The places of the first so many rows.
+    pub fn first(&self, rows: usize) -> Self {
+        let of = self.out.rows;
+        let normed =
+            self.normed.map(|normed| normed.map(|(raw, norm)| (raw.slice(0, raw.len() / of * rows), norm.first(norm.rows() / of * rows))));
+        let projections = self.projections.map(|span| first_rows(span, of, rows));
+        Self { projections, out: self.out.first(rows), normed, ..*self }
     }
 }
 
 impl SelfAttention {
-    /// Names `<name>.q`, `.k`, `.v` and `.o`, `[dim, dim]` each. `residual` scales the start of the last.
+    /// Names `<name>.q`, `.k`, `.v` and `.o`; `[heads · width, dim]` each, the last the other way round; and the biases and norms of `heads`.
+    /// `residual` scales the start of the last.
     pub fn new(specs: &mut Specs, name: &str, dim: usize, heads: Heads, grid: Option<&'static Grid>, residual: f32) -> Self {
-        let sigma = start_sigma(dim);
-        let mut layer = |part: &str, sigma| LinearLayer::new(specs, &format!("{name}.{part}"), [dim, dim], grid, sigma);
-        Self { q: layer("q", sigma), k: layer("k", sigma), v: layer("v", sigma), o: layer("o", sigma * residual), heads, dim }
-    }
-
-    fn shape(&self, sequences: Sequences) -> AttentionShape {
-        AttentionShape { sequences, heads: self.heads.count, head_dim: self.dim / self.heads.count, causal: self.heads.causal }
+        let [q, k, v] = heads.widths();
+        let mut layer = |part: &str, shape, sigma, bias: bool| {
+            let name = format!("{name}.{part}");
+            let layer = LinearLayer::new(specs, &name, shape, grid, sigma);
+            if bias { layer.with_bias(specs, &name) } else { layer }
+        };
+        let (inputs, sigma) = (heads.biases != Biases::None, start_sigma(dim));
+        let inputs = [("q", q), ("k", k), ("v", v)].map(|(part, width)| layer(part, [width, dim], sigma, inputs));
+        let o = layer("o", [dim, q], start_sigma(q) * residual, heads.biases == Biases::All);
+        let norms = heads.norms.map(|epsilon| {
+            ["q_norm", "k_norm"].map(|part| Norm::new(specs, &format!("{name}.{part}"), NormKind::Rms { epsilon }, heads.width))
+        });
+        Self { inputs, o, norms, heads }
     }
 
     /// From x `[rows, dim]` to the output in `kept`.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Activation, rows: Rows) {
         self.project(b, p, kept, x, rows);
-        let AttentionActivations { projections: [q, k, v], out } = kept.of(rows);
+        let AttentionActivations { projections: [q, k, v], out, .. } = kept.first(rows.count());
         match rows {
-            Rows::Of(sequences) => b.run(Attention { out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) }),
-            Rows::Next(position) => {
-                let [_, keys, values] = kept.projections.map(|cache| cache.f32().slice(0, (position + 1) * self.dim));
-                b.run(CachedAttention { out: out.attended.f32(), q: q.f32(), k: keys, v: values, heads: self.heads.count });
+            Rows::Of(sequences) => b.run(Attention { out: out.attended, lse: out.lse, q, k, v, shape: self.heads.shape(sequences) }),
+            Rows::After { past, count } => {
+                let cache = kept.cache.expect("a plan with a cache");
+                let [k, v] = [(cache[0], k), (cache[1], v)].map(|(cache, rows)| {
+                    let width = rows.len() / count;
+                    b.run(Convert { y: cache.slice(past * width, rows.len()), x: rows });
+                    cache.slice(0, (past + count) * width)
+                });
+                let Heads { count: heads, kv: kv_heads, width: head_dim, .. } = self.heads;
+                b.run(CachedAttention { out: out.attended.f32(), q: q.f32(), k, v, heads, kv_heads, head_dim });
             }
         }
         self.o.forward(b, p, out.y, out.attended, rows);
@@ -116,28 +208,65 @@ impl SelfAttention {
 
     /// Queries, keys and values.
     pub fn project<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &AttentionActivations, x: Activation, rows: Rows) {
-        for (layer, y) in [self.q, self.k, self.v].into_iter().zip(kept.of(rows).projections) {
-            layer.forward(b, p, y, x, rows);
+        let kept = kept.first(rows.count());
+        for (i, (layer, y)) in self.inputs.into_iter().zip(kept.projections).enumerate() {
+            match (kept.normed, &self.norms) {
+                (Some(normed), Some(norms)) if i < 2 => {
+                    let (raw, norm) = normed[i];
+                    layer.forward(b, p, raw, x, rows);
+                    norms[i].forward(b, p, &norm, raw);
+                }
+                _ => layer.forward(b, p, y, x, rows),
+            }
+        }
+        self.turn(b, &kept, kept.projections.map(|span| span.as_f32()), rows, false);
+    }
+
+    /// Turns queries and keys, or their gradients back.
+    fn turn<B: Backend>(&self, b: &mut B, kept: &AttentionActivations, [q, k, _]: [Option<Span<f32>>; 3], rows: Rows, inverse: bool) {
+        let Some(layout) = self.heads.rotary else { return };
+        let (place, head_dim) = (kept.rotary.expect("a plan with rotary positions"), self.heads.width);
+        for x in [q, k] {
+            let (x, positions) = (x.expect("rotary positions of f32"), place.positions(rows));
+            b.run(Rope { x, table: place.table, positions, head_dim, pairs: head_dim / 2, layout, inverse });
         }
     }
 
-    /// Turns the gradient of what was attended to, which [`SelfAttention::backward_output`] wrote to `dx`, into that of x; `d_projections` holds
-    /// three matrices `[rows, dim]`.
+    /// Turns the gradient of what was attended to, `d_attended`, which [`SelfAttention::backward_output`] wrote and which may lie in `dx`, into that of x;
+    /// `d_projections` holds those of queries, keys and values, and of the former two before their norms.
+    #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]
     pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
         pass: &mut Backward<B, S>,
         kept: &AttentionActivations,
         dx: Span<f32>,
+        d_attended: Span<f32>,
         x: Activation,
         sequences: Sequences,
         d_projections: Span<f32>,
     ) {
-        let len = sequences.rows() * self.dim;
-        let AttentionActivations { projections: [q, k, v], out } = kept.of(Rows::Of(sequences));
-        let [dq, dk, dv] = [0, 1, 2].map(|i| d_projections.slice(i * len, len));
-        pass.b.run(AttentionBackward { dq, dk, dv, d_out: dx, out: out.attended, lse: out.lse, q, k, v, shape: self.shape(sequences) });
-        for (layer, dy, accumulate) in [(self.q, dq, false), (self.k, dk, true), (self.v, dv, true)] {
-            layer.backward(pass, dx, dy, x, sequences.rows(), accumulate);
+        let (rows, mut start) = (sequences.rows(), 0);
+        let mut next = |width: usize| {
+            start += rows * width;
+            d_projections.slice(start - rows * width, rows * width)
+        };
+        let kept = kept.first(rows);
+        let AttentionActivations { projections: [q, k, v], out, .. } = kept;
+        let mut gradients = self.heads.widths().map(&mut next);
+        let [dq, dk, dv] = gradients;
+        let shape = self.heads.shape(sequences);
+        pass.b.run(AttentionBackward { dq, dk, dv, d_out: d_attended, out: out.attended, lse: out.lse, q, k, v, shape });
+        self.turn(pass.b, &kept, gradients.map(Some), Rows::Of(sequences), true);
+        if let (Some(normed), Some(norms)) = (kept.normed, &self.norms) {
+            for ((gradient, (raw, norm)), layer) in gradients.iter_mut().zip(normed).zip(norms) {
+                let d_raw = next(gradient.len() / rows);
+                pass.b.zero(d_raw);
+                layer.backward(pass, &norm, d_raw, *gradient, raw);
+                *gradient = d_raw;
+            }
+        }
+        for (i, (layer, dy)) in self.inputs.into_iter().zip(gradients).enumerate() {
+            layer.backward(pass, dx, dy, x, rows, i > 0);
         }
     }
 
@@ -152,5 +281,10 @@ impl SelfAttention {
     ) {
         let rows = sequences.rows();
         self.o.backward(pass, d_attended, dy, kept.out.first(rows).attended, rows, false);
+    }
+
+    /// Values of a row of what is attended to.
+    pub(super) fn width(&self) -> usize {
+        self.heads.count * self.heads.width
     }
 }

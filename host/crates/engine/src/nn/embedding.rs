@@ -1,10 +1,13 @@
 //! Embeddings: rows of a table by id.
 
-use super::parameters::{Init, Parameters, Specs, VectorId};
+use primal_device::grid::Grid;
+use serde::{Deserialize, Serialize};
+
+use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, Rows};
-use crate::backend::{Backend, Sequences};
+use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Activation, Span};
-use crate::ops::{self, EmbeddingBackward, Gather, GatherBackward};
+use crate::ops::{self, EmbeddingBackward, Gather, GatherBackward, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemv};
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
 pub const EMBEDDING_SIGMA: f32 = 0.1;
@@ -13,7 +16,7 @@ fn table(specs: &mut Specs, name: &str, shape: [usize; 2]) -> VectorId {
     specs.vector(name.into(), &shape, Init::Normal(EMBEDDING_SIGMA))
 }
 
-/// `y[r] = table[ids[r]]`.
+/// `y[r] = table[ids[r]]`, all floats.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingLayer {
     table: VectorId,
@@ -37,33 +40,78 @@ impl EmbeddingLayer {
     }
 }
 
-/// `y[r] = tokens[ids[r]] + positions[r]`, where positions count from the start of each sequence.
+/// How a table of embeddings is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Embeddings {
+    /// As floats, which training moves.
+    #[default]
+    Float,
+    /// As the linear layers are: on the grid, or as a file had it. Training leaves it as it is.
+    Matrix,
+}
+
+/// Where the rows of a table of tokens lie.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    /// Floats, which training moves.
+    Float(VectorId),
+    /// As linear layers are kept; training leaves it as it is.
+    Matrix(MatrixId),
+}
+
+/// `y[r] = tokens[ids[r]]`, or `y[r] = tokens[ids[r]] + positions[r]`, where positions count from the start of each sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenEmbedding {
-    tokens: VectorId,
-    positions: VectorId,
+    tokens: Table,
+    positions: Option<VectorId>,
+    vocab: usize,
     dim: usize,
 }
 
 impl TokenEmbedding {
-    /// Names `<name>.tokens`, `[vocab, dim]`, and `<name>.positions`, `[context, dim]`.
-    pub fn new(specs: &mut Specs, name: &str, vocab: usize, context: usize, dim: usize) -> Self {
-        let tokens = table(specs, &format!("{name}.tokens"), [vocab, dim]);
-        let positions = table(specs, &format!("{name}.positions"), [context, dim]);
-        Self { tokens, positions, dim }
-    }
-
-    /// Embeds ids `[rows]` of sequences of one length to y `[rows, dim]`.
-    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation, ids: Span<u32>, rows: Rows) {
-        let positions = p.vector(self.positions);
-        let (positions, longest) = match rows {
-            Rows::Of(sequences) => (positions, sequences.longest()),
-            Rows::Next(position) => (positions.slice(position * self.dim, self.dim), 1),
+    /// Names `<name>.tokens`, `[vocab, dim]`, and `<name>.positions`, `[positions, dim]`, if there are such.
+    pub fn new(
+        specs: &mut Specs,
+        name: &str,
+        [vocab, dim]: [usize; 2],
+        positions: Option<usize>,
+        kept: Embeddings,
+        grid: Option<&'static Grid>,
+    ) -> Self {
+        let tokens = format!("{name}.tokens");
+        let tokens = match kept {
+            Embeddings::Float => Table::Float(table(specs, &tokens, [vocab, dim])),
+            Embeddings::Matrix => Table::Matrix(specs.matrix(tokens, [vocab, dim], grid, EMBEDDING_SIGMA)),
         };
-        b.run(ops::Embedding { y, table: p.vector(self.tokens), positions, ids, seq: longest, dim: self.dim });
+        let positions = positions.map(|positions| table(specs, &format!("{name}.positions"), [positions, dim]));
+        Self { tokens, positions, vocab, dim }
     }
 
-    /// Gives the gradients of both tables to the sink; `order` are the places of the tokens as [`by_id`](crate::ops::by_id) sorts them.
+    fn weight(&self, p: &Parameters) -> Weight {
+        match self.tokens {
+            Table::Float(id) => Weight { out_features: self.vocab, in_features: self.dim, storage: Storage::Float(p.vector(id)) },
+            Table::Matrix(id) => *p.weight(id),
+        }
+    }
+
+    /// Embeds ids `[rows]`, of sequences of one length, to y `[rows, dim]`.
+    pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation, ids: Span<u32>, rows: Rows) {
+        let table = self.weight(p);
+        let Some(positions) = self.positions else {
+            return b.run(Lookup { y: y.f32(), weight: table, ids });
+        };
+        let positions = p.vector(positions);
+        let (positions, seq) = match rows {
+            Rows::Of(sequences) => (positions, sequences.longest()),
+            Rows::After { past, count } => (positions.slice(past * self.dim, count * self.dim), count),
+        };
+        let Storage::Float(table) = table.storage else { panic!("positions beside a table of embeddings that is not float") };
+        b.run(ops::Embedding { y, table, positions, ids, seq, dim: self.dim });
+    }
+
+    /// Gives the gradients of the tables to the sink, where training moves them; `order` are the places of the tokens as [`by_id`](crate::ops::by_id)
+    /// sorts them.
     pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,
         pass: &mut Backward<B, S>,
@@ -72,7 +120,31 @@ impl TokenEmbedding {
         order: Span<u32>,
         sequences: Sequences,
     ) {
-        let (d_tokens, d_positions) = (pass.sink.vector(self.tokens), pass.sink.vector(self.positions));
-        pass.b.run(EmbeddingBackward { d_table: d_tokens, d_positions, dy, ids, order, seq: sequences.longest(), dim: self.dim });
+        let Table::Float(tokens) = self.tokens else { return };
+        let (d_table, dim) = (pass.sink.vector(tokens), self.dim);
+        match self.positions {
+            Some(positions) => {
+                let d_positions = pass.sink.vector(positions);
+                pass.b.run(EmbeddingBackward { d_table, d_positions, dy, ids, order, seq: sequences.longest(), dim });
+            }
+            None => pass.b.run(GatherBackward { d_table, dy, ids, dim }),
+        }
+    }
+
+    /// `y = x · tableᵀ`: the table as a head. Rows of y may be padded.
+    pub fn project<B: Backend>(&self, b: &mut B, p: &Parameters, y: Span<f32>, x: Span<f32>, rows: usize) {
+        let weight = self.weight(p);
+        if rows == 1 && y.len() == self.vocab {
+            return b.run(LutGemv { y, x, weight });
+        }
+        b.run(ops::Linear { y: y.into(), x: x.into(), weight, rows });
+    }
+
+    /// Adds to the gradient of the table, where training moves it, and writes that of x in its place.
+    pub fn project_backward<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, x: Span<f32>, dy: Span<f32>, rows: usize) {
+        if let Table::Float(tokens) = self.tokens {
+            pass.b.run(LinearBackwardWeight { dw: pass.sink.vector(tokens), dy, x: x.into(), rows, accumulate: true });
+        }
+        pass.b.run(LinearBackwardInput { dx: x, dy, weight: self.weight(pass.p), rows, accumulate: false });
     }
 }

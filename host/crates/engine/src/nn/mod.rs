@@ -1,13 +1,13 @@
 //! Parameters, and layers with explicit forward and backward passes over a back end.
 //!
 //! A layer is a small struct of its parameters and sizes. Its `forward` and `backward` get the spans of its activations, which its
-//! `plan` reserved; token-by-token decoding is the forward pass over [`Rows::Next`].
+//! `plan` reserved; decoding is the forward pass over [`Rows::After`] others.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `parameters.rs` | named matrices and vectors, their start values |
 //! | `fit.rs` | codes and scales from float weights |
-//! | `tensors.rs` | parameters as tensors of a checkpoint |
+//! | `tensors.rs`, `kept.rs` | parameters as tensors of a checkpoint, on which grid or in which blocks |
 //! | `pass.rs` | which rows a pass goes over, where gradients go |
 //! | `linear.rs`, `convolution.rs`, `norm.rs`, `embedding.rs` | layers of one op |
 //! | `rotary.rs` | angles of rotary positions |
@@ -19,6 +19,7 @@ pub mod block;
 pub mod convolution;
 pub mod embedding;
 pub mod fit;
+pub mod kept;
 pub mod linear;
 pub mod mlp;
 pub mod norm;

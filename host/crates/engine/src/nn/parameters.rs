@@ -6,7 +6,7 @@ use half::f16;
 use primal_device::grid::{self, Grid, ScaleForm};
 use primal_device::philox::{RandomStream, uniform};
 
-use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
+use crate::backend::{Backend, BlockWeight, GridWeight, Scales, Storage, Weight};
 use crate::files::checkpoint::Dtype;
 use crate::memory::{Kind, Plan, Span};
 
@@ -37,6 +37,8 @@ pub struct MatrixSpec {
     pub grid: Option<&'static Grid>,
     /// What a weight on a grid has scales for.
     pub scales: ScaleForm,
+    /// The type of a weight that stays as another program left it, on no grid.
+    pub blocks: Option<Dtype>,
     /// Standard deviation at the start.
     pub sigma: f32,
 }
@@ -115,7 +117,7 @@ impl Specs {
 
     /// Adds a matrix.
     pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> MatrixId {
-        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, scales: self.scales, sigma });
+        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, scales: self.scales, blocks: None, sigma });
         MatrixId(self.matrices.len() - 1)
     }
 
@@ -165,7 +167,16 @@ impl Parameters {
                     codes: span(&format!("{name}.codes"), Dtype::U8, &[out_features, grid::row_bytes(in_features)])?,
                     scales: spec.place_scales(&mut span)?,
                 }),
-                None => Storage::Float(span(&format!("{name}.weight"), Dtype::F32, &[out_features, in_features])?.cast()),
+                None => match spec.blocks {
+                    Some(dtype) => {
+                        let row_bytes = dtype.byte_len(in_features).expect("rows of whole blocks");
+                        Storage::Blocks(BlockWeight {
+                            dtype,
+                            bytes: span(&format!("{name}.blocks"), Dtype::U8, &[out_features, row_bytes])?,
+                        })
+                    }
+                    None => Storage::Float(span(&format!("{name}.weight"), Dtype::F32, &[out_features, in_features])?.cast()),
+                },
             };
             Ok(Weight { out_features, in_features, storage })
         });
@@ -211,6 +222,7 @@ impl Parameters {
                         backend.upload(target.codes.slice(first * row_bytes, packed.len()), &packed);
                     }
                     Storage::Float(target) => backend.upload(target.slice(first * spec.in_features, values.len()), &values),
+                    Storage::Blocks(_) => panic!("{} comes from a file", spec.name),
                 }
                 shadow(backend, MatrixId(index), first * spec.in_features, &values);
             }

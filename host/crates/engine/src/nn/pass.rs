@@ -10,8 +10,13 @@ use crate::ops::ConvolutionShape;
 pub enum Rows {
     /// All rows of these sequences.
     Of(Sequences),
-    /// Only the row at that position of one sequence, whose earlier rows left their keys and values behind.
-    Next(usize),
+    /// `count` rows of one sequence, after `past` earlier ones that left their keys and values behind.
+    After {
+        /// Earlier rows.
+        past: usize,
+        /// Rows.
+        count: usize,
+    },
 }
 
 impl Rows {
@@ -19,7 +24,7 @@ impl Rows {
     pub fn count(&self) -> usize {
         match self {
             Self::Of(sequences) => sequences.rows(),
-            Self::Next(_) => 1,
+            Self::After { count, .. } => *count,
         }
     }
 }

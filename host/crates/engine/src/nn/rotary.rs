@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pass::Rows;
+use crate::backend::Backend;
+use crate::memory::{Kind, Plan, Span};
+
 /// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`, which is read as models write
 /// it: the kind as `rope_type` or `type`, and keys besides that say other things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -156,6 +160,37 @@ impl Rotary {
             angles.clone().map(move |angle| (angle.cos() * factor) as f32).chain(angles.map(move |angle| (angle.sin() * factor) as f32))
         };
         (0..positions).flat_map(row).collect()
+    }
+}
+
+/// Where a model has the table of its angles, and which position each row of a batch has.
+#[derive(Clone, Copy, Debug)]
+pub struct RotaryPlace {
+    /// `[positions, 2 · pairs]`, as [`Rotary::table`] makes it.
+    pub table: Span<f32>,
+    rows: Span<u32>,
+}
+
+impl RotaryPlace {
+    /// Reserves it for so many positions, and batches of so many rows.
+    pub fn plan(plan: &mut Plan, name: &str, rotary: &Rotary, positions: usize, rows: usize) -> Self {
+        let table = plan.span(Kind::Io, format!("{name}.table"), positions * 2 * rotary.pairs);
+        Self { table, rows: plan.span(Kind::Io, format!("{name}.positions"), rows) }
+    }
+
+    /// Writes the angles, and the positions of sequences of one length, which begin one after another.
+    pub fn fill<B: Backend>(&self, b: &mut B, rotary: &Rotary, len: usize) {
+        b.upload(self.table, &rotary.table(self.table.len() / (2 * rotary.pairs)));
+        let positions: Vec<u32> = (0..self.rows.len()).map(|row| (row % len) as u32).collect();
+        b.upload(self.rows, &positions);
+    }
+
+    /// The positions of these rows.
+    pub fn positions(&self, rows: Rows) -> Span<u32> {
+        match rows {
+            Rows::Of(sequences) => self.rows.slice(0, sequences.rows()),
+            Rows::After { past, count } => self.rows.slice(past, count),
+        }
     }
 }
 

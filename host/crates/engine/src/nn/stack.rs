@@ -69,7 +69,7 @@ impl Stack {
     /// Names `<name>.<i>…` and `<name>.norm`.
     pub fn new(specs: &mut Specs, name: &str, layers: usize, shape: &BlockShape, grid: Option<&'static Grid>) -> Self {
         let blocks = (0..layers).map(|i| Block::new(specs, &format!("{name}.{i}"), shape, grid, 1.0)).collect();
-        Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), shape.dim) }
+        Self { blocks, norm: Norm::new(specs, &format!("{name}.norm"), shape.norm, shape.dim) }
     }
 
     /// Reserves activations of at most so many rows; without a backward pass, blocks share theirs.
@@ -79,7 +79,7 @@ impl Stack {
         let own: Vec<_> = (0..own).map(|i| BlockActivations::plan(plan, purpose.act(), &format!("{name}.{i}"), shape, rows)).collect();
         let blocks = (0..layers).map(|i| own[i % own.len()]).collect();
         let streams = StackActivations::plan_streams(plan, &format!("{name}."), layers, rows * shape.dim, purpose);
-        let norm = NormActivations::plan(plan, Act::F32, &format!("{name}.norm"), rows, shape.dim);
+        let norm = NormActivations::plan(plan, Act::F32, &format!("{name}.norm"), shape.norm, rows, shape.dim);
         StackActivations { blocks, streams, norm, dim: shape.dim }
     }
 

@@ -6,7 +6,7 @@ use half::f16;
 
 use super::Parameters;
 use super::parameters::Specs;
-use crate::backend::{Backend, Scales, Storage};
+use crate::backend::{Backend, BlockWeight, Scales, Storage};
 use crate::files::checkpoint::{Content, Dtype};
 use crate::files::{TensorFile, View};
 use crate::memory::Span;
@@ -29,7 +29,7 @@ pub struct Tensor {
 /// A tensor of a span; codes and votes are bytes, steps and offsets of groups halves, all else is `f32`.
 pub fn tensor<T>(name: impl Into<String>, content: Content, shape: &[usize], span: Span<T>) -> Tensor {
     let dtype = match content {
-        Content::Codes(..) | Content::Votes(_) => Dtype::U8,
+        Content::Codes(..) | Content::Votes(_) | Content::Blocks => Dtype::U8,
         Content::Halves => Dtype::F16,
         Content::Values | Content::Scales | Content::Means | Content::Squares => Dtype::F32,
     };
@@ -68,6 +68,10 @@ pub fn parameters(p: &Parameters) -> Vec<Tensor> {
             }
             Storage::Float(value) => {
                 tensors.push(tensor(format!("{}.weight", spec.name), Content::Values, &[spec.out_features, spec.in_features], *value))
+            }
+            Storage::Blocks(BlockWeight { bytes, .. }) => {
+                let shape = [spec.out_features, bytes.len() / spec.out_features];
+                tensors.push(tensor(format!("{}.blocks", spec.name), Content::Blocks, &shape, *bytes));
             }
         }
     }

@@ -11,10 +11,11 @@ pub mod absolute_error;
 pub mod adamw;
 pub mod add;
 pub mod attention;
-pub mod bias_backward;
+pub mod bias;
 pub mod cached_attention;
 pub mod conv1d;
 pub mod conv_transpose1d;
+pub mod convert;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod flip;
@@ -24,6 +25,7 @@ pub mod layer_norm;
 pub mod leaky_relu;
 pub mod level_histogram;
 pub mod linear;
+pub mod lookup;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;
@@ -41,10 +43,11 @@ pub use absolute_error::AbsoluteError;
 pub use adamw::{AdamW, AdamWStep};
 pub use add::Add;
 pub use attention::{Attention, AttentionBackward};
-pub use bias_backward::BiasBackward;
+pub use bias::{Bias, BiasBackward};
 pub use cached_attention::CachedAttention;
 pub use conv_transpose1d::ConvTranspose1d;
 pub use conv1d::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
+pub use convert::Convert;
 pub use cross_entropy::CrossEntropy;
 pub use embedding::{Embedding, EmbeddingBackward, by_id};
 pub use flip::Flip;
@@ -54,6 +57,7 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use leaky_relu::{LeakyRelu, LeakyReluBackward};
 pub use level_histogram::LevelHistogram;
 pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
+pub use lookup::Lookup;
 pub use lut_gemv::LutGemv;
 pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
 pub use quantize::{Quantize, StraightThrough};
@@ -94,12 +98,14 @@ ops! {
     Add = "add",
     Attention = "attention" with flops,
     AttentionBackward = "attention_backward" with flops,
+    Bias = "bias",
     BiasBackward = "bias_backward",
     CachedAttention = "cached_attention" with flops,
     Conv1d = "conv1d" with flops,
     Conv1dBackwardInput = "conv1d_backward_input" with flops,
     Conv1dBackwardWeight = "conv1d_backward_weight" with flops,
     ConvTranspose1d = "conv_transpose1d" with flops,
+    Convert = "convert",
     CrossEntropy = "cross_entropy",
     Embedding = "embedding",
     EmbeddingBackward = "embedding_backward",
@@ -116,6 +122,7 @@ ops! {
     Linear = "linear" with flops,
     LinearBackwardInput = "linear_backward_input" with flops,
     LinearBackwardWeight = "linear_backward_weight" with flops,
+    Lookup = "lookup",
     LutGemv = "lut_gemv" with flops,
     PoltergeistVote = "poltergeist_vote",
     PoltergeistFlip = "poltergeist_flip",

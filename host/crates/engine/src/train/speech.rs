@@ -76,7 +76,7 @@ impl Task for SpeechTask {
         model.attention()
     }
 
-    fn prepare<B: Backend>(model: &GhostTts, b: &mut B) {
+    fn prepare<B: Backend>(model: &GhostTts, (): &(), b: &mut B) {
         model.prepare(b);
     }
 

@@ -72,8 +72,8 @@ pub trait Task: Sized + 'static {
     /// The largest attention of a step.
     fn attention(model: &Self::Model) -> AttentionShape;
 
-    /// Writes the constants that the model needs besides its parameters.
-    fn prepare<B: Backend>(_model: &Self::Model, _b: &mut B) {}
+    /// Writes the constants that the model and its sampler need besides parameters.
+    fn prepare<B: Backend>(model: &Self::Model, sampler: &Self::Sampler, b: &mut B);
 
     /// Memory for a micro-batch.
     fn batch(model: &Self::Model) -> Self::Batch;

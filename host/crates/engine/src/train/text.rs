@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
 use crate::backend::{AttentionShape, Backend};
 use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
-use crate::memory::{Plan, Span};
+use crate::memory::{Act, Plan, Span};
 use crate::models::gpt::Gpt;
-use crate::models::text::TextModel;
+use crate::models::text::{DecoderShape, TextDecoder, TextModel};
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
 use crate::ops::{Sum, by_id};
@@ -61,12 +61,17 @@ impl<M: TextModel> Task for TextTask<M> {
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
         let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing(t.activations) } else { Purpose::Train(t.activations) };
-        let sampler = M::plan_decoder(layers.clone(), &config.model, plan);
-        (M::plan(layers, &config.model, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
+        let sampler = M::plan_decoder(layers.clone(), DecoderShape { context: config.model.context(), cache: Act::F32 }, plan);
+        (M::plan(layers, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
 
     fn attention(model: &M) -> AttentionShape {
         model.attention()
+    }
+
+    fn prepare<B: Backend>(model: &M, sampler: &M::Decoder, b: &mut B) {
+        model.prepare(b);
+        sampler.prepare(b);
     }
 
     fn batch(model: &M) -> HostBatch {

@@ -83,7 +83,7 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
 impl<B: Backend, T: Task> Trainer<B, T> {
     /// A run over memory that is allocated but not initialised.
     pub fn new(config: ConfigOf<T::Config>, layout: Layout<T>, mut backend: B) -> Self {
-        T::prepare(&layout.model, &mut backend);
+        T::prepare(&layout.model, &layout.sampler, &mut backend);
         Self {
             batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
@@ -272,6 +272,7 @@ pub fn grid_state_bytes<T: Task>(layout: &Layout<T>) -> usize {
     let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
         Storage::Grid(grid) => grid.codes.bytes() + grid.scales.group_bytes(),
         Storage::Float(_) => 0,
+        Storage::Blocks(blocks) => blocks.bytes.bytes(),
     });
     codes.sum::<usize>() + layout.optimizer.bytes()
 }

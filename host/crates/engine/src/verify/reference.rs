@@ -144,6 +144,7 @@ pub struct AttentionSizes {
     /// First row of each sequence, and the number of all rows.
     pub offsets: Vec<u32>,
     pub heads: usize,
+    pub kv_heads: usize,
     pub width: usize,
     pub causal: bool,
 }
@@ -152,6 +153,12 @@ impl AttentionSizes {
     /// The values of one head of one row in `[rows, heads · width]`.
     fn at(&self, h: usize, row: usize) -> Range<usize> {
         let start = (row * self.heads + h) * self.width;
+        start..start + self.width
+    }
+
+    /// The values of the key head that head h reads, of one row in `[rows, kv_heads · width]`.
+    fn key_at(&self, h: usize, row: usize) -> Range<usize> {
+        let start = (row * self.kv_heads + h / (self.heads / self.kv_heads)) * self.width;
         start..start + self.width
     }
 
@@ -167,7 +174,7 @@ impl AttentionSizes {
 
     /// Scores of row `i` of one head against the rows that it sees.
     fn scores(&self, q: &[f64], k: &[f64], seen: Range<usize>, h: usize, i: usize) -> Vec<f64> {
-        seen.map(|j| dot(&q[self.at(h, i)], &k[self.at(h, j)]) / (self.width as f64).sqrt()).collect()
+        seen.map(|j| dot(&q[self.at(h, i)], &k[self.key_at(h, j)]) / (self.width as f64).sqrt()).collect()
     }
 }
 
@@ -185,7 +192,7 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> (Ve
             let scores = shape.scores(q, k, seen.clone(), h, i);
             let total = log_sum_exp(&scores);
             for (j, score) in seen.zip(scores) {
-                for (o, v) in out[shape.at(h, i)].iter_mut().zip(&v[shape.at(h, j)]) {
+                for (o, v) in out[shape.at(h, i)].iter_mut().zip(&v[shape.key_at(h, j)]) {
                     *o += (score - total).exp() * v;
                 }
             }
@@ -197,7 +204,7 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> (Ve
 
 /// `[dq, dk, dv]`.
 pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape: &AttentionSizes) -> [Vec<f64>; 3] {
-    let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; q.len()]);
+    let [mut dq, mut dk, mut dv] = [q, k, k].map(|x| vec![0.0; x.len()]);
     for (rows, h) in shape.each() {
         for i in rows.clone() {
             let seen = shape.seen(&rows, i);
@@ -205,11 +212,11 @@ pub fn attention_backward(d_out: &[f64], q: &[f64], k: &[f64], v: &[f64], shape:
             let total = log_sum_exp(&scores);
             let p: Vec<f64> = scores.iter().map(|s| (s - total).exp()).collect();
             let row = shape.at(h, i);
-            let dp: Vec<f64> = seen.clone().map(|j| dot(&d_out[row.clone()], &v[shape.at(h, j)])).collect();
+            let dp: Vec<f64> = seen.clone().map(|j| dot(&d_out[row.clone()], &v[shape.key_at(h, j)])).collect();
             let mean = dot(&p, &dp);
             for (j, (p, dp)) in seen.zip(p.iter().zip(&dp)) {
                 let ds = p * (dp - mean) / (shape.width as f64).sqrt();
-                for (a, c) in row.clone().zip(shape.at(h, j)) {
+                for (a, c) in row.clone().zip(shape.key_at(h, j)) {
                     dq[a] += ds * k[c];
                     dk[c] += ds * q[a];
                     dv[c] += p * d_out[a];

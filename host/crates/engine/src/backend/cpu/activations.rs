@@ -9,8 +9,13 @@ use rayon::prelude::*;
 use super::gemm::{Left, LeftOperand, Right, RightOperand, RowGroup, TILE_SCRATCH, Tile, tile};
 use super::memory::{Memory, Parts, Spans};
 use super::scratch::of_thread;
-use super::unpack::Panel;
+use super::unpack::{Panel, pack_floats_by_row};
 use crate::memory::Activation;
+
+/// Values of a column of halves that are widened at a time.
+const WIDENED: usize = 32;
+/// Columns of the widest panel.
+const MAX_WIDTH: usize = 64;
 
 /// Activations that are read.
 #[derive(Clone, Copy)]
@@ -170,11 +175,15 @@ impl RightOperand for ActivationColumns<'_> {
                     row[at.columns..].fill(0.0);
                 }
             }
-            Values::F16(data) => {
-                for (i, row) in out.chunks_exact_mut(at.stride).enumerate() {
-                    let columns = data[at.column * column_stride + at.k + i..].iter().step_by(column_stride);
-                    row.iter_mut().zip(columns).take(at.columns).for_each(|(slot, value)| *slot = value.to_f32());
-                    row[at.columns..].fill(0.0);
+            Values::F16(_) => {
+                // Widened along the columns, where values are adjacent.
+                let mut block = [0.0; WIDENED * MAX_WIDTH];
+                for (i, out) in out.chunks_mut(WIDENED * at.stride).enumerate() {
+                    let depth = out.len() / at.stride;
+                    for (column, slots) in block.chunks_exact_mut(WIDENED).enumerate().take(at.columns) {
+                        values.widened((at.column + column) * column_stride + at.k + i * WIDENED, depth, slots);
+                    }
+                    pack_floats_by_row(&block, WIDENED, Panel { k: 0, depth, column: 0, ..at }, out);
                 }
             }
         }

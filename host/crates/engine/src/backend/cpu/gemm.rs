@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::activations::ValuesMut;
 use super::memory::Parts;
 use super::microkernel::{MicroKernels, micro_kernels};
+use super::quantized::{self, Quantized};
 use super::scratch::of_thread;
 use super::unpack::{Codes, Panel, pack_codes_by_column, pack_codes_by_row, pack_floats_by_row};
 
@@ -111,6 +112,10 @@ pub enum Right<'a> {
     Transposed(Codes<'a>),
     /// W: k are its output features, columns run along its rows.
     Plain(Codes<'a>),
+    /// As `Transposed`, of a weight in blocks.
+    TransposedBlocks(Quantized<'a>),
+    /// As `Plain`, of a weight in blocks.
+    PlainBlocks(Quantized<'a>),
 }
 
 impl RightOperand for Right<'_> {
@@ -128,6 +133,8 @@ impl RightOperand for Right<'_> {
             }
             Self::Transposed(codes) => pack_codes_by_row(&codes, at, out),
             Self::Plain(codes) => pack_codes_by_column(&codes, at, out),
+            Self::TransposedBlocks(blocks) => quantized::pack_by_row(&blocks, at, out),
+            Self::PlainBlocks(blocks) => quantized::pack_by_column(&blocks, at, out),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod gemm;
 pub mod memory;
 pub mod microkernel;
 pub mod norm;
+pub mod quantized;
 pub mod regression;
 pub mod scaling;
 pub mod scratch;

@@ -15,3 +15,28 @@ pub unsafe fn of_thread<'a>(scratch: &'a Parts<'_, f32>) -> &'a mut [f32] {
     // SAFETY: one part a thread, by the caller's contract.
     unsafe { scratch.part(index * PER_THREAD, PER_THREAD) }
 }
+
+/// Half of what a thread has.
+pub const HALF: usize = PER_THREAD / 2;
+
+/// The first half of what [`of_thread`] gives, so that [`second_half`] can hold what all threads share.
+///
+/// # Safety
+/// As of [`of_thread`].
+#[expect(clippy::mut_from_ref, reason = "one slice a thread")]
+pub unsafe fn first_half_of_thread<'a>(scratch: &'a Parts<'_, f32>) -> &'a mut [f32] {
+    let index = rayon::current_thread_index().unwrap_or(0);
+    // SAFETY: one part a thread, by the caller's contract.
+    unsafe { scratch.part(index * PER_THREAD, HALF) }
+}
+
+/// The `len` values from `start` of the second half of the first thread's scratch, which is there for any number of threads.
+///
+/// # Safety
+/// Such slices alive at the same time must not overlap, and no slice of [`of_thread`] may be alive.
+#[expect(clippy::mut_from_ref, reason = "disjointness is the caller's contract")]
+pub unsafe fn second_half<'a>(scratch: &'a Parts<'_, f32>, start: usize, len: usize) -> &'a mut [f32] {
+    assert!(start + len <= HALF, "{start}+{len} values of half a scratch");
+    // SAFETY: by the caller's contract.
+    unsafe { scratch.part(HALF + start, len) }
+}

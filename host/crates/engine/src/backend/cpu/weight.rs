@@ -1,7 +1,9 @@
 //! The operands of an op on a weight, which may be on a grid or float.
 
 use super::Cpu;
+use super::gemm::Right;
 use super::memory::Spans;
+use super::quantized::Quantized;
 use super::sequences::{Bounds, offsets};
 use super::unpack::Codes;
 use crate::backend::operands::{Sequences, Storage, Weight};
@@ -14,6 +16,28 @@ pub enum WeightValues<'a> {
     Grid(Codes<'a>),
     /// Float.
     Float(&'a [f32]),
+    /// In blocks.
+    Blocks(Quantized<'a>),
+}
+
+impl<'a> WeightValues<'a> {
+    /// Wᵀ as the right operand: k runs along rows of so many values, columns are the output features.
+    pub fn transposed(self, in_features: usize) -> Right<'a> {
+        match self {
+            Self::Grid(codes) => Right::Transposed(codes),
+            Self::Float(data) => Right::Strided { data, k_stride: 1, column_stride: in_features },
+            Self::Blocks(blocks) => Right::TransposedBlocks(blocks),
+        }
+    }
+
+    /// W as the right operand: k are the output features, columns run along rows of so many values.
+    pub fn plain(self, in_features: usize) -> Right<'a> {
+        match self {
+            Self::Grid(codes) => Right::Plain(codes),
+            Self::Float(data) => Right::Strided { data, k_stride: in_features, column_stride: 1 },
+            Self::Blocks(blocks) => Right::PlainBlocks(blocks),
+        }
+    }
 }
 
 /// What an op on a weight works with.
@@ -54,6 +78,11 @@ impl Cpu {
             Storage::Float(values) => {
                 let ((y, scratch), (x, values, bias, offsets)) = self.split((y, self.scratch()), (x, values, bias, offsets));
                 op(Operands { y, x, values: WeightValues::Float(values), bias, bounds: bounds(offsets), scratch });
+            }
+            Storage::Blocks(blocks) => {
+                let ((y, scratch), (x, bytes, bias, offsets)) = self.split((y, self.scratch()), (x, blocks.bytes, bias, offsets));
+                let values = WeightValues::Blocks(Quantized::new(bytes, blocks.dtype, weight.in_features));
+                op(Operands { y, x, values, bias, bounds: bounds(offsets), scratch });
             }
         }
     }

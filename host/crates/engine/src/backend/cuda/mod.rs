@@ -108,7 +108,7 @@ impl Cuda {
     }
 
     /// Queues `to = from`.
-    pub(super) fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
+    pub(crate) fn copy<T: Pod>(&mut self, to: Span<T>, from: Span<T>) {
         self.largest.forget(to);
         self.memory.copy(to, from, self.kernels.queue());
     }

@@ -27,6 +27,8 @@ pub enum Content {
     Halves,
     /// Packed codes of a grid, in rows of so many weights.
     Codes(&'static Grid, usize),
+    /// What another program wrote: any bytes.
+    Blocks,
     /// Votes: `i8`, or two of 4 bits, excess 8, a byte.
     Votes(VoteBits),
     /// `f32` running means of gradients.
@@ -45,6 +47,7 @@ impl Content {
             Self::Values => float_fault(bytes, -LARGEST..=LARGEST),
             Self::Scales => float_fault(bytes, SCALES),
             Self::Halves => half_fault(bytes),
+            Self::Blocks => None,
             Self::Means => float_fault(bytes, -LARGEST_MEAN..=LARGEST_MEAN),
             Self::Squares => float_fault(bytes, 0.0..=LARGEST_MEAN * LARGEST_MEAN),
             Self::Codes(grid, in_features) => code_fault(bytes, grid, in_features),

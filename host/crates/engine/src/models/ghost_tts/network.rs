@@ -11,6 +11,8 @@ use crate::nn::block::{BlockGradients, BlockShape};
 use crate::nn::convolution::ConvolutionLayer;
 use crate::nn::embedding::{EMBEDDING_SIGMA, EmbeddingLayer};
 use crate::nn::linear::GAIN;
+use crate::nn::mlp::MlpKind;
+use crate::nn::norm::NormKind;
 use crate::nn::parameters::Specs;
 use crate::nn::stack::{Stack, StackActivations};
 use crate::nn::{Backward, GradientSink, Parameters, Purpose, Rows};
@@ -71,8 +73,14 @@ impl GhostTtsIds {
 }
 
 fn block_shape(config: &GhostTtsConfig) -> BlockShape {
-    let heads = Heads { count: config.heads, causal: false };
-    BlockShape { dim: config.dim, heads, hidden: config.hidden, kernel: config.kernel }
+    BlockShape {
+        dim: config.dim,
+        norm: NormKind::Layer,
+        heads: Heads::plain(config.dim, config.heads, false),
+        hidden: config.hidden,
+        mlp: MlpKind::Plain { kernel: config.kernel, biases: false },
+        rotary: None,
+    }
 }
 
 /// The rows of a batch.
@@ -226,7 +234,7 @@ impl GhostTts {
     pub fn attention(&self) -> AttentionShape {
         let Capacity { utterances, frames, .. } = self.capacity;
         let sequences = Sequences::Equal { count: utterances, len: frames.div_ceil(utterances) };
-        AttentionShape { sequences, heads: self.heads, head_dim: self.dim / self.heads, causal: false }
+        Heads::plain(self.dim, self.heads, false).shape(sequences)
     }
 
     /// Writes the constants that the model needs besides its parameters; once, before anything else.

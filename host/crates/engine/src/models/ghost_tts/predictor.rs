@@ -7,7 +7,7 @@ use crate::backend::{Backend, Sequences};
 use crate::memory::{Act, Kind, Plan, Span};
 use crate::nn::convolution::ConvolutionLayer;
 use crate::nn::linear::GAIN;
-use crate::nn::norm::{Norm, NormActivations};
+use crate::nn::norm::{Norm, NormActivations, NormKind};
 use crate::nn::parameters::Specs;
 use crate::nn::{Backward, GradientSink, Parameters};
 use crate::ops::{LeakyRelu, LeakyReluBackward};
@@ -25,7 +25,7 @@ impl PredictorIds {
     pub fn new(specs: &mut Specs, name: &str, dim: usize, width: usize, kernel: usize, grid: Option<&'static Grid>) -> Self {
         let layers = [(1, dim), (2, width)].map(|(i, inputs)| {
             let convolution = ConvolutionLayer::new(specs, &format!("{name}.conv{i}"), [width, inputs], kernel, grid, 1.0);
-            (convolution, Norm::new(specs, &format!("{name}.norm{i}"), width))
+            (convolution, Norm::new(specs, &format!("{name}.norm{i}"), NormKind::Layer, width))
         });
         Self { layers, out: ConvolutionLayer::new(specs, &format!("{name}.out"), [1, width], 1, grid, GAIN), width }
     }
@@ -45,7 +45,7 @@ impl Predictor {
     pub fn plan(ids: PredictorIds, plan: &mut Plan, name: &str, rows: usize) -> Self {
         let kept = [1, 2].map(|i| {
             let rectified = plan.span(Kind::Activation, format!("{name}.relu{i}"), rows * ids.width);
-            (rectified, NormActivations::plan(plan, Act::F32, &format!("{name}.norm{i}"), rows, ids.width))
+            (rectified, NormActivations::plan(plan, Act::F32, &format!("{name}.norm{i}"), NormKind::Layer, rows, ids.width))
         });
         Self { ids, kept, predictions: plan.span(Kind::Activation, format!("{name}.predictions"), rows) }
     }

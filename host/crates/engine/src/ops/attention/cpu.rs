@@ -1,11 +1,13 @@
 //! Softmax attention on the CPU, a block of queries at a time.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Attention, AttentionBackward};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::activations::{ActivationColumns, ActivationRows, Values, ValuesMut};
+use crate::backend::cpu::activations::{ActivationColumns, ActivationRows, Values, ValuesParts};
 use crate::backend::cpu::exp::exp;
 use crate::backend::cpu::gemm::{Left, TILE_SCRATCH, Tile, tile};
 use crate::backend::cpu::memory::Parts;
@@ -26,34 +28,22 @@ fn block_queries(seq: usize, values: usize) -> usize {
     QUERIES.min((PER_THREAD - TILE_SCRATCH) / values)
 }
 
-/// One head of one sequence.
+/// Where a head's values lie in a matrix of tokens.
 #[derive(Clone, Copy)]
-struct Head {
-    /// Tokens.
-    len: usize,
-    /// Offset of its first value in `[rows, heads · head_dim]`.
+struct Columns {
+    /// Offset of the first.
     offset: usize,
     /// From token to token.
     stride: usize,
-    /// Width.
-    dim: usize,
-    /// Offset of its first log-sum-exp.
-    lse: usize,
 }
 
-impl Head {
-    fn new(shape: &AttentionShape, bounds: &Bounds, index: usize) -> Self {
-        let (sequence, head) = (bounds.range(index / shape.heads), index % shape.heads);
-        let (offset, lse) = (sequence.start * shape.dim() + head * shape.head_dim, sequence.start * shape.heads + head * sequence.len());
-        Self { len: sequence.len(), offset, stride: shape.dim(), dim: shape.head_dim, lse }
+impl Columns {
+    /// Of head `head` in `[rows, dim]`, from row `row` on.
+    fn new(dim: usize, head_dim: usize, row: usize, head: usize) -> Self {
+        Self { offset: row * dim + head * head_dim, stride: dim }
     }
 
-    /// Keys that the queries before `end` see.
-    fn keys(&self, shape: &AttentionShape, end: usize) -> usize {
-        if shape.causal { end } else { self.len }
-    }
-
-    /// Rows of this head as a left operand.
+    /// As a left operand.
     fn left<'a>(&self, data: impl Into<Values<'a>>, first: usize) -> ActivationRows<'a> {
         data.into().from(self.offset + first * self.stride).left(self.stride)
     }
@@ -67,6 +57,100 @@ impl Head {
     fn transposed<'a>(&self, data: Values<'a>) -> ActivationColumns<'a> {
         data.from(self.offset).right(1, self.stride)
     }
+}
+
+/// One query head of one sequence, with the key head that it reads.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Head {
+    /// Queries.
+    len: usize,
+    /// Keys.
+    keys: usize,
+    /// Whether query i sees only the keys up to `keys - len + i`.
+    causal: bool,
+    /// Width.
+    dim: usize,
+    query: Columns,
+    key: Columns,
+    /// Offset of its first log-sum-exp.
+    lse: usize,
+}
+
+impl Head {
+    /// Head `head` of sequence `sequence`.
+    fn new(shape: &AttentionShape, bounds: &Bounds, sequence: usize, head: usize) -> Self {
+        let (rows, dim) = (bounds.range(sequence), shape.head_dim);
+        Self {
+            len: rows.len(),
+            keys: rows.len(),
+            causal: shape.causal,
+            dim,
+            query: Columns::new(shape.dim(), dim, rows.start, head),
+            key: Columns::new(shape.kv_dim(), dim, rows.start, head / shape.group()),
+            lse: rows.start * shape.heads + head * rows.len(),
+        }
+    }
+
+    /// Head `head` of the last rows of a sequence, whose keys are all in a cache.
+    pub(in crate::ops) fn of_cache([len, keys]: [usize; 2], [heads, kv_heads]: [usize; 2], dim: usize, head: usize) -> Self {
+        let query = Columns::new(heads * dim, dim, 0, head);
+        let key = Columns::new(kv_heads * dim, dim, 0, head / (heads / kv_heads));
+        Self { len, keys, causal: true, dim, query, key, lse: 0 }
+    }
+
+    /// Keys that the queries before `end` see.
+    fn seen(&self, end: usize) -> usize {
+        if self.causal { self.keys - self.len + end } else { self.keys }
+    }
+
+    /// A block of queries: what comes out, and, if wanted, its log-sum-exps.
+    ///
+    /// # Safety
+    /// The block's rows of the head's columns in `out`, and its part of `lse`, are this task's alone.
+    pub(in crate::ops) unsafe fn attend(
+        &self,
+        out: &ValuesParts,
+        lse: Option<&Parts<f32>>,
+        [q, k, v]: [Values; 3],
+        block: Range<usize>,
+        scratch: &mut [f32],
+    ) {
+        let (dim, rows, keys) = (self.dim, block.len(), self.seen(block.end));
+        let factor = 1.0 / (dim as f32).sqrt();
+        let (gemm_scratch, scores) = scratch.split_at_mut(TILE_SCRATCH + rows * beside(out, dim));
+        let scores = &mut scores[..rows * keys];
+        // SAFETY: `scores` is rows × keys.
+        unsafe {
+            let (left, right) = (self.query.left(q, block.start), self.key.transposed(k));
+            tile(scores.as_mut_ptr(), keys, at(rows, keys, dim), left, right, false, gemm_scratch);
+        }
+        for (row, query) in scores.chunks_exact_mut(keys).zip(block.clone()) {
+            let (seen, masked) = row.split_at_mut(self.seen(query + 1));
+            masked.fill(0.0);
+            scale(seen, factor);
+            let (max, sum) = exponentials(seen);
+            scale(seen, 1.0 / sum);
+            if let Some(lse) = lse {
+                // SAFETY: by the caller's contract.
+                let lse = unsafe { lse.part(self.lse + query, 1) };
+                lse[0] = max + sum.ln();
+            }
+        }
+        let left = Left { data: scores, row_stride: keys, k_stride: 1 };
+        let start = self.query.offset + block.start * self.query.stride;
+        // SAFETY: by the caller's contract.
+        unsafe { out.tile(start, self.query.stride, at(rows, dim, keys), left, self.key.plain(v, 0), false, gemm_scratch) };
+    }
+}
+
+/// Values of a query that are in scratch before they are stored in half precision.
+fn beside(out: &ValuesParts, dim: usize) -> usize {
+    if matches!(out, ValuesParts::F16(_)) { dim } else { 0 }
+}
+
+/// Queries of a block of [`Head::attend`] over so many keys.
+pub(in crate::ops) fn queries_of_block(out: &ValuesParts, keys: usize, dim: usize) -> usize {
+    block_queries(keys, keys + beside(out, dim))
 }
 
 fn at(rows: usize, columns: usize, k: usize) -> Tile {
@@ -90,9 +174,11 @@ fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32, factor: f32) {
 }
 
 /// Checks the sizes of what is written through pointers.
-fn require_sizes(shape: &AttentionShape, written: &[usize], lse: &[f32]) {
-    let values = shape.tokens().checked_mul(shape.dim()).expect("an attention of that size");
-    assert!(written.iter().all(|&len| len == values), "outputs of an attention of {values} values");
+fn require_sizes(shape: &AttentionShape, of_queries: &[usize], of_keys: &[usize], lse: &[f32]) {
+    let values = |dim: usize| shape.tokens().checked_mul(dim).expect("an attention of that size");
+    let (queries, keys) = (values(shape.dim()), values(shape.kv_dim()));
+    assert!(of_queries.iter().all(|&len| len == queries), "outputs of an attention of {queries} values");
+    assert!(of_keys.iter().all(|&len| len == keys), "keys of an attention of {keys} values");
     assert_eq!(lse.len(), shape.tokens() * shape.heads, "log-sum-exps of an attention");
 }
 
@@ -101,98 +187,73 @@ impl RunOn<Cpu> for Attention {
         let shape = self.shape;
         let read = (self.q, self.k, self.v, offsets(shape.sequences));
         let ((out, lse, scratch), (q, k, v, offsets)) = cpu.split((self.out, self.lse, cpu.scratch()), read);
-        require_sizes(&shape, &[out.len()], lse);
+        require_sizes(&shape, &[out.len(), q.len()], &[k.len(), v.len()], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
-        let factor = 1.0 / (shape.head_dim as f32).sqrt();
-        // In half precision, a block's outputs are in scratch at first.
-        let beside = if matches!(out, ValuesMut::F16(_)) { shape.head_dim } else { 0 };
-        let queries = block_queries(bounds.longest(), bounds.longest() + beside);
-        let blocks = bounds.longest().div_ceil(queries);
         let (out, lse) = (out.parts(), Parts::new(lse));
+        let queries = queries_of_block(&out, bounds.longest(), shape.head_dim);
+        let blocks = bounds.longest().div_ceil(queries);
         (0..bounds.count() * shape.heads * blocks).into_par_iter().for_each(|task| {
             // Long blocks first within a head, for balance.
             let (index, block) = (task / blocks, blocks - 1 - task % blocks);
-            let head = Head::new(&shape, &bounds, index);
+            let head = Head::new(&shape, &bounds, index / shape.heads, index % shape.heads);
             let first = block * queries;
-            if first >= head.len {
-                return;
-            }
-            let rows = queries.min(head.len - first);
-            let keys = head.keys(&shape, first + rows);
-            // SAFETY: one scratch a thread; the task does not nest.
-            let (gemm_scratch, scores) = unsafe { of_thread(&scratch) }.split_at_mut(TILE_SCRATCH + queries * beside);
-            let scores = &mut scores[..rows * keys];
-            // SAFETY: `scores` is rows × keys; the block's rows of `out` and `lse` are this task's alone.
-            unsafe {
-                tile(scores.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
-                let lse = lse.part(head.lse + first, rows);
-                for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
-                    let (seen, masked) = row.split_at_mut(head.keys(&shape, first + i + 1));
-                    masked.fill(0.0);
-                    scale(seen, factor);
-                    let (max, sum) = exponentials(seen);
-                    scale(seen, 1.0 / sum);
-                    *lse = max + sum.ln();
-                }
-                let left = Left { data: scores, row_stride: keys, k_stride: 1 };
-                let start = head.offset + first * head.stride;
-                out.tile(start, head.stride, at(rows, head.dim, keys), left, head.plain(v, 0), false, gemm_scratch);
+            if first < head.len {
+                // SAFETY: one scratch a thread; the task does not nest; the block's rows of `out` and `lse` are this task's alone.
+                unsafe { head.attend(&out, Some(&lse), [q, k, v], first..head.len.min(first + queries), of_thread(&scratch)) };
             }
         });
     }
 }
 
-/// Heads in parallel, query blocks of a head in order.
+/// Key heads in parallel; the query heads of each, and their blocks of queries, in order.
 impl RunOn<Cpu> for AttentionBackward {
     fn run_on(self, cpu: &mut Cpu) {
-        let shape = self.shape;
+        let (shape, group) = (self.shape, self.shape.group());
         let read = (self.d_out, self.out, self.lse, self.q, self.k, self.v, offsets(shape.sequences));
         let ((dq, dk, dv, scratch), (d_out, out, lse, q, k, v, offsets)) = cpu.split((self.dq, self.dk, self.dv, cpu.scratch()), read);
-        require_sizes(&shape, &[dq.len(), dk.len(), dv.len()], lse);
+        require_sizes(&shape, &[dq.len()], &[dk.len(), dv.len()], lse);
         let (bounds, scratch) = (Bounds::new(shape.sequences, offsets), Parts::new(scratch));
         let factor = 1.0 / (shape.head_dim as f32).sqrt();
         let queries = block_queries(bounds.longest(), 2 * bounds.longest());
         let (dq, dk, dv) = (Parts::new(dq), Parts::new(dk), Parts::new(dv));
-        (0..bounds.count() * shape.heads).into_par_iter().with_max_len(1).for_each(|index| {
-            let head = Head::new(&shape, &bounds, index);
+        (0..bounds.count() * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|index| {
             // SAFETY: one scratch a thread; the task does not nest.
             let (gemm_scratch, buffers) = unsafe { of_thread(&scratch) }.split_at_mut(TILE_SCRATCH);
             let (p_buffer, ds_buffer) = buffers.split_at_mut(queries * bounds.longest());
-            // Blocks from the end: the first one visits all keys, so it overwrites dk and dv, and the others add.
-            for block in (0..head.len.div_ceil(queries)).rev() {
-                let first = block * queries;
-                let rows = queries.min(head.len - first);
-                let keys = head.keys(&shape, first + rows);
-                let accumulate = first + rows < head.len;
-                let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);
-                // SAFETY: both buffers are rows × keys; this head's columns of dq, dk and dv are this task's alone.
-                unsafe {
-                    tile(p.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(q, first), head.transposed(k), false, gemm_scratch);
-                    tile(ds.as_mut_ptr(), keys, at(rows, keys, head.dim), head.left(d_out, first), head.transposed(v), false, gemm_scratch);
-                    for (i, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
-                        let start = head.offset + (first + i) * head.stride;
-                        let delta = out.dot(start, &d_out[start..][..head.dim]);
-                        let seen = head.keys(&shape, first + i + 1);
-                        probabilities(&mut p[..seen], factor, lse[head.lse + first + i]);
-                        score_gradients(&mut ds[..seen], &p[..seen], delta, factor);
-                        p[seen..].fill(0.0);
-                        ds[seen..].fill(0.0);
+            for member in 0..group {
+                let head = Head::new(&shape, &bounds, index / shape.kv_heads, index % shape.kv_heads * group + member);
+                // Blocks from the end: the group's first one visits all keys, so it overwrites dk and dv, and the others add.
+                for block in (0..head.len.div_ceil(queries)).rev() {
+                    let first = block * queries;
+                    let rows = queries.min(head.len - first);
+                    let keys = head.seen(first + rows);
+                    let accumulate = member > 0 || first + rows < head.len;
+                    let (p, ds) = (&mut p_buffer[..rows * keys], &mut ds_buffer[..rows * keys]);
+                    let Head { query, key, dim, .. } = head;
+                    // SAFETY: both buffers are rows × keys; this head's columns of dq, and its key head's of dk and dv, are this task's alone.
+                    unsafe {
+                        tile(p.as_mut_ptr(), keys, at(rows, keys, dim), query.left(q, first), key.transposed(k), false, gemm_scratch);
+                        tile(ds.as_mut_ptr(), keys, at(rows, keys, dim), query.left(d_out, first), key.transposed(v), false, gemm_scratch);
+                        for (i, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
+                            let start = query.offset + (first + i) * query.stride;
+                            let delta = out.dot(start, &d_out[start..][..dim]);
+                            let seen = head.seen(first + i + 1);
+                            probabilities(&mut p[..seen], factor, lse[head.lse + first + i]);
+                            score_gradients(&mut ds[..seen], &p[..seen], delta, factor);
+                            p[seen..].fill(0.0);
+                            ds[seen..].fill(0.0);
+                        }
+                        let (p, ds) = (&*p, &*ds);
+                        let by_key = |data| Left { data, row_stride: 1, k_stride: keys };
+                        let by_query = Left { data: ds, row_stride: keys, k_stride: 1 };
+                        let of_keys = at(keys, dim, rows);
+                        let dv = dv.base().add(key.offset);
+                        tile(dv, key.stride, of_keys, by_key(p), query.plain(d_out, first), accumulate, gemm_scratch);
+                        let dk = dk.base().add(key.offset);
+                        tile(dk, key.stride, of_keys, by_key(ds), query.plain(q, first), accumulate, gemm_scratch);
+                        let dq = dq.base().add(query.offset + first * query.stride);
+                        tile(dq, query.stride, at(rows, dim, keys), by_query, key.plain(k, 0), false, gemm_scratch);
                     }
-                    let (p, ds) = (&*p, &*ds);
-                    let by_key = |data| Left { data, row_stride: 1, k_stride: keys };
-                    let by_query = Left { data: ds, row_stride: keys, k_stride: 1 };
-                    let base = |d: &Parts<f32>, row: usize| d.base().add(head.offset + row * head.stride);
-                    tile(
-                        base(&dv, 0),
-                        head.stride,
-                        at(keys, head.dim, rows),
-                        by_key(p),
-                        head.plain(d_out, first),
-                        accumulate,
-                        gemm_scratch,
-                    );
-                    tile(base(&dk, 0), head.stride, at(keys, head.dim, rows), by_key(ds), head.plain(q, first), accumulate, gemm_scratch);
-                    tile(base(&dq, first), head.stride, at(rows, head.dim, keys), by_query, head.plain(k, 0), false, gemm_scratch);
                 }
             }
         });

@@ -9,14 +9,16 @@ use crate::backend::cuda::launch::size;
 use crate::backend::cuda_plan::MAX_HEAD_DIM;
 use crate::backend::{AttentionShape, RunOn};
 
-/// The items of the kernels, and the sizes that they take.
-fn sizes(shape: AttentionShape) -> ([usize; 2], [u32; 4]) {
-    let longest = shape.sequences.longest();
-    ([longest, shape.sequences.count() * shape.heads], [longest, shape.heads, shape.head_dim, usize::from(shape.causal)].map(size))
+/// The items of the kernels, those of keys, and the sizes that all take: rows of the longest sequence, heads, key heads, width, and whether causal.
+fn sizes(shape: AttentionShape) -> ([usize; 2], [usize; 2], [u32; 5]) {
+    shape.group();
+    let (longest, count) = (shape.sequences.longest(), shape.sequences.count());
+    let sizes = [longest, shape.heads, shape.kv_heads, shape.head_dim, usize::from(shape.causal)].map(size);
+    ([longest, count * shape.heads], [longest, count * shape.kv_heads], sizes)
 }
 
 /// The one of the `functions`, one for each of [`WIDTHS`], that is for heads of so many values.
-fn by_width<F: Copy>(head_dim: usize, functions: [F; WIDTHS.len()]) -> F {
+pub(in crate::ops) fn by_width<F: Copy>(head_dim: usize, functions: [F; WIDTHS.len()]) -> F {
     let at = WIDTHS.iter().position(|&width| head_dim <= width);
     functions[at.unwrap_or_else(|| panic!("attention heads of {head_dim} values: the CUDA back end takes up to {MAX_HEAD_DIM}"))]
 }
@@ -24,26 +26,25 @@ fn by_width<F: Copy>(head_dim: usize, functions: [F; WIDTHS.len()]) -> F {
 impl RunOn<Cuda> for Attention {
     fn run_on(self, cuda: &mut Cuda) {
         let shape = self.shape;
-        let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
+        let ((items, _, [seq, heads, kv_heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let (out, lse) = (cuda.write(self.out.f32()), cuda.write(self.lse));
         let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
-        let forward = [forward::attention_32, forward::attention_64, forward::attention_128];
-        let call = by_width(shape.head_dim, forward);
-        cuda.launch(items, call(out, lse, q, k, v, at, seq, heads, dim, causal));
+        let call = by_width(shape.head_dim, [forward::attention_32, forward::attention_64, forward::attention_128]);
+        cuda.launch(items, call(out, lse, q, k, v, at, seq, 0, heads, kv_heads, dim, causal));
     }
 }
 
 impl RunOn<Cuda> for AttentionBackward {
     fn run_on(self, cuda: &mut Cuda) {
         let shape = self.shape;
-        let ((items, [seq, heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
+        let ((items, key_items, [seq, heads, kv_heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let delta = cuda.scratch(self.lse.len());
         let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read(self.out.f32()), cuda.read(self.lse));
         let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
-        cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, at, seq, heads, dim, causal));
+        cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, at, seq, heads, dim));
         let query = [backward::attention_backward_query_32, backward::attention_backward_query_64, backward::attention_backward_query_128];
         let call = by_width(shape.head_dim, query);
-        cuda.launch(items, call(cuda.write(self.dq), d_out, lse, delta, q, k, v, at, seq, heads, dim, causal));
+        cuda.launch(items, call(cuda.write(self.dq), d_out, lse, delta, q, k, v, at, seq, heads, kv_heads, dim, causal));
         let key_value = [
             backward::attention_backward_key_value_32,
             backward::attention_backward_key_value_64,
@@ -51,6 +52,6 @@ impl RunOn<Cuda> for AttentionBackward {
         ];
         let call = by_width(shape.head_dim, key_value);
         let (dk, dv) = (cuda.write(self.dk), cuda.write(self.dv));
-        cuda.launch(items, call(dk, dv, d_out, lse, delta, q, k, v, at, seq, heads, dim, causal));
+        cuda.launch(key_items, call(dk, dv, d_out, lse, delta, q, k, v, at, seq, heads, kv_heads, dim, causal));
     }
 }

@@ -2,7 +2,7 @@
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
 
 use crate::backend::AttentionShape;
 use crate::memory::{Activation, Span};
@@ -16,15 +16,15 @@ pub struct Attention {
     pub lse: Span<f32>,
     /// Queries, `[rows, heads · head_dim]`.
     pub q: Activation,
-    /// Keys, as q.
+    /// Keys, `[rows, kv_heads · head_dim]`.
     pub k: Activation,
-    /// Values, as q.
+    /// Values, as k.
     pub v: Activation,
     /// Heads, and who sees whom.
     pub shape: AttentionShape,
 }
 
-/// The gradients of [`Attention`]; all matrices have the shapes that it gives.
+/// The gradients of [`Attention`]; all matrices have the shapes that it gives. Those of keys and values add up over the query heads that share them.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward {
     /// Written.

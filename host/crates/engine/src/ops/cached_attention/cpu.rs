@@ -1,4 +1,5 @@
-//! Softmax attention of one query on the CPU.
+//! Softmax attention over cached keys and values on the CPU. One query goes along the cache, a piece of it a task, all query heads of a key head together;
+//! several go through the tiles of [`Attention`](crate::ops::Attention).
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -6,68 +7,145 @@ use rayon::prelude::*;
 use super::CachedAttention;
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::activations::{Values, ValuesMut};
+use crate::backend::cpu::exp::exp;
 use crate::backend::cpu::memory::Parts;
-use crate::backend::cpu::scratch::of_thread;
+use crate::backend::cpu::scratch::{HALF, first_half_of_thread, of_thread, second_half};
 use crate::backend::cpu::softmax::exponentials;
+use crate::ops::attention::cpu::{Head, queries_of_block};
 
 const LANES: usize = 16;
+/// Widest head.
+const MAX_HEAD_DIM: usize = 256;
 /// Cached values that are worth a task of their own.
 const TASK_VALUES: usize = 32 * 1024;
+/// Tokens of a piece, at least, of a cache that has more.
+const PIECE: usize = 512;
+/// Rows of values that are added before a sum goes back to memory.
+const TOGETHER: usize = 4;
 
-/// `scores[t] = q · k[t] · factor`; k has a token each `stride`.
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn score(scores: &mut [f32], q: &[f32], k: &[f32], stride: usize, factor: f32) {
-    let whole = q.len() / LANES * LANES;
-    for (score, k) in scores.iter_mut().zip(k.chunks(stride)) {
-        let mut sums = [0.0f32; LANES];
-        for (q, k) in q[..whole].chunks_exact(LANES).zip(k[..whole].chunks_exact(LANES)) {
-            for i in 0..LANES {
-                sums[i] += q[i] * k[i];
+/// `scores[head][t] = q[head] · k[t] · factor` for all heads of `q`, `[heads, dim]`; k has a token each `stride`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn score(scores: &mut [f32], q: &[f32], k: Values, [dim, stride, tokens]: [usize; 3], factor: f32) {
+    let whole = dim / LANES * LANES;
+    let mut widened = [0.0; MAX_HEAD_DIM];
+    for t in 0..tokens {
+        let k = k.widened(t * stride, dim, &mut widened);
+        for (head, q) in q.chunks_exact(dim).enumerate() {
+            let mut sums = [0.0f32; LANES];
+            for (q, k) in q[..whole].chunks_exact(LANES).zip(k[..whole].chunks_exact(LANES)) {
+                for i in 0..LANES {
+                    sums[i] += q[i] * k[i];
+                }
             }
-        }
-        // In halves, as vectors add.
-        let mut lanes = LANES / 2;
-        while lanes > 0 {
-            for i in 0..lanes {
-                sums[i] += sums[i + lanes];
+            // In halves, as vectors add.
+            let mut lanes = LANES / 2;
+            while lanes > 0 {
+                for i in 0..lanes {
+                    sums[i] += sums[i + lanes];
+                }
+                lanes /= 2;
             }
-            lanes /= 2;
+            let rest: f32 = q[whole..].iter().zip(&k[whole..]).map(|(q, k)| q * k).sum();
+            scores[head * tokens + t] = (sums[0] + rest) * factor;
         }
-        let rest: f32 = q[whole..].iter().zip(&k[whole..]).map(|(q, k)| q * k).sum();
-        *score = (sums[0] + rest) * factor;
     }
 }
 
-/// `out = Σ weights[t] · v[t] · factor`.
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn mix(out: &mut [f32], weights: &[f32], v: &[f32], stride: usize, factor: f32) {
+/// `out[head] = Σ weights[head][t] · v[t]`, in order, for all heads of `out`, `[heads, dim]`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn mix(out: &mut [f32], weights: &[f32], v: Values, [dim, stride, tokens]: [usize; 3]) {
     out.fill(0.0);
-    for (weight, v) in weights.iter().zip(v.chunks(stride)) {
-        for (out, v) in out.iter_mut().zip(v) {
-            *out += weight * v;
+    let mut widened = [[0.0; MAX_HEAD_DIM]; TOGETHER];
+    let whole = tokens / TOGETHER * TOGETHER;
+    for t in (0..whole).step_by(TOGETHER) {
+        let mut t_of_row = t..;
+        let [a, b, c, d] = widened.each_mut().map(|row| v.widened(t_of_row.next().expect("a token") * stride, dim, row));
+        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
+            let weights: &[f32; TOGETHER] = weights[t..][..TOGETHER].try_into().expect("weights");
+            for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *out = *out + weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d;
+            }
         }
     }
-    for out in out {
-        *out *= factor;
+    for t in whole..tokens {
+        let v = v.widened(t * stride, dim, &mut widened[0]);
+        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
+            for (out, v) in out.iter_mut().zip(v) {
+                *out += weights[t] * v;
+            }
+        }
+    }
+}
+
+/// How a cache is cut, by its shape alone: the pieces, and the tokens of each but the last.
+fn pieces(tokens: usize, heads: usize, head_dim: usize) -> [usize; 2] {
+    let room = HALF / (heads * (head_dim + 2));
+    let len = tokens.div_ceil(room.max(1)).max(PIECE);
+    [tokens.div_ceil(len), len]
+}
+
+impl CachedAttention {
+    /// One query: sums of pieces to the second half of the scratch, then their sums.
+    fn run_row(self, tokens: usize, out: &mut [f32], q: &[f32], [k, v]: [Values; 2], scratch: &mut [f32]) {
+        let Self { heads, kv_heads, head_dim: dim, .. } = self;
+        let (group, stride, factor) = (heads / kv_heads, kv_heads * dim, 1.0 / (dim as f32).sqrt());
+        let [pieces, len] = pieces(tokens, heads, dim);
+        // Values of a piece of the cache: of all heads of a group their sums, then the largest score and the sum of weights of each.
+        let values = group * (dim + 2);
+        assert!(dim <= MAX_HEAD_DIM, "heads of {dim} values; at most {MAX_HEAD_DIM}");
+        assert!(group * len.min(tokens) <= HALF && kv_heads * pieces * values <= HALF, "{heads} heads over {tokens} tokens");
+        let scratch = Parts::new(scratch);
+        let min_tasks = TASK_VALUES.div_ceil(len.min(tokens) * dim);
+        (0..kv_heads * pieces).into_par_iter().with_min_len(min_tasks).for_each(|task| {
+            let (head, first) = (task / pieces, task % pieces * len);
+            let at = [dim, stride, len.min(tokens - first)];
+            let from = first * stride + head * dim;
+            // SAFETY: one scratch a thread, the task does not nest; a task's values in the second half are its alone.
+            let (scores, sums) = unsafe { (first_half_of_thread(&scratch), second_half(&scratch, task * values, values)) };
+            let scores = &mut scores[..group * at[2]];
+            let (mixed, sums) = sums.split_at_mut(group * dim);
+            score(scores, &q[head * group * dim..][..group * dim], k.from(from), at, factor);
+            for (scores, sums) in scores.chunks_exact_mut(at[2]).zip(sums.chunks_exact_mut(2)) {
+                let (max, sum) = exponentials(scores);
+                sums.copy_from_slice(&[max, sum]);
+            }
+            mix(mixed, scores, v.from(from), at);
+        });
+        for (head, out) in out.chunks_exact_mut(dim).enumerate() {
+            let piece = |piece: usize| {
+                // SAFETY: the tasks are over, and nothing of it is written.
+                let values = unsafe { second_half(&scratch, (head / group * pieces + piece) * values, values) };
+                let (mixed, sums) = values.split_at(group * dim);
+                (&mixed[head % group * dim..][..dim], sums[head % group * 2], sums[head % group * 2 + 1])
+            };
+            let max = (0..pieces).map(|i| piece(i).1).fold(f32::NEG_INFINITY, f32::max);
+            let sum: f32 = (0..pieces).map(|i| piece(i)).map(|(_, largest, sum)| exp(largest - max) * sum).sum();
+            out.fill(0.0);
+            for (mixed, largest, _) in (0..pieces).map(piece) {
+                let factor = exp(largest - max) * (1.0 / sum);
+                out.iter_mut().zip(mixed).for_each(|(out, x)| *out += x * factor);
+            }
+        }
     }
 }
 
 impl RunOn<Cpu> for CachedAttention {
     fn run_on(self, cpu: &mut Cpu) {
-        let heads = self.heads;
+        let Self { heads, kv_heads, head_dim, .. } = self;
+        let shape @ [rows, tokens] = self.shape();
         let ((out, scratch), (q, k, v)) = cpu.split((self.out, cpu.scratch()), (self.q, self.k, self.v));
-        let scratch = Parts::new(scratch);
-        let (dim, tokens) = (q.len(), k.len() / q.len());
-        let head_dim = dim / heads;
-        let factor = 1.0 / (head_dim as f32).sqrt();
-        let min_heads = TASK_VALUES.div_ceil(tokens * head_dim);
-        out.par_chunks_exact_mut(head_dim).enumerate().with_min_len(min_heads).for_each(|(head, out)| {
-            let first = head * head_dim;
-            // SAFETY: one scratch a thread; the task does not nest.
-            let scores = &mut unsafe { of_thread(&scratch) }[..tokens];
-            score(scores, &q[first..][..head_dim], &k[first..], dim, factor);
-            let (_, sum) = exponentials(scores);
-            mix(out, scores, &v[first..], dim, 1.0 / sum);
+        if rows == 1 {
+            return self.run_row(tokens, out, q, [k, v], scratch);
+        }
+        let (out, scratch) = (ValuesMut::from(out).parts(), Parts::new(scratch));
+        let queries = queries_of_block(&out, tokens, head_dim);
+        let blocks = rows.div_ceil(queries);
+        (0..heads * blocks).into_par_iter().for_each(|task| {
+            let (head, first) = (task / blocks, task % blocks * queries);
+            let head = Head::of_cache(shape, [heads, kv_heads], head_dim, head);
+            // SAFETY: one scratch a thread; the task does not nest; the block's rows of the head are this task's alone.
+            unsafe { head.attend(&out, None, [Values::F32(q), k, v], first..rows.min(first + queries), of_thread(&scratch)) };
         });
     }
 }

@@ -1,17 +1,26 @@
-//! Softmax attention of one query on CUDA.
+//! Softmax attention over cached keys and values on CUDA.
 
-use primal_device::kernels::cached_attention as kernels;
+use primal_device::kernels::{attention, cached_attention as kernels};
 
 use super::CachedAttention;
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::size;
+use crate::ops::attention::cuda::by_width;
 
 impl RunOn<Cuda> for CachedAttention {
     fn run_on(self, cuda: &mut Cuda) {
-        let heads = self.heads;
-        let (dim, tokens) = (self.q.len() / heads, self.k.len() / self.q.len());
-        let (out, q, k, v) = (cuda.write(self.out), cuda.read(self.q), cuda.read(self.k), cuda.read(self.v));
-        cuda.launch([heads, 1], kernels::cached_attention(out, q, k, v, size(tokens), size(heads), size(dim)));
+        let [rows, tokens] = self.shape();
+        let Self { heads, kv_heads, head_dim, .. } = self;
+        let (out, q, k, v) = (cuda.write(self.out), cuda.read(self.q), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
+        let [of_heads, of_kv_heads, dim] = [heads, kv_heads, head_dim].map(size);
+        if rows == 1 {
+            cuda.launch([heads, 1], kernels::cached_attention(out, q, k, v, size(tokens), of_heads, of_kv_heads, dim));
+        } else {
+            let lse = cuda.scratch(rows * heads);
+            let call = by_width(head_dim, [attention::attention_32, attention::attention_64, attention::attention_128]);
+            let past = size(tokens - rows);
+            cuda.launch([rows, heads], call(out, lse, q, k, v, std::ptr::null(), size(rows), past, of_heads, of_kv_heads, dim, 1));
+        }
     }
 }

@@ -3,11 +3,11 @@
 use super::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::gemm::{Left, Right, for_each_tile, gemm, tile};
+use crate::backend::cpu::gemm::{Left, for_each_tile, gemm, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::of_thread;
 use crate::backend::cpu::sequences::{Bounds, offsets};
-use crate::backend::cpu::weight::{WeightValues, add_bias};
+use crate::backend::cpu::weight::add_bias;
 use crate::backend::cpu::windows::{Reversed, Windows};
 
 /// The windows of x `[rows, width]` around each row.
@@ -24,10 +24,7 @@ impl RunOn<Cpu> for Conv1d {
         cpu.with_weight((self.y, self.x), &weight, self.bias, shape.sequences, |o| {
             let rows = o.y.len() / outputs;
             let left = windows(shape, o.bounds, o.x, columns / shape.kernel);
-            let right = match o.values {
-                WeightValues::Grid(codes) => Right::Transposed(codes),
-                WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: columns },
-            };
+            let right = o.values.transposed(columns);
             let (y, bias, scratch) = (Parts::new(o.y), o.bias, Parts::new(o.scratch));
             for_each_tile(rows, outputs, columns, |at| {
                 if !bias.is_empty() {
@@ -53,10 +50,7 @@ impl RunOn<Cpu> for Conv1dBackwardInput {
         let (outputs, columns) = (weight.out_features, weight.in_features);
         cpu.with_weight((self.dx, self.dy), &weight, None, shape.sequences, |o| {
             let inputs = columns / shape.kernel;
-            let taps = match o.values {
-                WeightValues::Grid(codes) => Right::Plain(codes),
-                WeightValues::Float(data) => Right::Strided { data, k_stride: columns, column_stride: 1 },
-            };
+            let taps = o.values.plain(columns);
             let right = Reversed { taps, depth: outputs, first: columns - inputs, step: inputs };
             let rows = o.y.len() / inputs;
             gemm(o.y, rows, inputs, shape.kernel * outputs, windows(shape, o.bounds, o.x, outputs), right, accumulate, o.scratch);

@@ -3,11 +3,11 @@
 
 use super::ConvTranspose1d;
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::gemm::{Right, for_each_tile, tile};
+use crate::backend::cpu::gemm::{for_each_tile, tile};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::of_thread;
 use crate::backend::cpu::sequences::Bounds;
-use crate::backend::cpu::weight::{Operands, WeightValues, add_bias};
+use crate::backend::cpu::weight::{Operands, add_bias};
 use crate::backend::cpu::windows::{Reversed, Windows};
 use crate::backend::{RunOn, Sequences};
 
@@ -26,10 +26,7 @@ fn conv_transpose1d(of: Operands, [weight_rows, inputs]: [usize; 2], stride: usi
     let kernel = weight_rows / outputs;
     assert!(kernel >= stride && (kernel - stride).is_multiple_of(2), "a kernel of {kernel} taps at a stride of {stride}");
     let padding = (kernel - stride) / 2;
-    let taps = match values {
-        WeightValues::Grid(codes) => Right::Transposed(codes),
-        WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
-    };
+    let taps = values.transposed(inputs);
     let (y, scratch) = (Parts::new(y), Parts::new(scratch));
     // Row s of y, with s + padding = stride · q + phase, sums taps phase + stride · j of rows q − j of x.
     for phase in 0..stride {

@@ -2,8 +2,7 @@
 
 use super::{Linear, LinearBackwardInput, LinearBackwardWeight};
 use crate::backend::cpu::Cpu;
-use crate::backend::cpu::gemm::{Left, Right, gemm};
-use crate::backend::cpu::weight::WeightValues;
+use crate::backend::cpu::gemm::{Left, gemm};
 use crate::backend::{RunOn, Sequences};
 
 impl RunOn<Cpu> for Linear {
@@ -11,11 +10,7 @@ impl RunOn<Cpu> for Linear {
         let Self { weight, rows, .. } = self;
         let (outputs, inputs) = (weight.out_features, weight.in_features);
         cpu.with_weight((self.y, self.x), &weight, None, Sequences::one(rows), |o| {
-            let right = match o.values {
-                WeightValues::Grid(codes) => Right::Transposed(codes),
-                WeightValues::Float(data) => Right::Strided { data, k_stride: 1, column_stride: inputs },
-            };
-            gemm(o.y, rows, outputs, inputs, o.x.left(inputs), right, false, o.scratch);
+            gemm(o.y, rows, outputs, inputs, o.x.left(inputs), o.values.transposed(inputs), false, o.scratch);
         });
     }
 }
@@ -26,11 +21,7 @@ impl RunOn<Cpu> for LinearBackwardInput {
         let (outputs, inputs) = (weight.out_features, weight.in_features);
         cpu.with_weight((self.dx, self.dy), &weight, None, Sequences::one(rows), |o| {
             let left = Left { data: o.x, row_stride: o.x.len() / rows, k_stride: 1 };
-            let right = match o.values {
-                WeightValues::Grid(codes) => Right::Plain(codes),
-                WeightValues::Float(data) => Right::Strided { data, k_stride: inputs, column_stride: 1 },
-            };
-            gemm(o.y, rows, inputs, outputs, left, right, accumulate, o.scratch);
+            gemm(o.y, rows, inputs, outputs, left, o.values.plain(inputs), accumulate, o.scratch);
         });
     }
 }

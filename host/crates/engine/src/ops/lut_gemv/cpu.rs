@@ -12,10 +12,11 @@ use primal_device::grid::{GROUP, Grid};
 use primal_device::kernels::lut_gemv::{LARGEST, TINY};
 use rayon::prelude::*;
 
-use super::{LutGemv, floats, groups};
+use super::{LutGemv, blocks, floats, groups};
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::quantized::Quantized;
 use crate::backend::cpu::unpack::Codes;
-use crate::backend::{RunOn, Scales, Storage};
+use crate::backend::{BlockWeight, RunOn, Scales, Storage};
 use crate::ops::linear::Linear;
 
 #[cfg(test)]
@@ -82,7 +83,14 @@ impl RowProduct {
 impl RunOn<Cpu> for LutGemv {
     fn run_on(self, cpu: &mut Cpu) {
         let Self { y, x, weight } = self;
-        let Storage::Grid(grid) = weight.storage else { return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cpu) };
+        let grid = match weight.storage {
+            Storage::Grid(grid) => grid,
+            Storage::Float(_) => return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cpu),
+            Storage::Blocks(BlockWeight { dtype, bytes }) => {
+                let ((y,), (x, bytes)) = cpu.split((y,), (x, bytes));
+                return blocks::lut_gemv(y, x, &Quantized::new(bytes, dtype, weight.in_features));
+            }
+        };
         let ((y, scratch), (x, codes, scales)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scales));
         let w = Codes::new(codes, scales, grid.grid, weight.in_features);
         lut_gemv(y, x, &w, RowProduct::best(), scratch);
@@ -107,25 +115,21 @@ pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratc
         Scales::Row(_) => {
             let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
             // SAFETY: `RowProduct::all` gives only those that this processor can run.
-            in_tasks(y, w, |y, rows| unsafe { (product.rows)(y, rows, &x) });
+            in_tasks(y, w.row_bytes, |y, first| unsafe { (product.rows)(y, &w.rows(first, y.len()), &x) });
         }
         Scales::Group32 { .. } | Scales::Group32Offset { .. } => {
             groups::sums(sums, q, product.order);
             let x = groups::Activations { q, sums, step };
             // SAFETY: as above.
-            in_tasks(y, w, |y, rows| unsafe { (product.groups)(y, rows, &x) });
+            in_tasks(y, w.row_bytes, |y, first| unsafe { (product.groups)(y, &w.rows(first, y.len()), &x) });
         }
     }
 }
 
-/// Runs `rows` on parts of y with their rows of the weight, over the threads of the pool.
-pub(super) fn in_tasks(y: &mut [f32], w: &Codes, rows: impl Fn(&mut [f32], &Codes) + Sync) {
-    let task_rows = (TASK_BYTES / w.row_bytes).max(1);
-    let run = |(task, y): (usize, &mut [f32])| {
-        let first = task * task_rows;
-        let codes = w.rows(first, y.len());
-        rows(y, &codes);
-    };
+/// Runs `rows` on parts of y and the numbers of their first rows of the weight, over the threads of the pool.
+pub(super) fn in_tasks(y: &mut [f32], row_bytes: usize, rows: impl Fn(&mut [f32], usize) + Sync) {
+    let task_rows = (TASK_BYTES / row_bytes).max(1);
+    let run = |(task, y): (usize, &mut [f32])| rows(y, task * task_rows);
     if y.len() <= task_rows || rayon::current_num_threads() == 1 {
         y.chunks_mut(task_rows).enumerate().for_each(run);
     } else {

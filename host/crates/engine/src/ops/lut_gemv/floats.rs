@@ -14,9 +14,9 @@ pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: both were just detected.
-        return in_tasks(y, w, |y, w| unsafe { rows(y, x, w) });
+        return in_tasks(y, w.row_bytes, |y, first| unsafe { rows(y, x, &w.rows(first, y.len())) });
     }
-    in_tasks(y, w, |y, w| portable(y, x, w));
+    in_tasks(y, w.row_bytes, |y, first| portable(y, x, &w.rows(first, y.len())));
 }
 
 /// What an activation is multiplied by: the level where the row's scale follows, else the weight.

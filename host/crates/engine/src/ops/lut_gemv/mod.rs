@@ -1,5 +1,6 @@
 //! One token's product, each code read once: a step of decoding. In exact integers, but for grids without a denominator.
 
+mod blocks;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -4,14 +4,18 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 
+use serde::{Deserialize, Serialize};
+
 use crate::memory::Span;
 
 /// Which two values of a head turn together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RotaryPairs {
     /// `2i` and `2i + 1`: the paper, and Llama's rows as GGUF files order them.
     Adjacent,
     /// `i` and `i + rotary_dim/2`: GPT-NeoX, and all of Hugging Face's Llama-like models.
+    #[default]
     Halves,
 }
 

@@ -22,10 +22,29 @@ const SHAPES: [[usize; 4]; 10] = [
     [1, 3333, 1, 4],
 ];
 
+/// `[batch, seq, heads, kv_heads, width]`: a key head for all, for three and for two heads, around a block of queries.
+const GROUPED: [[usize; 5]; 4] = [[1, 1, 2, 1, 3], [2, 7, 6, 2, 5], [1, 65, 9, 3, 64], [2, 129, 4, 2, 80]];
+
+/// `[queries, tokens]`, `[heads, kv_heads]` and width: one query at the start and far behind it, where a cache is one piece, two and many, and does
+/// not end with one; parts of a prompt at its start and behind it, around a block of queries; the heads of SmolLM2 and of Qwen3.
+const CACHED: [([usize; 2], [usize; 2], usize); 11] = [
+    ([1, 1], [4, 2], 6),
+    ([1, 511], [9, 3], 64),
+    ([1, 513], [9, 3], 64),
+    ([1, 2050], [16, 8], 128),
+    ([1, 700], [4, 4], 33),
+    ([2, 2], [2, 1], 3),
+    ([7, 7], [4, 2], 33),
+    ([3, 10], [4, 2], 16),
+    ([64, 128], [9, 3], 64),
+    ([130, 777], [3, 1], 24),
+    ([256, 1024], [4, 2], 128),
+];
+
 /// Scores of a few units, whose rounding the exponential turns into relative error; outputs are means of values near 1.
 const ATTENTION: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
 
-/// dk and dv add up over all later tokens.
+/// dk and dv add up over all later tokens, of each query head that shares them.
 fn backward_tolerance(seq: usize) -> Tolerance {
     Tolerance { absolute: 1e-5 + 2e-7 * seq as f64, relative: 1e-5 }
 }
@@ -40,9 +59,9 @@ const RAGGED: [&[usize]; 3] = [&[1], &[5, 1, 0, 130, 64, 0], &[65, 2, 63, 1]];
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, [batch, seq, heads, width]) in SHAPES.into_iter().enumerate() {
-        let of = Sizes { sequences: CaseSequences::equal(batch, seq), heads, width, causal: true };
+        let of = Sizes { sequences: CaseSequences::equal(batch, seq), heads, kv_heads: heads, width, causal: true };
         rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
-        rows.push(cached_attention(seq, heads, width));
+        rows.push(cached_attention([1, seq], [heads, heads], width, Act::F32));
         // The longest is for the blocks alone, which both kinds have.
         if i + 1 < SHAPES.len() {
             let of = Sizes { causal: false, ..of };
@@ -51,13 +70,26 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     }
     for lengths in RAGGED {
         for (heads, width, causal) in [(2, 8, false), (1, 33, false), (3, 5, true)] {
-            let of = Sizes { sequences: CaseSequences::ragged(lengths), heads, width, causal };
+            let of = Sizes { sequences: CaseSequences::ragged(lengths), heads, kv_heads: heads, width, causal };
             rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
         }
     }
+    for [batch, seq, heads, kv_heads, width] in GROUPED {
+        let of = Sizes { sequences: CaseSequences::equal(batch, seq), heads, kv_heads, width, causal: true };
+        for of in [of.clone(), Sizes { causal: false, ..of }] {
+            rows.extend(Act::ALL.iter().flat_map(|&act| [attention(&of, act), attention_backward(&of, act)]));
+        }
+    }
+    for lengths in RAGGED {
+        let of = Sizes { sequences: CaseSequences::ragged(lengths), heads: 6, kv_heads: 2, width: 5, causal: true };
+        rows.extend([attention(&of, Act::F32), attention_backward(&of, Act::F32)]);
+    }
+    for (shape, heads, width) in CACHED {
+        rows.extend(Act::ALL.iter().map(|&act| cached_attention(shape, heads, width, act)));
+    }
     // Frames of a text-to-speech model in training.
     let sequences = CaseSequences::ragged(&[300, 450, 620, 380, 710, 540, 390, 610]);
-    let of = Sizes { sequences, heads: 2, width: 128, causal: false };
+    let of = Sizes { sequences, heads: 2, kv_heads: 2, width: 128, causal: false };
     rows.extend([attention(&of, Act::F32), attention_backward(&of, Act::F32)].map(Case::only_for_speed));
     rows
 }
@@ -66,25 +98,43 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 struct Sizes {
     sequences: CaseSequences,
     heads: usize,
+    kv_heads: usize,
     width: usize,
     causal: bool,
 }
 
 impl Sizes {
     fn shape(&self, s: &CaseSpans, offsets: usize) -> AttentionShape {
-        AttentionShape { sequences: self.sequences.at(s, offsets), heads: self.heads, head_dim: self.width, causal: self.causal }
+        AttentionShape {
+            sequences: self.sequences.at(s, offsets),
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.width,
+            causal: self.causal,
+        }
     }
 
     fn heads(&self) -> AttentionSizes {
-        AttentionSizes { offsets: self.sequences.offsets(), heads: self.heads, width: self.width, causal: self.causal }
+        AttentionSizes {
+            offsets: self.sequences.offsets(),
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            width: self.width,
+            causal: self.causal,
+        }
     }
 
     fn name(&self) -> String {
-        format!("[{}, {} × {}]{}", self.sequences, self.heads, self.width, if self.causal { "" } else { " all" })
+        let heads = if self.kv_heads == self.heads { String::new() } else { format!(" over {}", self.kv_heads) };
+        format!("[{}, {}{heads} × {}]{}", self.sequences, self.heads, self.width, if self.causal { "" } else { " all" })
     }
 
     fn len(&self) -> usize {
         self.sequences.rows() * self.heads * self.width
+    }
+
+    fn key_len(&self) -> usize {
+        self.sequences.rows() * self.kv_heads * self.width
     }
 
     /// The multiply-adds of `products` products of queries and the keys that they see, each once.
@@ -95,10 +145,10 @@ impl Sizes {
 }
 
 fn attention<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
-    let (of, n, heads) = (of.clone(), of.len(), of.heads());
+    let (of, n, m, heads) = (of.clone(), of.len(), of.key_len(), of.heads());
     let (name, flops) = (of.name(), of.flops(2));
     let rows = of.sequences.rows() * of.heads;
-    let buffers = vec![unset(n), unset(rows), random(n, 1), random(n, 2), random(n, 3), Data::U32(of.sequences.offsets())];
+    let buffers = vec![unset(n), unset(rows), random(n, 1), random(m, 2), random(m, 3), Data::U32(of.sequences.offsets())];
     let op = move |s: &CaseSpans| Attention { out: s.a(0), lse: s.f(1), q: s.a(2), k: s.a(3), v: s.a(4), shape: of.shape(s, 5) };
     let reference = move |v: &mut CaseBuffers| {
         let (out, lse) = reference::attention(v.f(2), v.f(3), v.f(4), &heads);
@@ -109,12 +159,12 @@ fn attention<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
 }
 
 fn attention_backward<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
-    let (of, n, heads) = (of.clone(), of.len(), of.heads());
+    let (of, n, m, heads) = (of.clone(), of.len(), of.key_len(), of.heads());
     let (name, flops, tolerance) =
-        (of.name(), of.flops(5), backward_tolerance(of.sequences.lengths().into_iter().max().expect("a length")));
-    let [q, k, v] = [1, 2, 3].map(|seed| stored(act, normal(n, seed)));
+        (of.name(), of.flops(5), backward_tolerance(of.sequences.lengths().into_iter().max().expect("a length") * of.heads / of.kv_heads));
+    let [q, k, v] = [(n, 1), (m, 2), (m, 3)].map(|(len, seed)| stored(act, normal(len, seed)));
     let (out, lse) = reference::attention(&widen(&q), &widen(&k), &widen(&v), &heads);
-    let mut buffers = vec![unset(n), unset(n), unset(n), random(n, 4), narrow(&out), narrow(&lse)];
+    let mut buffers = vec![unset(n), unset(m), unset(m), random(n, 4), narrow(&out), narrow(&lse)];
     buffers.extend([q, k, v].map(Data::F32));
     buffers.push(Data::U32(of.sequences.offsets()));
     let op = move |s: &CaseSpans| AttentionBackward {
@@ -144,16 +194,17 @@ fn attention_backward<B: Backend>(of: &Sizes, act: Act) -> Case<B> {
         .off_by(if act == Act::F16 { HALF_OUTPUTS } else { 0.0 })
 }
 
-/// The last query of a sequence; a cache holds one.
-fn cached_attention<B: Backend>(seq: usize, heads: usize, width: usize) -> Case<B> {
-    let of = Sizes { sequences: CaseSequences::equal(1, seq), heads, width, causal: true };
-    let (n, dim, shape) = (of.len(), heads * width, of.heads());
-    let buffers = vec![unset(dim), random(dim, 1), random(n, 2), random(n, 3)];
-    let op = move |s: &CaseSpans| CachedAttention { out: s.f(0), q: s.f(1), k: s.f(2), v: s.f(3), heads };
+/// The last queries of a sequence; a cache holds one.
+fn cached_attention<B: Backend>([rows, tokens]: [usize; 2], [heads, kv_heads]: [usize; 2], width: usize, act: Act) -> Case<B> {
+    let of = Sizes { sequences: CaseSequences::equal(1, tokens), heads, kv_heads, width, causal: true };
+    let (name, shape) = (format!("[{rows}] of {}", of.name()), of.heads());
+    let (n, keys, earlier) = (rows * heads * width, of.key_len(), (tokens - rows) * heads * width);
+    let buffers = vec![unset(n), random(n, 1), random(keys, 2), random(keys, 3)];
+    let op = move |s: &CaseSpans| CachedAttention { out: s.f(0), q: s.f(1), k: s.a(2), v: s.a(3), heads, kv_heads, head_dim: width };
     let reference = move |v: &mut CaseBuffers| {
-        let earlier = n - dim;
         let q = [vec![0.0; earlier], v.f(1).to_vec()].concat();
         v.set(0, reference::attention(&q, v.f(2), v.f(3), &shape).0.split_off(earlier));
     };
-    Case::new(of.name(), buffers, op, reference, ATTENTION).flops(4 * n)
+    let flops = 2 * heads * width * rows * (2 * tokens - rows + 1);
+    Case::new(name, buffers, op, reference, ATTENTION).flops(flops).in_form(act, &[2, 3])
 }

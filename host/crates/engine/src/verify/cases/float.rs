@@ -3,9 +3,9 @@
 use crate::backend::Backend;
 use crate::memory::Act;
 use crate::ops::{
-    AbsoluteError, AdamW, AdamWStep, Add, CrossEntropy, Embedding, EmbeddingBackward, Gather, GatherBackward, Gelu, GeluBackward,
-    LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, RmsNorm, RmsNormBackward, SquaredError, Sum, SumSquares, Tanh,
-    TanhBackward, by_id,
+    AbsoluteError, AdamW, AdamWStep, Add, Bias, Convert, CrossEntropy, Embedding, EmbeddingBackward, Gather, GatherBackward, Gelu,
+    GeluBackward, LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, RmsNorm, RmsNormBackward, SquaredError, Sum, SumSquares,
+    Tanh, TanhBackward, by_id,
 };
 
 use super::linear::{store, target};
@@ -24,6 +24,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.extend([add(len, false).in_form(act, &[0, 1, 2]), add(len, true).in_form(act, &[0, 1]), gelu(len).in_form(act, &[0, 1])]);
             rows.extend([false, true].map(|in_place| gelu_backward(len, in_place).in_form(act, &[2])));
             rows.push(sum(len).in_form(act, &[1]));
+            rows.extend([convert(len).in_form(act, &[0]), convert(len).in_form(act, &[1])]);
         }
         for in_place in [false, true] {
             rows.extend([0.1, 0.0].map(|slope| leaky_relu(len, slope, in_place)));
@@ -49,6 +50,11 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         // As at the end of a stack.
         rows.push(layer_norm(tokens, dim).in_form(Act::F16, &[3]));
         rows.extend([rms_norm(tokens, dim), rms_norm_backward(tokens, dim)]);
+        rows.extend(Act::ALL.iter().map(|&act| bias(tokens, dim).in_form(act, &[0])));
+    }
+    // Heads of tokens, which Qwen3 normalises.
+    for [rows_of_heads, head_dim] in [[9 * 130, 64], [16 * 65, 128]] {
+        rows.extend([rms_norm(rows_of_heads, head_dim), rms_norm_backward(rows_of_heads, head_dim)]);
     }
     for [tokens, vocab] in [[1, 1], [5, 3], [9, 17], [33, 256], [512, 256], [7, 5003], [3, 50_257]] {
         rows.push(cross_entropy(tokens, vocab, vocab));
@@ -62,6 +68,17 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
 fn copy<B: Backend>(len: usize) -> Case<B> {
     let run = |b: &mut B, s: &CaseSpans| b.copy(s.f(0), s.f(1));
     Case::of_memory("copy", format!("[{len}]"), vec![unset(len), random(len, 1)], run, |v| v.set(0, v.f(1).to_vec()), EXACT)
+}
+
+fn convert<B: Backend>(len: usize) -> Case<B> {
+    let op = |s: &CaseSpans| Convert { y: s.a(0), x: s.a(1) };
+    Case::new(format!("[{len}]"), vec![unset(len), random(len, 1)], op, |v: &mut CaseBuffers| v.set(0, v.f(1).to_vec()), EXACT)
+}
+
+fn bias<B: Backend>(rows: usize, dim: usize) -> Case<B> {
+    let reference = move |v: &mut CaseBuffers| v.add(0, reference::bias(v.f(1), rows));
+    let op = |s: &CaseSpans| Bias { y: s.a(0), bias: s.f(1) };
+    Case::new(format!("[{rows}, {dim}]"), vec![random(rows * dim, 1), random(dim, 2)], op, reference, ROUNDING)
 }
 
 fn zero<B: Backend>(len: usize) -> Case<B> {

@@ -1,11 +1,18 @@
-//! The gradient of a bias on CUDA.
+//! Biases and their gradient on CUDA.
 
-use primal_device::kernels::bias_backward as kernels;
+use primal_device::kernels::{bias, bias_backward as kernels};
 
-use super::BiasBackward;
+use super::{Bias, BiasBackward};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::size;
+
+impl RunOn<Cuda> for Bias {
+    fn run_on(self, cuda: &mut Cuda) {
+        let (n, dim) = (self.y.len(), self.bias.len());
+        cuda.launch([n, 1], bias::bias(cuda.write(self.y.f32()), cuda.read(self.bias), size(n), size(dim)));
+    }
+}
 
 impl RunOn<Cuda> for BiasBackward {
     fn run_on(self, cuda: &mut Cuda) {

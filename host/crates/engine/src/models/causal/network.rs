@@ -1,15 +1,17 @@
-//! A GPT over batches: losses, and their gradients.
+//! A decoder over batches: losses, and their gradients.
+
+use std::marker::PhantomData;
 
 use super::decoder::Decoder;
-use super::layers::{GptIds, attention, block_shape};
+use super::layers::{CausalLayers, CausalTable};
 use crate::backend::{AttentionShape, Backend, Sequences};
-use crate::config::GptConfig;
 use crate::interrupt;
 use crate::memory::{Act, Kind, Plan, Span};
-use crate::models::text::{TextBatch, TextModel};
-use crate::nn::block::{BlockActivations, BlockGradients};
+use crate::models::text::{DecoderShape, TextBatch, TextModel};
+use crate::nn::block::{BlockActivations, BlockGradients, BlockShape};
 use crate::nn::norm::NormActivations;
 use crate::nn::parameters::Specs;
+use crate::nn::rotary::RotaryPlace;
 use crate::nn::stack::StackActivations;
 use crate::nn::{Backward, GradientPart, GradientSink, Parameters, Purpose, Rows};
 use crate::ops::CrossEntropy;
@@ -17,13 +19,13 @@ use crate::ops::CrossEntropy;
 /// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
 const LOGIT_STRIDE: usize = 64;
 
-/// The model over its activations, for a batch of `[batch, seq]` tokens.
+/// The model of a configuration `C` over its activations, for a batch of `[batch, seq]` tokens.
 #[derive(Clone, Debug)]
-pub struct Gpt {
-    ids: GptIds,
+pub struct Causal<C> {
+    layers: CausalLayers,
     kept: StackActivations,
     shape: AttentionShape,
-    vocab: usize,
+    rotary: Option<RotaryPlace>,
     /// From row to row of logits.
     logit_stride: usize,
     /// Rows of logits held at a time.
@@ -31,6 +33,7 @@ pub struct Gpt {
     batch: TextBatch,
     logits: Span<f32>,
     gradients: Option<Gradients>,
+    config: PhantomData<fn() -> C>,
 }
 
 /// Gradients of activations.
@@ -40,46 +43,51 @@ struct Gradients {
     block: BlockGradients,
 }
 
-impl TextModel for Gpt {
-    type Config = GptConfig;
-    type Layers = GptIds;
+impl<C: CausalTable> TextModel for Causal<C> {
+    type Config = C;
+    type Layers = CausalLayers;
     type Decoder = Decoder;
 
-    fn layers(config: &GptConfig, float: bool) -> (GptIds, Specs) {
-        GptIds::new(config, float)
+    fn layers(config: &C, float: bool) -> (CausalLayers, Specs) {
+        CausalLayers::new(config, float)
     }
 
-    fn plan_decoder(layers: GptIds, config: &GptConfig, plan: &mut Plan) -> Decoder {
-        Decoder::plan(layers, config, plan)
+    fn plan_decoder(layers: CausalLayers, shape: DecoderShape, plan: &mut Plan) -> Decoder {
+        Decoder::plan(layers, shape, plan)
     }
 
-    fn plan(ids: GptIds, config: &GptConfig, [batch, seq]: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self {
-        let shape = attention(config, Sequences::Equal { count: batch, len: seq });
-        let (tokens, dim, vocab) = (shape.tokens(), config.dim, config.tokenizer.vocab_size());
+    fn plan(layers: CausalLayers, [batch, seq]: [usize; 2], logit_rows: usize, purpose: Purpose, plan: &mut Plan) -> Self {
+        let shape = layers.attention(Sequences::Equal { count: batch, len: seq });
+        let (model, tokens, vocab) = (&layers.shape, shape.tokens(), layers.vocab);
+        let dim = model.block.dim;
         let inputs = plan.span(Kind::Io, "inputs", tokens);
         let order = plan.span(Kind::Io, "order", if purpose == Purpose::Evaluate { 0 } else { tokens });
         let targets = plan.span(Kind::Io, "targets", tokens);
         let losses = plan.span(Kind::Activation, "losses", tokens);
         let batch = TextBatch { inputs, order, targets, losses };
-        let block = block_shape(config);
+        let rotary = model.rotary.map(|rotary| RotaryPlace::plan(plan, "rotary", &rotary, seq, tokens));
+        let block = BlockShape { rotary, ..model.block };
         let act = purpose.act();
-        let shared = (purpose != Purpose::Train(act)).then(|| BlockActivations::plan_overlaid(plan, act, "block", &block, tokens));
+        let shared = (purpose != Purpose::Train(act)).then(|| BlockActivations::plan_shared(plan, act, "block", &block, tokens));
         let blocks =
-            (0..config.layers).map(|i| shared.unwrap_or_else(|| BlockActivations::plan(plan, act, &format!("blocks.{i}"), &block, tokens)));
+            (0..model.layers).map(|i| shared.unwrap_or_else(|| BlockActivations::plan(plan, act, &format!("blocks.{i}"), &block, tokens)));
         let blocks = blocks.collect();
-        let streams = StackActivations::plan_streams(plan, "", config.layers, tokens * dim, purpose);
+        let streams = StackActivations::plan_streams(plan, "", model.layers, tokens * dim, purpose);
         let norm = match shared.and_then(|block| block.normed()) {
-            Some(normed) => NormActivations::plan_in(plan, "norm", normed.into(), tokens),
-            None => NormActivations::plan(plan, Act::F32, "norm", tokens, dim),
+            Some(normed) => NormActivations::plan_in(plan, "norm", block.norm, normed.into(), tokens),
+            None => NormActivations::plan(plan, Act::F32, "norm", block.norm, tokens, dim),
         };
         let kept = StackActivations { blocks, streams, norm, dim };
         let (logit_rows, logit_stride) = (logit_rows.min(tokens), vocab.next_multiple_of(LOGIT_STRIDE));
         let logits = plan.span(Kind::Activation, "logits", logit_rows * logit_stride);
         let gradients = (purpose != Purpose::Evaluate).then(|| Gradients {
             stream: plan.span(Kind::Activation, "gradient.stream", tokens * dim),
-            block: shared.as_ref().and_then(BlockGradients::within).unwrap_or_else(|| BlockGradients::plan(plan, &block, tokens)),
+            block: shared
+                .as_ref()
+                .and_then(|kept| BlockGradients::within(kept, &block))
+                .unwrap_or_else(|| BlockGradients::plan(plan, &block, tokens)),
         });
-        Self { ids, kept, shape, vocab, logit_stride, logit_rows, batch, logits, gradients }
+        Self { kept, shape, rotary, logit_stride, logit_rows, batch, logits, gradients, layers, config: PhantomData }
     }
 
     fn batch(&self) -> &TextBatch {
@@ -91,12 +99,18 @@ impl TextModel for Gpt {
     }
 
     fn vocab(&self) -> usize {
-        self.vocab
+        self.layers.vocab
+    }
+
+    fn prepare<B: Backend>(&self, b: &mut B) {
+        if let (Some(place), Some(rotary)) = (&self.rotary, &self.layers.shape.rotary) {
+            place.fill(b, rotary, self.shape.sequences.longest());
+        }
     }
 
     fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String> {
         let at = self.kept.not_finite(b, self.tokens(), sum)?;
-        Some(if at == 0 { "the embedding of the batch".into() } else { format!("the output of blocks.{}", at - 1) })
+        Some(CausalLayers::stream_name(at))
     }
 
     fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
@@ -108,49 +122,47 @@ impl TextModel for Gpt {
 
     fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
         let g = self.gradients.as_ref().expect("a plan for training");
-        let (ids, sequences, tokens) = (&self.ids, self.shape.sequences, self.tokens());
+        let (layers, sequences, tokens) = (&self.layers, self.shape.sequences, self.tokens());
         self.forward(b, p);
         let pass = &mut Backward { b, p, sink };
         for (start, rows) in self.chunks() {
             let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
-            ids.head.backward_weight(pass, d_logits, x, rows, GradientPart { first: start == 0, last: start + rows == tokens });
-            // The gradient of these rows takes their place.
-            ids.head.backward_input(pass, x, d_logits, rows, false);
+            layers.logits_backward(pass, x, d_logits, rows, GradientPart { first: start == 0, last: start + rows == tokens });
         }
-        ids.stack.backward(pass, &self.kept, g.stream, self.kept.output(tokens), sequences, &g.block);
-        ids.embedding.backward(pass, g.stream, self.batch.inputs, self.batch.order, sequences);
+        layers.stack.backward(pass, &self.kept, g.stream, self.kept.output(tokens), sequences, &g.block);
+        layers.embedding.backward(pass, g.stream, self.batch.inputs, self.batch.order, sequences);
     }
 }
 
-impl Gpt {
+impl<C> Causal<C> {
     fn tokens(&self) -> usize {
         self.shape.tokens()
     }
 
     fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
         let rows = Rows::Of(self.shape.sequences);
-        self.ids.embedding.forward(b, p, self.kept.input(rows.count()), self.batch.inputs, rows);
-        self.ids.stack.forward(b, p, &self.kept, rows);
+        self.layers.embedding.forward(b, p, self.kept.input(rows.count()), self.batch.inputs, rows);
+        self.layers.stack.forward(b, p, &self.kept, rows);
     }
 
     /// The loss of a chunk of rows; its logits become their gradient.
     fn chunk_loss<B: Backend>(&self, b: &mut B, p: &Parameters, start: usize, rows: usize, gradient_scale: f32) -> (Span<f32>, Span<f32>) {
         interrupt::check();
-        let dim = self.shape.dim();
+        let dim = self.kept.dim;
         let x = self.kept.output(self.tokens()).slice(start * dim, rows * dim);
         let logits = self.logits.slice(0, rows * self.logit_stride);
-        self.ids.head.forward_rows(b, p, logits, x, rows);
+        self.layers.logits(b, p, logits, x, rows);
         b.run(CrossEntropy {
             logits,
             losses: self.batch.losses.slice(start, rows),
             targets: self.batch.targets.slice(start, rows),
-            vocab: self.vocab,
+            vocab: self.layers.vocab,
             gradient_scale,
         });
         (x, logits)
     }
 
-    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<C> {
         let (tokens, rows) = (self.tokens(), self.logit_rows);
         (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
     }

@@ -1,0 +1,87 @@
+//! The model over one sequence, some tokens after others, with the keys and values of the earlier ones in a cache.
+
+use super::layers::{CausalLayers, last_row};
+use crate::backend::{AttentionShape, Backend, Sequences};
+use crate::memory::{Act, Kind, Plan, Span};
+use crate::models::text::{DecoderShape, TextDecoder};
+use crate::nn::block::{BlockActivations, BlockShape};
+use crate::nn::norm::NormActivations;
+use crate::nn::rotary::RotaryPlace;
+use crate::nn::stack::StackActivations;
+use crate::nn::{Parameters, Purpose, Rows};
+
+/// Tokens that are read at a time, at most.
+const CHUNK: usize = 256;
+
+/// A decoder that writes text.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    layers: CausalLayers,
+    /// Blocks share all activations but their caches. The norm has one row.
+    kept: StackActivations,
+    attention: AttentionShape,
+    rotary: Option<RotaryPlace>,
+    context: usize,
+    inputs: Span<u32>,
+    logits: Span<f32>,
+}
+
+impl Decoder {
+    /// Reserves activations and the cache for one sequence.
+    pub fn plan(layers: CausalLayers, shape: DecoderShape, plan: &mut Plan) -> Self {
+        let DecoderShape { context, cache } = shape;
+        let (model, chunk) = (&layers.shape, context.min(CHUNK));
+        let dim = model.block.dim;
+        let inputs = plan.span(Kind::Io, "decoder.inputs", chunk);
+        let rotary = model.rotary.map(|rotary| RotaryPlace::plan(plan, "decoder.rotary", &rotary, context, context));
+        let block = BlockShape { rotary, ..model.block };
+        let shared = BlockActivations::plan(plan, Act::F32, "decoder.block", &block, chunk);
+        let blocks = (0..model.layers).map(|i| shared.with_own_cache(plan, &format!("decoder.blocks.{i}"), context, cache));
+        let blocks = blocks.collect();
+        let streams = StackActivations::plan_streams(plan, "decoder.", model.layers, chunk * dim, Purpose::Evaluate);
+        let norm = NormActivations::plan(plan, Act::F32, "decoder.norm", block.norm, 1, dim);
+        let logits = plan.span(Kind::Activation, "decoder.logits", layers.vocab);
+        let attention = layers.attention(Sequences::one(context));
+        Self { kept: StackActivations { blocks, streams, norm, dim }, layers, attention, rotary, context, inputs, logits }
+    }
+
+    /// Reads at most [`CHUNK`] tokens; where the last block wrote its last row.
+    fn read_chunk<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> crate::memory::Activation {
+        let (layers, kept, count) = (&self.layers, &self.kept, tokens.len());
+        let inputs = self.inputs.slice(0, count);
+        let rows = Rows::After { past, count };
+        b.upload(inputs, tokens);
+        layers.embedding.forward(b, p, kept.input(count), inputs, rows);
+        last_row(layers.stack.forward_blocks(b, p, kept, rows), count, kept.dim)
+    }
+}
+
+impl TextDecoder for Decoder {
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn vocab(&self) -> usize {
+        self.logits.len()
+    }
+
+    fn attention(&self) -> AttentionShape {
+        self.attention
+    }
+
+    fn prepare<B: Backend>(&self, b: &mut B) {
+        if let (Some(place), Some(rotary)) = (&self.rotary, &self.layers.shape.rotary) {
+            place.fill(b, rotary, self.context);
+        }
+    }
+
+    fn read<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Span<f32> {
+        let (norm, mut last) = (&self.kept.norm, None);
+        for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
+            last = Some(self.read_chunk(b, p, chunk, past + i * CHUNK));
+        }
+        self.layers.stack.norm.forward(b, p, norm, last.expect("a token"));
+        self.layers.logits(b, p, self.logits, norm.y.f32(), 1);
+        self.logits
+    }
+}
