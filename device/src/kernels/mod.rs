@@ -22,6 +22,7 @@ pub mod bias_backward;
 pub mod cached_attention;
 pub mod conv1d;
 pub mod conv_transpose1d;
+pub mod convert;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod flip;
@@ -63,6 +64,7 @@ pub const ALL: &[&[&Kernel]] = &[
     cached_attention::KERNELS,
     conv1d::KERNELS,
     conv_transpose1d::KERNELS,
+    convert::KERNELS,
     cross_entropy::KERNELS,
     embedding::KERNELS,
     flip::KERNELS,

@@ -5,7 +5,8 @@
 //! they where operands are stored: see the operands.
 
 use super::scaling::{Scaling, eight_weights};
-use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
+use super::values::{Element, ValuesMut};
+use crate::gpu::memory::{aligned, load_constant, load4, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
 use crate::grid::Grid;
@@ -30,8 +31,8 @@ pub trait Operand {
 ///
 /// Eight lanes take eight rows, the next eight their next four k: a sector of each row. In a stage of floats half of a warp's 32 values of a
 /// k are 16 banks from the other half, so that none conflict.
-pub struct AlongK<const PASSES: usize> {
-    data: *const f32,
+pub struct AlongK<const PASSES: usize, T = f32> {
+    data: *const T,
     stride: usize,
     first: u32,
     rows: u32,
@@ -39,19 +40,21 @@ pub struct AlongK<const PASSES: usize> {
     vectors: bool,
 }
 
-impl<const PASSES: usize> AlongK<PASSES> {
+impl<const PASSES: usize, T> AlongK<PASSES, T> {
     /// Rows `first..rows` of a matrix of `depth` columns.
     #[inline(always)]
-    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+    pub fn new(data: *const T, first: u32, rows: u32, depth: u32) -> Self {
         Self::strided(data, first, rows, depth, depth)
     }
 
     /// Rows `first..rows` of a matrix of `depth` columns, whose rows are `stride` values apart.
     #[inline(always)]
-    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+    pub fn strided(data: *const T, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
+}
 
+impl<const PASSES: usize> AlongK<PASSES> {
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
@@ -73,36 +76,36 @@ impl<const PASSES: usize> AlongK<PASSES> {
     }
 }
 
-impl<const PASSES: usize> Operand for AlongK<PASSES> {
+impl<const PASSES: usize, T: Element> Operand for AlongK<PASSES, T> {
     type Held = [[f32; 4]; PASSES];
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, offset) = Self::place(pass);
+            let (row, offset) = AlongK::<PASSES>::place(pass);
             let (row, k) = (self.first + row, k + offset);
             let at = self.data.wrapping_add(row as usize * self.stride + k as usize);
             if row >= self.rows {
                 [0.0; 4]
             } else if self.vectors && k + 4 <= self.depth {
-                load4_constant(at)
+                T::load4_constant(at)
             } else {
-                core::array::from_fn(|i| if k + (i as u32) < self.depth { *at.add(i) } else { 0.0 })
+                core::array::from_fn(|i| if k + (i as u32) < self.depth { T::get(at.add(i)) } else { 0.0 })
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        Self::put(held, stage);
+        AlongK::put(held, stage);
     }
 }
 
 /// `(i, k)` is `data[k · stride + i]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
 /// A vector of rows a thread, so that a warp takes whole lines; stored as vectors.
-pub struct AcrossK<const PASSES: usize> {
-    data: *const f32,
+pub struct AcrossK<const PASSES: usize, T = f32> {
+    data: *const T,
     stride: usize,
     first: u32,
     rows: u32,
@@ -110,19 +113,21 @@ pub struct AcrossK<const PASSES: usize> {
     vectors: bool,
 }
 
-impl<const PASSES: usize> AcrossK<PASSES> {
+impl<const PASSES: usize, T> AcrossK<PASSES, T> {
     /// Columns `first..rows` of a matrix of `depth` rows.
     #[inline(always)]
-    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+    pub fn new(data: *const T, first: u32, rows: u32, depth: u32) -> Self {
         Self::strided(data, first, rows, depth, rows)
     }
 
     /// Columns `first..rows` of a matrix of `depth` rows, which are `stride` values apart.
     #[inline(always)]
-    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+    pub fn strided(data: *const T, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
+}
 
+impl<const PASSES: usize> AcrossK<PASSES> {
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
@@ -141,28 +146,28 @@ impl<const PASSES: usize> AcrossK<PASSES> {
     }
 }
 
-impl<const PASSES: usize> Operand for AcrossK<PASSES> {
+impl<const PASSES: usize, T: Element> Operand for AcrossK<PASSES, T> {
     type Held = [[f32; 4]; PASSES];
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, offset) = Self::place(pass);
+            let (row, offset) = AcrossK::<PASSES>::place(pass);
             let (row, k) = (self.first + row, k + offset);
             let at = self.data.wrapping_add(k as usize * self.stride + row as usize);
             if k >= self.depth {
                 [0.0; 4]
             } else if self.vectors && row + 4 <= self.rows {
-                load4_constant(at)
+                T::load4_constant(at)
             } else {
-                core::array::from_fn(|i| if row + (i as u32) < self.rows { *at.add(i) } else { 0.0 })
+                core::array::from_fn(|i| if row + (i as u32) < self.rows { T::get(at.add(i)) } else { 0.0 })
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        Self::put(held, stage);
+        AcrossK::put(held, stage);
     }
 }
 
@@ -293,7 +298,7 @@ impl<S: Scaling> Operand for CodesAcrossK<S> {
 /// Where C is and what becomes of a sum before it is stored.
 pub struct Target {
     /// `[rows, columns]`.
-    pub c: *mut f32,
+    pub c: ValuesMut,
     /// Rows of C.
     pub rows: u32,
     /// Columns of C.
@@ -395,14 +400,14 @@ impl Target {
             let bias = |i: u32| *self.bias.add(((column + i) % self.biases) as usize);
             sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] + bias(i as u32) } else { 0.0 });
         }
-        let c = self.c.add(row as usize * self.stride as usize + column as usize);
-        if aligned(c) && count >= 4 {
-            let old = if self.accumulate { load4(c) } else { [0.0; 4] };
-            store4(c, core::array::from_fn(|i| old[i] + sums[i]));
+        let c = self.c.skip(row as usize * self.stride as usize + column as usize);
+        if c.aligned() && count >= 4 {
+            let old = if self.accumulate { c.values().load(0) } else { [0.0; 4] };
+            c.store::<4>(0, core::array::from_fn(|i| old[i] + sums[i]));
         } else {
             for i in 0..4 {
                 if (i as u32) < count {
-                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                    c.set(i, if self.accumulate { c.values().get(i) + sums[i] } else { sums[i] });
                 }
             }
         }

@@ -13,6 +13,7 @@
 
 use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand, tile};
 use super::scaling::{GroupScales, Levels, Scaling, eight_weights};
+use super::values::{Element, ValuesMut};
 use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halves, shared_address, unpack_halves};
 use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
 use crate::gpu::shared::dynamic_shared_mem;
@@ -71,27 +72,27 @@ pub trait Halves: Operand {
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32);
 }
 
-impl<const PASSES: usize> Halves for AlongK<PASSES> {
+impl<const PASSES: usize, T: Element> Halves for AlongK<PASSES, T> {
     const ACROSS: bool = false;
     const LOW: bool = true;
 
     #[inline(always)]
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
+            let (row, k) = AlongK::<PASSES>::place(pass);
             store_split(power, held[pass], stage.add((row * ALONG + k) as usize), part);
         }
     }
 }
 
-impl<const PASSES: usize> Halves for AcrossK<PASSES> {
+impl<const PASSES: usize, T: Element> Halves for AcrossK<PASSES, T> {
     const ACROSS: bool = true;
     const LOW: bool = true;
 
     #[inline(always)]
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
+            let (row, k) = AcrossK::<PASSES>::place(pass);
             store_split(power, held[pass], stage.add((k * (PASSES as u32 * 32 + 8) + row) as usize), part);
         }
     }
@@ -204,7 +205,7 @@ impl Halves for CodesAcrossK<GroupScales> {
 /// Where C is and what becomes of a sum before it is stored.
 pub struct Output {
     /// `[rows, columns]`.
-    pub c: *mut f32,
+    pub c: ValuesMut,
     /// Rows of C.
     pub rows: u32,
     /// Columns of C.
@@ -327,15 +328,19 @@ impl Output {
             let scale = self.column_scale.add(column as usize);
             sums = [sums[0] * *scale, if both { sums[1] * *scale.add(1) } else { 0.0 }];
         }
-        let c = self.c.add(row as usize * self.stride as usize + column as usize);
+        let c = self.c.skip(row as usize * self.stride as usize + column as usize);
         // Pairs of columns are even: vectors of 8 bytes fit if C and its rows begin on 16 and 8.
-        if both && aligned(self.c) && self.stride.is_multiple_of(2) {
+        if let Some(c) = c.floats()
+            && both
+            && self.c.aligned()
+            && self.stride.is_multiple_of(2)
+        {
             let old = if self.accumulate { load2(c) } else { [0.0; 2] };
             store2(c, [old[0] + sums[0], old[1] + sums[1]]);
         } else {
             for i in 0..2 {
                 if i == 0 || both {
-                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                    c.set(i, if self.accumulate { c.values().get(i) + sums[i] } else { sums[i] });
                 }
             }
         }

@@ -10,4 +10,5 @@ pub mod heads;
 pub mod rows;
 pub mod scaling;
 pub mod sums;
+pub mod values;
 pub mod windows;

@@ -35,7 +35,7 @@ pub fn require(attention: &AttentionShape) -> Result<()> {
 }
 
 /// The forms in which the kernels read and write activations.
-pub const ACTS: &[Act] = &[Act::F32];
+pub const ACTS: &[Act] = Act::ALL;
 
 /// Whether the kernels read and write activations in that form.
 pub fn require_act(act: Act) -> Result<()> {

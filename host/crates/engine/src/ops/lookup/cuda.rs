@@ -2,6 +2,7 @@
 
 use super::Lookup;
 use crate::backend::cuda::Cuda;
+use crate::backend::cuda::launch::no_blocks;
 use crate::backend::{RunOn, Storage};
 use crate::ops::Gather;
 
@@ -10,7 +11,7 @@ impl RunOn<Cuda> for Lookup {
         let Self { y, weight, ids } = self;
         match weight.storage {
             Storage::Float(table) => Gather { y, table, ids, dim: weight.in_features, accumulate: false }.run_on(cuda),
-            Storage::Grid(_) | Storage::Blocks(_) => unreachable!("refused when the model was opened"),
+            Storage::Grid(_) | Storage::Blocks(_) => no_blocks(),
         }
     }
 }

@@ -5,14 +5,14 @@ use primal_device::kernels::quantize as kernels;
 use super::{Quantize, StraightThrough};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{ScalesAt, blocks, rails, sizes};
+use crate::backend::cuda::launch::{blocks, rails, sizes};
 
 impl RunOn<Cuda> for Quantize {
     fn run_on(self, cuda: &mut Cuda) {
         cuda.zero(self.counts);
         let (w, [outputs, inputs]) = (self.weight.grid(), sizes(&self.weight));
         let (codes, shadow, counts) = (cuda.write(w.codes), cuda.read(self.shadow), cuda.write(self.counts));
-        let (ScalesAt { scale, step, offset }, grid) = (cuda.scales(w), cuda.grid(w.grid));
+        let ((scale, step, offset), grid) = (cuda.scales(w).of_any_form(), cuda.grid(w.grid));
         let call = kernels::quantize(codes, scale, step, offset, shadow, counts, grid, rails(w), outputs, inputs);
         cuda.launch(blocks(&self.weight, 4), call);
     }
@@ -27,7 +27,7 @@ impl RunOn<Cuda> for StraightThrough {
             cuda.read(self.dw),
             cuda.read(self.shadow),
         );
-        let (codes, ScalesAt { scale, step, offset }, grid) = (cuda.read(w.codes), cuda.scales(w), cuda.grid(w.grid));
+        let (codes, (scale, step, offset), grid) = (cuda.read(w.codes), cuda.scales(w).of_any_form(), cuda.grid(w.grid));
         let call = kernels::straight_through(d_shadow, d_scale, dw, shadow, codes, scale, step, offset, grid, outputs, inputs);
         cuda.launch(items, call);
     }
