@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, Flips, Recompute, Rule, SpeechConfig, votes_of};
 use primal_engine::memory::{Act, Plan};
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
 
 use utterances::{Random, batch};
 
@@ -167,7 +166,7 @@ fn a_step_allocates_nothing() {
     assert!(seen >= 2, "the allocator does not count: {seen} of 2 allocations");
 
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    let corpus = Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories");
+    let corpus = Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories");
     for &rule in Rule::ALL {
         for recompute in [Recompute::On, Recompute::Off] {
             steps_allocate_nothing(&config(rule, recompute), &corpus, &format!("{rule:?}, recompute {recompute:?}"));

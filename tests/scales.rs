@@ -5,14 +5,14 @@ use std::process::Command;
 
 use primal_device::grid::{self, Grid, ScaleForm};
 use primal_engine::backend::cpu::Cpu;
-use primal_engine::config::{Config, Rule, Tokenizer};
+use primal_engine::config::{Config, Rule};
 use primal_engine::files::checkpoint::{Checkpoint, encode};
 use primal_engine::memory::Plan;
 use primal_engine::nn::tensors;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
 
 /// Grids of each kind, and what groups have on them.
 const FORMATS: [(&Grid, ScaleForm); 4] = [
@@ -51,7 +51,7 @@ fn trainer(config: &Config) -> Trainer<Cpu> {
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
 }
 
 fn losses(trainer: &mut Trainer<Cpu>, corpus: &Corpus, steps: usize) -> Vec<f64> {

@@ -8,7 +8,7 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::threads::in_pool;
-use crate::data::{Corpus, CorpusOptions, Split};
+use crate::data::{Corpus, CorpusOptions, Split, TextCodec};
 use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
@@ -54,6 +54,7 @@ pub struct Eval {
 /// A text model ready to run, as far as `P` goes; its parameters in the mapped file.
 pub(super) struct Loaded<M: TextModel, P, D> {
     pub config: ConfigOf<M::Config>,
+    pub codec: TextCodec,
     pub model: P,
     pub parameters: Parameters,
     pub backend: D,
@@ -73,6 +74,7 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     prepare: impl FnOnce(&P, &mut D),
 ) -> Result<Loaded<M, P, D>> {
     let config: ConfigOf<M::Config> = state::config_of(file)?;
+    let codec = TextCodec::of(config.model.tokenizer(), file)?;
     let mut plan = Plan::default();
     let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
     kept::apply(&mut specs, file)?;
@@ -83,7 +85,7 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;
     prepare(&model, &mut backend);
-    Ok(Loaded { config, model, parameters, backend })
+    Ok(Loaded { config, codec, model, parameters, backend })
 }
 
 impl Eval {
@@ -137,7 +139,7 @@ impl Eval {
         let seq = l.config.model.context();
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, l.config.model.tokenizer(), &options)?;
+        let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
         corpus.require_split(split)?;
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
         let mut losses = vec![0.0f32; BATCH * seq];

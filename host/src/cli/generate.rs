@@ -9,7 +9,7 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load, on_file};
 use super::threads::in_pool;
-use crate::data::{Encode, generate};
+use crate::data::generate;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
@@ -103,14 +103,14 @@ impl<D: Device> OnText for Write<'_, D> {
 impl Generate {
     fn write<M: TextModel, D: Device>(&self, mut l: Loaded<M, M::Decoder, D>) -> Result<()> {
         let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
-        let tokenizer = l.config.model.tokenizer();
-        let (tokens, context) = (tokenizer.encode(&self.prompt).len(), l.model.context());
+        let codec = l.codec.clone();
+        let (tokens, context) = (codec.prompt(&self.prompt).len(), l.model.context());
         if tokens > context {
             let cut = tokens - context;
             warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
         }
         let mut go = |emit: &mut dyn FnMut(&str) -> Result<()>| {
-            generate(&mut l.backend, &l.parameters, &l.model, tokenizer, &self.prompt, self.max_tokens, sampling, emit)
+            generate(&mut l.backend, &l.parameters, &l.model, &codec, &self.prompt, self.max_tokens, sampling, emit)
         };
         if self.json {
             let mut text = self.prompt.clone();

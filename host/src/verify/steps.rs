@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::Error;
 use crate::configurations::{Load, architecture};
 use crate::data::SpeechData;
-use crate::data::{Corpus, CorpusOptions, Encode, SpeechCorpus};
+use crate::data::{Corpus, CorpusOptions, SpeechCorpus, TextCodec};
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
 use primal_engine::backend::Device;
@@ -72,13 +72,13 @@ fn trainer<D: Device, T: Task>(config: &ConfigOf<T::Config>) -> Trainer<D, T> {
 
 fn corpus() -> Corpus {
     let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], Tokenizer::Bytes, &options).expect("stories")
+    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
 }
 
 /// Greedy tokens after a prompt, and the logits of each.
 fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Vec<(u32, Vec<f32>)> {
     let (b, p, sampler) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
-    let prompt = Tokenizer::Bytes.encode("Once");
+    let prompt = TextCodec::Bytes.encode("Once");
     let mut span = sampler.read(b, p, &prompt, 0);
     let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let tokens = (0..GENERATED).map(|i| {
