@@ -1,7 +1,8 @@
 //! The kernels, one file an op, with the op's name in the engine's `ops`.
 //!
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
-//! `⌈items / covers⌉` blocks in x and y: each doc names the items.
+//! `⌈items / covers⌉` blocks in x and y: each doc names the items. Activations that a forward pass keeps come as bytes: they are floats, or halves
+//! where `halves` has the bit of their place among them.
 //!
 //! On the host an op's file has the sizes that a launcher needs, and for each kernel a function that makes a [`Call`](crate::launch::Call).
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]

@@ -13,7 +13,7 @@ use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device};
-use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
+use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
 use primal_engine::files::{self, TensorFile, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::registry::OnText;
@@ -80,7 +80,6 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     kept::apply(&mut specs, file)?;
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
-    D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;

@@ -55,7 +55,7 @@ impl PlanCommand {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&T::attention(&layout.model), config.train.activations, config.model.scales())?;
+        self.device.require(&T::attention(&layout.model))?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {

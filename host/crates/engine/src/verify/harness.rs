@@ -57,7 +57,6 @@ pub struct Case<B> {
     gradient: Option<(Loss, Vec<Slope>)>,
     tolerance: Tolerance,
     flops: f64,
-    act: Act,
     only_for_speed: bool,
 }
 
@@ -91,7 +90,6 @@ impl<B: Backend> Case<B> {
             gradient: None,
             tolerance,
             flops: 0.0,
-            act: Act::F32,
             only_for_speed: false,
         }
     }
@@ -107,7 +105,6 @@ impl<B: Backend> Case<B> {
             self.buffers[i] = Data::F16(values.iter().copied().map(f16::from_f32).collect());
         }
         self.shape += &format!(", {}", act.name());
-        self.act = act;
         self
     }
 
@@ -116,11 +113,6 @@ impl<B: Backend> Case<B> {
     pub fn off_by(mut self, absolute: f64) -> Self {
         self.tolerance.absolute += absolute;
         self
-    }
-
-    /// Whether a back end that stores activations in these forms can run the row.
-    pub fn fits(&self, acts: &[Act]) -> bool {
-        acts.contains(&self.act)
     }
 
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.

@@ -226,7 +226,7 @@ fn blocks(dtype: Dtype, values: usize) -> Data {
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for format in formats::<B>(tokens * outputs * inputs).map(Some).chain([None]) {
+        for format in formats(tokens * outputs * inputs).map(Some).chain([None]) {
             let w = Operand::new(format, outputs, inputs);
             for stride in strides(outputs) {
                 rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
@@ -251,7 +251,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for format in formats::<B>(0).map(Some).chain([None]) {
+    for format in formats(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
             let w = Operand::new(format, outputs, inputs);
             rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
