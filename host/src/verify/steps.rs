@@ -35,8 +35,9 @@ use super::tones;
 const STEPS: usize = 20;
 /// Relative difference of the losses: sums in other orders differ in the last bits, and now and then a vote is rounded the other way.
 const LOSS_TOLERANCE: f64 = 1e-4;
-/// The same where activations are halves: a sum that differs in its last bit is now and then rounded to the other of two halves.
-const HALF_LOSS_TOLERANCE: f64 = 1e-3;
+/// The same after the first step where activations are halves: a sum that differs in its last bit is now and then rounded to the other of two
+/// halves, and more votes with it.
+const HALF_LOSS_TOLERANCE: f64 = 2e-3;
 /// With the prompt, the context of `gpt-nano`.
 const GENERATED: usize = 60;
 /// Of logits, relative to the largest: where the two likeliest are as near as this, devices may choose differently.
@@ -159,7 +160,6 @@ fn agree<D: Device, M: TextModel>(name: &str) {
         }
         *config.model.scales_mut() = scales;
         config.train.activations = act;
-        let tolerance = if act == Act::F16 { HALF_LOSS_TOLERANCE } else { LOSS_TOLERANCE };
         let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
         same_text(&format!("{name}, {rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
         let mut worst: f64 = 0.0;
@@ -167,6 +167,7 @@ fn agree<D: Device, M: TextModel>(name: &str) {
             let (a, b) = (cpu.step(&corpus).expect("a step"), device.step(&corpus).expect("a step"));
             let difference = (a.loss - b.loss).abs() / a.loss;
             worst = worst.max(difference);
+            let tolerance = if act == Act::F16 && step > 1 { HALF_LOSS_TOLERANCE } else { LOSS_TOLERANCE };
             assert!(difference <= tolerance, "{name}, {rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
         }
         let grid = grid.map_or(String::new(), |grid| format!(" on {grid:?}"));
