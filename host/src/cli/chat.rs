@@ -20,6 +20,7 @@ use primal_engine::backend::Device;
 use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
 use primal_engine::interrupt;
+use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 use primal_engine::train::state;
@@ -97,7 +98,7 @@ impl<D: Device> OnText for Talk<'_, D> {
         let mut loaded = load::<M, _, D>(
             &*file,
             |layers, _, plan| {
-                let shape = DecoderShape { context, cache: device::cache::<D>() };
+                let shape = DecoderShape { context, cache: Act::F16 };
                 let decoder = M::plan_decoder(layers, shape, plan);
                 let attention = decoder.attention();
                 (decoder, attention)

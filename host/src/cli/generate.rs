@@ -17,6 +17,7 @@ use crate::{Result, visible};
 use primal_engine::backend::Device;
 use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
+use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Timing, log_probability};
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
@@ -87,7 +88,7 @@ impl<D: Device> OnText for Write<'_, D> {
         let loaded = load::<M, _, D>(
             &*self.file,
             |layers, _, plan| {
-                let shape = DecoderShape { context, cache: device::cache::<D>() };
+                let shape = DecoderShape { context, cache: Act::F16 };
                 let decoder = M::plan_decoder(layers, shape, plan);
                 let attention = decoder.attention();
                 (decoder, attention)

@@ -64,7 +64,7 @@ impl PlanCommand {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&T::attention(&layout.model), config.train.activations, config.model.scales())?;
+        self.device.require(&T::attention(&layout.model))?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
@@ -91,10 +91,9 @@ impl PlanCommand {
         let mut plan = memory::Plan::default();
         let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
         let parameters = Parameters::plan(specs, &mut plan);
-        let cache = self.device.cache();
-        let decoder = M::plan_decoder(layers, DecoderShape { context, cache }, &mut plan);
+        let decoder = M::plan_decoder(layers, DecoderShape { context, cache: Act::F16 }, &mut plan);
         self.device.plan_scratch(&mut plan);
-        self.device.require(&decoder.attention(), Act::F32, config.model.scales())?;
+        self.device.require(&decoder.attention())?;
         let (weights, total) = (parameters.specs.matrix_weights(), plan.total_bytes());
         let (mapped, cache_bytes) = (plan.bytes_of(Kind::Parameter), plan.bytes_of(Kind::Cache));
         if self.json {

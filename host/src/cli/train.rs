@@ -73,12 +73,8 @@ impl Train {
         limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
         let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
-        D::require_act(t.activations)?;
-        if !t.optimizer.is_float() {
-            D::require_scales(config.model.scales())?;
-            if config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
-                warn("warning: train.rescale_every does nothing: scales of groups are not trained");
-            }
+        if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
+            warn("warning: train.rescale_every does nothing: scales of groups are not trained");
         }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
