@@ -9,6 +9,7 @@ use primal_engine::config::{Config, ConfigOf, GptConfig, LlamaConfig, Rule};
 use primal_engine::memory::{Act, Kind, Plan};
 use primal_engine::models::causal::{Causal, CausalLayers, CausalTable, Decoder};
 use primal_engine::models::sample::{Sampling, draw};
+use primal_engine::models::sequence::Sequence;
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
@@ -164,6 +165,42 @@ fn decoding_agrees_with_evaluation() {
         }
     }
     each_model(&Evaluated);
+}
+
+/// With one block, keys and values depend on a token and its position alone.
+#[test]
+fn a_cache_that_forgot_is_one_that_was_filled_anew() {
+    for (more, keep) in [("", 0), ("rotary = 'adjacent'", 3), ("qk_norms = true\nhead_dim = 40\nrope_base = 100.0", 1)] {
+        for (cache, tolerance) in [(Act::F32, 1e-5), (Act::F16, 2e-3)] {
+            let mut config = llama(more);
+            config.model.layers = 1;
+            config.train.optimizer = Rule::Adamw;
+            let mut model = Model::new(&config, cache);
+            let tokens: Vec<u32> = (0..60).map(|i| i * i * 7 % 256).collect();
+            let mut sequence = Sequence::new();
+            sequence.extend(&tokens[..keep]);
+            sequence.keep_all_so_far();
+            let mut forgot = 0;
+            // A prompt, token by token, and some at once.
+            for (at, next) in [(keep, 20)].into_iter().chain((20..40).map(|at| (at, at + 1))).chain([(40, 47), (47, 60)]) {
+                sequence.extend(&tokens[at..next]);
+                let before = sequence.tokens().len();
+                let span = sequence.logits(&mut model.backend, &model.parameters, &model.decoder);
+                forgot += usize::from(sequence.tokens().len() < before);
+                let mut logits = vec![0.0; span.len()];
+                model.backend.download(span, &mut logits);
+                let held = sequence.tokens().to_vec();
+                assert!(held.len() <= 33 && held.starts_with(&tokens[..keep]) && held.ends_with(&tokens[at..next]), "{more}: {held:?}");
+                let mut other = Model::new(&config, cache);
+                let off = difference(&logits, &other.read(&held, 0));
+                assert!(
+                    off < tolerance,
+                    "{more:?}, {cache:?}, after {next} tokens: off by {off} of the largest logit, tolerance {tolerance}"
+                );
+            }
+            assert!(forgot >= 2, "the context filled up {forgot} times");
+        }
+    }
 }
 
 /// What `generate` says of a full context: it starts over from the last half.

@@ -119,7 +119,10 @@ impl<M: ModelTable> RunFolder<M> {
 
     fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         let names = [flags.out.map(|_| "--out"), flags.config.map(|_| "--config"), flags.from.map(|_| "--from")];
-        let given = apply(&mut ConfigOf::load(flags.default)?)?;
+        let file = run.join(CONFIG);
+        // Which flags are given shows on any configuration of the architecture.
+        let any = ConfigOf::load(flags.default).or_else(|_| ConfigOf::load(&file.display().to_string()));
+        let given = apply(&mut any?)?;
         let given = given.iter().map(String::as_str).filter(|flag| !CHANGES.contains(flag));
         let fixed: Vec<_> = names.into_iter().flatten().chain(given).collect();
         if !fixed.is_empty() {
@@ -129,7 +132,6 @@ impl<M: ModelTable> RunFolder<M> {
             );
             return Err(Error::bad_input("--resume", "no flag that changes the run", fixed.join(", "), hint));
         }
-        let file = run.join(CONFIG);
         if !file.is_file() {
             let hint = "give the folder that `train` named when the run began; if it ended before that, begin it anew";
             return Err(Error::bad_input("--resume", "the folder of a run", format!("no file {}", file.display()), hint));

@@ -21,6 +21,7 @@ use primal_device::grid::ScaleForm;
 pub use operands::{AttentionShape, BlockWeight, GridWeight, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
+use crate::files::Dtype;
 use crate::memory::{Act, Plan, Span};
 use cpu::Cpu;
 #[cfg(feature = "cuda")]
@@ -105,6 +106,8 @@ pub trait Backend {
     const ACTS: &'static [Act];
     /// The scales that its ops take.
     const SCALES: &'static [ScaleForm] = &ScaleForm::ALL;
+    /// Of types of blocks that stay as they are, those that the table of cases checks its ops on; none where they take no such weight.
+    const BLOCKS: &'static [Dtype] = &[];
 
     /// Runs an op, or queues it. Written spans must not overlap other spans of the same op unless it says so.
     fn run<O: Op>(&mut self, op: O);
@@ -180,6 +183,7 @@ pub trait Device: Backend + Sized + 'static {
 
 impl Backend for Cpu {
     const ACTS: &'static [Act] = Act::ALL;
+    const BLOCKS: &'static [Dtype] = &[Dtype::F16, Dtype::BF16, Dtype::Q8_0, Dtype::Q6_K];
 
     fn run<O: Op>(&mut self, op: O) {
         self.timed(O::NAME, || op.flops(), |cpu| op.run_on(cpu));

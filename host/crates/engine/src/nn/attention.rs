@@ -232,6 +232,24 @@ impl SelfAttention {
         }
     }
 
+    /// Copies cached rows from `first` on to those from `to` on, without overlap, and turns their keys back by so many positions: `back`, `[rows]`, all
+    /// the same.
+    pub(super) fn move_cache<B: Backend>(&self, b: &mut B, kept: &AttentionActivations, first: usize, to: usize, back: Span<u32>) {
+        let cache = kept.cache.expect("a plan with a cache");
+        let [_, keys, values] = kept.first(back.len()).projections;
+        let (width, head_dim) = (keys.len() / back.len(), self.heads.width);
+        let layout = self.heads.rotary.expect("rotary positions");
+        let table = kept.rotary.expect("a plan with rotary positions").table;
+        for (cache, rows) in cache.into_iter().zip([keys, values]) {
+            let at = |row: usize| cache.slice(row * width, rows.len());
+            b.run(Convert { y: rows, x: at(first) });
+            if rows == keys {
+                b.run(Rope { x: rows.f32(), table, positions: back, head_dim, pairs: head_dim / 2, layout, inverse: true });
+            }
+            b.run(Convert { y: at(to), x: rows });
+        }
+    }
+
     /// Turns the gradient of what was attended to, `d_attended`, which [`SelfAttention::backward_output`] wrote and which may lie in `dx`, into that of x;
     /// `d_projections` holds those of queries, keys and values, and of the former two before their norms.
     #[expect(clippy::too_many_arguments, reason = "a backward pass names all its operands")]

@@ -155,6 +155,12 @@ impl Block {
         self.mlp.activate(b, p, &kept.mlp, norm2.y, rows);
     }
 
+    /// Copies cached rows from `first` on to those from `to` on, without overlap, and turns their keys back: see
+    /// [`SelfAttention::move_cache`].
+    pub fn move_cache<B: Backend>(&self, b: &mut B, kept: &BlockActivations, first: usize, to: usize, back: Span<u32>) {
+        self.attention.move_cache(b, &kept.attention, first, to, back);
+    }
+
     /// Turns `d` from the gradient of the block's output into that of its input `x`.
     pub fn backward<B: Backend, S: GradientSink<B>>(
         &self,

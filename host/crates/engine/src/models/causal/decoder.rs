@@ -75,6 +75,23 @@ impl TextDecoder for Decoder {
         }
     }
 
+    fn forget<B: Backend>(&self, b: &mut B, keep: usize, count: usize, past: usize) -> bool {
+        if self.layers.shape.rotary.is_none_or(|rotary| rotary.attention_factor() != 1.0) {
+            return false;
+        }
+        // Parts that do not overlap where they go.
+        let most = self.inputs.len().min(count);
+        for first in (keep + count..past).step_by(most.max(1)) {
+            let rows = most.min(past - first);
+            let back = self.inputs.slice(0, rows);
+            b.upload(back, &vec![count as u32; rows]);
+            for (block, kept) in self.layers.stack.blocks.iter().zip(&self.kept.blocks) {
+                block.move_cache(b, kept, first, first - count, back);
+            }
+        }
+        true
+    }
+
     fn read<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Span<f32> {
         let (norm, mut last) = (&self.kept.norm, None);
         for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
