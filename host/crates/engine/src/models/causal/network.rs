@@ -127,7 +127,7 @@ impl<C: CausalTable> TextModel for Causal<C> {
     fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
         let g = self.gradients.as_ref().expect("a plan for training");
         let (layers, sequences, tokens) = (&self.layers, self.shape.sequences, self.tokens());
-        self.forward(b, p);
+        self.forward(b, p, &mut |_| ());
         let pass = &mut Backward { b, p, sink };
         for (start, rows) in self.chunks() {
             let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
