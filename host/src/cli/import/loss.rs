@@ -6,13 +6,14 @@ use std::path::Path;
 
 use crate::cli::eval::{load, on_file};
 use crate::{Error, Result};
+use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::TextTable;
 use primal_engine::files::TensorFile;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::Purpose;
-use primal_engine::train::text::{Measured, measure};
+use primal_engine::train::text::Measured;
 
 /// Tokens that a prediction sees, at most.
 const WINDOW: usize = 512;
@@ -73,19 +74,27 @@ impl OnText for Measure<'_> {
         if tokens.len() < 2 {
             return Err(Error::bad_input("--text", "2 tokens or more", tokens.len(), "give a page of text"));
         }
-        let mut at = 0;
-        let next = |inputs: &mut [u32], targets: &mut [u32]| {
-            let rest = &tokens[at..];
-            let len = rest.len().saturating_sub(1).min(window);
-            inputs[..len].copy_from_slice(&rest[..len]);
-            targets[..len].copy_from_slice(&rest[1..][..len]);
-            at += len;
-            len
+        // A model as large as the memory is measured block by block: what a block was mapped from is given back.
+        let names: Vec<String> = self.file.names().map(str::to_owned).collect();
+        let release = |prefix: &str| {
+            let used = names.iter().filter(|name| name.starts_with(prefix)).filter_map(|name| self.file.find(name));
+            used.for_each(|view| view.release());
         };
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0; window]);
-        let mut losses = vec![0.0; window];
-        let buffers = [&mut inputs[..], &mut targets[..]];
-        self.found.set(measure(&mut l.backend, &l.parameters, &l.model, buffers, &mut losses, u64::MAX, next)?);
+        let (mut losses, mut found) = (vec![0.0f32; window], Measured::default());
+        for start in (0..tokens.len() - 1).step_by(window) {
+            let len = window.min(tokens.len() - 1 - start);
+            inputs[..len].copy_from_slice(&tokens[start..][..len]);
+            targets.fill(u32::MAX);
+            targets[..len].copy_from_slice(&tokens[start + 1..][..len]);
+            l.backend.upload(l.model.batch().inputs, &inputs);
+            l.backend.upload(l.model.batch().targets, &targets);
+            l.model.evaluate_telling(&mut l.backend, &l.parameters, &mut |block| release(&format!("blocks.{block}.")));
+            l.backend.download(l.model.batch().losses, &mut losses);
+            found.nats += losses[..len].iter().map(|&loss| f64::from(loss)).sum::<f64>();
+            found.tokens += len as u64;
+        }
+        self.found.set(found);
         Ok(())
     }
 }
