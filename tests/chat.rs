@@ -183,16 +183,16 @@ fn a_tokenizer_that_cannot_be_used_is_refused_by_every_command() {
     let file = path.to_str().expect("UTF-8");
     let good = gguf::encode(&metadata(Some(TEMPLATE), 2), &[]).expect("metadata");
     let cut = good[..good.len() / 2].to_vec();
-    let cases: [(&str, &[(&str, Vec<u8>)], &str); 6] = [
-        ("stored:259", &[], "tokenizer.json"),
-        ("stored:258", &[("gguf", good)], "at most 258 tokens"),
-        ("stored:259", &[("gguf", cut)], "gguf"),
-        ("stored:259", &[("gguf", b"GGML".to_vec())], "gguf"),
-        ("stored:259", &[("tokenizer.json", b"\xFF".to_vec())], "tokenizer.json"),
-        ("stored:259", &[("tokenizer.json", b"{}".to_vec())], "tokenizer.json"),
+    let cases = [
+        ("stored:259", "other", Vec::new(), "tokenizer.json"),
+        ("stored:258", "gguf", good, "at most 258 tokens"),
+        ("stored:259", "gguf", cut, "gguf"),
+        ("stored:259", "gguf", b"GGML".to_vec(), "gguf"),
+        ("stored:259", "tokenizer.json", b"\xFF".to_vec(), "tokenizer.json"),
+        ("stored:259", "tokenizer.json", b"{}".to_vec(), "tokenizer.json"),
     ];
-    for (tokenizer, attached, part) in cases {
-        model(&path, tokenizer, attached);
+    for (tokenizer, name, bytes, part) in cases {
+        model(&path, tokenizer, &[(name, bytes)]);
         for arguments in [&["generate", "--checkpoint", file, "--prompt", "a"][..], &["eval", "--checkpoint", file]] {
             let message = refused(arguments);
             assert!(message.contains(part) && message.contains("model.safetensors"), "{part:?} in {message}");
