@@ -3,7 +3,7 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod kernels;
+pub mod kernels;
 mod panel;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,8 @@ use crate::memory::{Activation, Span};
 /// Other weights go the way of [`Linear`](crate::ops::Linear): those that are float, those on a grid without a denominator or with integers further apart
 /// than 127 (prime13, prime15), and on CUDA all.
 ///
-/// What rounding adds: of normal activations and weights, y is off by 0.6 % of its own root mean square.
+/// What rounding adds to y, measured against [`Linear`](crate::ops::Linear) on normal activations, 256 rows of 2,048 inputs, int4 and uint4: an error whose
+/// root mean square is 0.53 % of that of y. Activations with outliers in a group lose more.
 #[derive(Clone, Copy, Debug)]
 pub struct LutGemm {
     /// `[rows, stride]`, of which the first `out` columns are written.
