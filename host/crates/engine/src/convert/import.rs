@@ -341,7 +341,7 @@ impl TensorSource for Stream<'_> {
                 From::Unpacked(kind) => {
                     let fitted = unpack(lines.dtype, &lines.raw(rows));
                     let [codes, steps, offsets] = bytes_of(&fitted);
-                    let halves = [steps, offsets].map(|bytes| cast_slice::<u8, [u8; 2]>(bytes)).concat();
+                    let halves = [steps, offsets].map(cast_slice::<u8, [u8; 2]>).concat();
                     if halves.iter().any(|&half| !half::f16::from_le_bytes(half).is_finite()) {
                         require_finite(source, &part.parameter, &[f32::NAN])?;
                     }

@@ -132,6 +132,7 @@ impl AttentionActivations {
     }
 
     /// As above, with queries, keys and values in `place`, one after another.
+    #[expect(clippy::too_many_arguments, reason = "a plan, a shape and a place")]
     pub(super) fn plan_in(
         plan: &mut Plan,
         act: Act,
