@@ -85,6 +85,7 @@ on_gpu! {
         kept: Kept,
         heads: Heads,
         causal: bool,
+        member: u32,
     ) {
         let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
         let keys = dynamic_shared_mem::<f32>();
@@ -92,8 +93,8 @@ on_gpu! {
         let queries = values.add(16 * R * (D + 4));
         let gradients = queries.add(8 * C * (D + 4));
         let p = gradients.add(8 * C * (D + 4));
-        let ([mut head, key_head], factor) = (heads.by_key(), heads.factor());
-        let mask = Mask { causal, past: 0, keys: key_head.seq };
+        let ([head, key_head], factor) = (heads.by_key(member), heads.factor());
+        let mask = Mask { causal, past: 0, keys: head.seq };
         let first = block_idx_x() * own_rows;
         if first >= key_head.seq {
             return;
@@ -102,7 +103,6 @@ on_gpu! {
         key_head.load::<D>(values, kept.v, first, own_rows);
         let row = first + own_row::<R>();
         let (mut by_key, mut by_value) = ([[[0.0; 4]; W]; R], [[[0.0; 4]; W]; R]);
-        for _ in 0..heads.group() {
         // In causal attention, earlier queries do not see these keys.
         let mut query = if mask.causal { first } else { 0 };
         while query < head.seq {
@@ -130,7 +130,9 @@ on_gpu! {
             accumulate::<D, R, C, W>(&mut by_key, p, queries, count);
             query += other_rows;
         }
-        head = head.next();
+        if member > 0 {
+            key_head.add(dk, first, &mut by_key);
+            key_head.add(dv, first, &mut by_value);
         }
         key_head.store(dk.into(), first, &by_key, [1.0; R]);
         key_head.store(dv.into(), first, &by_value, [1.0; R]);
@@ -148,7 +150,7 @@ kernels! {
         if token >= head.seq {
             return;
         }
-        let at = head.offset + token as usize * head.stride;
+        let at = head.offset + token as usize * head.stride as usize;
         let out = Values::of(out, halves, 0);
         let mut sum = 0.0;
         let mut c = thread_idx_x() % WARP;
@@ -187,28 +189,29 @@ kernels! {
         backward_query::<128, 2, 1, 4>(dq, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
     }
 
-    /// Writes dk and dv of heads up to 32 wide; shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of the
-    /// longest sequence, heads of all sequences.
+    /// Writes dk and dv, `[rows, kv_heads · head_dim]`, of heads up to 32 wide, by query head `member` of those that read each key head; adds them if it
+    /// is not the first. Other shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of the longest sequence, key
+    /// heads of all sequences.
     fn attention_backward_key_value_32(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 4, 4, 1), [64, 1]] {
-        backward_key_value::<32, 4, 4, 1>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<32, 4, 4, 1>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 
     /// `attention_backward_key_value_32` for heads up to 64 wide.
     fn attention_backward_key_value_64(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 4, 2, 2), [64, 1]] {
-        backward_key_value::<64, 4, 2, 2>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<64, 4, 2, 2>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 
     /// `attention_backward_key_value_32` for heads up to 128 wide: a block takes 32 keys.
     fn attention_backward_key_value_128(
         dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 2, 1, 4), [32, 1]] {
-        backward_key_value::<128, 2, 1, 4>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<128, 2, 1, 4>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 }

@@ -36,6 +36,7 @@ pub mod level_histogram;
 pub mod linear;
 #[cfg(not(feature = "cuda_std"))]
 pub mod linear_half;
+pub mod lookup;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;
@@ -77,6 +78,7 @@ pub const ALL: &[&[&Kernel]] = &[
     level_histogram::KERNELS,
     linear::KERNELS,
     linear_half::KERNELS,
+    lookup::KERNELS,
     lut_gemv::KERNELS,
     poltergeist::KERNELS,
     quantize::KERNELS,

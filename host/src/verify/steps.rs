@@ -83,12 +83,11 @@ fn written<D: Device, M: TextModel>(trainer: &mut Trainer<D, TextTask<M>>) -> Ve
     let (b, p, sampler) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
     let prompt = TextCodec::Bytes.encode("Once");
     let mut span = sampler.read(b, p, &prompt, 0);
-    let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let tokens = (0..GENERATED).map(|i| {
         let mut logits = vec![0.0; Tokenizer::Bytes.vocab_size()];
         b.download(span, &mut logits);
         b.fault().unwrap_or_else(|error| panic!("{error}"));
-        let token = draw(&logits, greedy, 0.0);
+        let token = draw(&logits, Sampling::GREEDY, 0.0);
         if i + 1 < GENERATED {
             span = sampler.read(b, p, &[token], prompt.len() + i);
         }

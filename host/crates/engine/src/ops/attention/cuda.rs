@@ -52,6 +52,8 @@ impl RunOn<Cuda> for AttentionBackward {
         ];
         let call = by_width(shape.head_dim, key_value);
         let (dk, dv) = (cuda.write(self.dk), cuda.write(self.dv));
-        cuda.launch(key_items, call(dk, dv, d_out, lse, delta, q, k, v, in_half, at, seq, heads, kv_heads, dim, causal));
+        for member in 0..size(shape.group()) {
+            cuda.launch(key_items, call(dk, dv, d_out, lse, delta, q, k, v, in_half, at, seq, heads, kv_heads, dim, causal, member));
+        }
     }
 }
