@@ -8,6 +8,7 @@
 //! | `stored.rs` | one that came with an imported model |
 //! | `model_files.rs` | the files that it is read from: attached to a model's file, in a folder, or the metadata of a GGUF file |
 //! | `from_gguf.rs`, `from_json.rs` | read from the metadata of a GGUF file, and from `tokenizer.json` |
+//! | `exchange.rs` | byte-level ones written for other programs |
 //! | `pre_tokenizers.rs` | how text is cut before pairs are merged, by the names that GGUF files use |
 //! | `merging.rs` | pairs merged by rank: byte-level and others, by the `tokenizers` crate |
 //! | `sentence_piece.rs` | pieces merged by score |
@@ -16,6 +17,7 @@
 mod added;
 mod byte_pairs;
 mod codec;
+mod exchange;
 mod from_gguf;
 mod from_json;
 mod merging;
@@ -31,6 +33,7 @@ mod stored_tests;
 pub use byte_pairs::BytePairs;
 pub use codec::TextCodec;
 pub(super) use codec::pieces;
-pub use model_files::ModelFiles;
+pub use exchange::Exchanged;
+pub use model_files::{ATTACHED, ModelFiles};
 pub use stored::StoredTokenizer;
 pub use stream::StreamDecoder;

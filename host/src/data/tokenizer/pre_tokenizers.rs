@@ -13,7 +13,7 @@ pub struct PreTokenizer {
 }
 
 /// GPT-2's (Radford et al., 2019).
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 /// Llama 3's: as GPT-4's, with up to three digits in a piece.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Qwen 2's: the same with single digits.
@@ -75,6 +75,18 @@ static ALL: &[PreTokenizer] = &[
 /// The one of that name.
 pub fn by_name(name: &str) -> Option<&'static PreTokenizer> {
     ALL.iter().find(|one| one.names.contains(&name))
+}
+
+/// The one that cuts text by these expressions.
+pub fn by_expressions(expressions: &[String], ignores_merges: bool) -> Option<&'static PreTokenizer> {
+    ALL.iter().find(|one| one.expressions == expressions && one.ignores_merges == ignores_merges)
+}
+
+impl PreTokenizer {
+    /// The first of its names.
+    pub fn name(&self) -> &'static str {
+        self.names[0]
+    }
 }
 
 /// All names, for errors.

@@ -61,6 +61,9 @@ pub trait TextModel: Sized + 'static {
     /// Losses of the batch.
     fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters);
 
+    /// The same; `done` is told the number of each block that has run.
+    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize));
+
     /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
     ///
     /// # Panics

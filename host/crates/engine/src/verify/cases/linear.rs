@@ -226,7 +226,7 @@ fn blocks(dtype: Dtype, values: usize) -> Data {
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for format in formats::<B>(tokens * outputs * inputs).map(Some).chain([None]) {
+        for format in formats(tokens * outputs * inputs).map(Some).chain([None]) {
             let w = Operand::new(format, outputs, inputs);
             for stride in strides(outputs) {
                 rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
@@ -251,13 +251,11 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for format in formats::<B>(0).map(Some).chain([None]) {
+    for format in formats(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
             let w = Operand::new(format, outputs, inputs);
             rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
-            if format.is_none() || !B::BLOCKS.is_empty() {
-                rows.push(lookup(w));
-            }
+            rows.push(lookup(w));
         }
     }
     for &dtype in B::BLOCKS {
@@ -268,7 +266,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.extend([false, true].map(|integers| lut_gemm(w, tokens, outputs, integers)));
         }
     }
-    for format in formats::<B>(0).map(Some).chain([None]) {
+    for format in formats(0).map(Some).chain([None]) {
         for [tokens, outputs, inputs] in [[1, 1, 1], [5, 7, 31], [7, 33, 65], [13, 64, 1100], [300, 40, 96]] {
             let w = Operand::new(format, outputs, inputs);
             rows.extend([(false, outputs), (true, outputs + 3)].map(|(integers, stride)| lut_gemm(w, tokens, stride, integers)));
