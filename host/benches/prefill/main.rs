@@ -26,7 +26,7 @@ use primal_engine::ops::lut_gemm::kernels::Kernel;
 /// `[rows, outputs, inputs]`: of a model of 135 million parameters, and of one of seven billion.
 const SHAPES: [[usize; 3]; 4] = [[256, 1536, 576], [256, 576, 1536], [64, 4096, 4096], [16, 4096, 4096]];
 /// Products of each kernel.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 201;
 /// What a product of ggml may be off by, as a part of |w|·|x|: activations of 8 bits.
 const TOLERANCE: f64 = 2e-3;
 
