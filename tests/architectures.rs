@@ -202,7 +202,7 @@ fn an_unknown_architecture_is_named() {
     fs::write(folder.path().join("model.toml"), format!("[model]\n{model}\n[train]\n")).expect("a configuration");
     for command in ["plan --config model.toml", "train --config model.toml --out run", "tts-train --config model.toml --data x --out run"] {
         let said = program(folder.path(), command, 2);
-        assert!(said.contains("model.toml") && said.contains("llama"), "{command}: {said}");
+        assert!(said.contains("model.toml") && said.contains("mamba"), "{command}: {said}");
     }
     assert!(!folder.path().join("run").exists(), "a run of an unknown architecture");
 }

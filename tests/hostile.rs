@@ -24,6 +24,8 @@ mod gguf;
 mod import;
 #[path = "hostile/lexicon.rs"]
 mod lexicon;
+#[path = "hostile/models.rs"]
+mod models;
 #[path = "hostile/tensors.rs"]
 mod tensors;
 #[path = "hostile/terminal.rs"]

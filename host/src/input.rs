@@ -19,6 +19,8 @@ pub struct FileKind {
 
 /// A configuration, or the description of a voice or run.
 pub const CONFIGURATION: FileKind = FileKind { name: "a configuration", most: 1 << 20, begins: has_no_zero };
+/// A tokenizer, or one of the files beside it: the largest have a third of it.
+pub const TOKENIZER: FileKind = FileKind { name: "a tokenizer", most: 1 << 26, begins: has_no_zero };
 /// A text to speak: the longest novels have a tenth of it.
 pub const TEXT: FileKind = FileKind { name: "a text", most: 1 << 26, begins: has_no_zero };
 /// The lines of a corpus: a million utterances.

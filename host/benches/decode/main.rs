@@ -28,7 +28,7 @@ use primal_engine::models::text::DecoderShape;
 use primal_engine::nn::Parameters;
 use primal_engine::ops::lut_gemv::cpu::{RowProduct, lut_gemv, scratch_len};
 use primal_host::configurations::Load;
-use primal_host::data::generate;
+use primal_host::data::{TextCodec, generate};
 
 /// `[outputs, inputs]`.
 const SHAPES: [[usize; 2]; 3] = [[4096, 4096], [3072, 768], [4096, 11008]];
@@ -177,11 +177,11 @@ fn model(name: &str) {
     let decoder = Decoder::plan(layers, DecoderShape { context: config.model.context, cache: Act::F32 }, &mut plan);
     let mut backend = Cpu::new(&mut plan);
     parameters.initialise(&mut backend, 1, |_, _, _, _| {});
-    let (context, tokenizer) = (config.model.context, config.model.tokenizer);
-    let (prompt, sampling) = ("a ".repeat(context / 4), Sampling { temperature: 0.0, top_p: 1.0, seed: 1 });
+    let (context, codec) = (config.model.context, TextCodec::named(config.model.tokenizer).expect("no file is needed"));
+    let prompt = "a ".repeat(context / 4);
     let mut rates: Vec<[f64; 2]> = (0..5)
         .map(|_| {
-            let timing = generate(&mut backend, &parameters, &decoder, tokenizer, &prompt, context * 3 / 8, sampling, |_| Ok(()));
+            let timing = generate(&mut backend, &parameters, &decoder, &codec, &prompt, context * 3 / 8, Sampling::GREEDY, |_, _| Ok(()));
             let timing = timing.expect("nothing that fails");
             let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
             [rate(timing.prompt_tokens, timing.prompt), rate(timing.decoded_tokens, timing.decoding)]

@@ -15,7 +15,7 @@ use argh::FromArgs;
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Architecture, Config, GptConfig, TrainConfig};
 use primal_engine::files::checkpoint::latest_good;
-use primal_host::data::{Corpus, CorpusOptions, Split};
+use primal_host::data::{Corpus, CorpusOptions, Split, TextCodec};
 use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +162,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let results = Results::open(&arguments.results)?;
     if let Some(data) = &arguments.data {
         let options = CorpusOptions { hold_out_test: true, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&[data.display().to_string()], Tokenizer::Bytes, &options).map_err(|e| e.to_string())?;
+        let corpus = Corpus::open(&[data.display().to_string()], TextCodec::Bytes, &options).map_err(|e| e.to_string())?;
         println!("{}", corpus.describe());
         println!("a test split of {} bytes is held out for the final figures", corpus.tokens(Split::Test));
         let bench = Bench { arguments, data, fingerprint: format!("{:016x}", corpus.fingerprint()), results: &results };

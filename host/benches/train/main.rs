@@ -18,7 +18,7 @@ use primal_engine::config::{Config, RULES, rule};
 use primal_engine::memory::Plan;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions};
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
 use seed::Seed;
 
 /// time training steps beside the peak of the gemm crate
@@ -74,7 +74,7 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
     config.train.optimizer =
         rule(&arguments.optimizer).ok_or_else(|| primal_host::Error::bad_input("--optimizer", RULES, &arguments.optimizer, "name one"))?;
     let options = CorpusOptions { stories_bytes: 500_000, ..CorpusOptions::default() };
-    let corpus = Corpus::open(&["stories".into()], config.model.tokenizer, &options)?;
+    let corpus = Corpus::open(&["stories".into()], TextCodec::named(config.model.tokenizer)?, &options)?;
     let mut plan = Plan::default();
     let layout: Layout = Layout::plan(&config, &mut plan);
     let shapes: Vec<_> = layout.parameters.specs.matrices.iter().map(|m| [m.out_features, m.in_features]).collect();

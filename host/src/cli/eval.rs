@@ -8,13 +8,13 @@ use argh::FromArgs;
 use super::device::{self, DeviceName, Work};
 use super::limits;
 use super::threads::in_pool;
-use crate::data::{Corpus, CorpusOptions, Split};
+use crate::data::{Corpus, CorpusOptions, Split, TextCodec};
 use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device};
-use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
-use primal_engine::files::{self, TensorFile, mapped};
+use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
+use primal_engine::files::{self, Dtype, TensorFile, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::text::TextModel;
@@ -54,6 +54,7 @@ pub struct Eval {
 /// A text model ready to run, as far as `P` goes; its parameters in the mapped file.
 pub(super) struct Loaded<M: TextModel, P, D> {
     pub config: ConfigOf<M::Config>,
+    pub codec: TextCodec,
     pub model: P,
     pub parameters: Parameters,
     pub backend: D,
@@ -73,17 +74,27 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     prepare: impl FnOnce(&P, &mut D),
 ) -> Result<Loaded<M, P, D>> {
     let config: ConfigOf<M::Config> = state::config_of(file)?;
+    let codec = TextCodec::of(config.model.tokenizer(), file)?;
     let mut plan = Plan::default();
     let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
     kept::apply(&mut specs, file)?;
+    if let (true, Some(spec)) = (D::BLOCKS.is_empty(), specs.matrices.iter().find(|spec| spec.blocks.is_some())) {
+        let dtype = spec.blocks.map_or("", Dtype::name);
+        let hint = "use --device cpu, or import the model again with --grid";
+        return Err(Error::bad_input(
+            "--device",
+            "one whose ops read weights as other programs left them",
+            format!("{dtype} of {}", spec.name),
+            hint,
+        ));
+    }
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
-    D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;
     prepare(&model, &mut backend);
-    Ok(Loaded { config, model, parameters, backend })
+    Ok(Loaded { config, codec, model, parameters, backend })
 }
 
 impl Eval {
@@ -137,7 +148,7 @@ impl Eval {
         let seq = l.config.model.context();
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, l.config.model.tokenizer(), &options)?;
+        let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
         corpus.require_split(split)?;
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
         let mut losses = vec![0.0f32; BATCH * seq];

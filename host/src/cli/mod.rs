@@ -1,17 +1,21 @@
 //! The subcommands. Exit codes: 0 ok, 1 failed, 2 bad input.
 
+mod chat;
 mod device;
 mod eval;
+mod export;
 mod export_voice;
 mod generate;
 mod import;
 mod info;
+mod init;
 mod limits;
 mod overrides;
 mod paths;
 mod phonemes;
 mod plan;
 mod report;
+mod sampling;
 mod text;
 mod threads;
 mod train;
@@ -42,11 +46,14 @@ enum Command {
     Train(training_flags::Train),
     Tts(tts::Tts),
     TtsTrain(training_flags::TtsTrain),
+    Export(export::Export),
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
+    Chat(chat::Chat),
     Plan(training_flags::PlanCommand),
     Info(info::Info),
+    Init(init::Init),
     Phonemes(phonemes::PhonemesCommand),
     Report(report::Report),
     Import(import::Import),
@@ -110,11 +117,14 @@ impl Arguments {
             Command::Train(command) => command.run(),
             Command::Tts(command) => command.run(),
             Command::TtsTrain(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Chat(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Phonemes(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Import(command) => command.run(),

@@ -11,9 +11,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::source::{self, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
-use super::tokenizer::{Encode, byte_pairs};
+use super::tokenizer::TextCodec;
 use crate::{Error, Result};
-use primal_engine::config::Tokenizer;
 use primal_engine::train::task::Draw;
 use primal_engine::train::text::TextSource;
 
@@ -86,7 +85,7 @@ struct SplitTokens {
 /// All texts of a run, tokenised and split.
 pub struct Corpus {
     texts: Vec<CorpusText>,
-    tokenizer: Tokenizer,
+    codec: TextCodec,
     splits: [SplitTokens; 4],
     fingerprint: u64,
 }
@@ -104,7 +103,7 @@ pub struct TokenWindow {
 
 impl TextSource for Corpus {
     fn bytes_of(&self, token: u32) -> usize {
-        self.tokenizer.bytes_of(token)
+        self.codec.bytes_of(token)
     }
 
     fn fingerprint(&self) -> u64 {
@@ -137,27 +136,29 @@ impl Corpus {
     ///
     /// # Errors
     /// Bad input for paths that are missing or hold no UTF-8 text, and errors of the token cache.
-    pub fn open(sources: &[String], tokenizer: Tokenizer, options: &CorpusOptions) -> Result<Self> {
+    pub fn open(sources: &[String], codec: TextCodec, options: &CorpusOptions) -> Result<Self> {
         let texts = source::open(sources, || stories(options.stories_seed, options.stories_bytes))?;
-        Self::from_sources(texts, tokenizer, options)
+        Self::from_sources(texts, codec, options)
     }
 
     /// A corpus of texts that are open already.
     ///
     /// # Errors
     /// Errors of the token cache.
-    pub fn from_sources(sources: Vec<Source>, tokenizer: Tokenizer, options: &CorpusOptions) -> Result<Self> {
+    pub fn from_sources(sources: Vec<Source>, codec: TextCodec, options: &CorpusOptions) -> Result<Self> {
         let mut fingerprint = Xxh3::new();
-        fingerprint.update(tokenizer.name().as_bytes());
+        fingerprint.update(codec.name().as_bytes());
         let mut texts = Vec::with_capacity(sources.len());
         for source in sources {
             let byte_len = source.byte_len();
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
-            let text = match byte_pairs(tokenizer) {
-                None => CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name },
-                Some(pairs) => {
-                    let file = TokenFile::open(&source, pairs, options.cache.as_deref())?;
+            let text = match &codec {
+                TextCodec::Bytes => {
+                    CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
+                }
+                codec => {
+                    let file = TokenFile::open(&source, codec, options.cache.as_deref())?;
                     CorpusText { cuts: file.cuts, count: file.count, tokens: Tokens::Pairs(file), byte_len, name: source.name }
                 }
             };
@@ -174,12 +175,12 @@ impl Corpus {
             }
             tokens
         });
-        Ok(Self { texts, tokenizer, splits, fingerprint: fingerprint.digest() })
+        Ok(Self { texts, codec, splits, fingerprint: fingerprint.digest() })
     }
 
     /// The tokenizer.
-    pub fn tokenizer(&self) -> Tokenizer {
-        self.tokenizer
+    pub fn codec(&self) -> &TextCodec {
+        &self.codec
     }
 
     /// Number of tokens in a split.
@@ -204,7 +205,7 @@ impl Corpus {
             "{what}: {} bytes, {} tokens ({}): {} for training, {} for validation",
             grouped(bytes),
             grouped(self.tokens(Split::All)),
-            self.tokenizer.name(),
+            self.codec.name(),
             grouped(self.tokens(Split::Train)),
             grouped(self.tokens(Split::Validation)),
         );
@@ -289,7 +290,7 @@ impl Corpus {
     }
 
     fn target_bytes(&self, split: Split, range: Range<u64>) -> u64 {
-        if self.tokenizer == Tokenizer::Bytes {
+        if let TextCodec::Bytes = self.codec {
             return range.end - range.start;
         }
         let mut tokens = [0; 256];
@@ -298,7 +299,7 @@ impl Corpus {
         while at < range.end {
             let len = (range.end - at).min(tokens.len() as u64) as usize;
             self.read(split, at, &mut tokens[..len]);
-            let lengths = tokens[..len].iter().map(|&token| self.tokenizer.bytes_of(token) as u64);
+            let lengths = tokens[..len].iter().map(|&token| self.codec.bytes_of(token) as u64);
             sum += lengths.sum::<u64>();
             at += len as u64;
         }

@@ -1,11 +1,13 @@
 use super::*;
+use crate::data::BytePairs;
+use primal_engine::config::Tokenizer;
 use proptest::prelude::*;
 
-fn corpus(texts: &[&str], tokenizer: Tokenizer, hold_out_test: bool) -> Corpus {
+fn corpus(texts: &[&str], codec: TextCodec, hold_out_test: bool) -> Corpus {
     let sources =
         texts.iter().enumerate().map(|(index, text)| Source::from_text(&format!("text {index}"), text.to_string()).unwrap()).collect();
     let options = CorpusOptions { hold_out_test, ..CorpusOptions::default() };
-    Corpus::from_sources(sources, tokenizer, &options).unwrap()
+    Corpus::from_sources(sources, codec, &options).unwrap()
 }
 
 fn tokens_of(corpus: &Corpus, split: Split) -> Vec<u32> {
@@ -20,7 +22,7 @@ fn tokens_of(corpus: &Corpus, split: Split) -> Vec<u32> {
 fn stories_are_the_default() {
     let options = CorpusOptions { stories_bytes: 50_000, ..CorpusOptions::default() };
     let sources = ["stories".to_string()];
-    let corpus = Corpus::open(&sources, Tokenizer::Bytes, &options).unwrap();
+    let corpus = Corpus::open(&sources, TextCodec::Bytes, &options).unwrap();
     let text = stories(options.stories_seed, options.stories_bytes);
     assert_eq!(corpus.tokens(Split::All), text.len() as u64);
     let share = corpus.tokens(Split::Validation) as f64 / text.len() as f64;
@@ -41,11 +43,11 @@ fn files_are_mapped_and_sampled() {
     }
     let options = CorpusOptions { cache: Some(cache.clone()), ..CorpusOptions::default() };
     let sources = [data.display().to_string()];
-    for tokenizer in Tokenizer::ALL {
+    for codec in Tokenizer::ALL.map(|tokenizer| TextCodec::named(tokenizer).unwrap()) {
         let mut rows = Vec::new();
         // The second opening reads the cache.
         for _ in 0..2 {
-            let corpus = Corpus::open(&sources, tokenizer, &options).unwrap();
+            let corpus = Corpus::open(&sources, codec.clone(), &options).unwrap();
             let (mut inputs, mut targets) = (vec![0; 8 * 32], vec![0; 8 * 32]);
             corpus.sample(7, Draw { step: 3, micro_batch: 1 }, 32, &mut inputs, &mut targets);
             rows.push((inputs, targets, corpus.fingerprint(), corpus.describe()));
@@ -59,7 +61,7 @@ fn files_are_mapped_and_sampled() {
 #[test]
 fn sampling_is_a_function_of_its_arguments() {
     let text = stories(1, 100_000);
-    let corpus = corpus(&[&text], Tokenizer::Bytes, false);
+    let corpus = corpus(&[&text], TextCodec::Bytes, false);
     let sample = |seed, step, micro_batch, batch: usize| {
         let mut inputs = vec![0; batch * 16];
         let mut targets = vec![0; batch * 16];
@@ -83,7 +85,7 @@ fn sampling_is_a_function_of_its_arguments() {
 fn sampling_is_uniform_over_all_files() {
     const CHI_SQUARE_BOUND: f64 = 63.7;
     let (long, short) = (stories(1, 40_000), stories(2, 9_000));
-    let corpus = corpus(&[&long, &short, &long], Tokenizer::Bytes, false);
+    let corpus = corpus(&[&long, &short, &long], TextCodec::Bytes, false);
     let starts = corpus.tokens(Split::Train) - 64;
     let mut bins = [0f64; 20];
     let draws = 20_000;
@@ -98,7 +100,7 @@ fn sampling_is_uniform_over_all_files() {
 
 #[test]
 fn too_little_data_is_named() {
-    let corpus = corpus(&[&"line\n".repeat(40)], Tokenizer::Bytes, false);
+    let corpus = corpus(&[&"line\n".repeat(40)], TextCodec::Bytes, false);
     let error = corpus.require(4, 64).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     let text = error.to_string();
@@ -111,13 +113,13 @@ fn too_little_data_is_named() {
 #[test]
 fn fingerprint_follows_the_content() {
     let text = stories(1, 3_000);
-    let same = corpus(&[&text], Tokenizer::Bytes, false).fingerprint();
-    assert_eq!(same, corpus(&[&text], Tokenizer::Bytes, true).fingerprint());
+    let same = corpus(&[&text], TextCodec::Bytes, false).fingerprint();
+    assert_eq!(same, corpus(&[&text], TextCodec::Bytes, true).fingerprint());
     let changed = text.replacen('a', "b", 1);
     for (what, other) in [
-        ("content", corpus(&[&changed], Tokenizer::Bytes, false)),
-        ("tokenizer", corpus(&[&text], Tokenizer::Gpt2, false)),
-        ("number of files", corpus(&[&text, &text], Tokenizer::Bytes, false)),
+        ("content", corpus(&[&changed], TextCodec::Bytes, false)),
+        ("tokenizer", corpus(&[&text], TextCodec::Pairs(BytePairs::gpt2()), false)),
+        ("number of files", corpus(&[&text, &text], TextCodec::Bytes, false)),
     ] {
         assert_ne!(same, other.fingerprint(), "{what}");
     }
@@ -132,9 +134,9 @@ proptest! {
         hold_out in any::<bool>(),
         gpt2 in any::<bool>(),
     ) {
-        let tokenizer = if gpt2 { Tokenizer::Gpt2 } else { Tokenizer::Bytes };
+        let tokenizer = if gpt2 { TextCodec::Pairs(BytePairs::gpt2()) } else { TextCodec::Bytes };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let corpus = corpus(&texts, tokenizer, hold_out);
+        let corpus = corpus(&texts, tokenizer.clone(), hold_out);
         let all = corpus.tokens(Split::All);
         let parts: u64 = [Split::Train, Split::Validation, Split::Test]
             .iter()
@@ -164,7 +166,7 @@ proptest! {
         seq_len in 1usize..20,
     ) {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let corpus = corpus(&texts, Tokenizer::Bytes, false);
+        let corpus = corpus(&texts, TextCodec::Bytes, false);
         prop_assume!(corpus.tokens(Split::Train) > seq_len as u64);
         let train = tokens_of(&corpus, Split::Train);
         let (mut inputs, mut targets) = (vec![0; 4 * seq_len], vec![0; 4 * seq_len]);
@@ -183,9 +185,9 @@ proptest! {
         seq_len in 1usize..40,
         gpt2 in any::<bool>(),
     ) {
-        let tokenizer = if gpt2 { Tokenizer::Gpt2 } else { Tokenizer::Bytes };
+        let tokenizer = if gpt2 { TextCodec::Pairs(BytePairs::gpt2()) } else { TextCodec::Bytes };
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let corpus = corpus(&texts, tokenizer, false);
+        let corpus = corpus(&texts, tokenizer.clone(), false);
         for split in [Split::Train, Split::Validation, Split::Test, Split::All] {
             let expected = tokens_of(&corpus, split);
             let (mut seen, mut bytes) = (Vec::new(), 0);

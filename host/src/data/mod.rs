@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `stories/`       | the embedded default source: an endless, seeded grammar of simple English stories |
 //! | `source.rs`      | `--data`: files and folders, memory-mapped, checked, cut into training, validation and test |
-//! | `tokenizer.rs`   | bytes and GPT-2 byte pairs, encode, decode, streaming decode |
+//! | `tokenizer/`     | bytes, byte pairs, and tokenizers that came with a model: encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
 //! | `generation.rs`  | text from a model |
 //! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
@@ -30,12 +30,12 @@ mod utterance;
 mod voice_facts;
 
 pub use batch::{Corpus, CorpusOptions, TokenWindow};
-pub use generation::generate;
+pub use generation::{Drawn, generate};
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;
 pub use stories::stories;
-pub use tokenizer::{Encode, StreamDecoder};
+pub use tokenizer::{ATTACHED, BytePairs, Exchanged, ModelFiles, StoredTokenizer, StreamDecoder, TextCodec};
 pub use utterance::Utterance;
 pub use voice_facts::{VoiceFacts, require_phones};

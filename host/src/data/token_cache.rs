@@ -1,7 +1,8 @@
 //! The byte-pair tokens of one text: computed once in parallel, kept in a file named after the content, memory-mapped afterwards.
 //!
 //! The file is a header of 80 bytes, ten little-endian u64: magic, version, length and xxh3 of the text, the byte offsets of its two cuts,
-//! the token offsets of the same cuts, the number of tokens, and the xxh3 of everything else; then the tokens as little-endian u16.
+//! the token offsets of the same cuts, the number of tokens, and the xxh3 of everything else; then the tokens as little-endian u16, or as u32 of a
+//! vocabulary that has more.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::source::{Source, TextBytes};
-use super::tokenizer::{BytePairs, pieces};
+use super::tokenizer::{TextCodec, pieces};
 use crate::{Error, Result};
 use primal_engine::files::durable;
 use primal_engine::files::mapped;
@@ -22,10 +23,11 @@ const HEADER: usize = 80;
 /// Pieces encoded between two writes: bounds the memory for tokens of a text of any size.
 const PIECES_IN_FLIGHT: usize = 64;
 
-/// Tokens of one text, as little-endian u16, and where the text's cuts fall among them.
+/// Tokens of one text, little-endian, and where the text's cuts fall among them.
 pub(super) struct TokenFile {
     bytes: TextBytes,
-    offset: usize,
+    /// Bytes of a token.
+    width: usize,
     /// First token of the validation split and of its second half.
     pub cuts: [u64; 2],
     /// Number of tokens.
@@ -37,15 +39,15 @@ impl TokenFile {
     ///
     /// # Errors
     /// When the cache cannot be written, or the source changed under the map.
-    pub fn open(source: &Source, pairs: &BytePairs, folder: Option<&Path>) -> Result<Self> {
+    pub fn open(source: &Source, codec: &TextCodec, folder: Option<&Path>) -> Result<Self> {
         let Some(folder) = folder else {
             let mut bytes = io::Cursor::new(Vec::new());
-            write(source, pairs, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
-            return Self::from_bytes(source, TextBytes::Owned(bytes.into_inner()))
+            write(source, codec, &mut bytes).map_err(|error| Error::io("reading", Path::new(&source.name), error, CHANGED))?;
+            return Self::from_bytes(source, width_of(codec), TextBytes::Owned(bytes.into_inner()))
                 .ok_or_else(|| Error::failed(format!("the tokens of {} do not match it", source.name), CHANGED));
         };
-        let path = folder.join(format!("{:016x}-{}.{}", source.hash, source.byte_len(), pairs.name));
-        if let Some(tokens) = Self::load(source, &path) {
+        let path = folder.join(format!("{:016x}-{}.{}", source.hash, source.byte_len(), codec.name()));
+        if let Some(tokens) = Self::load(source, width_of(codec), &path) {
             return Ok(tokens);
         }
         let failed = |error| {
@@ -53,9 +55,9 @@ impl TokenFile {
             Error::io("writing", &path, error, hint)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        // A token is two bytes, and stands for one at least.
-        durable::atomically(&path, 2 * source.byte_len() as usize, |file| write(source, pairs, file).map_err(failed))?;
-        Self::load(source, &path).ok_or_else(|| {
+        // A token stands for a byte at least.
+        durable::atomically(&path, width_of(codec) * source.byte_len() as usize, |file| write(source, codec, file).map_err(failed))?;
+        Self::load(source, width_of(codec), &path).ok_or_else(|| {
             Error::failed(
                 format!("{}: what was just written reads back damaged", path.display()),
                 "check the disk, and that no other program changes the text or the cache",
@@ -65,17 +67,19 @@ impl TokenFile {
 
     /// The token at `index`.
     pub fn get(&self, index: u64) -> u32 {
-        let at = self.offset + 2 * index as usize;
-        u32::from(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
+        let at = HEADER + self.width * index as usize;
+        let mut token = [0; 4];
+        token[..self.width].copy_from_slice(&self.bytes[at..at + self.width]);
+        u32::from_le_bytes(token)
     }
 
-    fn load(source: &Source, path: &Path) -> Option<Self> {
+    fn load(source: &Source, width: usize, path: &Path) -> Option<Self> {
         let map = mapped::map(&File::open(path).ok()?, path).ok()?;
-        Self::from_bytes(source, TextBytes::Mapped(map))
+        Self::from_bytes(source, width, TextBytes::Mapped(map))
     }
 
     /// `None` for anything but a complete, undamaged cache of exactly this text.
-    fn from_bytes(source: &Source, bytes: TextBytes) -> Option<Self> {
+    fn from_bytes(source: &Source, width: usize, bytes: TextBytes) -> Option<Self> {
         let header: Vec<u64> =
             bytes.get(..HEADER)?.chunks_exact(8).filter_map(|field| field.try_into().ok().map(u64::from_le_bytes)).collect();
         let [_, _, _, _, _, _, first, second, count, hash] = *header.as_slice() else {
@@ -84,13 +88,18 @@ impl TokenFile {
         let sound = header[..6] == identity(source)
             && first <= second
             && second <= count
-            && count.checked_mul(2) == Some((bytes.len() - HEADER) as u64)
+            && count.checked_mul(width as u64) == Some((bytes.len() - HEADER) as u64)
             && hash == content_hash(&bytes[..HEADER - 8], &bytes[HEADER..]);
-        sound.then_some(Self { bytes, offset: HEADER, cuts: [first, second], count })
+        sound.then_some(Self { bytes, width, cuts: [first, second], count })
     }
 }
 
 const CHANGED: &str = "leave the data alone while it is read; start again";
+
+/// Bytes of a token in the file.
+fn width_of(codec: &TextCodec) -> usize {
+    if codec.vocab_size() <= 1 << 16 { 2 } else { 4 }
+}
 
 fn identity(source: &Source) -> [u64; 6] {
     [MAGIC, VERSION, source.byte_len(), source.hash, source.cuts[0], source.cuts[1]]
@@ -105,30 +114,30 @@ fn content_hash(header: &[u8], tokens: &[u8]) -> u64 {
 }
 
 /// Writes header and tokens. Each part between two cuts is encoded by itself, so that no token straddles a cut.
-fn write(source: &Source, pairs: &BytePairs, out: &mut (impl Write + Seek)) -> io::Result<()> {
+fn write(source: &Source, codec: &TextCodec, out: &mut (impl Write + Seek)) -> io::Result<()> {
     out.write_all(&[0; HEADER])?;
     let mut hash = Xxh3::new();
     let mut counts = [0u64; 3];
     let [first, second] = source.cuts.map(|cut| cut as usize);
+    let width = width_of(codec);
     let parts = [0..first, first..second, second..source.bytes.len()];
     for (count, part) in counts.iter_mut().zip(parts) {
         let text = std::str::from_utf8(&source.bytes[part]).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let mut rest = pieces(text);
+        let mut rest = pieces(text).enumerate();
         loop {
-            let batch: Vec<&str> = rest.by_ref().take(PIECES_IN_FLIGHT).collect();
+            let batch: Vec<(usize, &str)> = rest.by_ref().take(PIECES_IN_FLIGHT).collect();
             if batch.is_empty() {
                 break;
             }
             let encoded: Vec<Vec<u8>> = batch
                 .par_iter()
-                .map(|piece| {
-                    let tokens = pairs.encode(piece).into_iter();
-                    // No vocabulary has more than 65,536 tokens.
-                    tokens.flat_map(|token| (token as u16).to_le_bytes()).collect()
+                .map(|(i, piece)| {
+                    let tokens = codec.encode_piece(piece, *i == 0).into_iter();
+                    tokens.flat_map(|token| token.to_le_bytes().into_iter().take(width)).collect()
                 })
                 .collect();
             for bytes in encoded {
-                *count += bytes.len() as u64 / 2;
+                *count += (bytes.len() / width) as u64;
                 hash.update(&bytes);
                 out.write_all(&bytes)?;
             }
@@ -147,12 +156,10 @@ fn write(source: &Source, pairs: &BytePairs, out: &mut (impl Write + Seek)) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use primal_engine::config::Tokenizer;
+    use crate::data::BytePairs;
 
-    use crate::data::Encode;
-
-    fn gpt2() -> &'static BytePairs {
-        crate::data::tokenizer::byte_pairs(Tokenizer::Gpt2).unwrap()
+    fn gpt2() -> TextCodec {
+        TextCodec::Pairs(BytePairs::gpt2())
     }
 
     fn tokens(file: &TokenFile) -> Vec<u32> {
@@ -166,12 +173,12 @@ mod tests {
     #[test]
     fn parts_are_encoded_by_themselves() {
         let source = source();
-        let file = TokenFile::open(&source, gpt2(), None).unwrap();
+        let file = TokenFile::open(&source, &gpt2(), None).unwrap();
         let text = std::str::from_utf8(&source.bytes).unwrap();
         let mut expected = Vec::new();
         let [first, second] = source.cuts.map(|cut| cut as usize);
         for (part, end) in [(&text[..first], file.cuts[0]), (&text[first..second], file.cuts[1]), (&text[second..], file.count)] {
-            expected.extend(Tokenizer::Gpt2.encode(part));
+            expected.extend(gpt2().encode(part));
             assert_eq!(expected.len() as u64, end);
         }
         assert!(tokens(&file) == expected);
@@ -182,7 +189,7 @@ mod tests {
         let source = source();
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            tokens(&pool.install(|| TokenFile::open(&source, gpt2(), None).unwrap()))
+            tokens(&pool.install(|| TokenFile::open(&source, &gpt2(), None).unwrap()))
         };
         let one = with(1);
         assert!(one == with(3), "1 and 3 threads differ");
@@ -193,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = Source::from_text("t", crate::data::stories(2, 5_000)).unwrap();
         let path = folder.path().join(format!("{:016x}-{}.gpt2", source.hash, source.byte_len()));
-        let expected = tokens(&TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap());
+        let expected = tokens(&TokenFile::open(&source, &gpt2(), Some(folder.path())).unwrap());
         let good = fs::read(&path).unwrap();
         assert_eq!(good.len(), HEADER + 2 * expected.len());
 
@@ -209,15 +216,15 @@ mod tests {
         damaged.extend([Vec::new(), good[..HEADER - 1].to_vec(), good[..good.len() - 2].to_vec(), [&good[..], &[0, 0]].concat()]);
         for (case, bytes) in damaged.iter().enumerate() {
             fs::write(&path, bytes).unwrap();
-            assert!(TokenFile::load(&source, &path).is_none(), "damage {case} went unnoticed");
+            assert!(TokenFile::load(&source, 2, &path).is_none(), "damage {case} went unnoticed");
         }
-        let rebuilt = TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap();
+        let rebuilt = TokenFile::open(&source, &gpt2(), Some(folder.path())).unwrap();
         assert_eq!(tokens(&rebuilt), expected);
         assert!(fs::read(&path).unwrap() == good, "the rebuilt cache differs");
 
         // A sound cache is used as it is: nothing is written again.
         let written = fs::metadata(&path).unwrap().modified().unwrap();
-        TokenFile::open(&source, gpt2(), Some(folder.path())).unwrap();
+        TokenFile::open(&source, &gpt2(), Some(folder.path())).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "left-over files");
     }
@@ -227,7 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocked = folder.path().join("file");
         fs::write(&blocked, "x").unwrap();
-        let error = TokenFile::open(&source(), gpt2(), Some(&blocked)).err().expect("a file is no folder");
+        let error = TokenFile::open(&source(), &gpt2(), Some(&blocked)).err().expect("a file is no folder");
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().contains("writing"), "{error}");
     }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::difference::{Difference, differences};
 use crate::configurations::{self, Load};
+use crate::data::ATTACHED;
 use crate::output::warn;
 use crate::report::metrics;
 use crate::runs::identity::{Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
-use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, latest_good, list};
+use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::optim::schedule;
 use primal_engine::train::state;
@@ -57,6 +58,27 @@ pub(crate) enum Beginning {
     Weights(Checkpoint),
     /// The last checkpoint of the run itself.
     Checkpoint(Latest),
+}
+
+impl Beginning {
+    /// The checkpoint that the run goes on from or starts with, if any.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        match self {
+            Self::Anew => None,
+            Self::Weights(weights) => Some(weights),
+            Self::Checkpoint(latest) => Some(&latest.checkpoint),
+        }
+    }
+
+    /// The files that came with the model, which its checkpoints keep.
+    pub fn attached(&self) -> Result<Vec<TensorRef<'_>>> {
+        let Some(checkpoint) = self.checkpoint() else { return Ok(Vec::new()) };
+        let tensors = checkpoint.names().filter(|name| name.starts_with(ATTACHED)).map(|name| {
+            let tensor = checkpoint.tensor(name)?;
+            Ok(TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes))
+        });
+        tensors.collect()
+    }
 }
 
 /// A run folder that no other process has.
@@ -119,7 +141,10 @@ impl<M: ModelTable> RunFolder<M> {
 
     fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         let names = [flags.out.map(|_| "--out"), flags.config.map(|_| "--config"), flags.from.map(|_| "--from")];
-        let given = apply(&mut ConfigOf::load(flags.default)?)?;
+        let file = run.join(CONFIG);
+        // Which flags are given shows on any configuration of the architecture.
+        let any = ConfigOf::load(flags.default).or_else(|_| ConfigOf::load(&file.display().to_string()));
+        let given = apply(&mut any?)?;
         let given = given.iter().map(String::as_str).filter(|flag| !CHANGES.contains(flag));
         let fixed: Vec<_> = names.into_iter().flatten().chain(given).collect();
         if !fixed.is_empty() {
@@ -129,7 +154,6 @@ impl<M: ModelTable> RunFolder<M> {
             );
             return Err(Error::bad_input("--resume", "no flag that changes the run", fixed.join(", "), hint));
         }
-        let file = run.join(CONFIG);
         if !file.is_file() {
             let hint = "give the folder that `train` named when the run began; if it ended before that, begin it anew";
             return Err(Error::bad_input("--resume", "the folder of a run", format!("no file {}", file.display()), hint));

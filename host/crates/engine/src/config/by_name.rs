@@ -4,7 +4,7 @@ use primal_device::grid::{Grid, ScaleForm, VoteBits, by_name as named};
 use serde::{Deserialize, Serialize};
 
 use super::names::{SCALES, VOTES, bits_of, grids, votes_of};
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{TOKENIZERS, Tokenizer};
 
 /// A module for `#[serde(with = …)]`.
 macro_rules! by_name {
@@ -29,8 +29,8 @@ by_name!(
     Tokenizer,
     String,
     Tokenizer::name,
-    |n: &str| Tokenizer::from_name(n, "model.tokenizer").ok(),
-    "bytes, english1k or gpt2"
+    |n: &str| Tokenizer::by_name(n),
+    format!("{TOKENIZERS}, or stored:N of an imported model")
 );
 by_name!(vote_bits, VoteBits, i64, bits_of, |n: &i64| votes_of(*n), VOTES);
 

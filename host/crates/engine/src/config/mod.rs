@@ -24,5 +24,5 @@ pub use messages::{nearest, toml_error};
 pub use names::{ACTS, SCALES, VOTES, bits_of, grids, votes_of};
 pub use rule::{RULES, Rule, rule};
 pub use table::{Check, Family, MAX_CONTEXT, ModelTable, TextTable};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{MOST_TOKENS, TOKENIZERS, Tokenizer};
 pub use train::{Flips, Recompute, TrainConfig};

@@ -11,6 +11,7 @@ pub mod hifigan;
 pub mod llama;
 pub mod registry;
 pub mod sample;
+pub mod sequence;
 pub mod text;
 
 // What a configuration may ask for, attention can do.

@@ -61,6 +61,9 @@ pub trait TextModel: Sized + 'static {
     /// Losses of the batch.
     fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters);
 
+    /// The same; `done` is told the number of each block that has run.
+    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize));
+
     /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
     ///
     /// # Panics
@@ -84,6 +87,10 @@ pub trait TextDecoder {
 
     /// Writes to a device that was just opened what is the same for every token.
     fn prepare<B: Backend>(&self, b: &mut B);
+
+    /// Forgets `count` tokens after the first `keep` of `past`: the keys of later ones turn to their new positions. Where that cannot be, because
+    /// positions have embeddings or are scaled, nothing is done, and the tokens have to be read again.
+    fn forget<B: Backend>(&self, b: &mut B, keep: usize, count: usize, past: usize) -> bool;
 
     /// Reads tokens, at least one, after `past` earlier ones, all of them within the context; logits of the next, `[vocab]`.
     fn read<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Span<f32>;

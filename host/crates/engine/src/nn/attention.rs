@@ -153,7 +153,7 @@ impl AttentionActivations {
     /// These activations with a cache of their own for so many rows: all else is shared with `self`.
     pub fn with_own_cache(&self, plan: &mut Plan, name: &str, context: usize, act: Act) -> Self {
         let width = self.projections[1].len() / self.out.rows;
-        let cache = ["keys", "values"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), context * width));
+        let cache = ["keys", "values"].map(|part| Activation::plan_as(Kind::Cache, plan, act, format!("{name}.{part}"), context * width));
         Self { cache: Some(cache), ..*self }
     }
 
@@ -229,6 +229,24 @@ impl SelfAttention {
         for x in [q, k] {
             let (x, positions) = (x.expect("rotary positions of f32"), place.positions(rows));
             b.run(Rope { x, table: place.table, positions, head_dim, pairs: head_dim / 2, layout, inverse });
+        }
+    }
+
+    /// Copies cached rows from `first` on to those from `to` on, without overlap, and turns their keys back by so many positions: `back`, `[rows]`, all
+    /// the same.
+    pub(super) fn move_cache<B: Backend>(&self, b: &mut B, kept: &AttentionActivations, first: usize, to: usize, back: Span<u32>) {
+        let cache = kept.cache.expect("a plan with a cache");
+        let [_, keys, values] = kept.first(back.len()).projections;
+        let (width, head_dim) = (keys.len() / back.len(), self.heads.width);
+        let layout = self.heads.rotary.expect("rotary positions");
+        let table = kept.rotary.expect("a plan with rotary positions").table;
+        for (cache, rows) in cache.into_iter().zip([keys, values]) {
+            let at = |row: usize| cache.slice(row * width, rows.len());
+            b.run(Convert { y: rows, x: at(first) });
+            if rows == keys {
+                b.run(Rope { x: rows.f32(), table, positions: back, head_dim, pairs: head_dim / 2, layout, inverse: true });
+            }
+            b.run(Convert { y: at(to), x: rows });
         }
     }
 

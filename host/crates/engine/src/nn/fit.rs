@@ -23,6 +23,45 @@ pub struct Fitted {
     pub scales: Scales<Vec<f32>, Vec<f16>>,
 }
 
+impl Fitted {
+    /// The weights that it stands for, `[out, in_features]`.
+    pub fn values(&self, in_features: usize, grid: &Grid) -> Vec<f32> {
+        let row_bytes = grid::row_bytes(in_features);
+        let (groups, numerators) = (grid::groups(in_features), grid.numerators());
+        let line = |row: usize, at: usize| {
+            let group = row * groups + at / GROUP;
+            match &self.scales {
+                Scales::Row(scale) => Line { factor: scale[row], offset: 0.0 },
+                Scales::Group32 { step } => Line { factor: step[group].to_f32(), offset: 0.0 },
+                Scales::Group32Offset { step, offset } => Line { factor: step[group].to_f32(), offset: offset[group].to_f32() },
+            }
+        };
+        let table = if matches!(self.scales, Scales::Row(_)) { &grid.levels } else { &numerators };
+        let rows = self.codes.chunks_exact(row_bytes).enumerate();
+        rows.flat_map(|(row, codes)| {
+            (0..in_features).map(move |at| {
+                let Line { factor, offset } = line(row, at);
+                factor * table[usize::from(grid::get(codes, at))] + offset
+            })
+        })
+        .collect()
+    }
+}
+
+/// Puts `weights`, `[out, in_features]`, on a grid with a scale for each row, whose levels reach the largest of its weights. Weights are finite.
+pub fn fit_largest(weights: &[f32], in_features: usize, grid: &Grid) -> Fitted {
+    let (rows, row_bytes) = (weights.len() / in_features, grid::row_bytes(in_features));
+    let mut codes = vec![0; rows * row_bytes];
+    let fit_row = |(weights, packed): (&[f32], &mut [u8])| {
+        let factor = starts(weights, grid, ScaleForm::Row)[0].stored(ScaleForm::Row).factor;
+        let codes: Vec<u8> = weights.iter().map(|w| grid.nearest(w / factor)).collect();
+        grid::pack_row(&codes, packed);
+        factor
+    };
+    let scales = weights.par_chunks(in_features).zip(codes.par_chunks_mut(row_bytes)).map(fit_row).collect();
+    Fitted { codes, scales: Scales::Row(scales) }
+}
+
 /// Puts `weights`, `[out, in_features]`, on a grid. Weights are finite.
 ///
 /// # Panics
@@ -50,7 +89,7 @@ pub fn fit(weights: &[f32], in_features: usize, grid: &Grid, form: ScaleForm) ->
 }
 
 /// `w = factor · entry + offset`, as stored; entries are levels of rows, numerators of groups.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Line {
     factor: f32,
     offset: f32,
@@ -88,7 +127,11 @@ fn line(weights: &[f32], codes: &mut [u8], grid: &Grid, form: ScaleForm) -> Line
                 best = (error, now);
                 codes[..trial.len()].copy_from_slice(&trial);
             }
-            now = least_squares(weights, &trial, &table, form).stored(form);
+            let next = least_squares(weights, &trial, &table, form).stored(form);
+            if next == now {
+                break;
+            }
+            now = next;
         }
     }
     if best.0.is_finite() {

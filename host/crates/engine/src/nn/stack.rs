@@ -85,15 +85,32 @@ impl Stack {
 
     /// From input to output.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) {
-        let last = self.forward_blocks(b, p, kept, rows);
+        self.forward_telling(b, p, kept, rows, &mut |_| ());
+    }
+
+    /// The same; `done` is told the number of each block that has run.
+    pub fn forward_telling<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows, done: &mut dyn FnMut(usize)) {
+        let last = self.run_blocks(b, p, kept, rows, done);
         self.norm.forward(b, p, &kept.norm.first(rows.count()), last);
     }
 
     /// From the input to what the last block leaves, which the norm has not seen yet, `[rows, dim]`.
     pub fn forward_blocks<B: Backend>(&self, b: &mut B, p: &Parameters, kept: &StackActivations, rows: Rows) -> Activation {
+        self.run_blocks(b, p, kept, rows, &mut |_| ())
+    }
+
+    fn run_blocks<B: Backend>(
+        &self,
+        b: &mut B,
+        p: &Parameters,
+        kept: &StackActivations,
+        rows: Rows,
+        done: &mut dyn FnMut(usize),
+    ) -> Activation {
         let stream = |layer| kept.stream(layer, rows.count());
         for (i, (block, kept)) in self.blocks.iter().zip(&kept.blocks).enumerate() {
             block.forward(b, p, kept, stream(i + 1), stream(i), rows);
+            done(i);
         }
         stream(self.blocks.len())
     }

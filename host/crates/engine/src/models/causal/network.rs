@@ -114,7 +114,11 @@ impl<C: CausalTable> TextModel for Causal<C> {
     }
 
     fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
-        self.forward(b, p);
+        self.evaluate_telling(b, p, &mut |_| ());
+    }
+
+    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize)) {
+        self.forward(b, p, done);
         for (start, rows) in self.chunks() {
             self.chunk_loss(b, p, start, rows, 1.0);
         }
@@ -123,7 +127,7 @@ impl<C: CausalTable> TextModel for Causal<C> {
     fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
         let g = self.gradients.as_ref().expect("a plan for training");
         let (layers, sequences, tokens) = (&self.layers, self.shape.sequences, self.tokens());
-        self.forward(b, p);
+        self.forward(b, p, &mut |_| ());
         let pass = &mut Backward { b, p, sink };
         for (start, rows) in self.chunks() {
             let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
@@ -139,10 +143,10 @@ impl<C> Causal<C> {
         self.shape.tokens()
     }
 
-    fn forward<B: Backend>(&self, b: &mut B, p: &Parameters) {
+    fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize)) {
         let rows = Rows::Of(self.shape.sequences);
         self.layers.embedding.forward(b, p, self.kept.input(rows.count()), self.batch.inputs, rows);
-        self.layers.stack.forward(b, p, &self.kept, rows);
+        self.layers.stack.forward_telling(b, p, &self.kept, rows, done);
     }
 
     /// The loss of a chunk of rows; its logits become their gradient.

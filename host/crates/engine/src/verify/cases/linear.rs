@@ -1,12 +1,14 @@
 //! The products of a linear layer, on every grid and in float.
 
-use crate::backend::{Backend, GridWeight, Scales, Storage, Weight};
+use crate::backend::{Backend, BlockWeight, GridWeight, Scales, Storage, Weight};
+use crate::files::Dtype;
+use crate::files::dequantize::dequantizer;
 use crate::memory::Act;
-use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, LutGemv};
+use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemm, LutGemv};
 use half::f16;
 use primal_device::grid::{self, GROUP, Grid, ScaleForm};
 
-use super::{Format, formats, sum_of};
+use super::{Format, ROUNDING, formats, sum_of, widen};
 use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::{self, dot};
 
@@ -135,9 +137,16 @@ pub fn unpack(packed: &[u8], inputs: usize) -> Vec<u8> {
 /// A weight at buffer 2 of a case.
 #[derive(Clone, Copy)]
 pub struct Operand {
-    grid: Option<OnGrid>,
+    kept: Kept,
     pub outputs: usize,
     pub inputs: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Kept {
+    Grid(OnGrid),
+    Float,
+    Blocks(Dtype),
 }
 
 impl Operand {
@@ -145,37 +154,79 @@ impl Operand {
 
     pub fn new(format: Option<Format>, outputs: usize, inputs: usize) -> Self {
         let grid = format.map(|(grid, scales)| OnGrid { grid, scales, codes: Self::AT, outputs, inputs });
-        Self { grid, outputs, inputs }
+        Self { kept: grid.map_or(Kept::Float, Kept::Grid), outputs, inputs }
+    }
+
+    fn in_blocks(dtype: Dtype, outputs: usize, inputs: usize) -> Self {
+        Self { kept: Kept::Blocks(dtype), outputs, inputs }
     }
 
     pub fn with(&self, mut buffers: Vec<Data>) -> Vec<Data> {
-        match self.grid {
-            Some(grid) => buffers.extend(grid.buffers(11)),
-            None => buffers.push(random(self.outputs * self.inputs, 11)),
+        match self.kept {
+            Kept::Grid(grid) => buffers.extend(grid.buffers(11)),
+            Kept::Float => buffers.push(random(self.outputs * self.inputs, 11)),
+            Kept::Blocks(dtype) => buffers.push(blocks(dtype, self.outputs * self.inputs)),
         }
         buffers
     }
 
     pub fn weight(&self, s: &CaseSpans) -> Weight {
-        match self.grid {
-            Some(grid) => grid.weight(s),
-            None => Weight { out_features: self.outputs, in_features: self.inputs, storage: Storage::Float(s.f(Self::AT)) },
-        }
+        let (out_features, in_features) = (self.outputs, self.inputs);
+        let storage = match self.kept {
+            Kept::Grid(grid) => return grid.weight(s),
+            Kept::Float => Storage::Float(s.f(Self::AT)),
+            Kept::Blocks(dtype) => Storage::Blocks(BlockWeight { dtype, bytes: s.b(Self::AT) }),
+        };
+        Weight { out_features, in_features, storage }
     }
 
     pub fn values(&self, v: &CaseBuffers) -> Vec<f64> {
-        self.grid.map_or_else(|| v.f(Self::AT).to_vec(), |grid| grid.values(v))
+        match self.kept {
+            Kept::Grid(grid) => grid.values(v),
+            Kept::Float => v.f(Self::AT).to_vec(),
+            Kept::Blocks(dtype) => {
+                let mut values = vec![0.0; self.outputs * self.inputs];
+                dequantizer(dtype).expect("a type of floats")(v.b(Self::AT), &mut values);
+                widen(&values)
+            }
+        }
     }
 
     pub fn name(&self) -> String {
-        self.grid.map_or("float".into(), |grid| grid.name())
+        match self.kept {
+            Kept::Grid(grid) => grid.name(),
+            Kept::Float => "float".into(),
+            Kept::Blocks(dtype) => dtype.name().into(),
+        }
     }
+}
+
+/// Values up to 1 or 2 in blocks: bytes at random around scales that are halves.
+fn blocks(dtype: Dtype, values: usize) -> Data {
+    let (of, size) = dtype.block();
+    let bytes = below(256, values / of * size, 11).into_iter().map(|byte| byte as u8);
+    let mut bytes: Vec<u8> = bytes.collect();
+    // Where a block has its scale, and what that is.
+    let scale = match dtype {
+        Dtype::F16 | Dtype::BF16 => None,
+        Dtype::Q8_0 => Some((0, 1.0 / 128.0)),
+        Dtype::Q6_K => Some((208, 1.0 / 4096.0)),
+        other => panic!("no blocks of {other} here"),
+    };
+    for block in bytes.chunks_exact_mut(size) {
+        match scale {
+            Some((at, scale)) => block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes()),
+            // No exponent above that of 1.
+            None => block[1] = block[1] & 0x83 | 0x38,
+        }
+    }
+    Data::U8(bytes)
 }
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for format in formats::<B>(tokens * outputs * inputs).map(Some).chain([None]) {
+        for format in formats(tokens * outputs * inputs).map(Some).chain([None]) {
             let w = Operand::new(format, outputs, inputs);
             for stride in strides(outputs) {
                 rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
@@ -200,12 +251,42 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for format in formats::<B>(0).map(Some).chain([None]) {
+    for format in formats(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
-            rows.extend([false, true].map(|integers| lut_gemv(Operand::new(format, outputs, inputs), integers)));
+            let w = Operand::new(format, outputs, inputs);
+            rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
+            rows.push(lookup(w));
+        }
+    }
+    for &dtype in B::BLOCKS {
+        for [tokens, outputs, inputs] in [[1, 5, 256], [7, 40, 512], [70, 130, 768]] {
+            let w = Operand::in_blocks(dtype, outputs, inputs);
+            rows.extend([linear(w, tokens, outputs), backward_input(w, tokens, outputs, false), lookup(w)]);
+            rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
+            rows.extend([false, true].map(|integers| lut_gemm(w, tokens, outputs, integers)));
+        }
+    }
+    for format in formats(0).map(Some).chain([None]) {
+        for [tokens, outputs, inputs] in [[1, 1, 1], [5, 7, 31], [7, 33, 65], [13, 64, 1100], [300, 40, 96]] {
+            let w = Operand::new(format, outputs, inputs);
+            rows.extend([(false, outputs), (true, outputs + 3)].map(|(integers, stride)| lut_gemm(w, tokens, stride, integers)));
         }
     }
     rows
+}
+
+/// Rows by number, the first, the last and one twice among them.
+fn lookup<B: Backend>(w: Operand) -> Case<B> {
+    let mut ids: Vec<u32> = below(w.outputs, 9, 3);
+    ids.extend([0, w.outputs as u32 - 1, 0]);
+    let buffers = w.with(vec![unset(ids.len() * w.inputs), Data::U32(ids)]);
+    let op = move |s: &CaseSpans| Lookup { y: s.f(0), weight: w.weight(s), ids: s.u(1) };
+    let reference = move |v: &mut CaseBuffers| {
+        let values = w.values(v);
+        let rows = v.u(1).iter().flat_map(|&id| values[id as usize * w.inputs..][..w.inputs].to_vec()).collect();
+        v.set(0, rows);
+    };
+    Case::new(format!("{} [{}, {}]", w.name(), w.outputs, w.inputs), buffers, op, reference, ROUNDING)
 }
 
 /// From row to row of y: rows one after another, and where that makes them ragged, padded as logits are.
@@ -301,4 +382,29 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let reference = move |v: &mut CaseBuffers| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
     let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
     Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, 1))
+}
+
+/// What activations lose as integers of a group: half a step of largest/127, evenly spread.
+const ROUNDING_OF_GROUPS: f64 = 1.0 / 127.0 / 3.464;
+
+/// Activations that are integers, the largest of each group 127, survive the rounding; others lose by it, even those of a weight that goes another way.
+fn lut_gemm<B: Backend>(w: Operand, tokens: usize, stride: usize, integers: bool) -> Case<B> {
+    let x = if integers {
+        let x = below(255, tokens * w.inputs, 1).into_iter().map(|x| x as f32 - 127.0);
+        x.enumerate().map(|(i, x)| if (i % w.inputs).is_multiple_of(GROUP) { -127.0 } else { x }).collect()
+    } else {
+        normal(tokens * w.inputs, 1)
+    };
+    let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let lost = if integers { 0.0 } else { ROUNDING_OF_GROUPS * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
+    let exact = sum_of(w.inputs, if integers { 127.0 } else { 1.0 });
+    let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
+    let buffers = w.with(vec![random(tokens * stride, 31), Data::F32(x)]);
+    let op = move |s: &CaseSpans| LutGemm { y: s.f(0), x: s.a(1), weight: w.weight(s), rows: tokens };
+    let reference = move |v: &mut CaseBuffers| {
+        let y = reference::linear(v.f(1), &w.values(v), w.inputs);
+        v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
+    };
+    let shape = format!("{}{}", shape(w, tokens, stride), if integers { ", integers" } else { "" });
+    Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, tokens))
 }

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::mapped;
-use super::tensor_file::{TensorFile, View};
+use crate::files::mapped;
+use crate::files::tensor_file::{TensorFile, View};
 use crate::{Error, Result};
 
 /// Files of weights in a folder; the first that is there counts, as in transformers.
 const WEIGHTS: [&str; 4] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 const INDEX_END: &str = ".index.json";
-/// Bytes of the longest index; those of the largest models have a few megabytes.
-const MAX_INDEX: usize = 16_000_000;
+/// Bytes of the longest index or configuration; those of the largest models have a few megabytes.
+const MAX_JSON: usize = 16_000_000;
 /// Bytes of the longest name of a revision.
 const MAX_REVISION: usize = 256;
 const HINT: &str = "get all files of the model from where it came";
@@ -75,7 +75,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<
 /// I/O errors of `refs/main`; a folder of the cache without that revision.
 pub fn folder(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
-        return Ok(super::durable::folder_of(path).into());
+        return Ok(crate::files::durable::folder_of(path).into());
     }
     let snapshots = path.join("snapshots");
     if !snapshots.is_dir() || weights_in(path).is_some() {
@@ -132,22 +132,35 @@ fn weights_in(folder: &Path) -> Option<PathBuf> {
 fn weights(folder: &Path) -> Result<PathBuf> {
     weights_in(folder).ok_or_else(|| {
         let expected = format!("a folder with {}", WEIGHTS.join(", or "));
-        Error::invalid(folder.display(), expected, "a folder without", "give the folder of a model, or a file of tensors")
+        let tokenizer = if folder.join("tokenizer.model").exists() { ", which has a `tokenizer.model`" } else { "" };
+        Error::invalid(
+            folder.display(),
+            expected,
+            format!("a folder without{tokenizer}"),
+            "give the folder of a model, or a file of tensors",
+        )
     })
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, String>> {
-    let bad = |found: String| Error::invalid(path.display(), "an index of tensors by file", found, HINT);
-    let bytes = mapped::open(path, "an index of tensors by file", HINT)?.ok_or_else(|| bad("an empty file".into()))?;
-    if bytes.len() > MAX_INDEX {
-        return Err(bad(format!("{} bytes, of {MAX_INDEX} at most", bytes.len())));
-    }
-    let Index { weight_map } = serde_json::from_slice(&bytes).map_err(|error| bad(format!("something else: {error}")))?;
+    const WHAT: &str = "an index of tensors by file";
+    let bad = |found: String| Err(Error::invalid(path.display(), WHAT, found, HINT));
+    let Index { weight_map } = json(path, WHAT)?;
     match weight_map.values().find(|name| !is_plain(name)) {
-        Some(name) => Err(bad(format!("{name:?}, which is no name of a file beside it"))),
-        None if weight_map.is_empty() => Err(bad("none".into())),
+        Some(name) => bad(format!("{name:?}, which is no name of a file beside it")),
+        None if weight_map.is_empty() => bad("none".into()),
         None => Ok(weight_map),
     }
+}
+
+/// Reads a JSON file; `what` was expected.
+pub(super) fn json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
+    let bad = |found: String| Error::invalid(path.display(), what, found, HINT);
+    let bytes = mapped::open(path, what, HINT)?.ok_or_else(|| bad("an empty file".into()))?;
+    if bytes.len() > MAX_JSON {
+        return Err(bad(format!("{} bytes, of {MAX_JSON} at most", bytes.len())));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| bad(format!("something else: {error}")))
 }
 
 /// Whether a name from a file leads to nothing but a neighbour.

@@ -1,4 +1,4 @@
-//! `primal-host import`.
+//! `primal-host import hifigan`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 use half::f16;
 
-use super::paths::{Named, require_distinct, require_extension, require_writable};
+use crate::cli::paths::{Named, require_distinct, require_extension, require_writable};
 use crate::output::print;
 use crate::voice::require_fit;
 use crate::{Error, Result, input};
@@ -15,25 +15,11 @@ use primal_engine::models::hifigan::generator::{self, Generator, Tensors};
 use primal_engine::models::hifigan::{HifiganConfig, weights};
 use primal_speech::mel::MelSettings;
 
-/// make a file of this program of another one's
-#[derive(FromArgs)]
-#[argh(subcommand, name = "import")]
-pub struct Import {
-    #[argh(subcommand)]
-    what: What,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum What {
-    Hifigan(ImportHifigan),
-}
-
 /// make a vocoder of a HiFi-GAN generator, in a PyTorch checkpoint or safetensors: generator_v1 or g_02500000 of jik876/hifi-gan, generator.ckpt of
 /// SpeechBrain. Nothing in the file is executed
 #[derive(FromArgs)]
 #[argh(subcommand, name = "hifigan")]
-struct ImportHifigan {
+pub(super) struct ImportHifigan {
     /// the PyTorch checkpoint or safetensors file
     #[argh(positional)]
     file: PathBuf,
@@ -54,19 +40,12 @@ struct ImportHifigan {
     license: Option<String>,
 }
 
-impl Import {
+impl ImportHifigan {
     /// Reads, checks and writes.
     ///
     /// # Errors
     /// A file that is no such checkpoint, or does not fit its configuration; output that cannot be written.
-    pub fn run(self) -> Result<()> {
-        let What::Hifigan(command) = self.what;
-        command.run()
-    }
-}
-
-impl ImportHifigan {
-    fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let out = ("--out", self.out.as_path());
         require_extension(out, "safetensors")?;
         let inputs = [("FILE", Some(&self.file)), ("--config", self.config.as_ref())];

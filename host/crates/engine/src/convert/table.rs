@@ -1,0 +1,114 @@
+//! The configuration of a model of any architecture that is converted.
+
+use primal_device::grid::{Grid, ScaleForm};
+
+use crate::Result;
+use crate::config::{ConfigOf, GptConfig, LlamaConfig, MAX_CONTEXT, ModelTable, TextTable, Tokenizer, TrainConfig};
+use crate::files::TensorFile;
+use crate::models::causal::{CausalLayers, CausalTable};
+use crate::nn::embedding::Embeddings;
+use crate::nn::kept;
+use crate::nn::parameters::Specs;
+use crate::train::state;
+
+/// The `[model]` table of a configuration.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Table {
+    Llama(LlamaConfig),
+    Gpt(GptConfig),
+}
+
+impl Table {
+    /// That of a file of this program.
+    ///
+    /// # Errors
+    /// No configuration there, or one of another architecture.
+    pub fn of(file: &dyn TensorFile) -> Result<Self> {
+        match state::architecture(file)?.as_str() {
+            GptConfig::ARCHITECTURE => Ok(Self::Gpt(state::config_of(file)?.model)),
+            _ => Ok(Self::Llama(state::config_of(file)?.model)),
+        }
+    }
+
+    /// All parameters, as a file without a word about them would have them.
+    pub fn specs(&self) -> Specs {
+        fn of(table: &impl CausalTable) -> Specs {
+            CausalLayers::new(table, false).1
+        }
+        match self {
+            Self::Llama(table) => of(table),
+            Self::Gpt(table) => of(table),
+        }
+    }
+
+    /// All parameters, as that file has them.
+    ///
+    /// # Errors
+    /// What the file says of them makes no sense.
+    pub fn specs_in(&self, file: &dyn TensorFile) -> Result<Specs> {
+        let mut specs = self.specs();
+        kept::apply(&mut specs, file)?;
+        Ok(specs)
+    }
+
+    /// The configuration in TOML, checked; `origin` is where the table comes from.
+    ///
+    /// # Errors
+    /// A value out of range.
+    pub fn to_toml(&self, origin: &str) -> Result<String> {
+        fn of<M: TextTable>(table: &M, origin: &str) -> Result<String> {
+            let standard = TrainConfig::default();
+            let train = TrainConfig { seq_len: standard.seq_len.min(table.context()), ..standard };
+            let config = ConfigOf { model: table.clone(), train };
+            config.check(origin)?;
+            Ok(config.to_toml())
+        }
+        match self {
+            Self::Llama(table) => of(table, origin),
+            Self::Gpt(table) => of(table, origin),
+        }
+    }
+
+    /// Longest sequence, in tokens.
+    pub fn context(&self) -> usize {
+        match self {
+            Self::Llama(table) => table.context,
+            Self::Gpt(table) => table.context,
+        }
+    }
+
+    /// Tokens that the model knows.
+    pub fn vocab(&self) -> usize {
+        self.tokenizer().vocab_size()
+    }
+
+    /// Text to tokens.
+    pub fn tokenizer(&self) -> Tokenizer {
+        match self {
+            Self::Llama(table) => table.tokenizer,
+            Self::Gpt(table) => table.tokenizer,
+        }
+    }
+
+    /// Has the weights of most matrices on that grid.
+    pub(super) fn set_grid(&mut self, grid: &'static Grid, scales: ScaleForm) {
+        match self {
+            Self::Llama(table) => (table.grid, table.scales, table.embeddings) = (grid, scales, Embeddings::Matrix),
+            Self::Gpt(table) => (table.grid, table.last_grid, table.scales) = (grid, None, scales),
+        }
+    }
+
+    /// Whether the head is the table of embeddings.
+    pub fn is_tied(&self) -> bool {
+        match self {
+            Self::Llama(table) => table.tied,
+            Self::Gpt(table) => table.tied,
+        }
+    }
+}
+
+/// The longest context of a model that is made for `tokens`.
+pub(super) fn context_of(tokens: usize) -> usize {
+    tokens.min(MAX_CONTEXT)
+}

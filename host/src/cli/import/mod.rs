@@ -1,0 +1,43 @@
+//! `primal-host import`.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `model.rs` | language models |
+//! | `loss.rs` | what they lose on a text |
+//! | `hifigan.rs` | vocoders |
+
+mod hifigan;
+mod loss;
+mod model;
+
+use argh::FromArgs;
+
+use crate::Result;
+
+/// make a file of this program of another one's
+#[derive(FromArgs)]
+#[argh(subcommand, name = "import")]
+pub struct Import {
+    #[argh(subcommand)]
+    what: What,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum What {
+    Model(model::ImportModel),
+    Hifigan(hifigan::ImportHifigan),
+}
+
+impl Import {
+    /// Reads, checks and writes.
+    ///
+    /// # Errors
+    /// A file that is none of another program's, or cannot be used; output that cannot be written.
+    pub fn run(self) -> Result<()> {
+        match self.what {
+            What::Model(command) => command.run(),
+            What::Hifigan(command) => command.run(),
+        }
+    }
+}
