@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 /// The benchmarks: name, package, the features that it needs, and what it measures.
-const BENCHES: [(&str, &str, &str, &str); 9] = [
+const BENCHES: [(&str, &str, &str, &str); 10] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate and a step in PyTorch"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
