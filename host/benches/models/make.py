@@ -46,7 +46,7 @@ MODELS = {
     "qwen3": (Qwen3ForCausalLM, Qwen3Config(**LIKE_LLAMA, head_dim=32, tie_word_embeddings=True)),
     "gpt2": (
         GPT2LMHeadModel,
-        GPT2Config(vocab_size=VOCAB, n_embd=96, n_layer=3, n_head=6, n_positions=128, initializer_range=0.2),
+        GPT2Config(vocab_size=VOCAB, n_embd=96, n_layer=3, n_head=6, n_positions=128, initializer_range=0.2, bos_token_id=0, eos_token_id=0),
     ),
 }
 

@@ -68,9 +68,9 @@ const CONTEXT: usize = 4096;
 pub(super) fn context(given: Option<usize>, of_model: usize) -> Result<usize> {
     match given {
         None => Ok(of_model.min(CONTEXT)),
-        Some(context) if (1..=of_model).contains(&context) => Ok(context),
+        Some(context) if (2.min(of_model)..=of_model).contains(&context) => Ok(context),
         Some(context) => {
-            Err(Error::bad_input("--context", format!("1 to {of_model}, the model's context"), context, "leave it out, or lower it"))
+            Err(Error::bad_input("--context", format!("2 to {of_model}, the model's context"), context, "leave it out, or lower it"))
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Softmax attention over cached keys and values on the CPU. One query goes along the cache, a piece of it a task, all query heads of a key head together;
-//! several go through the tiles of [`Attention`](crate::ops::Attention).
+//! several, and those of very wide or many heads, go through the tiles of [`Attention`](crate::ops::Attention).
 
 use rayon::prelude::*;
 
@@ -27,6 +27,13 @@ fn pieces(tokens: usize, heads: usize, head_dim: usize) -> [usize; 2] {
 }
 
 impl CachedAttention {
+    /// Whether scratch has room for one query at a time.
+    fn has_room(&self, tokens: usize) -> bool {
+        let Self { heads, kv_heads, head_dim, .. } = *self;
+        let [pieces, len] = pieces(tokens, heads, head_dim);
+        head_dim <= MAX_HEAD_DIM && heads / kv_heads * len.min(tokens) <= HALF && heads * pieces * (head_dim + 2) <= HALF
+    }
+
     /// One query: sums of pieces to the second half of the scratch, then their sums.
     fn run_row(self, tokens: usize, out: &mut [f32], q: &[f32], [k, v]: [Values; 2], scratch: &mut [f32]) {
         let Self { heads, kv_heads, head_dim: dim, .. } = self;
@@ -34,8 +41,6 @@ impl CachedAttention {
         let [pieces, len] = pieces(tokens, heads, dim);
         // Values of a piece of the cache: of all heads of a group their sums, then the largest score and the sum of weights of each.
         let values = group * (dim + 2);
-        assert!(dim <= MAX_HEAD_DIM, "heads of {dim} values; at most {MAX_HEAD_DIM}");
-        assert!(group * len.min(tokens) <= HALF && kv_heads * pieces * values <= HALF, "{heads} heads over {tokens} tokens");
         let scratch = Parts::new(scratch);
         let min_tasks = TASK_VALUES.div_ceil(len.min(tokens) * dim);
         (0..kv_heads * pieces).into_par_iter().with_min_len(min_tasks).for_each(|task| {
@@ -76,7 +81,7 @@ impl RunOn<Cpu> for CachedAttention {
         let Self { heads, kv_heads, head_dim, .. } = self;
         let shape @ [rows, tokens] = self.shape();
         let ((out, scratch), (q, k, v)) = cpu.split((self.out, cpu.scratch()), (self.q, self.k, self.v));
-        if rows == 1 {
+        if rows == 1 && self.has_room(tokens) {
             return self.run_row(tokens, out, q, [k, v], scratch);
         }
         let (out, scratch) = (ValuesMut::from(out).parts(), Parts::new(scratch));
