@@ -3,7 +3,7 @@
 //! A thread waits for them, so that it can answer at once, whatever the others do. While a model answers in a chat, SIGINT stops the answer. While a run trains, the first one asks it to stop; a second one, or
 //! one at any other time, ends the process, after what is unfinished on disk is removed.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use primal_engine::files::durable;
 use primal_engine::interrupt::{self, Answer};
@@ -65,8 +65,10 @@ fn answer(signal: i32) {
             )
         }
     };
+    // Where a user reads an answer, it does not end its line.
+    let start = if !ends && std::io::stderr().is_terminal() { "\n" } else { "" };
     // Nobody may be there to read it.
-    let _ = writeln!(std::io::stderr(), "primal-host: {}: {text}", name(signal));
+    let _ = writeln!(std::io::stderr(), "{start}primal-host: {}: {text}", name(signal));
     if ends {
         let _held = durable::remove_all();
         signal_hook::low_level::exit(128 + signal);

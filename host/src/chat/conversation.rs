@@ -109,7 +109,7 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         self.sequence.tokens()
     }
 
-    /// Answers `text` with at most `max_tokens` tokens; `emit` gets them as they come, and `is_interrupted` is asked after each whether that is enough. When the
+    /// Answers `text` with at most `max_tokens` tokens; `emit` gets them as they come, and `is_interrupted` is asked before each but the first whether there were enough. When the
     /// context is full, what came first is forgotten, but for what the template writes before the first question. Where it fails, nothing was said.
     ///
     /// # Errors
@@ -202,14 +202,14 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
             if self.codec.stop_tokens().contains(&token) {
                 break End::Token;
             }
+            if written > 0 && is_interrupted() {
+                break End::Interrupted;
+            }
             self.sequence.extend(&[token]);
             written += 1;
             let piece = decoder.push(token);
             text.push_str(&piece);
             emit(&piece)?;
-            if is_interrupted() {
-                break End::Interrupted;
-            }
             if written >= max_tokens {
                 break End::Length;
             }
