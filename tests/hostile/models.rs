@@ -8,6 +8,11 @@ use primal_engine::files::open;
 
 use crate::{Place, tiny_run};
 
+/// A tensor to be written: name, type, shape and bytes.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+/// Keys and values of a file, to be changed by key.
+type ByKey = BTreeMap<String, Value<'static>>;
+
 /// One token for each byte, as GPT-2 writes them, and one that ends texts.
 const VOCAB: usize = 257;
 const DIM: usize = 64;
@@ -62,7 +67,7 @@ fn metadata() -> Metadata {
 /// Blocks of small weights: halves in front, codes of whatever comes.
 fn blocks(dtype: Dtype, rows: usize, cols: usize, seed: usize) -> Vec<u8> {
     let len = dtype.tensor_len(&[rows, cols]).expect("whole blocks");
-    let mut bytes: Vec<u8> = (0..len).map(|i| ((i + seed) * 2_654_435_761 >> 13) as u8).collect();
+    let mut bytes: Vec<u8> = (0..len).map(|i| (((i + seed) * 2_654_435_761) >> 13) as u8).collect();
     let (_, size) = dtype.block();
     let half = |value: f32| half::f16::from_f32(value).to_le_bytes();
     for (i, block) in bytes.chunks_mut(size).enumerate() {
@@ -81,7 +86,7 @@ fn blocks(dtype: Dtype, rows: usize, cols: usize, seed: usize) -> Vec<u8> {
 }
 
 /// Names, types, shapes and bytes, in an order of their own.
-fn tensors() -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
+fn tensors() -> Vec<Stored> {
     let kv = DIM / 2;
     let all: [(&str, Dtype, &[usize]); 12] = [
         ("output.weight", Dtype::Q8_0, &[VOCAB, DIM]),
@@ -192,17 +197,16 @@ fn a_checkpoint_of_a_run_is_exported() {
 #[test]
 fn models_that_lie_are_refused() {
     let place = Place::new();
-    let refused =
-        |what: &str, part: &str, edit: &dyn Fn(&mut BTreeMap<String, Value<'static>>, &mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)| {
-            let (mut keys, mut list) = (metadata().into_iter().collect::<BTreeMap<_, _>>(), tensors());
-            edit(&mut keys, &mut list);
-            place.write("in.gguf", gguf(&keys.into_iter().collect(), &list));
-            let message = place.refused(&["import", "model", "in.gguf", "--out", "m.safetensors"]);
-            assert!(message.contains("in.gguf") && message.contains(part), "{what}: {part:?} in: {message}");
-            assert!(!place.path("m.safetensors").exists(), "{what}");
-            let left = std::fs::read_dir(place.folder.path()).expect("a folder").count();
-            assert_eq!(left, 1, "{what}");
-        };
+    let refused = |what: &str, part: &str, edit: &dyn Fn(&mut ByKey, &mut Vec<Stored>)| {
+        let (mut keys, mut list) = (metadata().into_iter().collect::<BTreeMap<_, _>>(), tensors());
+        edit(&mut keys, &mut list);
+        place.write("in.gguf", gguf(&keys.into_iter().collect(), &list));
+        let message = place.refused(&["import", "model", "in.gguf", "--out", "m.safetensors"]);
+        assert!(message.contains("in.gguf") && message.contains(part), "{what}: {part:?} in: {message}");
+        assert!(!place.path("m.safetensors").exists(), "{what}");
+        let left = std::fs::read_dir(place.folder.path()).expect("a folder").count();
+        assert_eq!(left, 1, "{what}");
+    };
     for key in [
         "embedding_length",
         "block_count",

@@ -24,7 +24,7 @@ kernels! {
         let mut column = thread_idx_x() as usize;
         while column < inputs as usize {
             let byte = *codes.add(column / 2);
-            let code = if column % 2 == 0 { byte & 15 } else { byte >> 4 };
+            let code = if column.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
             let [factor, offset] = scales.at(from, column);
             *y.add(row * inputs as usize + column) = grid.level(code) * factor + offset;
             column += THREADS as usize;

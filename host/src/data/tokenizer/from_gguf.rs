@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
 
     fn byte_level(&self) -> Result<Found> {
         let tokens = self.tokens()?;
-        let merges = self.merges()?;
+        let mut merges = self.merges()?;
         let kinds = self.kinds(&tokens, &merges)?;
         let name = self.value("pre").and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| "default".into());
         let pre_tokenizer = pre_tokenizers::by_name(&name).ok_or_else(|| {
@@ -236,6 +236,12 @@ impl<'a> Reader<'a> {
         let is_text = |kind: &Kind| !matches!(kind, Kind::Control | Kind::Unknown);
         let vocab: Vocab =
             tokens.iter().zip(&kinds).zip(0..).filter(|((_, kind), _)| is_text(kind)).map(|((token, _), id)| (token.clone(), id)).collect();
+        // llama.cpp asks for merges: a file without any has one that makes no token.
+        if let [(left, right)] = &merges[..]
+            && !vocab.contains_key(&format!("{left}{right}"))
+        {
+            merges.clear();
+        }
         let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignores_merges).build();
         let model = model.map_err(|error| self.bad("merges of tokens into tokens", error))?;
         let pieces = Merging { normalizer: None, pre_tokenizer: Some(cutting(pre_tokenizer)), model };

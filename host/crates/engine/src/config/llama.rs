@@ -9,6 +9,7 @@ use super::table::{Check, Family, ModelTable, TextTable, is_default, is_row};
 use super::tokenizer::Tokenizer;
 use super::train::TrainConfig;
 use crate::Result;
+use crate::memory::Act;
 use crate::nn::embedding::Embeddings;
 use crate::nn::rotary::RopeScaling;
 use crate::ops::rope::RotaryPairs;
@@ -126,6 +127,8 @@ impl ModelTable for LlamaConfig {
         check.that(epsilon > 0.0 && epsilon < 1.0, "model.norm_epsilon", "above 0, below 1", &epsilon)?;
         let tokens = self.tokenizer.vocab_size();
         check.that((tokens..=1 << 22).contains(&self.vocab()), "model.vocab", &format!("{tokens} tokens to 4194304"), &self.vocab())?;
+        let act = t.activations;
+        check.that(act == Act::F32, "train.activations", "f32: norms and positions of such models know no other form", &act.name())?;
         check.scales(self.scales, &[("model.grid", self.grid)])?;
         self.check_text(t, check)
     }

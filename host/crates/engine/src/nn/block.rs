@@ -167,8 +167,8 @@ impl Block {
         self.mlp.activate(b, p, &kept.mlp, norm2.y, rows);
     }
 
-    /// Copies cached rows from `first` on to those from `to` on, without overlap, and turns their keys back: see
-    /// [`SelfAttention::move_cache`].
+    /// Copies cached rows from `first` on to those from `to` on, without overlap, and turns their keys back by so many
+    /// positions: `back`, `[rows]`, all the same.
     pub fn move_cache<B: Backend>(&self, b: &mut B, kept: &BlockActivations, first: usize, to: usize, back: Span<u32>) {
         self.attention.move_cache(b, &kept.attention, first, to, back);
     }

@@ -39,7 +39,7 @@ impl<'a> Activations<'a> {
     }
 }
 
-/// Where the running sums of some rows are, [`OUTPUTS`] of each.
+/// Where the running sums of some rows are, `OUTPUTS` of each.
 #[derive(Clone, Copy)]
 pub struct Sums {
     /// The first.
