@@ -19,6 +19,8 @@ use primal_host::data::{Corpus, CorpusOptions, TextCodec, generate};
 
 /// Cached and uncached logits may differ by this part of the largest logit: activations of every layer rounded to 13 bits, against float ones.
 const LOGITS: f32 = 2e-3;
+/// As above, where prompts are read with activations rounded to 8 bits a group.
+const PROMPTS: f32 = 2e-2;
 /// The same for losses in nats, from logits of a few units.
 const LOSSES: f32 = 2e-3;
 
@@ -127,13 +129,13 @@ fn cached_logits_agree_with_uncached_ones() {
                     let logits = model.read(&tokens[position..=position], position);
                     let off = difference(&logits, &uncached[position]);
                     assert!(
-                        off < LOGITS,
-                        "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {LOGITS}"
+                        off < PROMPTS,
+                        "{name}: prompt of {prompt}, position {position}: off by {off} of the largest logit, tolerance {PROMPTS}"
                     );
                 }
                 let logits = model.read(&tokens[prompt..], prompt);
                 let off = difference(&logits, uncached.last().expect("tokens"));
-                assert!(off < LOGITS, "{name}: the rest after {prompt}: off by {off} of the largest logit, tolerance {LOGITS}");
+                assert!(off < PROMPTS, "{name}: the rest after {prompt}: off by {off} of the largest logit, tolerance {PROMPTS}");
             }
         }
     }
@@ -219,10 +221,9 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
         trainer.step(&corpus).expect("a step");
     }
     let (b, p, decoder) = (&mut trainer.backend, &trainer.layout.parameters, &trainer.layout.sampler);
-    let greedy = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     let mut text = "The cat".to_string();
     let prompt = text.len();
-    let timing = generate(b, p, decoder, &TextCodec::Bytes, &text.clone(), 100, greedy, |piece| {
+    let timing = generate(b, p, decoder, &TextCodec::Bytes, &text.clone(), 100, Sampling::GREEDY, |piece, _| {
         text.push_str(piece);
         Ok(())
     });
@@ -276,10 +277,10 @@ fn a_draw_is_the_one_of_the_definition() {
                 left < 0.0
             })
             .map(|(&i, _)| i);
-        let got = draw(&logits, Sampling { temperature, top_p, seed: 0 }, at);
+        let got = draw(&logits, Sampling { temperature, top_p, ..Sampling::GREEDY }, at);
         assert_eq!(Some(got as usize), expected, "case {case}: temperature {temperature}, top-p {top_p}, draw {at}");
     }
-    let likeliest = draw(&[1.0, 3.0, 3.0, 2.0], Sampling { temperature: 0.0, top_p: 0.1, seed: 0 }, 0.99);
+    let likeliest = draw(&[1.0, 3.0, 3.0, 2.0], Sampling { top_p: 0.1, ..Sampling::GREEDY }, 0.99);
     assert_eq!(likeliest, 1, "the first of equals");
 }
 

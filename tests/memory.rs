@@ -232,3 +232,36 @@ fn a_process_stays_within_its_plan() {
         }
     }
 }
+
+/// What the program itself takes while it runs a model, in bytes.
+#[cfg(target_os = "linux")]
+const PROGRAM: f64 = 30e6;
+
+/// The plan of running a configuration, with these arguments besides.
+#[cfg(target_os = "linux")]
+fn plan_of_running(arguments: &[&str]) -> [f64; 3] {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = command.args(["plan", "--generate", "--json", "--config"]).args(arguments).output().expect("primal-host runs");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    ["total_bytes", "cache_bytes", "mapped_bytes"].map(|key| plan[key].as_f64().expect("a number"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_model_of_1_1_billion_weights_runs_in_half_a_gigabyte() {
+    for (scales, most) in [("row", 560e6), ("group32", 640e6)] {
+        let [total, cache, _] = plan_of_running(&["llama-1.1b", "--scales", scales]);
+        assert!(total <= most + cache, "{scales}: {total} bytes, of which {cache} are the cache");
+        assert!(cache == 22.0 * 2.0 * 2048.0 * 4.0 * 64.0 * 2.0, "{cache} bytes of keys and values in halves");
+    }
+    // A smaller one, really run.
+    let folder = tempfile::tempdir().expect("a folder");
+    let [config, model] = ["model.toml", "model.safetensors"].map(|name| folder.path().join(name).display().to_string());
+    let sizes = "architecture = 'llama'\ndim = 1024\nlayers = 6\nheads = 16\nkv_heads = 4\nhidden = 2816\ncontext = 512\nvocab = 8192";
+    let text = format!("[model]\n{sizes}\ntokenizer = 'bytes'\nembeddings = 'matrix'\ngrid = 'uniform15'\nscales = 'group32'\n[train]\n");
+    std::fs::write(&config, text).expect("a configuration");
+    peak_resident(&["init", "--config", &config, "--out", &model]);
+    let [total, _, mapped] = plan_of_running(&[&config]);
+    let peak = peak_resident(&["generate", "--checkpoint", &model, "--max-tokens", "20", "--prompt", &"text ".repeat(60)]);
+    assert!(peak <= total + PROGRAM && peak >= mapped, "{peak} bytes resident of {total} planned, of which {mapped} are mapped");
+}

@@ -149,6 +149,8 @@ fn commands_keep_count_and_resume() {
         let (code, out, err) = primal(&["plan", "--config", "gpt-nano", "--scales", form]);
         assert!(code == Some(0) && out.contains(&format!(": {bytes} bytes a weight")), "{form}: {out}{err}");
         assert_eq!(out.contains("blocks.0.attention.q.step"), form != "row", "{out}");
+        let (code, out, err) = primal(&["plan", "--config", "gpt-nano", "--scales", form, "--device", "cuda"]);
+        assert!(code == Some(0) && out.contains("cuda.scratch"), "{form}: {out}{err}");
     }
     let train = ["train", "--config", "gpt-nano", "--grid", "uint4", "--scales", "group32-offset", "--steps", "4", "--out", &run];
     let (code, _, err) = primal(&train);
@@ -176,7 +178,6 @@ fn what_makes_no_sense_is_refused_with_code_2() {
             ["model.grid", "numerators up to 2310"],
         ),
         (&["plan", "--config", "gpt-0.1b", "--scales", "group32"], ["model.grid", "numerators up to"]),
-        (&["plan", "--config", "gpt-nano", "--scales", "group32", "--device", "cuda"], ["--device cuda", "--scales row"]),
     ] {
         let (code, out, err) = primal(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {out}{err}");

@@ -15,6 +15,7 @@ const TEXT: Table = &[
     ("gpt-nano", include_str!("../../models/gpt-nano.toml")),
     ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
     ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
+    ("llama-1.1b", include_str!("../../models/llama-1.1b.toml")),
 ];
 
 /// Speech models.

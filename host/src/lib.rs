@@ -1,4 +1,5 @@
 //! PRIMAL as a program: its commands, data, voices and reports, around [`primal_engine`] and [`primal_speech`].
+pub mod chat;
 pub mod cli;
 pub mod configurations;
 pub mod data;

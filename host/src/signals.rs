@@ -1,6 +1,6 @@
 //! Signals that ask the program to end: SIGINT, SIGTERM, SIGHUP.
 //!
-//! A thread waits for them, so that it can answer at once, whatever the others do. While a run trains, the first one asks it to stop; a second one, or
+//! A thread waits for them, so that it can answer at once, whatever the others do. While a model answers in a chat, SIGINT stops the answer. While a run trains, the first one asks it to stop; a second one, or
 //! one at any other time, ends the process, after what is unfinished on disk is removed.
 
 use std::io::Write;
@@ -54,6 +54,7 @@ fn answer(signal: i32) {
     let (text, ends) = match interrupt::request(signal) {
         Answer::Ends { again: false } => ("ended; nothing half-written is left".into(), true),
         Answer::Ends { again: true } => ("ended at once; --resume goes on from the last checkpoint".into(), true),
+        Answer::StopsAnswer => ("the answer ends here".into(), false),
         Answer::Between(done, doing) => (format!("{}{doing}; {SECOND}", saved(done)), false),
         Answer::Abandons(done) => (format!("step {} is abandoned, nothing of it counts yet; {}; {SECOND}", done + 1, saved(done)), false),
         Answer::Finishes(done, left) => {

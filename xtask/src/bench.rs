@@ -9,6 +9,7 @@ const BENCHES: [(&str, &str, &str, &str); 9] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
+    ("prefill", "primal-host", "", "products of a prompt and 4-bit weights, against ggml's q4_0"),
     ("dequantize", "primal-host", "", "f32 of the blocks of GGUF files, bit for bit against ggml"),
     ("tokenizers", "primal-host", "", "tokens of files' tokenizers, against those that other programs give"),
     ("models", "primal-host", "", "logits of tiny models of every architecture, against transformers"),

@@ -26,8 +26,10 @@ const ARCHITECTURES: [(&str, &str); 7] = [
 
 /// Kernels for tensor cores, by how their names end, and the architectures that gain by them. Those of GeForce (sm_86, sm_89) multiply halves with
 /// sums in `f32` at twice the rate of their multiply-adds (NVIDIA, "Ampere GA102 GPU Architecture", 2021, and "Ada GPU Architecture", 2022): a
-/// product of two float operands takes three of halves and would lose. Those of sm_80 and sm_90 have some fifteen times the rate.
-const ON_TENSOR_CORES: [(&str, &[&str]); 2] = [("weight_half", &["sm_80", "sm_90"]), ("_half", &["sm_80", "sm_86", "sm_89", "sm_90"])];
+/// product of two float operands, or of floats and weights whose groups have scales, takes three of halves and would lose. Those of sm_80 and sm_90
+/// have some fifteen times the rate.
+const ON_TENSOR_CORES: [(&str, &[&str]); 3] =
+    [("weight_half", &["sm_80", "sm_90"]), ("groups_half", &["sm_80", "sm_90"]), ("_half", &["sm_80", "sm_86", "sm_89", "sm_90"])];
 
 /// Whether an architecture has a kernel.
 fn has(arch: &str, kernel: &str) -> bool {

@@ -4,6 +4,8 @@
 const UNROLL: u32 = 1200;
 /// The products in `f32`: with the k of a stage unrolled, loads of the next k stand between the multiply-adds of this one.
 const UNROLL_PRODUCTS: u32 = 6000;
+/// The products of halves, whose sums are stored as floats or as halves.
+const UNROLL_HALVES: u32 = 4000;
 
 /// How a kernel is compiled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +18,11 @@ pub struct Tuning {
 }
 
 /// Kernels that would spill on an architecture, and the blocks that fit without.
-const FEWER: [(&str, &str, u32); 2] = [("sm_80", "linear_backward_weight_half", 2), ("sm_80", "linear_backward_input_grid_half", 2)];
+const FEWER: [(&str, &str, u32); 3] = [
+    ("sm_80", "linear_backward_weight_half", 2),
+    ("sm_80", "f16_linear_backward_weight_half", 2),
+    ("sm_80", "linear_backward_input_grid_half", 2),
+];
 
 impl Tuning {
     /// The blocks on an architecture.
@@ -27,14 +33,21 @@ impl Tuning {
 
 /// The tuning of a kernel.
 pub fn of(kernel: &str) -> Tuning {
+    // Of halves as of floats.
+    let kernel = kernel.strip_prefix("f16_").unwrap_or(kernel);
     let halves = kernel.ends_with("_half");
     let products = !halves && (kernel.starts_with("linear_") || kernel.starts_with("conv"));
     let blocks = match kernel {
-        "linear_grid_half" | "linear_backward_weight_half" | "attention_backward_key_value_64" => 3,
+        "linear_grid_half" | "linear_groups_half" | "linear_backward_input_groups_half" | "linear_backward_weight_half" => 3,
         "linear_backward_input_grid_half" | "attention_64" => 4,
         // Shared memory lets no more in.
         _ if products => 3,
         _ => 1,
     };
-    Tuning { unroll: if products { UNROLL_PRODUCTS } else { UNROLL }, blocks }
+    let unroll = match (products, halves) {
+        (true, _) => UNROLL_PRODUCTS,
+        (_, true) => UNROLL_HALVES,
+        _ => UNROLL,
+    };
+    Tuning { unroll, blocks }
 }

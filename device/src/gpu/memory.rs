@@ -37,7 +37,6 @@ pub unsafe fn store4(to: *mut f32, values: [f32; 4]) {
 struct F32x2([f32; 2]);
 
 /// Two words on their 8 bytes.
-#[cfg(not(feature = "cuda_std"))]
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct U32x2([u32; 2]);
@@ -64,11 +63,20 @@ pub unsafe fn store2(to: *mut f32, values: [f32; 2]) {
     unsafe { to.cast::<F32x2>().write(F32x2(values)) }
 }
 
+/// Two words.
+///
+/// # Safety
+/// Valid, and aligned to 8 bytes.
+#[inline(always)]
+pub unsafe fn load_words2(from: *const u32) -> [u32; 2] {
+    // SAFETY: by contract.
+    unsafe { from.cast::<U32x2>().read() }.0
+}
+
 /// Stores two words.
 ///
 /// # Safety
 /// Valid, and aligned to 8 bytes.
-#[cfg(not(feature = "cuda_std"))]
 #[inline(always)]
 pub unsafe fn store_words2(to: *mut u32, values: [u32; 2]) {
     // SAFETY: by contract.
@@ -149,6 +157,32 @@ pub unsafe fn load4_constant(from: *const f32) -> [f32; 4] {
     // SAFETY: by contract.
     unsafe {
         load4(from)
+    }
+}
+
+/// Two words that no one writes while the kernel runs, through the read-only cache.
+///
+/// # Safety
+/// Valid, in device memory, and aligned to 8 bytes.
+#[inline(always)]
+pub unsafe fn load_words2_constant(from: *const u32) -> [u32; 2] {
+    #[cfg(not(feature = "cuda_std"))]
+    {
+        let (a, b);
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!(
+                "{{ .reg .u64 %at; cvta.to.global.u64 %at, {from}; ld.global.nc.v2.u32 {{{a}, {b}}}, [%at]; }}",
+                a = out(reg32) a, b = out(reg32) b, from = in(reg64) from,
+                options(pure, nomem, nostack)
+            );
+        }
+        [a, b]
+    }
+    #[cfg(feature = "cuda_std")]
+    // SAFETY: by contract.
+    unsafe {
+        load_words2(from)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `memory`: vectors of memory
 //! - `atomic`: atomic updates
 //! - `float`: functions of floats
+//! - `float16`: halves
 //! - `dot`: integer dot products
 //! - `matrix`: tensor cores
 //!
@@ -16,6 +17,7 @@ pub mod atomic;
 pub mod dot;
 #[cfg(not(feature = "cuda_std"))]
 mod float;
+pub mod float16;
 #[cfg(not(feature = "cuda_std"))]
 pub mod matrix;
 pub mod memory;

@@ -17,5 +17,5 @@ pub use codec::{
 };
 pub use levels::{Ends, Grid};
 pub use packing::{PADDING, ROW_ALIGN, get, histogram, pack_row, padded, row_bytes, set, unpack_row};
-pub use scales::{GROUP, ScaleForm, groups, half_value};
+pub use scales::{GROUP, ScaleForm, groups, half_bits, half_value};
 pub use table::{E2M1, FINE15, GRIDS, INT4, NF4, PRIME13, PRIME15, UINT4, UNIFORM15, UNIFORM16, by_name};

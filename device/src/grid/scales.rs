@@ -62,6 +62,25 @@ pub fn half_value(bits: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
+/// The bits of the half nearest to a value, of two the even one.
+#[inline(always)]
+pub fn half_bits(value: f32) -> u16 {
+    let (sign, magnitude) = ((value.to_bits() >> 16) as u16 & 0x8000, value.to_bits() & 0x7FFF_FFFF);
+    let bits = if magnitude > 0x7F80_0000 {
+        // NaN.
+        0x7E00
+    } else if magnitude >= 0x477F_F000 {
+        // From 65520 on.
+        0x7C00
+    } else if magnitude < 113 << 23 {
+        // Below the normal halves, floats from a half on are as far apart as halves are there.
+        (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5f32.to_bits()
+    } else {
+        (magnitude - (112 << 23) + 0xFFF + (magnitude >> 13 & 1)) >> 13
+    };
+    sign | bits as u16
+}
+
 impl Grid {
     /// What a group's step is the factor of, for each code: the numerator, or the level where there is no denominator; 0.0 where the code is no level.
     #[inline(always)]

@@ -6,6 +6,7 @@ use crate::launch::{kernels, on_gpu};
 on_gpu! {
     use super::common::float::ln;
     use super::common::heads::{Heads, LOG2_E, Mask, accumulate, across, own_row, products, put};
+    use super::common::values::{Values, ValuesMut};
     use super::sizes::heads::ACROSS;
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
@@ -30,9 +31,9 @@ on_gpu! {
 
     #[inline(always)]
     unsafe fn forward<const D: usize, const R: usize, const C: usize, const W: usize>(
-        out: *mut f32,
+        out: ValuesMut,
         lse: *mut f32,
-        [q, k, v]: [*const f32; 3],
+        [q, k, v]: [Values; 3],
         heads: Heads,
         past: u32,
         causal: bool,
@@ -94,34 +95,40 @@ on_gpu! {
             }
         }
     }
+
+    /// q, k and v, which come after out in `halves`.
+    #[inline(always)]
+    fn operands([q, k, v]: [*const u8; 3], halves: u32) -> [Values; 3] {
+        [Values::of(q, halves, 1), Values::of(k, halves, 2), Values::of(v, halves, 3)]
+    }
 }
 
 kernels! {
     /// `out = softmax(q·kᵀ/√head_dim)·v` of heads up to 32 wide, where a query sees its own and earlier keys only if `causal` is 1; out, q
     /// `[rows, heads · head_dim]`, k, v `[rows, kv_heads · head_dim]`, of which query head h reads head `h / (heads / kv_heads)`, lse
     /// `[heads, rows of the sequence]` of each sequence, one after another. `offsets` are the sequences' first rows, `[sequences + 1]`, or null for
-    /// sequences of `seq` rows. Of a single sequence, k and v may have `past` rows before those of the queries. A block takes 64 queries of a head.
+    /// sequences of `seq` rows; `halves` tells of out, q, k, v. Of a single sequence, k and v may have `past` rows before those of the queries. A block takes 64 queries of a head.
     /// Items: queries of the longest sequence, heads of all sequences.
     fn attention_32(
-        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        out: *mut u8, lse: *mut f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 4, 4, 1), [64, 1]] {
-        forward::<32, 4, 4, 1>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
+        forward::<32, 4, 4, 1>(ValuesMut::of(out, halves, 0), lse, operands([q, k, v], halves), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 
     /// `attention_32` for heads up to 64 wide.
     fn attention_64(
-        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        out: *mut u8, lse: *mut f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 4, 4, 2), [64, 1]] {
-        forward::<64, 4, 4, 2>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
+        forward::<64, 4, 4, 2>(ValuesMut::of(out, halves, 0), lse, operands([q, k, v], halves), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 
     /// `attention_32` for heads up to 128 wide: a block takes 32 queries.
     fn attention_128(
-        out: *mut f32, lse: *mut f32, q: *const f32, k: *const f32, v: *const f32,
+        out: *mut u8, lse: *mut f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, past: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(1, 2, 2, 4), [32, 1]] {
-        forward::<128, 2, 2, 4>(out, lse, [q, k, v], Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
+        forward::<128, 2, 2, 4>(ValuesMut::of(out, halves, 0), lse, operands([q, k, v], halves), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, past, causal == 1);
     }
 }

@@ -9,6 +9,7 @@ use crate::launch::{kernels, on_gpu};
 on_gpu! {
     use super::common::heads::{Heads, LOG2_E, Mask, accumulate, across, own_row, products, put};
     use super::common::sums::warp_sum;
+    use super::common::values::Values;
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
@@ -16,12 +17,18 @@ on_gpu! {
     /// What the backward pass reads.
     #[derive(Clone, Copy)]
     struct Kept {
-        q: *const f32,
-        k: *const f32,
-        v: *const f32,
-        d_out: *const f32,
+        q: Values,
+        k: Values,
+        v: Values,
+        d_out: Values,
         lse: *const f32,
         delta: *const f32,
+    }
+
+    #[inline(always)]
+    fn kept([q, k, v]: [*const u8; 3], halves: u32, d_out: *const f32, lse: *const f32, delta: *const f32) -> Kept {
+        let [q, k, v] = [Values::of(q, halves, 0), Values::of(k, halves, 1), Values::of(v, halves, 2)];
+        Kept { q, k, v, d_out: d_out.into(), lse, delta }
     }
 
     /// A probability and the gradient of its raw score, of a query that sees the key; zeros else.
@@ -68,7 +75,7 @@ on_gpu! {
             accumulate::<D, R, C, W>(&mut result, ds, keys, other_rows.min(mask.keys - key));
             key += other_rows;
         }
-        head.store(dq, first, &result, [1.0; R]);
+        head.store(dq.into(), first, &result, [1.0; R]);
     }
 
     #[inline(always)]
@@ -78,6 +85,7 @@ on_gpu! {
         kept: Kept,
         heads: Heads,
         causal: bool,
+        member: u32,
     ) {
         let (own_rows, other_rows) = (16 * R as u32, 8 * C as u32);
         let keys = dynamic_shared_mem::<f32>();
@@ -85,8 +93,8 @@ on_gpu! {
         let queries = values.add(16 * R * (D + 4));
         let gradients = queries.add(8 * C * (D + 4));
         let p = gradients.add(8 * C * (D + 4));
-        let ([mut head, key_head], factor) = (heads.by_key(), heads.factor());
-        let mask = Mask { causal, past: 0, keys: key_head.seq };
+        let ([head, key_head], factor) = (heads.by_key(member), heads.factor());
+        let mask = Mask { causal, past: 0, keys: head.seq };
         let first = block_idx_x() * own_rows;
         if first >= key_head.seq {
             return;
@@ -95,7 +103,6 @@ on_gpu! {
         key_head.load::<D>(values, kept.v, first, own_rows);
         let row = first + own_row::<R>();
         let (mut by_key, mut by_value) = ([[[0.0; 4]; W]; R], [[[0.0; 4]; W]; R]);
-        for _ in 0..heads.group() {
         // In causal attention, earlier queries do not see these keys.
         let mut query = if mask.causal { first } else { 0 };
         while query < head.seq {
@@ -123,29 +130,32 @@ on_gpu! {
             accumulate::<D, R, C, W>(&mut by_key, p, queries, count);
             query += other_rows;
         }
-        head = head.next();
+        if member > 0 {
+            key_head.add(dk, first, &mut by_key);
+            key_head.add(dv, first, &mut by_value);
         }
-        key_head.store(dk, first, &by_key, [1.0; R]);
-        key_head.store(dv, first, &by_value, [1.0; R]);
+        key_head.store(dk.into(), first, &by_key, [1.0; R]);
+        key_head.store(dv.into(), first, &by_value, [1.0; R]);
     }
 }
 
 kernels! {
     /// What the backward pass needs first: `delta = Σ d_out · out` of each head of each token; shapes as in
-    /// `attention_32`, delta as lse. A warp takes a head of a token. Items: tokens of the longest sequence, heads of all sequences.
+    /// `attention_32`, delta as lse; `halves` tells of out. A warp takes a head of a token. Items: tokens of the longest sequence, heads of all sequences.
     fn attention_backward_delta(
-        delta: *mut f32, d_out: *const f32, out: *const f32, offsets: *const u32, seq: u32, heads: u32, head_dim: u32,
+        delta: *mut f32, d_out: *const f32, out: *const u8, halves: u32, offsets: *const u32, seq: u32, heads: u32, head_dim: u32,
     ) for [THREADS, 0, [THREADS / WARP, 1]] {
         let [head, _] = Heads { offsets, seq, heads, kv_heads: heads, dim: head_dim }.by_query();
         let token = block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP;
         if token >= head.seq {
             return;
         }
-        let at = head.offset + token as usize * head.stride;
+        let at = head.offset + token as usize * head.stride as usize;
+        let out = Values::of(out, halves, 0);
         let mut sum = 0.0;
         let mut c = thread_idx_x() % WARP;
         while c < head_dim {
-            sum += *d_out.add(at + c as usize) * *out.add(at + c as usize);
+            sum += *d_out.add(at + c as usize) * out.get(at + c as usize);
             c += WARP;
         }
         let sum = warp_sum(sum);
@@ -154,53 +164,54 @@ kernels! {
         }
     }
 
-    /// Writes dq of heads up to 32 wide; shapes as in `attention_32`, dq and d_out as q, delta as lse. A block takes 64 queries of a head.
-    /// Items: queries of the longest sequence, heads of all sequences.
+    /// Writes dq of heads up to 32 wide; shapes as in `attention_32`, dq and d_out as q, delta as lse; `halves` tells of q, k, v. A block takes 64
+    /// queries of a head. Items: queries of the longest sequence, heads of all sequences.
     fn attention_backward_query_32(
-        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
+        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 4, 1), [64, 1]] {
-        backward_query::<32, 4, 4, 1>(dq, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_query::<32, 4, 4, 1>(dq, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
     }
 
     /// `attention_backward_query_32` for heads up to 64 wide.
     fn attention_backward_query_64(
-        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
+        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 4, 2, 2), [64, 1]] {
-        backward_query::<64, 4, 2, 2>(dq, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_query::<64, 4, 2, 2>(dq, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
     }
 
     /// `attention_backward_query_32` for heads up to 128 wide: a block takes 32 queries.
     fn attention_backward_query_128(
-        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
+        dq: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
         offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
     ) for [THREADS, shared_bytes(2, 2, 1, 4), [32, 1]] {
-        backward_query::<128, 2, 1, 4>(dq, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_query::<128, 2, 1, 4>(dq, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
     }
 
-    /// Writes dk and dv of heads up to 32 wide; shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of the
-    /// longest sequence, heads of all sequences.
+    /// Writes dk and dv, `[rows, kv_heads · head_dim]`, of heads up to 32 wide, by query head `member` of those that read each key head; adds them if it
+    /// is not the first. Other shapes as in `attention_backward_query_32`. A block takes 64 keys of a head. Items: keys of the longest sequence, key
+    /// heads of all sequences.
     fn attention_backward_key_value_32(
-        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 4, 4, 1), [64, 1]] {
-        backward_key_value::<32, 4, 4, 1>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<32, 4, 4, 1>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 
     /// `attention_backward_key_value_32` for heads up to 64 wide.
     fn attention_backward_key_value_64(
-        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 4, 2, 2), [64, 1]] {
-        backward_key_value::<64, 4, 2, 2>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<64, 4, 2, 2>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 
     /// `attention_backward_key_value_32` for heads up to 128 wide: a block takes 32 keys.
     fn attention_backward_key_value_128(
-        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const f32, k: *const f32, v: *const f32,
-        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32,
+        dk: *mut f32, dv: *mut f32, d_out: *const f32, lse: *const f32, delta: *const f32, q: *const u8, k: *const u8, v: *const u8, halves: u32,
+        offsets: *const u32, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, causal: u32, member: u32,
     ) for [THREADS, shared_bytes(2, 2, 1, 4), [32, 1]] {
-        backward_key_value::<128, 2, 1, 4>(dk, dv, Kept { q, k, v, d_out, lse, delta }, Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1);
+        backward_key_value::<128, 2, 1, 4>(dk, dv, kept([q, k, v], halves, d_out, lse, delta), Heads { offsets, seq, heads, kv_heads, dim: head_dim }, causal == 1, member);
     }
 }

@@ -20,6 +20,7 @@ struct Shared {
 on_gpu! {
     use super::common::float::exp;
     use super::common::sums::block_reduce;
+    use super::common::values::Values;
     use crate::gpu::GpuFloat;
     use crate::gpu::memory::{aligned, load};
     use crate::gpu::shared::dynamic_shared_mem;
@@ -31,11 +32,11 @@ on_gpu! {
 
     /// `q · k` by the eight threads that share a score, `V` values at a time; the same in each of them.
     #[inline(always)]
-    unsafe fn score<const V: usize>(q: *const f32, k: *const f32, dim: usize) -> f32 {
+    unsafe fn score<const V: usize>(q: *const f32, k: Values, dim: usize) -> f32 {
         let mut sum = 0.0;
         let mut c = thread_idx_x() as usize % ACROSS * V;
         while c < dim {
-            let (q, k) = (load::<V>(q.add(c)), load::<V>(k.add(c)));
+            let (q, k) = (load::<V>(q.add(c)), k.load::<V>(c));
             for i in 0..V {
                 sum = q[i].mul_add(k[i], sum);
             }
@@ -57,16 +58,17 @@ on_gpu! {
 
 kernels! {
     /// `out = softmax(q·kᵀ/√head_dim)·v`; out, q `[heads · head_dim]`, k, v `[tokens, kv_heads · head_dim]`, of which query head h reads
-    /// head `h / (heads / kv_heads)`; head_dim up to 256. A block takes a head: eight threads a score, then a thread a column and every
+    /// head `h / (heads / kv_heads)`; head_dim up to 256; `halves` tells of k, v. A block takes a head: eight threads a score, then a thread a column and every
     /// 256 / head_dim-th token. Items: heads. Shared: 5,152 bytes.
-    fn cached_attention(out: *mut f32, q: *const f32, k: *const f32, v: *const f32, tokens: u32, heads: u32, kv_heads: u32, head_dim: u32)
-        for [THREADS, size_of::<Shared>(), [1, 1]] {
+    fn cached_attention(
+        out: *mut f32, q: *const f32, k: *const u8, v: *const u8, halves: u32, tokens: u32, heads: u32, kv_heads: u32, head_dim: u32,
+    ) for [THREADS, size_of::<Shared>(), [1, 1]] {
         let shared = dynamic_shared_mem::<Shared>();
         let (dim, tokens, thread) = (head_dim as usize, tokens as usize, thread_idx_x() as usize);
         let (stride, head) = (kv_heads as usize * dim, block_idx_x() as usize * dim);
         let key_head = (block_idx_x() / (heads / kv_heads)) as usize * dim;
-        let (q, k, v) = (q.add(head), k.add(key_head), v.add(key_head));
-        let vectors = dim.is_multiple_of(4) && aligned(q) && aligned(k);
+        let (q, k, v) = (q.add(head), Values::of(k, halves, 0).skip(key_head), Values::of(v, halves, 1).skip(key_head));
+        let vectors = dim.is_multiple_of(4) && aligned(q) && k.aligned();
         let factor = 1.0 / (dim as f32).sqrt();
         // Threads of a token, and this one's column and first token.
         let width = dim.next_power_of_two();
@@ -79,7 +81,7 @@ kernels! {
             let mut largest = f32::NEG_INFINITY;
             // All lanes of a warp take part in the shuffles, so beyond the end they repeat the last token.
             while token < count.next_multiple_of(WARP as usize / ACROSS) {
-                let k = k.add((first + token.min(count - 1)) * stride);
+                let k = k.skip((first + token.min(count - 1)) * stride);
                 let score = if vectors { score::<4>(q, k, dim) } else { score::<1>(q, k, dim) } * factor;
                 largest = larger(largest, score);
                 if thread.is_multiple_of(ACROSS) && token < count {
@@ -103,7 +105,7 @@ kernels! {
             if column < dim {
                 let mut token = group;
                 while token < count {
-                    result = (*shared).scores[token % TOKENS].mul_add(*v.add((first + token) * stride + column), result);
+                    result = (*shared).scores[token % TOKENS].mul_add(v.get((first + token) * stride + column), result);
                     token += groups;
                 }
             }

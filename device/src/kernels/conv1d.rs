@@ -11,6 +11,7 @@ use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
     use super::common::gemm::{AcrossK, AlongK, CodesAlongK, Target, gemm, tile};
+    use super::common::scaling::{GroupScales, Levels, RowScales};
     use super::common::windows::{Sequences, TapCodesAcrossK, TapShape, Taps, TapsAcrossK, Windows, WindowsAcrossK, padded};
     use super::linear::plain;
     use crate::grid::row_bytes;
@@ -38,9 +39,21 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
-        let b = CodesAlongK { codes, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
+        let b = CodesAlongK { codes, scaling: Levels, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
         let target = Target { column_scale: scale, bias, biases: outputs, ..plain(y, rows, outputs, accumulate) };
         gemm(target, a, b, taps * inputs, Some(&*grid));
+    }
+
+    /// `conv1d_grid` where groups have scales: halves, step `[outputs, ⌈taps · inputs / 32⌉]`, offset as step or null.
+    fn conv1d_groups(
+        y: *mut f32, x: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, bias: *const f32,
+        offsets: *const u32, sequences: u32, len: u32, rows: u32, outputs: u32, inputs: u32, taps: u32, dilation: u32, accumulate: u32,
+    ) for [THREADS, SHARED, COVERS] {
+        let (row, column) = tile();
+        let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
+        let scaling = GroupScales::new(step, offset, taps * inputs);
+        let b = CodesAlongK { codes, scaling, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
+        gemm(Target { bias, biases: outputs, ..plain(y, rows, outputs, accumulate) }, a, b, taps * inputs, Some(&*grid));
     }
 
     /// `conv1d_grid` over a float weight.
@@ -62,7 +75,19 @@ kernels! {
         let ((row, first), period) = (tile(), padded(outputs));
         let a = Windows::new(dy, Sequences { offsets, count: sequences, len, rows }, backward(taps, dilation), row, outputs, period);
         let shape = TapShape { taps, outputs, inputs, period, first };
-        let b = TapCodesAcrossK { codes, scale, row_bytes: row_bytes((taps * inputs) as usize), shape };
+        let b = TapCodesAcrossK { codes, scaling: RowScales { scale }, row_bytes: row_bytes((taps * inputs) as usize), shape };
+        gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, Some(&*grid));
+    }
+
+    /// `conv1d_backward_input_grid` where groups have scales: halves, step `[outputs, ⌈taps · inputs / 32⌉]`, offset as step or null.
+    fn conv1d_backward_input_groups(
+        dx: *mut f32, dy: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid,
+        offsets: *const u32, sequences: u32, len: u32, rows: u32, outputs: u32, inputs: u32, taps: u32, dilation: u32, accumulate: u32,
+    ) for [THREADS, SHARED, COVERS] {
+        let ((row, first), period) = (tile(), padded(outputs));
+        let a = Windows::new(dy, Sequences { offsets, count: sequences, len, rows }, backward(taps, dilation), row, outputs, period);
+        let (shape, scaling) = (TapShape { taps, outputs, inputs, period, first }, GroupScales::new(step, offset, taps * inputs));
+        let b = TapCodesAcrossK { codes, scaling, row_bytes: row_bytes((taps * inputs) as usize), shape };
         gemm(plain(dx, rows, inputs, accumulate), a, b, taps * period, Some(&*grid));
     }
 

@@ -11,6 +11,7 @@ use crate::launch::{kernels, on_gpu};
 
 on_gpu! {
     use super::common::gemm::{Target, gemm, tile};
+    use super::common::scaling::{GroupScales, RowScales};
     use super::common::windows::{PhaseCodesAlongK, PhaseShape, PhasesAlongK, Sequences, Taps, Windows, padded};
     use super::linear::plain;
     use crate::grid::row_bytes;
@@ -35,7 +36,18 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let shape = PhaseShape { kernel, stride, outputs, inputs, period: padded(inputs), first: tile().1 };
         let (a, depth) = windows(x, rows, shape);
-        let b = PhaseCodesAlongK { codes, scale, row_bytes: row_bytes(inputs as usize), shape };
+        let b = PhaseCodesAlongK { codes, scaling: RowScales { scale }, row_bytes: row_bytes(inputs as usize), shape };
+        gemm(Target { bias, biases: outputs, ..plain(y, rows, stride * outputs, 0) }, a, b, depth, Some(&*grid));
+    }
+
+    /// `conv_transpose1d_grid` where groups have scales: halves, step `[kernel · outputs, ⌈inputs / 32⌉]`, offset as step or null.
+    fn conv_transpose1d_groups(
+        y: *mut f32, x: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, bias: *const f32,
+        rows: u32, outputs: u32, inputs: u32, kernel: u32, stride: u32,
+    ) for [THREADS, SHARED, COVERS] {
+        let shape = PhaseShape { kernel, stride, outputs, inputs, period: padded(inputs), first: tile().1 };
+        let ((a, depth), scaling) = (windows(x, rows, shape), GroupScales::new(step, offset, inputs));
+        let b = PhaseCodesAlongK { codes, scaling, row_bytes: row_bytes(inputs as usize), shape };
         gemm(Target { bias, biases: outputs, ..plain(y, rows, stride * outputs, 0) }, a, b, depth, Some(&*grid));
     }
 

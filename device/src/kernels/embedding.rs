@@ -6,15 +6,16 @@ use crate::launch::{kernels, on_gpu};
 const THREADS: u32 = 256;
 
 on_gpu! {
-    use crate::gpu::memory::{aligned, load, store};
+    use super::common::values::ValuesMut;
+    use crate::gpu::memory::{aligned, load};
     use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
 
     #[inline(always)]
-    unsafe fn add_rows<const V: usize>(y: *mut f32, token: *const f32, position: *const f32, dim: usize) {
+    unsafe fn add_rows<const V: usize>(y: ValuesMut, token: *const f32, position: *const f32, dim: usize) {
         let mut c = thread_idx_x() as usize * V;
         while c < dim {
             let (t, p) = (load::<V>(token.add(c)), load::<V>(position.add(c)));
-            store::<V>(y.add(c), core::array::from_fn(|i| t[i] + p[i]));
+            y.store::<V>(c, core::array::from_fn(|i| t[i] + p[i]));
             c += THREADS as usize * V;
         }
     }
@@ -22,13 +23,14 @@ on_gpu! {
 
 kernels! {
     /// `y[r] = table[ids[r]] + positions[r mod seq]`; y `[tokens, dim]`, table `[vocab, dim]`, positions `[≥ seq, dim]`, ids `[tokens]`, each
-    /// below vocab. A block takes a token; its threads four or one adjacent columns at a time. Items: tokens.
-    fn embedding(y: *mut f32, table: *const f32, positions: *const f32, ids: *const u32, seq: u32, dim: u32) for [THREADS, 0, [1, 1]] {
+    /// below vocab; `halves` tells of y. A block takes a token; its threads four or one adjacent columns at a time. Items: tokens.
+    fn embedding(y: *mut u8, halves: u32, table: *const f32, positions: *const f32, ids: *const u32, seq: u32, dim: u32)
+        for [THREADS, 0, [1, 1]] {
         let (row, dim) = (block_idx_x(), dim as usize);
         let token = table.add(*ids.add(row as usize) as usize * dim);
         let position = positions.add((row % seq) as usize * dim);
-        let y = y.add(row as usize * dim);
-        if dim.is_multiple_of(4) && aligned(y) && aligned(token) && aligned(position) {
+        let y = ValuesMut::of(y, halves, 0).skip(row as usize * dim);
+        if dim.is_multiple_of(4) && y.aligned() && aligned(token) && aligned(position) {
             add_rows::<4>(y, token, position, dim);
         } else {
             add_rows::<1>(y, token, position, dim);

@@ -11,6 +11,7 @@ pub const CUBIC: f32 = 0.044_715;
 on_gpu! {
     use super::common::elementwise::map;
     use super::common::float::exp;
+    use super::common::values::{Values, ValuesMut};
 
     /// `σ(2u)` with `u = √(2/π)(x + 0.044715x³)`, since ½(1 + tanh u) = σ(2u).
     #[inline(always)]
@@ -20,14 +21,14 @@ on_gpu! {
 }
 
 kernels! {
-    /// `y = gelu(x)`, both `[n]`. A thread takes four elements.
-    fn gelu(y: *mut f32, x: *const f32, n: u32) for [THREADS, 0, COVERS] {
-        map(y, [x], n, |[x]| x * sigmoid(x));
+    /// `y = gelu(x)`, both `[n]`; `halves` tells of y, x. A thread takes four elements.
+    fn gelu(y: *mut u8, x: *const u8, halves: u32, n: u32) for [THREADS, 0, COVERS] {
+        map(ValuesMut::of(y, halves, 0), [Values::of(x, halves, 1)], n, |[x]| x * sigmoid(x));
     }
 
-    /// `dx = dy · gelu′(x)`, all `[n]`; dx may be dy. A thread takes four elements.
-    fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const f32, n: u32) for [THREADS, 0, COVERS] {
-        map(dx, [dy, x], n, |[dy, x]| {
+    /// `dx = dy · gelu′(x)`, all `[n]`; dx may be dy; `halves` tells of x. A thread takes four elements.
+    fn gelu_backward(dx: *mut f32, dy: *const f32, x: *const u8, halves: u32, n: u32) for [THREADS, 0, COVERS] {
+        map(dx, [dy.into(), Values::of(x, halves, 0)], n, |[dy, x]| {
             let s = sigmoid(x);
             dy * (s + x * s * (1.0 - s) * 2.0 * ROOT * (1.0 + 3.0 * CUBIC * x * x))
         });

@@ -9,12 +9,24 @@ const THREADS: u32 = 256;
 
 on_gpu! {
     use crate::gpu::atomic::atomic_fetch_max_relaxed_u32_device;
+    use crate::gpu::float16::float_of_half;
     use crate::gpu::memory::{aligned, load4_constant};
     use crate::gpu::thread::{block_idx_x, thread_idx_x};
     use crate::gpu::warp::warp_shuffle_xor;
 
     /// Values of a thread at a time.
     const VECTOR: u32 = 4;
+
+    /// `bits[0] = max(bits[0], most)`, `most` the largest of all threads.
+    #[inline(always)]
+    unsafe fn raise(bits: *mut u32, mut most: u32) {
+        for step in [16, 8, 4, 2, 1] {
+            most = most.max(warp_shuffle_xor(most, step));
+        }
+        if thread_idx_x().is_multiple_of(32) {
+            atomic_fetch_max_relaxed_u32_device(bits, most);
+        }
+    }
 }
 
 kernels! {
@@ -40,11 +52,18 @@ kernels! {
                 }
             }
         }
-        for step in [16, 8, 4, 2, 1] {
-            most = most.max(warp_shuffle_xor(most, step));
+        raise(bits, most);
+    }
+
+    /// As `largest`, of halves: `bits[0] = max(bits[0], bits of |x| as floats)`; x `[n]`. Items: values.
+    fn largest_of_halves(bits: *mut u32, x: *const u16, n: u32) for [THREADS, 0, [CHUNK, 1]] {
+        let mut most = 0u16;
+        for pass in 0..CHUNK / THREADS {
+            let i = block_idx_x() * CHUNK + pass * THREADS + thread_idx_x();
+            if i < n {
+                most = most.max(*x.add(i as usize) & (u16::MAX >> 1));
+            }
         }
-        if thread_idx_x().is_multiple_of(32) {
-            atomic_fetch_max_relaxed_u32_device(bits, most);
-        }
+        raise(bits, float_of_half(most).to_bits());
     }
 }

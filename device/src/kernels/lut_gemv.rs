@@ -1,5 +1,5 @@
 //! One token's `y = x · Wᵀ`, each code read once: in exact integers by `lut_gemv_quantize`, then `lut_gemv`; on a grid without a denominator by
-//! `lut_gemv_float`.
+//! `lut_gemv_float`. Where groups have scales, `lut_gemv_groups` and `lut_gemv_float_groups` come in their places.
 //!
 //! In integers the arithmetic is that of the CPU's `lut_gemv`, and so are all bits; sums of floats are taken in another order. Weights are integers of 16 bits over the grid's denominator; a `dp2a`
 //! multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
@@ -29,9 +29,10 @@ pub const QUANTIZED_AT: usize = 16;
 struct Shared([f32; QUANTIZERS / WARP as usize]);
 
 #[repr(C)]
-struct Levels([f32; 16]);
+struct Entries([f32; 16]);
 
 on_gpu! {
+    use super::common::scaling::{GroupScales, Levels, Scaling, eight_weights};
     use super::common::sums::{block_reduce, warp_sum};
     use crate::gpu::dot::{dp2a_hi_s32_s32, dp2a_hi_s32_u32, dp2a_lo_s32_s32, dp2a_lo_s32_u32, prmt};
     use crate::gpu::GpuFloat;
@@ -72,6 +73,16 @@ on_gpu! {
             let side = codes >> 1 & 0x4444 | 0x3210;
             prmt(prmt(a, b, index), prmt(c, d, index), side)
         }
+
+        /// `sum` and eight products of integers of a byte: a word of codes, four of activations.
+        #[inline(always)]
+        fn dot(&self, mut sum: i32, codes: u32, q: [u32; 4]) -> i32 {
+            for i in 0..2 {
+                let low = self.bytes(1, codes >> (16 * i));
+                sum = dp2a_hi_s32_s32(q[2 * i + 1], low, dp2a_lo_s32_s32(q[2 * i], low, sum));
+            }
+            sum
+        }
     }
 
     /// Sums of high and of low bytes.
@@ -98,6 +109,49 @@ on_gpu! {
             lanes /= 2;
         }
         value
+    }
+
+    /// The two rows of this warp in `f32`; `scale`, `[outputs]` or null, multiplies their sums.
+    #[inline(always)]
+    unsafe fn float_rows<S: Scaling>(
+        y: *mut f32, x: *const f32, codes: *const u8, scaling: S, scale: *const f32, grid: &Grid, [outputs, inputs]: [u32; 2],
+    ) {
+        let entries = (&raw mut (*dynamic_shared_mem::<Entries>()).0).cast::<f32>();
+        if thread_idx_x() < 16 {
+            *entries.add(thread_idx_x() as usize) = S::entry(grid, thread_idx_x() as u8);
+        }
+        sync_threads();
+        let first = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize * ROWS;
+        if first >= outputs as usize {
+            return;
+        }
+        let (lane, row_bytes, inputs) = ((thread_idx_x() % WARP) as usize, row_bytes(inputs as usize), inputs as usize);
+        // An odd number of rows: the last one twice.
+        let rows: [usize; ROWS] = core::array::from_fn(|r| (first + r).min(outputs as usize - 1));
+        let mut sums = [0.0; ROWS];
+        let mut column = lane * WORD;
+        while column < inputs {
+            let at = x.add(column);
+            let x: [f32; WORD] = if aligned(at) && column + WORD <= inputs {
+                load(at)
+            } else {
+                core::array::from_fn(|i| if column + i < inputs { *at.add(i) } else { 0.0 })
+            };
+            for r in 0..ROWS {
+                let word = load_constant(codes.add(rows[r] * row_bytes + column / 2).cast());
+                let weights = eight_weights::<S>(word, scaling.load(rows[r] as u32, column as u32), entries);
+                for i in 0..WORD {
+                    sums[r] = x[i].mul_add(weights[i], sums[r]);
+                }
+            }
+            column += WARP as usize * WORD;
+        }
+        for r in 0..ROWS {
+            let sum = warp_sum(sums[r]);
+            if lane == 0 && first + r < outputs as usize {
+                *y.add(first + r) = if scale.is_null() { sum } else { sum * *scale.add(first + r) };
+            }
+        }
     }
 }
 
@@ -179,44 +233,71 @@ kernels! {
             }
         }
     }
+    /// `lut_gemv` where groups have scales: halves, step `[outputs, ⌈inputs / 32⌉]`, offset as step or null; `x_step` is that of q. A lane has a group
+    /// of each row a step; products of groups are added up in the order of the CPU, whose sixteen sums lanes l and l + 16 share. Items: rows.
+    fn lut_gemv_groups(
+        y: *mut f32, q: *const u32, x_step: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, outputs: u32,
+        inputs: u32,
+    ) for [THREADS, 0, [THREADS / WARP * ROWS as u32, 1]] {
+        let first = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) * ROWS as u32;
+        if first >= outputs {
+            return;
+        }
+        let (lane, row_bytes, scaling) = (thread_idx_x() % WARP, row_bytes(inputs as usize), GroupScales::new(step, offset, inputs));
+        let (table, q) = (Table::new(&*grid), q.cast::<U32x4>());
+        // An odd number of rows: the last one twice.
+        let rows: [u32; ROWS] = core::array::from_fn(|r| (first + r as u32).min(outputs - 1));
+        let mut sums = [0.0; ROWS];
+        for at in 0..inputs.div_ceil(STEP as u32) {
+            let group = at * WARP + lane;
+            let mut products = [[0.0; 2]; ROWS];
+            if group < scaling.groups {
+                let at_codes = codes.add(group as usize * LANE / 2);
+                let codes = rows.map(|row| at_codes.add(row as usize * row_bytes).cast::<U32x4>().read().0);
+                let (mut dots, mut total) = ([0; ROWS], 0);
+                for i in 0..4 {
+                    let q = q.add(((at * 4 + i) * WARP + lane) as usize).read().0;
+                    for r in 0..ROWS {
+                        dots[r] = table.dot(dots[r], codes[r][i as usize], q);
+                    }
+                    for word in 0..4 {
+                        total = dp2a_lo_s32_s32(q[word], 0x0101, total);
+                    }
+                }
+                for r in 0..ROWS {
+                    let [step, offset] = GroupScales::values(scaling.load(rows[r], group * LANE as u32));
+                    products[r] = [step * dots[r] as f32, offset * total as f32];
+                }
+            }
+            for r in 0..ROWS {
+                let [product, offset] = products[r];
+                let other = |value: f32| f32::from_bits(warp_shuffle_xor(value.to_bits(), WARP / 2));
+                let later = [other(product), other(offset)];
+                sums[r] = sums[r] + product + offset + later[0] + later[1];
+            }
+        }
+        for r in 0..ROWS {
+            let mut sum = sums[r];
+            for lanes in [8, 4, 2, 1] {
+                sum += f32::from_bits(warp_shuffle_xor(sum.to_bits(), lanes));
+            }
+            if lane == 0 && first + (r as u32) < outputs {
+                *y.add((first + r as u32) as usize) = sum * *x_step;
+            }
+        }
+    }
+
     /// `y = x · Wᵀ` in `f32`; y, scale `[outputs]`, x `[inputs]`, codes `[outputs, row_bytes]`. A warp takes two rows, eight weights of each and lane a
     /// step; what is beyond `inputs` does not count, whatever its codes. Items: rows. Shared: the levels, 64 bytes.
     fn lut_gemv_float(y: *mut f32, x: *const f32, codes: *const u8, scale: *const f32, grid: *const Grid, outputs: u32, inputs: u32)
-        for [THREADS, size_of::<Levels>(), [THREADS / WARP * ROWS as u32, 1]] {
-        let levels = (&raw mut (*dynamic_shared_mem::<Levels>()).0).cast::<f32>();
-        if thread_idx_x() < 16 {
-            *levels.add(thread_idx_x() as usize) = (*grid).level(thread_idx_x() as u8);
-        }
-        sync_threads();
-        let first = (block_idx_x() * (THREADS / WARP) + thread_idx_x() / WARP) as usize * ROWS;
-        if first >= outputs as usize {
-            return;
-        }
-        let (lane, row_bytes, inputs) = ((thread_idx_x() % WARP) as usize, row_bytes(inputs as usize), inputs as usize);
-        // An odd number of rows: the last one twice.
-        let rows: [*const u8; ROWS] = core::array::from_fn(|r| codes.add((first + r).min(outputs as usize - 1) * row_bytes));
-        let mut sums = [0.0; ROWS];
-        let mut column = lane * WORD;
-        while column < inputs {
-            let at = x.add(column);
-            let x: [f32; WORD] = if aligned(at) && column + WORD <= inputs {
-                load(at)
-            } else {
-                core::array::from_fn(|i| if column + i < inputs { *at.add(i) } else { 0.0 })
-            };
-            for r in 0..ROWS {
-                let codes = load_constant(rows[r].add(column / 2).cast());
-                for i in 0..WORD {
-                    sums[r] = x[i].mul_add(*levels.add((codes >> (4 * i) & 15) as usize), sums[r]);
-                }
-            }
-            column += WARP as usize * WORD;
-        }
-        for r in 0..ROWS {
-            let sum = warp_sum(sums[r]);
-            if lane == 0 && first + r < outputs as usize {
-                *y.add(first + r) = sum * *scale.add(first + r);
-            }
-        }
+        for [THREADS, size_of::<Entries>(), [THREADS / WARP * ROWS as u32, 1]] {
+        float_rows(y, x, codes, Levels, scale, &*grid, [outputs, inputs]);
+    }
+
+    /// `lut_gemv_float` where groups have scales: halves, step `[outputs, ⌈inputs / 32⌉]`, offset as step or null.
+    fn lut_gemv_float_groups(
+        y: *mut f32, x: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, outputs: u32, inputs: u32,
+    ) for [THREADS, size_of::<Entries>(), [THREADS / WARP * ROWS as u32, 1]] {
+        float_rows(y, x, codes, GroupScales::new(step, offset, inputs), core::ptr::null(), &*grid, [outputs, inputs]);
     }
 }

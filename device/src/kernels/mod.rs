@@ -1,7 +1,8 @@
 //! The kernels, one file an op, with the op's name in the engine's `ops`.
 //!
 //! Pointers are to device memory; all matrices are row-major. Written memory overlaps nothing unless the doc says so. A grid has
-//! `⌈items / covers⌉` blocks in x and y: each doc names the items.
+//! `⌈items / covers⌉` blocks in x and y: each doc names the items. Activations that a forward pass keeps come as bytes: they are floats, or halves
+//! where `halves` has the bit of their place among them.
 //!
 //! On the host an op's file has the sizes that a launcher needs, and for each kernel a function that makes a [`Call`](crate::launch::Call).
 #![allow(unsafe_op_in_unsafe_fn, reason = "a kernel is one contract: that of its launch")]
@@ -22,6 +23,7 @@ pub mod bias_backward;
 pub mod cached_attention;
 pub mod conv1d;
 pub mod conv_transpose1d;
+pub mod convert;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod flip;
@@ -34,6 +36,7 @@ pub mod level_histogram;
 pub mod linear;
 #[cfg(not(feature = "cuda_std"))]
 pub mod linear_half;
+pub mod lookup;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;
@@ -63,6 +66,7 @@ pub const ALL: &[&[&Kernel]] = &[
     cached_attention::KERNELS,
     conv1d::KERNELS,
     conv_transpose1d::KERNELS,
+    convert::KERNELS,
     cross_entropy::KERNELS,
     embedding::KERNELS,
     flip::KERNELS,
@@ -74,6 +78,7 @@ pub const ALL: &[&[&Kernel]] = &[
     level_histogram::KERNELS,
     linear::KERNELS,
     linear_half::KERNELS,
+    lookup::KERNELS,
     lut_gemv::KERNELS,
     poltergeist::KERNELS,
     quantize::KERNELS,

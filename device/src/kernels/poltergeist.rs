@@ -16,6 +16,7 @@ struct Tile([[f32; 2]; TILE as usize]);
 
 on_gpu! {
     use super::common::blocks::Counts;
+    use super::common::scaling::AnyScales;
     use super::common::sums::lanes_sum;
     use crate::rules::poltergeist;
     use crate::gpu::GpuDouble;
@@ -72,36 +73,39 @@ kernels! {
         }
     }
 
-    /// Adds ±1 where |dw| is beyond `cutoff[0]`; votes `[outputs, padded inputs]` of 8 bits, dw `[outputs, inputs]`, scale `[outputs]`. A
-    /// thread takes a weight. Items: weights, `outputs · inputs`.
-    fn poltergeist_vote(votes: *mut u8, dw: *const f32, scale: *const f32, cutoff: *const f32, outputs: u32, inputs: u32)
-        for [THREADS, 0, [THREADS, 1]] {
+    /// Adds ±1 where |dw| is beyond `cutoff[0]`; votes `[outputs, padded inputs]` of 8 bits, dw `[outputs, inputs]`, scale `[outputs]` or null,
+    /// and then step `[outputs, ⌈inputs / 32⌉]`, halves. A thread takes a weight. Items: weights, `outputs · inputs`.
+    fn poltergeist_vote(
+        votes: *mut u8, dw: *const f32, scale: *const f32, step: *const u16, grid: *const Grid, cutoff: *const f32, outputs: u32, inputs: u32,
+    ) for [THREADS, 0, [THREADS, 1]] {
         let index = block_idx_x() as usize * THREADS as usize + thread_idx_x() as usize;
         let (row, column) = (index / inputs as usize, index % inputs as usize);
         if row < outputs as usize {
+            let [scale, _] = AnyScales::new(scale, step, core::ptr::null(), &*grid, inputs).at(row, column);
             let cell = votes.add(row * padded(inputs as usize) + column);
-            let sum = i32::from(*cell as i8) + poltergeist::vote(*dw.add(index), *scale.add(row), *cutoff);
+            let sum = i32::from(*cell as i8) + poltergeist::vote(*dw.add(index), scale, *cutoff);
             *cell = sum.clamp(-127, 127) as u8;
         }
     }
 
-    /// Flips where |vote| ≥ consensus, with the row's probability; clears the votes and adds to `counts`, `[flipped, at a rail]`, which must
-    /// be zero before; codes `[outputs, row_bytes]`, votes `[outputs, padded inputs]` of 8 bits, scale `[outputs]`. A thread takes four weights
-    /// of a row. Items: fours of weights, `outputs · ⌈inputs / 4⌉`.
+    /// Flips where |vote| ≥ consensus, with the scale's probability; clears the votes and adds to `counts`, `[flipped, at a rail]`, which must
+    /// be zero before; codes `[outputs, row_bytes]`, votes `[outputs, padded inputs]` of 8 bits, scale `[outputs]` or null, and then step of
+    /// groups, `[outputs, ⌈inputs / 32⌉]`, halves. A thread takes four weights of a row; `rails` has in its low bytes the codes that count as such.
+    /// Items: fours of weights, `outputs · ⌈inputs / 4⌉`.
     fn poltergeist_flip(
-        codes: *mut u8, votes: *mut u8, scale: *const f32, counts: *mut u32, grid: *const Grid, outputs: u32, inputs: u32, consensus: i32,
-        seed: u64, tensor: u32, step: u64,
+        codes: *mut u8, votes: *mut u8, scale: *const f32, group_step: *const u16, counts: *mut u32, grid: *const Grid, rails: u32, outputs: u32,
+        inputs: u32, consensus: i32, seed: u64, tensor: u32, step: u64,
     ) for [THREADS, 0, [THREADS, 1]] {
         let (index, fours) = (block_idx_x() * THREADS + thread_idx_x(), inputs.div_ceil(FOUR));
         let (row, four, grid) = ((index / fours) as usize, (index % fours) as usize, &*grid);
-        let mut sums = Counts::default();
+        let (mut sums, scales) = (Counts::new(rails), AnyScales::new(scale, group_step, core::ptr::null(), grid, inputs));
         if row < outputs as usize {
             let inputs = inputs as usize;
             let codes = codes.add(row * row_bytes(inputs) + 2 * four).cast::<u16>();
             let votes = votes.add(row * padded(inputs) + 4 * four).cast::<u32>();
             let (old, vote) = (*codes, *votes);
             let mut new = old;
-            let probability = poltergeist::probability(*scale.add(row));
+            let probability = poltergeist::probability(scales.at(row, 4 * four)[0]);
             let words = RandomStream::new(seed, tensor, step).words((row * (padded(inputs) / 4) + four) as u32);
             for i in 0..FOUR as usize {
                 let (before, vote) = ((old >> (4 * i)) as u8 & 15, i32::from((vote >> (8 * i)) as i8));
@@ -111,7 +115,7 @@ kernels! {
                 }
                 new = new & !(15 << (4 * i)) | u16::from(after) << (4 * i);
                 if 4 * four + i < inputs {
-                    sums.count(grid.rails(), before, after);
+                    sums.count(before, after);
                 }
             }
             *codes = new;

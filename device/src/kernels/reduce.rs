@@ -15,18 +15,19 @@ struct Groups([f64; THREADS as usize]);
 
 on_gpu! {
     use super::common::sums::lanes_sum;
+    use super::common::values::Values;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
 
     /// The sum of `f` over one chunk of `x` by half a warp.
     #[inline(always)]
-    unsafe fn chunk(partial: *mut f32, x: *const f32, n: u32, f: impl Fn(f32) -> f32) {
+    unsafe fn chunk(partial: *mut f32, x: Values, n: u32, f: impl Fn(f32) -> f32) {
         let index = (block_idx_x() * THREADS + thread_idx_x()) / LANES;
         let first = index as u64 * CHUNK as u64;
         // A chunk beyond the end is empty: the lanes of both halves of a warp stay together.
         let len = (n as u64).saturating_sub(first).min(CHUNK as u64) as u32;
-        let x = x.wrapping_add(first as usize);
-        let sum = lanes_sum(len, |i| f(*x.add(i)));
+        let x = x.skip(first as usize);
+        let sum = lanes_sum(len, |i| f(x.get(i)));
         if len > 0 && thread_idx_x().is_multiple_of(LANES) {
             *partial.add(index as usize) = sum;
         }
@@ -34,14 +35,14 @@ on_gpu! {
 }
 
 kernels! {
-    /// The first half of `sum`: `partial[c] = Σ x` of each chunk of 4096 elements; x `[n]`. Half a warp takes a chunk. Items: elements.
-    fn sum_chunks(partial: *mut f32, x: *const f32, n: u32) for [THREADS, 0, [THREADS / LANES * CHUNK, 1]] {
-        chunk(partial, x, n, |x| x);
+    /// The first half of `sum`: `partial[c] = Σ x` of each chunk of 4096 elements; x `[n]`, of which `halves` tells. Half a warp takes a chunk. Items: elements.
+    fn sum_chunks(partial: *mut f32, x: *const u8, halves: u32, n: u32) for [THREADS, 0, [THREADS / LANES * CHUNK, 1]] {
+        chunk(partial, Values::of(x, halves, 0), n, |x| x);
     }
 
-    /// The first half of `sum_squares`, as `sum_chunks`.
+    /// The first half of `sum_squares`, as `sum_chunks` of floats.
     fn sum_squares_chunks(partial: *mut f32, x: *const f32, n: u32) for [THREADS, 0, [THREADS / LANES * CHUNK, 1]] {
-        chunk(partial, x, n, |x| x * x);
+        chunk(partial, x.into(), n, |x| x * x);
     }
 
     /// The second half of both: `sum[0] = Σ partial`, or `sum[0] += …` if `accumulate` is 1, in `f64`; partial `[chunks]`. One block; a thread

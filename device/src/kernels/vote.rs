@@ -22,6 +22,7 @@ struct Tile([f32; TILE as usize]);
 
 on_gpu! {
     use super::common::blocks::{Place, load_votes, store_votes};
+    use super::common::scaling::AnyScales;
     use super::common::sums::lanes_sum;
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
@@ -109,11 +110,12 @@ kernels! {
     }
 
     /// Adds each weight's vote; votes `[outputs, padded inputs]` of `bits` = 8 or 4 bits, row `[outputs]`, mean `[1]`, factor `[inputs]`, dw
-    /// `[outputs, inputs]`, codes `[outputs, row_bytes]`, scale `[outputs]`; `max` and `quantum` are the rule's. A thread takes sixteen
-    /// weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
+    /// `[outputs, inputs]`, codes `[outputs, row_bytes]`, scale `[outputs]` or null, and then step of groups, `[outputs, ⌈inputs / 32⌉]`, halves;
+    /// `max` and `quantum` are the rule's. A thread takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
     fn vote(
         votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8,
-        scale: *const f32, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64, tensor: u32, step: u64,
+        scale: *const f32, group_step: *const u16, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64,
+        tensor: u32, step: u64,
     ) for [THREADS, size_of::<VoteTable>(), COVERS] {
         let table = dynamic_shared_mem::<VoteTable>();
         let rule = VoteRule { max, quantum, threshold: 0, consumed: 0.0 };
@@ -129,7 +131,7 @@ kernels! {
         let codes = unpack_codes_of_word(*place.codes(codes.cast_mut(), inputs));
         let votes = place.votes(bits, votes, inputs);
         let old = load_votes(bits, votes);
-        let scale = *scale.add(i);
+        let [scale, _] = AnyScales::new(scale, group_step, core::ptr::null(), &*grid, inputs).at(i, place.block * BLOCK);
         let new = core::array::from_fn(|j| {
             let wanted = wanted_move(gradients[j] * row_factor * factors[j], scale, lr);
             let new = table.cast(codes[j], old[j], wanted, uniform_byte((random[j / 4] >> (j % 4 * 8)) as u8));

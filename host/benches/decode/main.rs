@@ -178,10 +178,10 @@ fn model(name: &str) {
     let mut backend = Cpu::new(&mut plan);
     parameters.initialise(&mut backend, 1, |_, _, _, _| {});
     let (context, codec) = (config.model.context, TextCodec::named(config.model.tokenizer).expect("no file is needed"));
-    let (prompt, sampling) = ("a ".repeat(context / 4), Sampling { temperature: 0.0, top_p: 1.0, seed: 1 });
+    let prompt = "a ".repeat(context / 4);
     let mut rates: Vec<[f64; 2]> = (0..5)
         .map(|_| {
-            let timing = generate(&mut backend, &parameters, &decoder, &codec, &prompt, context * 3 / 8, sampling, |_| Ok(()));
+            let timing = generate(&mut backend, &parameters, &decoder, &codec, &prompt, context * 3 / 8, Sampling::GREEDY, |_, _| Ok(()));
             let timing = timing.expect("nothing that fails");
             let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
             [rate(timing.prompt_tokens, timing.prompt), rate(timing.decoded_tokens, timing.decoding)]

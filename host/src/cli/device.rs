@@ -9,9 +9,7 @@ use primal_engine::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use primal_engine::backend::cuda::Cuda;
 use primal_engine::backend::{AttentionShape, Device, cuda_plan};
-use primal_engine::memory::{Act, Plan};
-
-use primal_device::grid::ScaleForm;
+use primal_engine::memory::Plan;
 
 /// A back end, by the name that users give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,18 +32,14 @@ impl FromStr for DeviceName {
 }
 
 impl DeviceName {
-    /// Whether its ops can run such attention, over activations in such a form, and weights with such scales.
+    /// Whether its ops can run such attention.
     ///
     /// # Errors
     /// Bad input that names the limit.
-    pub(super) fn require(self, attention: &AttentionShape, act: Act, scales: ScaleForm) -> Result<()> {
+    pub(super) fn require(self, attention: &AttentionShape) -> Result<()> {
         match self {
-            Self::Cpu => Cpu::require(attention).and_then(|()| Cpu::require_act(act)).and_then(|()| Cpu::require_scales(scales))?,
-            Self::Cuda => {
-                cuda_plan::require(attention)?;
-                cuda_plan::require_act(act)?;
-                cuda_plan::require_scales(scales)?;
-            }
+            Self::Cpu => Cpu::require(attention)?,
+            Self::Cuda => cuda_plan::require(attention)?,
         }
         Ok(())
     }

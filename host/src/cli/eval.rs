@@ -13,8 +13,8 @@ use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device};
-use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
-use primal_engine::files::{self, TensorFile, mapped};
+use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
+use primal_engine::files::{self, Dtype, TensorFile, mapped};
 use primal_engine::memory::Plan;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::text::TextModel;
@@ -78,9 +78,18 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     let mut plan = Plan::default();
     let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
     kept::apply(&mut specs, file)?;
+    if let (true, Some(spec)) = (D::BLOCKS.is_empty(), specs.matrices.iter().find(|spec| spec.blocks.is_some())) {
+        let dtype = spec.blocks.map_or("", Dtype::name);
+        let hint = "use --device cpu, or import the model again with --grid";
+        return Err(Error::bad_input(
+            "--device",
+            "one whose ops read weights as other programs left them",
+            format!("{dtype} of {}", spec.name),
+            hint,
+        ));
+    }
     let (model, attention) = plan_model(layers, &config.model, &mut plan);
     D::require(&attention)?;
-    D::require_scales(config.model.scales())?;
     limits::require::<D>(&plan, "use a smaller model")?;
     let mut backend = D::open(&mut plan)?;
     let parameters = tensors::map(&mut backend, specs, file)?;

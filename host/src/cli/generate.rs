@@ -8,49 +8,51 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load, on_file};
+use super::limits;
+use super::sampling::with_sampling;
 use super::threads::in_pool;
-use crate::data::generate;
-use crate::output::{print_json, warn, write_all};
-use crate::{Error, Result, visible};
+use crate::data::{Drawn, generate};
+use crate::output::{print, print_json, warn, write_all};
+use crate::{Result, visible};
 use primal_engine::backend::Device;
-use primal_engine::config::TextTable;
+use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
 use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
-use primal_engine::models::sample::{Sampling, Timing};
+use primal_engine::models::sample::{Timing, log_probability};
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
+use primal_engine::train::state;
 
-/// continue a text
-#[derive(FromArgs)]
-#[argh(subcommand, name = "generate")]
-pub struct Generate {
-    /// checkpoint file
-    #[argh(option)]
-    checkpoint: PathBuf,
-    /// text to continue
-    #[argh(option, default = "String::from(\"Once upon a time\")")]
-    prompt: String,
-    /// tokens to write (default 300)
-    #[argh(option, default = "300")]
-    max_tokens: usize,
-    /// temperature: 0 takes the likeliest token (default 0.7)
-    #[argh(option, default = "0.7")]
-    temperature: f32,
-    /// probability of the tokens to draw from (default 0.9)
-    #[argh(option, default = "0.9")]
-    top_p: f32,
-    /// seed (default 1)
-    #[argh(option, default = "1")]
-    seed: u64,
-    /// device: cpu (default) or cuda
-    #[argh(option, default = "DeviceName::default()")]
-    device: DeviceName,
-    /// threads (default: all cores)
-    #[argh(option)]
-    threads: Option<usize>,
-    /// print one JSON object: text, tokens, seconds, tokens_per_second
-    #[argh(switch)]
-    json: bool,
+with_sampling! {
+    /// continue a text
+    #[derive(FromArgs)]
+    #[argh(subcommand, name = "generate")]
+    pub struct Generate {
+        /// checkpoint file
+        #[argh(option)]
+        checkpoint: PathBuf,
+        /// text to continue
+        #[argh(option, default = "String::from(\"Once upon a time\")")]
+        prompt: String,
+        /// tokens to write, unless the model ends the text before (default 300)
+        #[argh(option, default = "300")]
+        max_tokens: usize,
+        /// tokens that are remembered (default: the model's context, at most 4096)
+        #[argh(option)]
+        context: Option<usize>,
+        /// device: cpu (default) or cuda
+        #[argh(option, default = "DeviceName::default()")]
+        device: DeviceName,
+        /// threads (default: all cores)
+        #[argh(option)]
+        threads: Option<usize>,
+        /// print each token in a line, after the logarithm of the probability that the model gives it
+        #[argh(switch)]
+        logprobs: bool,
+        /// print one JSON object: text, tokens, seconds, tokens_per_second, stop (\"token\" or \"length\"), with --logprobs those as well
+        #[argh(switch)]
+        json: bool,
+    }
 }
 
 impl Generate {
@@ -59,12 +61,7 @@ impl Generate {
     /// # Errors
     /// A checkpoint that cannot be used; flags out of range.
     pub fn run(self) -> Result<()> {
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::bad_input("--temperature", "0 or more", self.temperature, "try 0.7"));
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::bad_input("--top-p", "above 0, at most 1", self.top_p, "try 0.9"));
-        }
+        self.sampling()?;
         in_pool(self.threads, || device::run(self.device, &self))
     }
 }
@@ -86,10 +83,12 @@ impl<D: Device> OnText for Write<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
+        let config: ConfigOf<M::Config> = state::config_of(&*self.file)?;
+        let context = limits::context(self.flags.context, config.model.context())?;
         let loaded = load::<M, _, D>(
             &*self.file,
-            |layers, config, plan| {
-                let shape = DecoderShape { context: config.context(), cache: Act::F32 };
+            |layers, _, plan| {
+                let shape = DecoderShape { context, cache: Act::F16 };
                 let decoder = M::plan_decoder(layers, shape, plan);
                 let attention = decoder.attention();
                 (decoder, attention)
@@ -102,41 +101,58 @@ impl<D: Device> OnText for Write<'_, D> {
 
 impl Generate {
     fn write<M: TextModel, D: Device>(&self, mut l: Loaded<M, M::Decoder, D>) -> Result<()> {
-        let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed: self.seed };
+        let sampling = self.sampling()?;
         let codec = l.codec.clone();
         let (tokens, context) = (codec.prompt(&self.prompt).len(), l.model.context());
         if tokens > context {
             let cut = tokens - context;
             warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
         }
-        let mut go = |emit: &mut dyn FnMut(&str) -> Result<()>| {
+        let mut go = |emit: &mut dyn FnMut(&str, Option<Drawn>) -> Result<()>| {
             generate(&mut l.backend, &l.parameters, &l.model, &codec, &self.prompt, self.max_tokens, sampling, emit)
         };
         if self.json {
-            let mut text = self.prompt.clone();
-            let timing = go(&mut |piece| {
+            let (mut text, mut probabilities) = (self.prompt.clone(), Vec::new());
+            let timing = go(&mut |piece, drawn| {
                 text.push_str(piece);
+                if let (Some((token, logits)), true) = (drawn, self.logprobs) {
+                    let (logprob, text) = (log_probability(logits, token), codec.decode(&[token]));
+                    probabilities.push(serde_json::json!({ "token": token, "text": text, "logprob": logprob }));
+                }
                 Ok(())
             })?;
             mapped::require_unchanged()?;
             let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
-            return print_json(&serde_json::json!({
+            let mut object = serde_json::json!({
                 "text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
-                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds)
-            }));
+                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds),
+                "stop": if timing.stop.is_some() { "token" } else { "length" },
+            });
+            if self.logprobs {
+                object["logprobs"] = probabilities.into();
+            }
+            return print_json(&object);
         }
         let on_terminal = stdout().is_terminal();
-        let mut say = |piece: &str| write_all(if on_terminal { visible::text(piece) } else { piece.into() }.as_bytes());
-        say(&self.prompt)?;
-        let timing = go(&mut say)?;
-        say("\n")?;
+        let say = |piece: &str| write_all(if on_terminal { visible::text(piece) } else { piece.into() }.as_bytes());
+        let timing = if self.logprobs {
+            go(&mut |_, drawn| {
+                let Some((token, logits)) = drawn else { return Ok(()) };
+                print(format!("{:9.4}  {:?}", log_probability(logits, token), codec.decode(&[token])))
+            })?
+        } else {
+            say(&self.prompt)?;
+            let timing = go(&mut |piece, _| say(piece))?;
+            say("\n")?;
+            timing
+        };
         mapped::require_unchanged()?;
         report(&timing);
         Ok(())
     }
 }
 
-fn rate(tokens: usize, seconds: f64) -> f64 {
+pub(super) fn rate(tokens: usize, seconds: f64) -> f64 {
     if tokens == 0 { 0.0 } else { tokens as f64 / seconds }
 }
 

@@ -58,6 +58,23 @@ pub(super) fn require<D: Device>(plan: &Plan, hint: &str) -> Result<()> {
     Ok(())
 }
 
+/// Tokens that a model remembers, unless it is said.
+const CONTEXT: usize = 4096;
+
+/// Tokens that a model remembers: what `--context` says, of a model of that context.
+///
+/// # Errors
+/// More than the model's, or none.
+pub(super) fn context(given: Option<usize>, of_model: usize) -> Result<usize> {
+    match given {
+        None => Ok(of_model.min(CONTEXT)),
+        Some(context) if (1..=of_model).contains(&context) => Ok(context),
+        Some(context) => {
+            Err(Error::bad_input("--context", format!("1 to {of_model}, the model's context"), context, "leave it out, or lower it"))
+        }
+    }
+}
+
 /// Decides what the configuration leaves open: activations are recomputed if the device has no memory for them now. No result depends on it.
 ///
 /// # Errors

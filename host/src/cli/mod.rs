@@ -1,5 +1,6 @@
 //! The subcommands. Exit codes: 0 ok, 1 failed, 2 bad input.
 
+mod chat;
 mod device;
 mod eval;
 mod export;
@@ -7,12 +8,14 @@ mod export_voice;
 mod generate;
 mod import;
 mod info;
+mod init;
 mod limits;
 mod overrides;
 mod paths;
 mod phonemes;
 mod plan;
 mod report;
+mod sampling;
 mod text;
 mod threads;
 mod train;
@@ -47,8 +50,10 @@ enum Command {
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
     Generate(generate::Generate),
+    Chat(chat::Chat),
     Plan(training_flags::PlanCommand),
     Info(info::Info),
+    Init(init::Init),
     Phonemes(phonemes::PhonemesCommand),
     Report(report::Report),
     Import(import::Import),
@@ -116,8 +121,10 @@ impl Arguments {
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Chat(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Info(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Phonemes(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Import(command) => command.run(),

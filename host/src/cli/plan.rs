@@ -7,10 +7,13 @@ use super::training_flags::PlanCommand;
 use crate::configurations::any_text_of;
 use crate::output::{print, print_json};
 use crate::report::told::Told;
-use crate::tasks::{OnTask, on_task};
+use crate::tasks::{OnTask, on_task, on_text_model};
 use crate::{Error, Result};
-use primal_engine::config::{ConfigOf, Family, ModelTable, Recompute, architecture_of};
-use primal_engine::memory::{self, Kind};
+use primal_engine::config::{ConfigOf, Family, ModelTable, Recompute, TextTable, architecture_of};
+use primal_engine::memory::{self, Act, Kind};
+use primal_engine::models::registry::OnText;
+use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
+use primal_engine::nn::Parameters;
 use primal_engine::train::trainer::{Layout, grid_state_bytes};
 
 impl PlanCommand {
@@ -20,6 +23,12 @@ impl PlanCommand {
     /// Bad flags or configuration.
     pub fn run(self) -> Result<()> {
         let text = any_text_of(&self.config)?;
+        if self.generate {
+            return on_text_model(&architecture_of(&text, &self.config)?, &self.config, PlannedText { flags: &self, text: &text });
+        }
+        if let Some(context) = self.context {
+            return Err(Error::bad_input("--context", "no such flag without --generate", context, "leave it out, or give --generate too"));
+        }
         on_task(&architecture_of(&text, &self.config)?, &self.config, Planned { flags: &self, text: &text })
     }
 
@@ -55,28 +64,78 @@ impl PlanCommand {
             }
             chosen => plan_with(chosen),
         };
-        self.device.require(&T::attention(&layout.model), config.train.activations, config.model.scales())?;
+        self.device.require(&T::attention(&layout.model))?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         if self.json {
-            let span = |e: &memory::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
-            let spans: Vec<_> = plan.entries().iter().map(span).collect();
+            let spans = spans(&plan);
             return print_json(&serde_json::json!({
                 "total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans
             }));
         }
-        for entry in plan.entries() {
-            print(format!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name))?;
-        }
-        for kind in [Kind::Parameter, Kind::State, Kind::Gradient, Kind::Activation, Kind::Scratch, Kind::Io] {
-            print(format!("{:>12}  {} in all", plan.bytes_of(kind), kind.name()))?;
-        }
-        print(format!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20)))?;
+        print_spans(&plan)?;
         if recompute {
             print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
         }
         let kept = if config.model.scales() == ScaleForm::Row { "codes and votes" } else { "codes, scales of groups and votes" };
         print(format!("{weights} grid weights, {state} bytes of {kept}: {:.3} bytes a weight", state as f64 / weights as f64))
+    }
+}
+
+impl PlanCommand {
+    /// Plans what runs a model: its weights, which lie in the mapped file, and what decoding takes.
+    fn plan_generation<M: TextModel>(&self, mut config: ConfigOf<M::Config>) -> Result<()> {
+        self.apply(&mut config)?;
+        config.check(&self.config)?;
+        let context = limits::context(self.context, config.model.context())?;
+        let mut plan = memory::Plan::default();
+        let (layers, specs) = M::layers(&config.model, config.train.optimizer.is_float());
+        let parameters = Parameters::plan(specs, &mut plan);
+        let decoder = M::plan_decoder(layers, DecoderShape { context, cache: Act::F16 }, &mut plan);
+        self.device.plan_scratch(&mut plan);
+        self.device.require(&decoder.attention())?;
+        let (weights, total) = (parameters.specs.matrix_weights(), plan.total_bytes());
+        let (mapped, cache_bytes) = (plan.bytes_of(Kind::Parameter), plan.bytes_of(Kind::Cache));
+        if self.json {
+            return print_json(&serde_json::json!({
+                "total_bytes": total, "mapped_bytes": mapped, "cache_bytes": cache_bytes, "context": context, "weights": weights,
+                "spans": spans(&plan)
+            }));
+        }
+        print_spans(&plan)?;
+        print(format!(
+            "{weights} weights of matrices in {mapped} bytes that are mapped, {cache_bytes} bytes of keys and values of {context} tokens"
+        ))
+    }
+}
+
+fn spans(plan: &memory::Plan) -> Vec<serde_json::Value> {
+    let span = |e: &memory::Entry| serde_json::json!({"name": e.name, "kind": e.kind.name(), "offset": e.offset, "bytes": e.bytes});
+    plan.entries().iter().map(span).collect()
+}
+
+fn print_spans(plan: &memory::Plan) -> Result<()> {
+    for entry in plan.entries() {
+        print(format!("{:>12}  {:<10}  {}", entry.bytes, entry.kind.name(), entry.name))?;
+    }
+    for kind in Kind::ALL {
+        print(format!("{:>12}  {} in all", plan.bytes_of(kind), kind.name()))?;
+    }
+    let total = plan.total_bytes();
+    print(format!("{total:>12}  bytes in all ({:.1} MiB)", total as f64 / f64::from(1 << 20)))
+}
+
+/// The text model whose running is planned.
+struct PlannedText<'a> {
+    flags: &'a PlanCommand,
+    text: &'a str,
+}
+
+impl OnText for PlannedText<'_> {
+    type Output = Result<()>;
+
+    fn on<M: TextModel>(self) -> Result<()> {
+        self.flags.plan_generation::<M>(ConfigOf::parse(self.text, &self.flags.config)?)
     }
 }
 

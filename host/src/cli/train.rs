@@ -73,17 +73,13 @@ impl Train {
         limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
         let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
         D::require(&layout.model.attention())?;
-        D::require_act(t.activations)?;
-        if !t.optimizer.is_float() {
-            D::require_scales(config.model.scales())?;
-            if config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
-                warn("warning: train.rescale_every does nothing: scales of groups are not trained");
-            }
+        if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
+            warn("warning: train.rescale_every does nothing: scales of groups are not trained");
         }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let tokenizer = config.model.tokenizer();
-        let codec = folder.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
+        let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
         let opened = Corpus::open(&sources, codec.clone(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
@@ -97,9 +93,9 @@ impl Train {
 
 fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, codec: &TextCodec, prompt: &str) -> Result<String> {
     let mut text = prompt.trim_start().to_string();
-    let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step };
+    let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step, ..Sampling::GREEDY };
     let layout = &trainer.layout;
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece| {
+    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
         text.push_str(piece);
         Ok(())
     })?;

@@ -37,8 +37,11 @@ macro_rules! commands {
             TtsTrain, "tts-train", SpeechConfig: $($tts)*
         );
         command!(
-            /// print every span of memory that training would use
+            /// print every span of memory that training would use, or running with --generate
             PlanCommand, "plan", ConfigOf<impl ModelTable> {
+                /// plan what `generate` and `chat` use, with the weights that they map, in place of training
+                #[argh(switch)]
+                generate: bool,
                 /// print one JSON object
                 #[argh(switch)]
                 json: bool
@@ -48,11 +51,11 @@ macro_rules! commands {
     ($($list:tt)*) => { commands!(@sort [] [] [] $($list)*); };
 }
 
-/// A command of such flags, and of a switch in braces.
+/// A command of such flags, and of switches in braces.
 macro_rules! command {
     (
         $(#[$about:meta])*
-        $Command:ident, $name:tt, $Config:ty $({ $(#[$switch_help:meta])* $switch:ident: bool })?:
+        $Command:ident, $name:tt, $Config:ty $({ $($(#[$switch_help:meta])* $switch:ident: bool),* })?:
         $({
             $(#[$help:meta])*
             $flag:ident: $Type:ident $(<$Inner:ident>)? $(= $default:tt)? $(=> $table:ident.$key:ident $(, $read:expr)?)?
@@ -67,10 +70,10 @@ macro_rules! command {
                 #[argh(option $(, default = $default)?)]
                 pub(super) $flag: $Type$(<$Inner>)?,
             )*
-            $(
+            $($(
                 $(#[$switch_help])*
                 pub(super) $switch: bool,
-            )?
+            )*)?
         }
 
         impl $Command {
@@ -114,7 +117,7 @@ commands! {
         out: Option<PathBuf>
     }
     train {
-        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, or a .toml file
+        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, or a .toml file
         config: Option<String>
     }
     tts_train {
@@ -228,6 +231,10 @@ commands! {
     train, tts_train, plan {
         /// device: cpu (default) or cuda
         device: DeviceName = "DeviceName::default()"
+    }
+    plan {
+        /// with --generate: tokens that are remembered (default: the model's context, at most 4096)
+        context: Option<usize>
     }
     plan {
         /// memory of the device, as 11GB or 7.5GiB: what of the activations would be kept there; without it, the least that a run can do with

@@ -1,14 +1,18 @@
 //! Text from a model.
 
 use primal_engine::backend::Backend;
-use primal_engine::models::sample::{self, Sampling, Timing};
+use primal_engine::models::sample::{self, Ends, Sampling, Timing};
 use primal_engine::models::text::TextDecoder;
 use primal_engine::nn::Parameters;
 
 use super::tokenizer::TextCodec;
 use crate::Result;
 
-/// Continues `prompt` by `max_tokens` tokens; `emit` gets each new piece of text.
+/// A token that was drawn, and the logits that it was drawn from.
+pub type Drawn<'a> = (u32, &'a [f32]);
+
+/// Continues `prompt` by `max_tokens` tokens, or until one that ends a text; `emit` gets each new piece of text and the token that completes it, and at the end what
+/// no token completed.
 ///
 /// # Errors
 /// Errors of `emit`, which end it; a model that gives numbers that are not finite.
@@ -21,11 +25,12 @@ pub fn generate<B: Backend>(
     prompt: &str,
     max_tokens: usize,
     sampling: Sampling,
-    mut emit: impl FnMut(&str) -> Result<()>,
+    mut emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
 ) -> Result<Timing> {
     let tokens = codec.prompt(if prompt.is_empty() { "\n" } else { prompt });
     let mut decoder = codec.stream_decoder();
-    let timing = sample::generate(b, p, model, &tokens, max_tokens, sampling, |token| emit(&decoder.push(token)))?;
-    emit(&decoder.finish())?;
+    let ends = Ends { max_tokens, stops: codec.stop_tokens() };
+    let timing = sample::generate(b, p, model, &tokens, ends, sampling, |token, logits| emit(&decoder.push(token), Some((token, logits))))?;
+    emit(&decoder.finish(), None)?;
     Ok(timing)
 }

@@ -30,12 +30,12 @@ mod utterance;
 mod voice_facts;
 
 pub use batch::{Corpus, CorpusOptions, TokenWindow};
-pub use generation::generate;
+pub use generation::{Drawn, generate};
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;
 pub use stories::stories;
-pub use tokenizer::{BytePairs, Exchanged, ModelFiles, StoredTokenizer, StreamDecoder, TextCodec};
+pub use tokenizer::{ATTACHED, BytePairs, Exchanged, ModelFiles, StoredTokenizer, StreamDecoder, TextCodec};
 pub use utterance::Utterance;
 pub use voice_facts::{VoiceFacts, require_phones};

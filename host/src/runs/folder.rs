@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::difference::{Difference, differences};
 use crate::configurations::{self, Load};
+use crate::data::ATTACHED;
 use crate::output::warn;
 use crate::report::metrics;
 use crate::runs::identity::{Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
-use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, latest_good, list};
+use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::optim::schedule;
 use primal_engine::train::state;
@@ -57,6 +58,27 @@ pub(crate) enum Beginning {
     Weights(Checkpoint),
     /// The last checkpoint of the run itself.
     Checkpoint(Latest),
+}
+
+impl Beginning {
+    /// The checkpoint that the run goes on from or starts with, if any.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        match self {
+            Self::Anew => None,
+            Self::Weights(weights) => Some(weights),
+            Self::Checkpoint(latest) => Some(&latest.checkpoint),
+        }
+    }
+
+    /// The files that came with the model, which its checkpoints keep.
+    pub fn attached(&self) -> Result<Vec<TensorRef<'_>>> {
+        let Some(checkpoint) = self.checkpoint() else { return Ok(Vec::new()) };
+        let tensors = checkpoint.names().filter(|name| name.starts_with(ATTACHED)).map(|name| {
+            let tensor = checkpoint.tensor(name)?;
+            Ok(TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes))
+        });
+        tensors.collect()
+    }
 }
 
 /// A run folder that no other process has.
@@ -171,15 +193,6 @@ impl<M: ModelTable> RunFolder<M> {
         };
         let (path, before) = (run.to_path_buf(), before.to_toml());
         Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
-    }
-
-    /// The checkpoint that the run goes on from or starts with, if any.
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        match &self.beginning {
-            Beginning::Anew => None,
-            Beginning::Weights(weights) => Some(weights),
-            Beginning::Checkpoint(latest) => Some(&latest.checkpoint),
-        }
     }
 
     /// The data: those of the flags, else those that the run was begun with, else `default`.

@@ -142,7 +142,11 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
     fn checkpoint(&mut self, trainer: &mut Trainer<D, T>, validation_loss: Option<f64>) -> Result<()> {
         mapped::require_unchanged()?;
         let (step, retention) = (trainer.step, &mut self.folder.retention);
-        state::checkpoint(trainer, self.corpus, |metadata, tensors| retention.save(step, validation_loss, metadata, tensors))?;
+        let attached = self.folder.beginning.attached()?;
+        state::checkpoint(trainer, self.corpus, |metadata, tensors| {
+            let all: Vec<_> = tensors.iter().cloned().chain(attached).collect();
+            retention.save(step, validation_loss, metadata, &all)
+        })?;
         Ok(())
     }
 

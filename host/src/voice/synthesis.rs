@@ -90,7 +90,6 @@ impl<'a, D: Device> Synthesizer<'a, D> {
         let model = GhostTts::plan(ids, &acoustic.config.model, capacity, Purpose::Evaluate, &mut plan);
         let vocoder = Hifigan::plan(&voice.vocoder().config, mel.num_mels, CHUNK, &mut plan);
         D::require(&model.attention())?;
-        D::require_scales(acoustic.config.model.scales)?;
         let mut backend = D::open(&mut plan)?;
         let parameters = tensors::map(&mut backend, specs, &acoustic.checkpoint)?;
         model.prepare(&mut backend);

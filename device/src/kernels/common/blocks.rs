@@ -75,18 +75,25 @@ pub unsafe fn store_votes(bits: u32, to: *mut u8, votes: [i32; BLOCK]) {
 }
 
 /// Codes that changed, and codes at a rail, of one thread.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Counts {
+    rails: [u8; 2],
     flipped: u32,
     at_rail: u32,
 }
 
 impl Counts {
-    /// Counts one weight of a grid with these rails.
+    /// None yet. `rails` has those of the weight in its low bytes.
     #[inline(always)]
-    pub fn count(&mut self, rails: [u8; 2], before: u8, after: u8) {
+    pub fn new(rails: u32) -> Self {
+        Self { rails: [rails as u8, (rails >> 8) as u8], flipped: 0, at_rail: 0 }
+    }
+
+    /// Counts one weight.
+    #[inline(always)]
+    pub fn count(&mut self, before: u8, after: u8) {
         self.flipped += u32::from(before != after);
-        self.at_rail += u32::from((after == rails[0]) | (after == rails[1]));
+        self.at_rail += u32::from((after == self.rails[0]) | (after == self.rails[1]));
     }
 
     /// Adds those of all lanes to `counts`, `[flipped, at a rail]`. All lanes of a warp must get here.

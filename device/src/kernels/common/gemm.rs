@@ -4,7 +4,9 @@
 //! floats. In the main loop a warp reads A at four addresses and B at eight that follow each other, so that no banks conflict; nor do
 //! they where operands are stored: see the operands.
 
-use crate::gpu::memory::{aligned, load_constant, load4, load4_constant, store4};
+use super::scaling::{Scaling, eight_weights};
+use super::values::{Element, ValuesMut};
+use crate::gpu::memory::{aligned, load_constant, load4, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
 use crate::gpu::{GpuFloat, shared::dynamic_shared_mem};
 use crate::grid::Grid;
@@ -14,6 +16,11 @@ use crate::kernels::sizes::tiles::{A_STRIDE, B_STRIDE, COLUMNS, DEPTH, ROWS, Sha
 pub trait Operand {
     /// What a thread holds.
     type Held: Copy;
+    /// What is looked up for a code of a grid.
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        grid.level(code)
+    }
     /// Loads this thread's part of the k from `k` on; zeros outside of the operand.
     unsafe fn load(&self, k: u32) -> Self::Held;
     /// Stores it to `stage`, `[DEPTH][stride]`.
@@ -24,8 +31,8 @@ pub trait Operand {
 ///
 /// Eight lanes take eight rows, the next eight their next four k: a sector of each row. In a stage of floats half of a warp's 32 values of a
 /// k are 16 banks from the other half, so that none conflict.
-pub struct AlongK<const PASSES: usize> {
-    data: *const f32,
+pub struct AlongK<const PASSES: usize, T = f32> {
+    data: *const T,
     stride: usize,
     first: u32,
     rows: u32,
@@ -33,19 +40,21 @@ pub struct AlongK<const PASSES: usize> {
     vectors: bool,
 }
 
-impl<const PASSES: usize> AlongK<PASSES> {
+impl<const PASSES: usize, T> AlongK<PASSES, T> {
     /// Rows `first..rows` of a matrix of `depth` columns.
     #[inline(always)]
-    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+    pub fn new(data: *const T, first: u32, rows: u32, depth: u32) -> Self {
         Self::strided(data, first, rows, depth, depth)
     }
 
     /// Rows `first..rows` of a matrix of `depth` columns, whose rows are `stride` values apart.
     #[inline(always)]
-    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+    pub fn strided(data: *const T, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
+}
 
+impl<const PASSES: usize> AlongK<PASSES> {
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
@@ -67,36 +76,36 @@ impl<const PASSES: usize> AlongK<PASSES> {
     }
 }
 
-impl<const PASSES: usize> Operand for AlongK<PASSES> {
+impl<const PASSES: usize, T: Element> Operand for AlongK<PASSES, T> {
     type Held = [[f32; 4]; PASSES];
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, offset) = Self::place(pass);
+            let (row, offset) = AlongK::<PASSES>::place(pass);
             let (row, k) = (self.first + row, k + offset);
             let at = self.data.wrapping_add(row as usize * self.stride + k as usize);
             if row >= self.rows {
                 [0.0; 4]
             } else if self.vectors && k + 4 <= self.depth {
-                load4_constant(at)
+                T::load4_constant(at)
             } else {
-                core::array::from_fn(|i| if k + (i as u32) < self.depth { *at.add(i) } else { 0.0 })
+                core::array::from_fn(|i| if k + (i as u32) < self.depth { T::get(at.add(i)) } else { 0.0 })
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        Self::put(held, stage);
+        AlongK::put(held, stage);
     }
 }
 
 /// `(i, k)` is `data[k · stride + i]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
 /// A vector of rows a thread, so that a warp takes whole lines; stored as vectors.
-pub struct AcrossK<const PASSES: usize> {
-    data: *const f32,
+pub struct AcrossK<const PASSES: usize, T = f32> {
+    data: *const T,
     stride: usize,
     first: u32,
     rows: u32,
@@ -104,19 +113,21 @@ pub struct AcrossK<const PASSES: usize> {
     vectors: bool,
 }
 
-impl<const PASSES: usize> AcrossK<PASSES> {
+impl<const PASSES: usize, T> AcrossK<PASSES, T> {
     /// Columns `first..rows` of a matrix of `depth` rows.
     #[inline(always)]
-    pub fn new(data: *const f32, first: u32, rows: u32, depth: u32) -> Self {
+    pub fn new(data: *const T, first: u32, rows: u32, depth: u32) -> Self {
         Self::strided(data, first, rows, depth, rows)
     }
 
     /// Columns `first..rows` of a matrix of `depth` rows, which are `stride` values apart.
     #[inline(always)]
-    pub fn strided(data: *const f32, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
+    pub fn strided(data: *const T, first: u32, rows: u32, depth: u32, stride: u32) -> Self {
         Self { data, stride: stride as usize, first, rows, depth, vectors: aligned(data) && stride.is_multiple_of(4) }
     }
+}
 
+impl<const PASSES: usize> AcrossK<PASSES> {
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
@@ -135,37 +146,39 @@ impl<const PASSES: usize> AcrossK<PASSES> {
     }
 }
 
-impl<const PASSES: usize> Operand for AcrossK<PASSES> {
+impl<const PASSES: usize, T: Element> Operand for AcrossK<PASSES, T> {
     type Held = [[f32; 4]; PASSES];
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, offset) = Self::place(pass);
+            let (row, offset) = AcrossK::<PASSES>::place(pass);
             let (row, k) = (self.first + row, k + offset);
             let at = self.data.wrapping_add(k as usize * self.stride + row as usize);
             if k >= self.depth {
                 [0.0; 4]
             } else if self.vectors && row + 4 <= self.rows {
-                load4_constant(at)
+                T::load4_constant(at)
             } else {
-                core::array::from_fn(|i| if row + (i as u32) < self.rows { *at.add(i) } else { 0.0 })
+                core::array::from_fn(|i| if row + (i as u32) < self.rows { T::get(at.add(i)) } else { 0.0 })
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        Self::put(held, stage);
+        AcrossK::put(held, stage);
     }
 }
 
-/// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Levels only: the scale is the column's.
+/// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Scales of rows are better left to the columns.
 ///
-/// A thread takes eight codes of one row; a warp 32 rows, which it stores to 32 adjacent banks.
-pub struct CodesAlongK {
+/// A thread takes eight codes of one row, all of one group; a warp 32 rows, which it stores to 32 adjacent banks.
+pub struct CodesAlongK<S> {
     /// Packed codes.
     pub codes: *const u8,
+    /// Their scales.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// First output feature of the tile.
@@ -174,7 +187,7 @@ pub struct CodesAlongK {
     pub outputs: u32,
 }
 
-impl CodesAlongK {
+impl<S> CodesAlongK<S> {
     /// Row in the tile and first k in the stage of this thread.
     #[inline(always)]
     pub fn place() -> (u32, u32) {
@@ -182,37 +195,45 @@ impl CodesAlongK {
     }
 }
 
-impl Operand for CodesAlongK {
-    type Held = u32;
+impl<S: Scaling> Operand for CodesAlongK<S> {
+    /// Codes and their scale.
+    type Held = (u32, S::Held);
 
     #[inline(always)]
-    unsafe fn load(&self, k: u32) -> u32 {
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
+
+    #[inline(always)]
+    unsafe fn load(&self, k: u32) -> Self::Held {
         let (row, offset) = Self::place();
         let (row, k) = (self.first + row, k + offset);
         // Rows are padded to 32 codes, and A has zeros for them.
         let byte = k as usize / 2;
         let at = self.codes.wrapping_add(row as usize * self.row_bytes + byte);
-        if row < self.outputs && byte < self.row_bytes { load_constant(at.cast()) } else { 0 }
+        let inside = row < self.outputs && byte < self.row_bytes;
+        if inside { (load_constant(at.cast()), self.scaling.load(row, k)) } else { Default::default() }
     }
 
     #[inline(always)]
-    unsafe fn store(&self, held: u32, stage: *mut f32, levels: *const f32) {
+    unsafe fn store(&self, (codes, scale): Self::Held, stage: *mut f32, levels: *const f32) {
         let (row, k) = Self::place();
         let column = stage.add(k as usize * B_STRIDE + row as usize);
+        let weights = eight_weights::<S>(codes, scale, levels);
         for i in 0..8 {
-            *column.add(i * B_STRIDE) = *levels.add((held >> (4 * i) & 15) as usize);
+            *column.add(i * B_STRIDE) = weights[i];
         }
     }
 }
 
 /// W from codes, as B: k are its output features, columns run along its rows.
 ///
-/// A thread takes four codes of a row, 16 threads the row's 64, twice; stored as vectors.
-pub struct CodesAcrossK {
+/// A thread takes four codes of a row, all of one group, 16 threads the row's 64, twice; stored as vectors.
+pub struct CodesAcrossK<S> {
     /// Packed codes.
     pub codes: *const u8,
-    /// Row scales.
-    pub scale: *const f32,
+    /// Their scales.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// First column of the tile.
@@ -221,27 +242,35 @@ pub struct CodesAcrossK {
     pub outputs: u32,
 }
 
-impl CodesAcrossK {
+impl<S: Scaling> CodesAcrossK<S> {
     /// First column in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
         (thread_idx_x() % 16 * 4, pass as u32 * 8 + thread_idx_x() / 16)
     }
 
-    /// Stores codes and the scales of their rows, at [`Self::place`].
+    /// What is looked up for four codes.
     #[inline(always)]
-    pub unsafe fn put(held: [(u16, f32); 2], stage: *mut f32, levels: *const f32) {
-        for pass in 0..2 {
-            let ((codes, scale), (column, k)) = (held[pass], Self::place(pass));
-            let at = stage.add(k as usize * B_STRIDE + column as usize);
-            store4(at, core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize) * scale));
-        }
+    pub unsafe fn entries(codes: u16, levels: *const f32) -> [f32; 4] {
+        core::array::from_fn(|i| *levels.add((codes >> (4 * i) & 15) as usize))
+    }
+
+    /// Stores the weights of a pass.
+    #[inline(always)]
+    pub unsafe fn put(pass: usize, weights: [f32; 4], stage: *mut f32) {
+        let (column, k) = Self::place(pass);
+        store4(stage.add(k as usize * B_STRIDE + column as usize), weights);
     }
 }
 
-impl Operand for CodesAcrossK {
-    /// Codes and the scale of their row.
-    type Held = [(u16, f32); 2];
+impl<S: Scaling> Operand for CodesAcrossK<S> {
+    /// Codes and their scale.
+    type Held = [(u16, S::Held); 2];
+
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
@@ -250,23 +279,26 @@ impl Operand for CodesAcrossK {
             let (row, byte) = (k + offset, ((self.first + column) / 2) as usize);
             if row < self.outputs && byte < self.row_bytes {
                 let at = self.codes.add(row as usize * self.row_bytes + byte);
-                (*at.cast::<u16>(), *self.scale.add(row as usize))
+                (*at.cast::<u16>(), self.scaling.load(row, self.first + column))
             } else {
-                (0, 0.0)
+                Default::default()
             }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
-        Self::put(held, stage, levels);
+        for pass in 0..2 {
+            let (codes, scale) = held[pass];
+            Self::put(pass, S::weights(scale, Self::entries(codes, levels)), stage);
+        }
     }
 }
 
 /// Where C is and what becomes of a sum before it is stored.
 pub struct Target {
     /// `[rows, columns]`.
-    pub c: *mut f32,
+    pub c: ValuesMut,
     /// Rows of C.
     pub rows: u32,
     /// Columns of C.
@@ -291,14 +323,14 @@ pub fn tile() -> (u32, u32) {
 
 /// This block's tile of the product. `grid` is that of codes, if B has any.
 #[inline(always)]
-pub unsafe fn gemm(target: Target, a: impl Operand, b: impl Operand, depth: u32, grid: Option<&Grid>) {
+pub unsafe fn gemm<B: Operand>(target: Target, a: impl Operand, b: B, depth: u32, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
     let levels = (&raw mut (*shared).levels).cast::<f32>();
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<f32>(), (&raw mut (*shared).b[index]).cast::<f32>());
     if let Some(grid) = grid
         && thread_idx_x() < 16
     {
-        *levels.add(thread_idx_x() as usize) = grid.level(thread_idx_x() as u8);
+        *levels.add(thread_idx_x() as usize) = B::entry(grid, thread_idx_x() as u8);
     }
     let (mut held_a, mut held_b) = (a.load(0), b.load(0));
     let mut sums = [[0.0; 8]; 8];
@@ -368,14 +400,14 @@ impl Target {
             let bias = |i: u32| *self.bias.add(((column + i) % self.biases) as usize);
             sums = core::array::from_fn(|i| if (i as u32) < count { sums[i] + bias(i as u32) } else { 0.0 });
         }
-        let c = self.c.add(row as usize * self.stride as usize + column as usize);
-        if aligned(c) && count >= 4 {
-            let old = if self.accumulate { load4(c) } else { [0.0; 4] };
-            store4(c, core::array::from_fn(|i| old[i] + sums[i]));
+        let c = self.c.skip(row as usize * self.stride as usize + column as usize);
+        if c.aligned() && count >= 4 {
+            let old = if self.accumulate { c.values().load(0) } else { [0.0; 4] };
+            c.store::<4>(0, core::array::from_fn(|i| old[i] + sums[i]));
         } else {
             for i in 0..4 {
                 if (i as u32) < count {
-                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                    c.set(i, if self.accumulate { c.values().get(i) + sums[i] } else { sums[i] });
                 }
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! A float operand is multiplied by the power of two that brings the tensor's largest value to 2¹⁴ … 2¹⁵, and each value becomes the sum of
 //! two halves, high + low. What that loses is at most 2⁻²³·|x| + 2⁻³⁹·max|x|: these products are about as good as those of `f32`, but for
-//! values that are smaller than the tensor's largest by sixteen powers of two and more. A grid's levels are integers over its denominator; on
-//! the grids that come here a half holds them exactly. So a product with codes takes two of halves, one of two float operands three: low · low is
-//! at most 2⁻²² of the product. Sums of a stage are added to the others outside of the tensor cores, which cut off instead of rounding: a long
+//! values that are smaller than the tensor's largest by sixteen powers of two and more. A grid's levels are integers over its denominator; where
+//! rows have the scales, on the grids that come here a half holds them exactly. So a product with codes takes two of halves, one of two float
+//! operands three: low · low is at most 2⁻²² of the product. Weights whose groups have scales are floats here, worked out where codes are unpacked. Sums of a stage are added to the others outside of the tensor cores, which cut off instead of rounding: a long
 //! chain of theirs would drift towards zero (Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores", 2022).
 //!
 //! Tiles are those of [`super::gemm`], 128 × 64 with stages of 16 k; a warp has 64 × 32, four by four fragments of 16 × 8. An operand whose k
@@ -12,6 +12,8 @@
 //! on its way to registers. Either way `ldmatrix` finds its eight rows in different banks.
 
 use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand, tile};
+use super::scaling::{GroupScales, Levels, Scaling, eight_weights};
+use super::values::{Element, ValuesMut};
 use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halves, shared_address, unpack_halves};
 use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
 use crate::gpu::shared::dynamic_shared_mem;
@@ -61,31 +63,36 @@ pub trait Halves: Operand {
     const ACROSS: bool;
     /// Whether there is a low part.
     const LOW: bool;
+    /// What is looked up for a code of a grid: the bits of a float where there is a low part, else an integer as a half.
+    #[inline(always)]
+    fn word(grid: &Grid, code: u8) -> u32 {
+        if Self::LOW { Self::entry(grid, code).to_bits() } else { pack_halves(f32::from(grid.integers[(code & 15) as usize]), 0.0) }
+    }
     /// Stores what `load` gave to a stage's parts, `part` halves apart.
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32);
 }
 
-impl<const PASSES: usize> Halves for AlongK<PASSES> {
+impl<const PASSES: usize, T: Element> Halves for AlongK<PASSES, T> {
     const ACROSS: bool = false;
     const LOW: bool = true;
 
     #[inline(always)]
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
+            let (row, k) = AlongK::<PASSES>::place(pass);
             store_split(power, held[pass], stage.add((row * ALONG + k) as usize), part);
         }
     }
 }
 
-impl<const PASSES: usize> Halves for AcrossK<PASSES> {
+impl<const PASSES: usize, T: Element> Halves for AcrossK<PASSES, T> {
     const ACROSS: bool = true;
     const LOW: bool = true;
 
     #[inline(always)]
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
-            let (row, k) = Self::place(pass);
+            let (row, k) = AcrossK::<PASSES>::place(pass);
             store_split(power, held[pass], stage.add((k * (PASSES as u32 * 32 + 8) + row) as usize), part);
         }
     }
@@ -142,19 +149,32 @@ unsafe fn pair(levels: *const u32, codes: u32, at: usize) -> u32 {
     level(codes >> (8 * at)) | level(codes >> (8 * at + 4)) << 16
 }
 
-impl Halves for CodesAlongK {
+impl Halves for CodesAlongK<Levels> {
     const ACROSS: bool = false;
     const LOW: bool = false;
 
     #[inline(always)]
-    unsafe fn store_halves(&self, held: Self::Held, _: Power, stage: *mut u16, _: usize, levels: *const u32) {
+    unsafe fn store_halves(&self, (codes, ()): Self::Held, _: Power, stage: *mut u16, _: usize, levels: *const u32) {
         let (row, k) = Self::place();
-        store_words4(stage.add((row * ALONG + k) as usize).cast(), core::array::from_fn(|at| pair(levels, held, at)));
+        store_words4(stage.add((row * ALONG + k) as usize).cast(), core::array::from_fn(|at| pair(levels, codes, at)));
+    }
+}
+
+impl Halves for CodesAlongK<GroupScales> {
+    const ACROSS: bool = false;
+    const LOW: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, (codes, scale): Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32) {
+        let ((row, k), w) = (Self::place(), eight_weights::<GroupScales>(codes, scale, levels.cast()));
+        let at = stage.add((row * ALONG + k) as usize);
+        store_split(power, [w[0], w[1], w[2], w[3]], at, part);
+        store_split(power, [w[4], w[5], w[6], w[7]], at.add(4), part);
     }
 }
 
 /// The scales of a weight's rows belong to the other operand: see [`ScaledAlongK`].
-impl Halves for CodesAcrossK {
+impl Halves for CodesAcrossK<Levels> {
     const ACROSS: bool = true;
     const LOW: bool = false;
 
@@ -168,10 +188,24 @@ impl Halves for CodesAcrossK {
     }
 }
 
+impl Halves for CodesAcrossK<GroupScales> {
+    const ACROSS: bool = true;
+    const LOW: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32) {
+        for pass in 0..2 {
+            let ((codes, scale), (column, k)) = (held[pass], Self::place(pass));
+            let weights = GroupScales::weights(scale, Self::entries(codes, levels.cast()));
+            store_split(power, weights, stage.add((k * (2 * 32 + 8) + column) as usize), part);
+        }
+    }
+}
+
 /// Where C is and what becomes of a sum before it is stored.
 pub struct Output {
     /// `[rows, columns]`.
-    pub c: *mut f32,
+    pub c: ValuesMut,
     /// Rows of C.
     pub rows: u32,
     /// Columns of C.
@@ -184,7 +218,8 @@ pub struct Output {
     pub column_scale: *const f32,
 }
 
-/// This block's tile of the product. `powers` are those of A and B, of which codes have none; `grid` is that of codes, if B has any.
+/// This block's tile of the product. `powers` are those of A and B, of which codes without a low part have none; `grid` is that of codes, if B has
+/// any.
 #[inline(always)]
 pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], depth: u32, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
@@ -192,10 +227,12 @@ pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<u16>(), (&raw mut (*shared).b[index]).cast::<u16>());
     let mut unit = powers[1].down;
     if let Some(grid) = grid {
-        unit = 1.0 / grid.denominator().unwrap_or(1) as f32;
-        let code = thread_idx_x() as usize;
+        if !B::LOW {
+            unit = 1.0 / grid.denominator().unwrap_or(1) as f32;
+        }
+        let code = thread_idx_x();
         if code < 16 {
-            *levels.add(code) = pack_halves(f32::from(grid.integers[code]), 0.0);
+            *levels.add(code as usize) = B::word(grid, code as u8);
         }
     }
     let (mut held_a, mut held_b) = (a.load(0), b.load(0));
@@ -291,15 +328,19 @@ impl Output {
             let scale = self.column_scale.add(column as usize);
             sums = [sums[0] * *scale, if both { sums[1] * *scale.add(1) } else { 0.0 }];
         }
-        let c = self.c.add(row as usize * self.stride as usize + column as usize);
+        let c = self.c.skip(row as usize * self.stride as usize + column as usize);
         // Pairs of columns are even: vectors of 8 bytes fit if C and its rows begin on 16 and 8.
-        if both && aligned(self.c) && self.stride.is_multiple_of(2) {
+        if let Some(c) = c.floats()
+            && both
+            && self.c.aligned()
+            && self.stride.is_multiple_of(2)
+        {
             let old = if self.accumulate { load2(c) } else { [0.0; 2] };
             store2(c, [old[0] + sums[0], old[1] + sums[1]]);
         } else {
             for i in 0..2 {
                 if i == 0 || both {
-                    *c.add(i) = if self.accumulate { *c.add(i) + sums[i] } else { sums[i] };
+                    c.set(i, if self.accumulate { c.values().get(i) + sums[i] } else { sums[i] });
                 }
             }
         }

@@ -5,8 +5,9 @@
 //! scores of own rows `y·R + i` and other rows `x + 8·j`, and of its own rows' results the columns `4·x + 32·w`. Eight threads of one warp
 //! share own rows; own rows are read as broadcasts, other rows at eight addresses that lie four banks apart.
 
+use super::values::{Values, ValuesMut};
 use crate::gpu::GpuFloat;
-use crate::gpu::memory::{aligned, load, load4, store4};
+use crate::gpu::memory::{load, load4, store4};
 use crate::gpu::thread::{block_idx_x, block_idx_y, thread_idx_x};
 use crate::kernels::sizes::heads::{ACROSS, THREADS};
 
@@ -19,7 +20,7 @@ pub struct Head {
     /// Offset of the head's first value.
     pub offset: usize,
     /// Values from one token to the next.
-    pub stride: usize,
+    pub stride: u32,
     /// Values of the head for a token.
     pub dim: u32,
     /// Tokens of the head's sequence.
@@ -53,8 +54,8 @@ impl Heads {
             let first = *self.offsets.add(sequence);
             (first as usize, *self.offsets.add(sequence + 1) - first)
         };
-        let (dim, stride) = (self.dim, heads as usize * self.dim as usize);
-        let offset = first * stride + head as usize * dim as usize;
+        let (dim, stride) = (self.dim, heads * self.dim);
+        let offset = first * stride as usize + head as usize * dim as usize;
         Head { offset, stride, dim, seq, row_values: first * heads as usize + head as usize * seq as usize }
     }
 
@@ -71,11 +72,11 @@ impl Heads {
         [self.head(sequence, head, self.heads), self.head(sequence, head / self.group(), self.kv_heads)]
     }
 
-    /// First query head and key head of this block, whose y of the grid is a key head of all sequences.
+    /// Key head of this block, whose y of the grid is a key head of all sequences, and before it one of the query heads that read it.
     #[inline(always)]
-    pub unsafe fn by_key(&self) -> [Head; 2] {
+    pub unsafe fn by_key(&self, member: u32) -> [Head; 2] {
         let (sequence, head) = ((block_idx_y() / self.kv_heads) as usize, block_idx_y() % self.kv_heads);
-        [self.head(sequence, head * self.group(), self.heads), self.head(sequence, head, self.kv_heads)]
+        [self.head(sequence, head * self.group() + member, self.heads), self.head(sequence, head, self.kv_heads)]
     }
 
     /// What scores are multiplied by.
@@ -111,14 +112,6 @@ impl Mask {
 }
 
 impl Head {
-    /// The next head of the sequence.
-    #[inline(always)]
-    pub fn next(mut self) -> Self {
-        self.offset += self.dim as usize;
-        self.row_values += self.seq as usize;
-        self
-    }
-
     /// First of the block's own rows, the last tile's first: in causal attention those of queries are the longest. None beyond the sequence.
     #[inline(always)]
     pub fn own_queries(&self, own_rows: u32) -> Option<u32> {
@@ -128,41 +121,64 @@ impl Head {
 
     /// Loads rows `first..first + 16·ROWS16` of `data` to `tile`, with zeros beyond the sequence and the width.
     #[inline(always)]
-    pub unsafe fn load<const D: usize>(&self, tile: *mut f32, data: *const f32, first: u32, rows: u32) {
-        let vectors = aligned(data) && self.dim.is_multiple_of(4);
+    pub unsafe fn load<const D: usize>(&self, tile: *mut f32, data: Values, first: u32, rows: u32) {
+        let vectors = data.aligned() && self.dim.is_multiple_of(4);
         let across = D as u32 / 4;
         let mut index = thread_idx_x();
         while index < rows * across {
             let (row, column) = (index / across, index % across * 4);
-            let at = data.wrapping_add(self.offset + (first + row) as usize * self.stride + column as usize);
+            let at = data.skip(self.offset + (first + row) as usize * self.stride as usize + column as usize);
             let values = if first + row >= self.seq {
                 [0.0; 4]
             } else if vectors && column < self.dim {
-                load4(at)
+                at.load::<4>(0)
             } else {
-                core::array::from_fn(|i| if column + (i as u32) < self.dim { *at.add(i) } else { 0.0 })
+                core::array::from_fn(|i| if column + (i as u32) < self.dim { at.get(i) } else { 0.0 })
             };
             store4(tile.add(row as usize * (D + 4) + column as usize), values);
             index += THREADS;
         }
     }
 
-    /// Stores results of this thread's own rows, each times its factor.
+    /// Adds results of this thread's own rows, each times its factor, to what `data` has.
     #[inline(always)]
-    pub unsafe fn store<const R: usize, const W: usize>(&self, data: *mut f32, first: u32, values: &[[[f32; 4]; W]; R], factors: [f32; R]) {
-        let vectors = aligned(data) && self.dim.is_multiple_of(4);
+    pub unsafe fn add<const R: usize, const W: usize>(&self, data: *mut f32, first: u32, values: &mut [[[f32; 4]; W]; R]) {
         for i in 0..R {
             let row = first + own_row::<R>() + i as u32;
             for w in 0..W {
                 let column = across() * 4 + 32 * w as u32;
-                let at = data.wrapping_add(self.offset + row as usize * self.stride + column as usize);
+                let at = data.wrapping_add(self.offset + row as usize * self.stride as usize + column as usize);
+                for l in 0..4 {
+                    if row < self.seq && column + (l as u32) < self.dim {
+                        values[i][w][l] += *at.add(l);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores results of this thread's own rows, each times its factor.
+    #[inline(always)]
+    pub unsafe fn store<const R: usize, const W: usize>(
+        &self,
+        data: ValuesMut,
+        first: u32,
+        values: &[[[f32; 4]; W]; R],
+        factors: [f32; R],
+    ) {
+        let vectors = data.aligned() && self.dim.is_multiple_of(4);
+        for i in 0..R {
+            let row = first + own_row::<R>() + i as u32;
+            for w in 0..W {
+                let column = across() * 4 + 32 * w as u32;
+                let at = data.skip(self.offset + row as usize * self.stride as usize + column as usize);
                 let values = values[i][w].map(|x| x * factors[i]);
                 if row < self.seq && vectors && column < self.dim {
-                    store4(at, values);
+                    at.store::<4>(0, values);
                 } else if row < self.seq {
                     for l in 0..4 {
                         if column + (l as u32) < self.dim {
-                            *at.add(l) = values[l];
+                            at.set(l, values[l]);
                         }
                     }
                 }

@@ -8,5 +8,7 @@ pub mod gemm;
 pub mod half_gemm;
 pub mod heads;
 pub mod rows;
+pub mod scaling;
 pub mod sums;
+pub mod values;
 pub mod windows;

@@ -5,9 +5,10 @@
 
 use core::cell::Cell;
 
-use super::gemm::{AcrossK, AlongK, CodesAcrossK, Operand};
+use super::gemm::{AcrossK, AlongK, CodesAcrossK, CodesAlongK, Operand};
+use super::scaling::{Scaling, eight_weights};
 use crate::gpu::memory::{aligned, load_constant, load4_constant};
-use crate::gpu::thread::thread_idx_x;
+use crate::grid::{GROUP, Grid};
 use crate::kernels::sizes::tiles::{B_STRIDE, COLUMNS, DEPTH};
 
 /// Where sequences lie in the rows.
@@ -265,44 +266,66 @@ impl Operand for TapsAcrossK {
 }
 
 /// Of codes: places as of [`CodesAcrossK`].
-pub struct TapCodesAcrossK {
+pub struct TapCodesAcrossK<S> {
     /// Packed codes.
     pub codes: *const u8,
-    /// Row scales.
-    pub scale: *const f32,
+    /// Their scales.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// Shape.
     pub shape: TapShape,
 }
 
-impl Operand for TapCodesAcrossK {
-    type Held = [(u16, f32); 2];
+/// Four adjacent codes of a row, which may begin anywhere and be of two groups.
+#[derive(Clone, Copy, Default)]
+pub struct TapCodes<H> {
+    /// The codes, and above them how many are of the first group.
+    codes: u32,
+    /// The scales of the first and of the last.
+    scales: [H; 2],
+}
+
+impl<S: Scaling> Operand for TapCodesAcrossK<S> {
+    type Held = [TapCodes<S::Held>; 2];
+
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let Some((row, column, count)) = self.shape.place(k, pass) else { return (0, 0.0) };
+            let Some((row, column, count)) = self.shape.place(k, pass) else { return Default::default() };
             let codes = self.codes.wrapping_add(row as usize * self.row_bytes);
             let four = if self.shape.inputs.is_multiple_of(4) {
-                *codes.add(column as usize / 2).cast::<u16>()
+                u32::from(*codes.add(column as usize / 2).cast::<u16>())
             } else {
                 let mut four = 0;
                 for i in 0..4u32 {
                     let at = column + i;
                     if i < count {
-                        four |= u16::from(*codes.add(at as usize / 2) >> (at % 2 * 4) & 15) << (4 * i);
+                        four |= u32::from(*codes.add(at as usize / 2) >> (at % 2 * 4) & 15) << (4 * i);
                     }
                 }
                 four
             };
-            (four, *self.scale.add(row as usize))
+            let of_first = if S::OF_GROUPS { (GROUP as u32 - column % GROUP as u32).min(4) } else { 4 };
+            let scales = [0, 3].map(|i: u32| self.scaling.load(row, column + i.min(count - 1)));
+            TapCodes { codes: four | of_first << 16, scales }
         })
     }
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, levels: *const f32) {
-        CodesAcrossK::put(held, stage, levels);
+        for pass in 0..2 {
+            let TapCodes { codes, scales } = held[pass];
+            let entries = CodesAcrossK::<S>::entries(codes as u16, levels);
+            let [first, last] = scales.map(|scale| S::weights(scale, entries));
+            let weights = core::array::from_fn(|i| if !S::OF_GROUPS || (i as u32) < codes >> 16 { first[i] } else { last[i] });
+            CodesAcrossK::<S>::put(pass, weights, stage);
+        }
     }
 }
 
@@ -383,36 +406,44 @@ impl Operand for PhasesAlongK {
     }
 }
 
-/// Of codes: places as of [`super::gemm::CodesAlongK`].
-pub struct PhaseCodesAlongK {
+/// Of codes: places as of [`CodesAlongK`].
+pub struct PhaseCodesAlongK<S> {
     /// Packed codes.
     pub codes: *const u8,
-    /// Row scales: one for each tap and output.
-    pub scale: *const f32,
+    /// Their scales: rows are taps and outputs.
+    pub scaling: S,
     /// Bytes of a packed row.
     pub row_bytes: usize,
     /// Shape.
     pub shape: PhaseShape,
 }
 
-impl Operand for PhaseCodesAlongK {
-    /// Eight codes and the scale of their row.
-    type Held = (u32, f32);
+impl<S: Scaling> Operand for PhaseCodesAlongK<S> {
+    /// Eight codes and their scale.
+    type Held = (u32, S::Held);
+
+    #[inline(always)]
+    fn entry(grid: &Grid, code: u8) -> f32 {
+        S::entry(grid, code)
+    }
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
-        let (column, offset) = (thread_idx_x() % COLUMNS, thread_idx_x() / COLUMNS * 8);
+        let (column, offset) = CodesAlongK::<S>::place();
         // Rows are padded to 32 codes, a tap in k to 16; A has zeros for both.
-        let byte = ((k % self.shape.period + offset) / 2) as usize;
-        let Some(row) = self.shape.row(column, k) else { return (0, 0.0) };
-        (load_constant(self.codes.add(row as usize * self.row_bytes + byte).cast()), *self.scale.add(row as usize))
+        let channel = k % self.shape.period + offset;
+        let Some(row) = self.shape.row(column, k) else { return Default::default() };
+        let codes = self.codes.add(row as usize * self.row_bytes + (channel / 2) as usize);
+        (load_constant(codes.cast()), self.scaling.load(row, channel))
     }
 
     #[inline(always)]
     unsafe fn store(&self, (codes, scale): Self::Held, stage: *mut f32, levels: *const f32) {
-        let column = stage.add((thread_idx_x() / COLUMNS * 8) as usize * B_STRIDE + (thread_idx_x() % COLUMNS) as usize);
+        let (column, k) = CodesAlongK::<S>::place();
+        let at = stage.add(k as usize * B_STRIDE + column as usize);
+        let weights = eight_weights::<S>(codes, scale, levels);
         for i in 0..8 {
-            *column.add(i * B_STRIDE) = *levels.add((codes >> (4 * i) & 15) as usize) * scale;
+            *at.add(i * B_STRIDE) = weights[i];
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a run that trains is asked to stop ([`request`]): a step that has not yet moved anything is left by unwinding ([`check`]), one that has is
+//! How a model that answers is asked to stop ([`answering`]), and a run that trains ([`request`]): a step that has not yet moved anything is left by unwinding ([`check`]), one that has is
 //! finished ([`commit`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,8 @@ enum Phase {
     Committed(Instant),
     /// In a step that is to be left.
     Abandoned,
+    /// Answering a user, who had enough or not.
+    Answering(bool),
 }
 
 struct State {
@@ -45,6 +47,8 @@ pub enum Answer {
         /// Whether a run is being trained, which was asked to stop before.
         again: bool,
     },
+    /// The answer stops, and the program goes on.
+    StopsAnswer,
     /// The run stops between two steps, of which so many are done; what is being done there, in words.
     Between(u64, &'static str),
     /// The step after so many is abandoned, and nothing of it counts.
@@ -59,6 +63,11 @@ pub fn request(signal: i32) -> Answer {
     let done = state.done;
     let answer = match &state.phase {
         Phase::Elsewhere => Answer::Ends { again: false },
+        Phase::Answering(false) if signal == libc::SIGINT => {
+            state.phase = Phase::Answering(true);
+            return Answer::StopsAnswer;
+        }
+        Phase::Answering(_) => return Answer::Ends { again: false },
         _ if state.signal.is_some() => Answer::Ends { again: true },
         Phase::Between(doing) => Answer::Between(done, doing),
         Phase::Revocable | Phase::Abandoned => Answer::Abandons(done),
@@ -69,6 +78,19 @@ pub fn request(signal: i32) -> Answer {
     }
     state.signal = Some(signal);
     answer
+}
+
+/// Does `work`, a model's answer, which SIGINT stops alone: `work` asks [`is_answer_stopped`] whether one came.
+pub fn answering<T>(work: impl FnOnce() -> T) -> T {
+    state().phase = Phase::Answering(false);
+    let answer = work();
+    state().phase = Phase::Elsewhere;
+    answer
+}
+
+/// Whether a signal asked to stop the answer.
+pub fn is_answer_stopped() -> bool {
+    matches!(state().phase, Phase::Answering(true))
 }
 
 /// From here on [`request`] stops the run, of which `done` steps are done.

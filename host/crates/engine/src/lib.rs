@@ -8,7 +8,7 @@
 //! use primal_engine::backend::cpu::Cpu;
 //! use primal_engine::config::Config;
 //! use primal_engine::memory::Plan;
-//! use primal_engine::models::sample::{Sampling, generate};
+//! use primal_engine::models::sample::{Ends, Sampling, generate};
 //! use primal_engine::train::bytes::Bytes;
 //! use primal_engine::train::fit::StepReport;
 //! use primal_engine::train::trainer::{Layout, Trainer};
@@ -25,8 +25,8 @@
 //!     let source = Bytes::new("The ghost in the machine is singing. ".repeat(100));
 //!     trainer.fit(&source, &mut |report: &StepReport| println!("step {}: {:.3} nats a byte", report.step, report.stats.loss))?;
 //!     let (b, layout, mut written) = (&mut trainer.backend, &trainer.layout, Vec::new());
-//!     let likeliest = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
-//!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], 40, likeliest, |byte| {
+//!     let ends = Ends { max_tokens: 40, stops: &[] };
+//!     generate::<_, primal_engine::Error>(b, &layout.parameters, &layout.sampler, &[84, 104, 101], ends, Sampling::GREEDY, |byte, _| {
 //!         written.push(byte as u8);
 //!         Ok(())
 //!     })?;

@@ -12,7 +12,7 @@ use crate::input::{self, TOKENIZER};
 use crate::{Error, Result};
 
 /// What the names of attached files begin with among the tensors of a model's file.
-const ATTACHED: &str = "files/";
+pub const ATTACHED: &str = "files/";
 /// The metadata of the GGUF file that a model came from, as a GGUF file without tensors.
 const GGUF: &str = "gguf";
 const HINT: &str = "give the folder of a model as Hugging Face has it, or its GGUF file";

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::model_files::ModelFiles;
 use super::pre_tokenizers;
 use super::stored::{StoredTokenizer, from_byte_level};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The characters that stand for bytes, by byte.
 fn alphabet() -> Vec<String> {
@@ -289,6 +289,17 @@ proptest! {
     /// A change anywhere in the files is an error or a tokenizer that works.
     #[test]
     fn damaged_files_end_nothing(at in any::<prop::sample::Index>(), byte in any::<u8>(), text in "[a-z<|>é ]{0,20}") {
+        for entries in [byte_level(), sentence_piece()] {
+            let entries: Vec<(String, Value)> = entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            let mut damaged = gguf::encode(&entries, &[]).unwrap();
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+            let opened = Gguf::from_bytes("tiny.gguf", &damaged).map_err(Error::from).map(ModelFiles::of_gguf);
+            if let Ok(tokenizer) = opened.and_then(|files| files.tokenizer(COUNT)) {
+                tokenizer.encode(&text, true);
+                tokenizer.encode_controls(&text, false);
+            }
+        }
         let file = json()[0].1.to_string();
         let mut damaged = file.into_bytes();
         let at = at.index(damaged.len());

@@ -1,17 +1,15 @@
 //! What the CUDA back end adds to a plan, and what it cannot run: known without CUDA, so that any build can say what a run would take on a GPU.
 
-use primal_device::grid::{Grid, ScaleForm};
+use primal_device::grid::Grid;
 use primal_device::kernels::sizes::heads;
 use primal_device::kernels::{bias_backward, layer_norm};
 
 use super::operands::AttentionShape;
-use crate::memory::{Act, Kind, Plan, Span};
+use crate::memory::{Kind, Plan, Span};
 use crate::{Error, Result};
 
 /// What messages call the back end.
 pub const SUBJECT: &str = "the CUDA back end";
-/// The scales that the kernels read.
-pub const SCALES: [ScaleForm; 1] = [ScaleForm::Row];
 /// Widest heads of attention.
 pub const MAX_HEAD_DIM: usize = heads::WIDTHS[heads::WIDTHS.len() - 1];
 /// Most blocks of a launch along y, which no device exceeds.
@@ -32,29 +30,6 @@ pub fn require(attention: &AttentionShape) -> Result<()> {
     let sequences = attention.sequences.count() * attention.heads;
     limit("heads of all sequences of a micro-batch", MAX_BLOCKS_Y, sequences, "lower the batch, and raise grad_accum")?;
     limit("rows in a micro-batch", MAX_BLOCKS_Y * ROWS_OF_A_BLOCK, attention.tokens(), "lower the batch, and raise grad_accum")
-}
-
-/// The forms in which the kernels read and write activations.
-pub const ACTS: &[Act] = &[Act::F32];
-
-/// Whether the kernels read and write activations in that form.
-pub fn require_act(act: Act) -> Result<()> {
-    if ACTS.contains(&act) {
-        return Ok(());
-    }
-    let expected = "activations in f32: its kernels know no other form";
-    Err(Error::invalid(SUBJECT, expected, act.name(), "leave out train.activations and --activations, or use the CPU back end"))
-}
-
-/// Whether the kernels read such scales.
-pub fn require_scales(scales: ScaleForm) -> Result<()> {
-    let names = SCALES.map(ScaleForm::name).join(" or ");
-    let hint = "train with --scales row, or use the CPU back end";
-    if SCALES.contains(&scales) {
-        Ok(())
-    } else {
-        Err(Error::invalid(SUBJECT, format!("weights with {names} scales"), scales.name(), hint))
-    }
 }
 
 /// Values of a span's tensor that share one value of scratch: partial sums of such rows, two a column.

@@ -2,7 +2,7 @@
 //!
 //! A model plans its [`Span`]s, asks the back end to allocate the plan, and runs [`ops`](crate::ops). No op takes or returns a host pointer: only
 //! [`Backend::upload`], [`Backend::download`] and [`Backend::map`] do, so a back end may keep its arena on a device and queue the ops.
-//! All matrices are row-major; activations that a backward pass needs are kept in one of the forms of [`Act`], all others are `f32`.
+//! All matrices are row-major; activations that a backward pass needs are kept in one of the forms of [`Act`](crate::memory::Act), all others are `f32`.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -16,13 +16,12 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 use memmap2::Mmap;
-use primal_device::grid::ScaleForm;
 
 pub use operands::{AttentionShape, BlockWeight, GridWeight, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
 use crate::files::Dtype;
-use crate::memory::{Act, Plan, Span};
+use crate::memory::{Plan, Span};
 use cpu::Cpu;
 #[cfg(feature = "cuda")]
 use cuda::Cuda;
@@ -102,10 +101,6 @@ pub trait Op: RunOn<Cpu> + RunOn<Cuda> {
 
 /// Memory for one plan, and the ops on it.
 pub trait Backend {
-    /// The forms in which its ops read and write activations.
-    const ACTS: &'static [Act];
-    /// The scales that its ops take.
-    const SCALES: &'static [ScaleForm] = &ScaleForm::ALL;
     /// Of types of blocks that stay as they are, those that the table of cases checks its ops on; none where they take no such weight.
     const BLOCKS: &'static [Dtype] = &[];
 
@@ -143,22 +138,6 @@ pub trait Device: Backend + Sized + 'static {
         Ok(())
     }
 
-    /// Whether its ops read and write activations in that form.
-    ///
-    /// # Errors
-    /// Bad input that names the forms.
-    fn require_act(_act: Act) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether its ops can run weights with such scales.
-    ///
-    /// # Errors
-    /// Bad input that names those that they can.
-    fn require_scales(_scales: ScaleForm) -> Result<()> {
-        Ok(())
-    }
-
     /// Bytes that an arena could have now, if that is known.
     ///
     /// # Errors
@@ -182,7 +161,6 @@ pub trait Device: Backend + Sized + 'static {
 }
 
 impl Backend for Cpu {
-    const ACTS: &'static [Act] = Act::ALL;
     const BLOCKS: &'static [Dtype] = &[Dtype::F16, Dtype::BF16, Dtype::Q8_0, Dtype::Q6_K];
 
     fn run<O: Op>(&mut self, op: O) {
@@ -242,9 +220,6 @@ impl Device for Cpu {
 
 #[cfg(feature = "cuda")]
 impl Backend for Cuda {
-    const ACTS: &'static [Act] = cuda_plan::ACTS;
-    const SCALES: &'static [ScaleForm] = &cuda_plan::SCALES;
-
     fn run<O: Op>(&mut self, op: O) {
         op.run_on(self);
     }
@@ -282,14 +257,6 @@ impl Device for Cuda {
 
     fn require(attention: &AttentionShape) -> Result<()> {
         cuda_plan::require(attention)
-    }
-
-    fn require_act(act: Act) -> Result<()> {
-        cuda_plan::require_act(act)
-    }
-
-    fn require_scales(scales: ScaleForm) -> Result<()> {
-        cuda_plan::require_scales(scales)
     }
 
     fn available_memory() -> Result<Option<usize>> {

@@ -40,6 +40,9 @@ pub struct LlamaConfig {
     /// Text to tokens.
     #[serde(with = "tokenizer")]
     pub tokenizer: Tokenizer,
+    /// Rows of the table of embeddings, if more than there are tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocab: Option<usize>,
     /// Pair i of a head turns by `rope_base^(−2i/head_dim)` radians a position.
     #[serde(default = "rope_base")]
     pub rope_base: f64,
@@ -121,6 +124,8 @@ impl ModelTable for LlamaConfig {
         check.that(self.rope_base > 1.0 && self.rope_base.is_finite(), "model.rope_base", "a finite number above 1", &self.rope_base)?;
         let epsilon = self.norm_epsilon;
         check.that(epsilon > 0.0 && epsilon < 1.0, "model.norm_epsilon", "above 0, below 1", &epsilon)?;
+        let tokens = self.tokenizer.vocab_size();
+        check.that((tokens..=1 << 22).contains(&self.vocab()), "model.vocab", &format!("{tokens} tokens to 4194304"), &self.vocab())?;
         check.scales(self.scales, &[("model.grid", self.grid)])?;
         self.check_text(t, check)
     }
@@ -133,6 +138,10 @@ impl TextTable for LlamaConfig {
 
     fn tokenizer(&self) -> Tokenizer {
         self.tokenizer
+    }
+
+    fn vocab(&self) -> usize {
+        self.vocab.unwrap_or(self.tokenizer.vocab_size())
     }
 
     fn tokenizer_mut(&mut self) -> &mut Tokenizer {

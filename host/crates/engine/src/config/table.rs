@@ -76,6 +76,11 @@ pub trait TextTable: ModelTable {
     /// Text to tokens.
     fn tokenizer(&self) -> Tokenizer;
 
+    /// Rows of the table of embeddings, and logits of a token.
+    fn vocab(&self) -> usize {
+        self.tokenizer().vocab_size()
+    }
+
     /// Text to tokens, for a flag to change.
     fn tokenizer_mut(&mut self) -> &mut Tokenizer;
 
@@ -85,7 +90,7 @@ pub trait TextTable: ModelTable {
     /// Rows of logits held at a time. They set the order in which gradients of the head are summed, so a run keeps its own: one without the key was
     /// begun before there was one.
     fn logit_rows(&self, train: &TrainConfig) -> usize {
-        train.logit_rows.unwrap_or((LOGITS / self.tokenizer().vocab_size()).clamp(1, LOGIT_ROWS))
+        train.logit_rows.unwrap_or((LOGITS / self.vocab()).clamp(1, LOGIT_ROWS))
     }
 
     /// Sets what a new run must keep.

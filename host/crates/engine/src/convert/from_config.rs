@@ -106,6 +106,7 @@ fn llama(keys: &Keys, class: &str, tokenizer: Tokenizer) -> Result<LlamaConfig> 
     let standard_heads = if class == "Qwen2ForCausalLM" || class == "Qwen3ForCausalLM" { 32 } else { heads };
     let kv_heads = keys.optional("num_key_value_heads")?.unwrap_or(if class == "MistralForCausalLM" { 8 } else { standard_heads });
     Ok(LlamaConfig {
+        vocab: None,
         architecture: Default::default(),
         dim,
         layers: keys.number("num_hidden_layers")?,

@@ -108,6 +108,7 @@ fn llama(keys: &Keys, tokenizer: Tokenizer) -> Result<LlamaConfig> {
     let rope_base = keys.float("rope.freq_base").unwrap_or(10_000.0);
     let epsilon = keys.float("attention.layer_norm_rms_epsilon");
     Ok(LlamaConfig {
+        vocab: None,
         architecture: Default::default(),
         dim,
         layers: keys.number("block_count")?,

@@ -52,9 +52,14 @@ impl From<Span<f32>> for Activation {
 impl Activation {
     /// Reserves `len` values.
     pub fn plan(plan: &mut Plan, act: Act, name: impl Into<String>, len: usize) -> Self {
+        Self::plan_as(Kind::Activation, plan, act, name, len)
+    }
+
+    /// Reserves `len` values of another kind.
+    pub fn plan_as(kind: Kind, plan: &mut Plan, act: Act, name: impl Into<String>, len: usize) -> Self {
         match act {
-            Act::F32 => Self::F32(plan.span(Kind::Activation, name, len)),
-            Act::F16 => Self::F16(plan.span(Kind::Activation, name, len)),
+            Act::F32 => Self::F32(plan.span(kind, name, len)),
+            Act::F16 => Self::F16(plan.span(kind, name, len)),
         }
     }
 

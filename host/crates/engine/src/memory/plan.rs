@@ -13,6 +13,8 @@ pub enum Kind {
     Gradient,
     /// Activations and their gradients.
     Activation,
+    /// Keys and values of earlier tokens.
+    Cache,
     /// Reused from op to op.
     Scratch,
     /// Token ids in, metrics out.
@@ -20,6 +22,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [Self::Parameter, Self::State, Self::Gradient, Self::Activation, Self::Cache, Self::Scratch, Self::Io];
+
     /// Lower-case name for tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -27,6 +32,7 @@ impl Kind {
             Self::State => "state",
             Self::Gradient => "gradient",
             Self::Activation => "activation",
+            Self::Cache => "cache",
             Self::Scratch => "scratch",
             Self::Io => "io",
         }

@@ -49,6 +49,12 @@ impl<T> Span<T> {
         self.len.checked_mul(size_of::<T>()).unwrap_or_else(|| panic!("{} values of {} bytes", self.len, size_of::<T>()))
     }
 
+    /// Its bytes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn to_bytes(self) -> Span<u8> {
+        Span::new(self.segment, self.offset, self.bytes())
+    }
+
     /// The byte after the last one, if an address can tell it.
     pub(crate) fn end(self) -> Option<usize> {
         self.len.checked_mul(size_of::<T>())?.checked_add(self.offset)

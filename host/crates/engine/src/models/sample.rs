@@ -4,46 +4,149 @@ use std::time::{Duration, Instant};
 
 use primal_device::philox::{RandomStream, uniform};
 
+use super::sequence::Sequence;
 use super::text::TextDecoder;
 use crate::backend::Backend;
+use crate::memory::Span;
 use crate::nn::Parameters;
 use crate::{Error, Result};
 
-/// How the next token is drawn.
+/// How many of the last tokens [`Sampling::repetition_penalty`] counts, those of the prompt included.
+pub const REPETITION_WINDOW: usize = 64;
+
+/// How the next token is drawn: the fields that change probabilities in the order in which they do.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
+    /// Divides the logits above 0 of the tokens in the last [`REPETITION_WINDOW`], and multiplies those below (Keskar et al. 2019); 1 changes nothing.
+    pub repetition_penalty: f32,
     /// Divides the logits; 0 takes the likeliest token.
     pub temperature: f32,
-    /// Draws from the likeliest tokens that together have this probability (Holtzman et al. 2020).
+    /// Draws from so many tokens, the likeliest ones (Fan et al. 2018); 0 from all.
+    pub top_k: usize,
+    /// Draws from the likeliest of those that together have this probability (Holtzman et al. 2020).
     pub top_p: f32,
+    /// Draws from those of them that have at least this share of the likeliest one's probability (Nguyen et al. 2024); 0 changes nothing.
+    pub min_p: f32,
     /// Seed.
     pub seed: u64,
 }
 
-/// The index drawn from logits; `draw` in [0, 1).
+impl Sampling {
+    /// The likeliest token each time.
+    pub const GREEDY: Self = Self { repetition_penalty: 1.0, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 1 };
+}
+
+/// Makes the tokens in the last [`REPETITION_WINDOW`] of `tokens` less likely; a token that is there more than once, no less than others.
+pub fn penalize(logits: &mut [f32], penalty: f32, tokens: &[u32]) {
+    let window = &tokens[tokens.len().saturating_sub(REPETITION_WINDOW)..];
+    for (i, &token) in window.iter().enumerate() {
+        if let Some(logit) = logits.get_mut(token as usize).filter(|_| !window[..i].contains(&token)) {
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        }
+    }
+}
+
+/// The logarithm of the probability that the model gives `token`, before anything is made of it for a draw.
+pub fn log_probability(logits: &[f32], token: u32) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    f64::from(logits[token as usize] - largest) - total.ln()
+}
+
+/// The index drawn from logits, without the penalty for repetition ([`penalize`]); `draw` in [0, 1).
 pub fn draw(logits: &[f32], sampling: Sampling, draw: f32) -> u32 {
     let likeliest = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).expect("a vocabulary");
     if sampling.temperature <= 0.0 {
         return likeliest as u32;
     }
     let weights: Vec<f64> = logits.iter().map(|l| f64::from((l - logits[likeliest]) / sampling.temperature).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    // Those below it have less than 1 − top_p together, so none of them is drawn, and they need not be sorted.
-    let least = total * (1.0 - f64::from(sampling.top_p)) / weights.len() as f64;
-    let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] >= least).collect();
-    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+    let likelier = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
+    let (mut order, total): (Vec<usize>, f64);
+    if (1..weights.len()).contains(&sampling.top_k) {
+        order = (0..weights.len()).collect();
+        order.select_nth_unstable_by(sampling.top_k - 1, likelier);
+        order.truncate(sampling.top_k);
+        order.sort_by(likelier);
+        total = order.iter().map(|&i| weights[i]).sum();
+    } else {
+        total = weights.iter().sum();
+        // Those below it have less than 1 − top_p together, so none of them is drawn, and they need not be sorted.
+        let least = total * (1.0 - f64::from(sampling.top_p)) / weights.len() as f64;
+        order = (0..weights.len()).filter(|&i| weights[i] >= least).collect();
+        order.sort_by(likelier);
+    }
     let mut kept = 0.0;
     let count = order.iter().position(|&i| {
         kept += weights[i];
         kept >= total * f64::from(sampling.top_p)
     });
     order.truncate(count.map_or(order.len(), |c| c + 1));
+    // The likeliest one's weight is 1.
+    let unlikely = order.iter().position(|&i| weights[i] < f64::from(sampling.min_p));
+    if let Some(count) = unlikely {
+        order.truncate(count.max(1));
+        kept = order.iter().map(|&i| weights[i]).sum();
+    }
     let mut left = f64::from(draw) * kept;
     let drawn = order.iter().find(|&&i| {
         left -= weights[i];
         left < 0.0
     });
     *drawn.or(order.last()).unwrap_or(&likeliest) as u32
+}
+
+/// Draws one token after another.
+pub struct Sampler {
+    sampling: Sampling,
+    random: RandomStream,
+    drawn: u32,
+    /// Of the next token, as the model gave them.
+    logits: Vec<f32>,
+    penalized: Vec<f32>,
+}
+
+impl Sampler {
+    /// For a model of `vocab` tokens.
+    pub fn new(sampling: Sampling, vocab: usize) -> Self {
+        let penalized = if sampling.repetition_penalty == 1.0 { 0 } else { vocab };
+        let random = RandomStream::new(sampling.seed, 0, 0);
+        Self { sampling, random, drawn: 0, logits: vec![0.0; vocab], penalized: vec![0.0; penalized] }
+    }
+
+    /// The logits of the last draw, as the model gave them.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// A token from the logits at `span`, which follows `tokens`.
+    ///
+    /// # Errors
+    /// A device that failed; logits that are not finite.
+    pub fn draw<B: Backend>(&mut self, b: &mut B, span: Span<f32>, tokens: &[u32]) -> Result<u32> {
+        b.download(span, &mut self.logits);
+        b.fault()?;
+        if let Some(logit) = self.logits.iter().find(|logit| !logit.is_finite()) {
+            let message = format!("the model gives {logit} where the logarithm of a probability should be");
+            return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run"));
+        }
+        let at = uniform(self.random.words(self.drawn)[0]);
+        self.drawn = self.drawn.wrapping_add(1);
+        if self.penalized.is_empty() {
+            return Ok(draw(&self.logits, self.sampling, at));
+        }
+        self.penalized.copy_from_slice(&self.logits);
+        penalize(&mut self.penalized, self.sampling.repetition_penalty, tokens);
+        Ok(draw(&self.penalized, self.sampling, at))
+    }
+}
+
+/// Where a text ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// After so many tokens at the latest.
+    pub max_tokens: usize,
+    /// Before one of these.
+    pub stops: &'a [u32],
 }
 
 /// How long a text took.
@@ -57,10 +160,12 @@ pub struct Timing {
     pub decoded_tokens: usize,
     /// Time to write the tokens.
     pub decoding: Duration,
+    /// The token that ended the text, if one did.
+    pub stop: Option<u32>,
 }
 
-/// Continues `prompt`, of at least one token, by `max_tokens` tokens; `emit` gets each of them. When the context is full, the model starts over from
-/// the last half of it.
+/// Continues `prompt`, of at least one token and the last ones that fit into the context; `emit` gets each token, and the logits it was drawn from. When the
+/// context is full, the older half of it is forgotten.
 ///
 /// # Errors
 /// Those of `emit`, which end it; a model that gives numbers that are not finite; a device that failed.
@@ -69,42 +174,88 @@ pub fn generate<B: Backend, E: From<Error>>(
     p: &Parameters,
     model: &impl TextDecoder,
     prompt: &[u32],
-    max_tokens: usize,
+    ends: Ends,
     sampling: Sampling,
-    mut emit: impl FnMut(u32) -> Result<(), E>,
+    mut emit: impl FnMut(u32, &[f32]) -> Result<(), E>,
 ) -> Result<Timing, E> {
-    let context = model.context();
-    let mut tokens = prompt.to_vec();
-    let random = RandomStream::new(sampling.seed, 0, 0);
-    let mut logits = vec![0.0f32; model.vocab()];
-    let mut timing = Timing { prompt_tokens: tokens.len().min(context), ..Timing::default() };
+    let prompt = &prompt[prompt.len().saturating_sub(model.context())..];
+    let (mut sequence, mut sampler) = (Sequence::new(), Sampler::new(sampling, model.vocab()));
+    sequence.extend(prompt);
+    let mut timing = Timing { prompt_tokens: prompt.len(), ..Timing::default() };
     let mut began = Instant::now();
-    let mut cached = 0;
-    for i in 0..max_tokens {
-        let span = if cached == 0 || cached == context {
-            let room = if cached == 0 { context } else { context.div_ceil(2) };
-            let window = &tokens[tokens.len().saturating_sub(room)..];
-            cached = window.len();
-            model.read(b, p, window, 0)
-        } else {
-            cached += 1;
-            model.read(b, p, &tokens[tokens.len() - 1..], cached - 1)
-        };
-        b.download(span, &mut logits);
-        b.fault()?;
-        if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
-            let message = format!("the model gives {logit} where the logarithm of a probability should be");
-            return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run").into());
-        }
+    for i in 0..ends.max_tokens {
+        let span = sequence.logits(b, p, model);
+        let token = sampler.draw(b, span, sequence.tokens())?;
         if i == 0 {
             timing.prompt = began.elapsed();
             began = Instant::now();
         }
-        let token = draw(&logits, sampling, uniform(random.words(i as u32)[0]));
-        tokens.push(token);
-        emit(token)?;
+        if ends.stops.contains(&token) {
+            timing.stop = Some(token);
+            break;
+        }
+        sequence.extend(&[token]);
+        emit(token, sampler.logits())?;
         timing.decoded_tokens = i;
     }
     timing.decoding = began.elapsed();
     Ok(timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 6] = [1.0, 3.0, 2.0, 3.0, -1.0, 0.0];
+
+    /// What can be drawn.
+    fn drawn(sampling: Sampling) -> Vec<u32> {
+        let mut drawn: Vec<u32> = (0..1000).map(|i| draw(&LOGITS, sampling, i as f32 / 1000.0)).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        drawn
+    }
+
+    #[test]
+    fn each_limit_keeps_the_likeliest() {
+        let all = Sampling { temperature: 1.0, ..Sampling::GREEDY };
+        assert_eq!(drawn(all), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(drawn(Sampling { top_k: 3, ..all }), [1, 2, 3]);
+        // Of equal ones the first.
+        assert_eq!(drawn(Sampling { top_k: 1, ..all }), [1]);
+        assert_eq!(drawn(Sampling { top_k: 600, ..all }), drawn(all));
+        // e⁻¹ of the likeliest is 0.37, e⁻² is 0.14.
+        assert_eq!(drawn(Sampling { min_p: 0.36, ..all }), [1, 2, 3]);
+        assert_eq!(drawn(Sampling { min_p: 1.0, ..all }), [1, 3]);
+        assert_eq!(drawn(Sampling { min_p: 0.36, temperature: 2.0, ..all }), [0, 1, 2, 3]);
+        // Of the three, the first two have 0.84 of the probability; of all six, 0.78.
+        assert_eq!(drawn(Sampling { top_p: 0.8, ..all }), [1, 2, 3]);
+        assert_eq!(drawn(Sampling { top_p: 0.8, top_k: 3, ..all }), [1, 3]);
+    }
+
+    #[test]
+    fn frequencies_are_probabilities_of_what_is_left() {
+        let sampling = Sampling { temperature: 1.0, top_k: 4, min_p: 0.2, ..Sampling::GREEDY };
+        let count = (0..10_000).filter(|&i| draw(&LOGITS, sampling, i as f32 / 10_000.0) == 2).count() as f64 / 10_000.0;
+        let expected = (-1.0f64).exp() / (2.0 + (-1.0f64).exp());
+        assert!((count - expected).abs() < 1e-3, "{count}, expected {expected}");
+    }
+
+    #[test]
+    fn the_last_tokens_are_less_likely_once() {
+        let mut logits = LOGITS;
+        let mut tokens = vec![4; REPETITION_WINDOW - 2];
+        tokens.extend([1, 1]);
+        tokens.insert(0, 3);
+        penalize(&mut logits, 2.0, &tokens);
+        assert_eq!(logits, [1.0, 1.5, 2.0, 3.0, -2.0, 0.0]);
+        penalize(&mut logits, 2.0, &[9]);
+    }
+
+    #[test]
+    fn log_probabilities_sum_to_one() {
+        let sum: f64 = (0..6).map(|token| log_probability(&LOGITS, token).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+        assert!((log_probability(&LOGITS, 1) - log_probability(&LOGITS, 2) - 1.0).abs() < 1e-9);
+    }
 }

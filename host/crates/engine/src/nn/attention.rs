@@ -153,7 +153,7 @@ impl AttentionActivations {
     /// These activations with a cache of their own for so many rows: all else is shared with `self`.
     pub fn with_own_cache(&self, plan: &mut Plan, name: &str, context: usize, act: Act) -> Self {
         let width = self.projections[1].len() / self.out.rows;
-        let cache = ["keys", "values"].map(|part| Activation::plan(plan, act, format!("{name}.{part}"), context * width));
+        let cache = ["keys", "values"].map(|part| Activation::plan_as(Kind::Cache, plan, act, format!("{name}.{part}"), context * width));
         Self { cache: Some(cache), ..*self }
     }
 

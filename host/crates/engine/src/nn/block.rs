@@ -74,13 +74,25 @@ impl BlockActivations {
     /// Reserves the activations of a block that keeps nothing between its forward and its backward pass, which therefore begins with the
     /// forward pass. What is dead gives its place to what comes next, where it has room for it.
     pub fn plan_shared(plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> Self {
-        if shape.heads.norms.is_some() || shape.hidden < shape.heads.widths().iter().sum() {
-            return Self { keeps: Keeps::Nothing, ..Self::plan(plan, act, name, shape, rows) };
-        }
         let mlp = MlpActivations::plan(plan, act, name, shape.mlp, rows, shape.hidden);
-        let attention = AttentionActivations::plan_in(plan, act, name, rows, shape.dim, &shape.heads, shape.rotary, mlp.hidden);
+        Self::plan_around(mlp, plan, act, name, shape, rows)
+    }
+
+    /// As above, where there is no backward pass.
+    pub fn plan_forward(plan: &mut Plan, name: &str, shape: &BlockShape, rows: usize) -> Self {
+        let mlp = MlpActivations::plan_forward(plan, name, shape.mlp, rows, shape.hidden);
+        Self::plan_around(mlp, plan, Act::F32, name, shape, rows)
+    }
+
+    fn plan_around(mlp: MlpActivations, plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> Self {
+        let (dim, heads) = (shape.dim, &shape.heads);
+        let (attention, keeps) = if heads.norms.is_none() && heads.widths().iter().sum::<usize>() <= shape.hidden {
+            (AttentionActivations::plan_in(plan, act, name, rows, dim, heads, shape.rotary, mlp.hidden), Keeps::NothingOverlaid)
+        } else {
+            (AttentionActivations::plan(plan, act, name, rows, dim, heads, shape.rotary), Keeps::Nothing)
+        };
         let [norm1, norm2] = Self::plan_norms(plan, act, name, shape, rows);
-        Self { attention, mlp, norm1, norm2, keeps: Keeps::NothingOverlaid }
+        Self { attention, mlp, norm1, norm2, keeps }
     }
 
     fn plan_norms(plan: &mut Plan, act: Act, name: &str, shape: &BlockShape, rows: usize) -> [NormActivations; 2] {

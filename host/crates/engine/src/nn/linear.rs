@@ -6,7 +6,7 @@ use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientPart, GradientSink, Rows};
 use crate::backend::Backend;
 use crate::memory::{Activation, Span};
-use crate::ops::{self, Bias, BiasBackward, LinearBackwardInput, LutGemv};
+use crate::ops::{self, Bias, BiasBackward, LinearBackwardInput, LutGemm, LutGemv};
 
 /// What linear layers start with, times the root of their inputs. Layers that start much smaller, to write little to the residual stream or
 /// to an output, flip in every other step: the learning rate is in units of weight, and their levels are closer together.
@@ -37,12 +37,17 @@ impl LinearLayer {
         Self { bias: Some(specs.vector(format!("{name}.bias"), &[out], Init::Constant(0.0))), ..self }
     }
 
-    /// The layer's output; rows one after another where there is a bias.
+    /// The layer's output; rows one after another where there is a bias. After others, products are in integers where the weight's grid has them:
+    /// see [`LutGemm`] and [`LutGemv`].
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: impl Into<Activation>, x: impl Into<Activation>, rows: Rows) {
         match rows {
             Rows::Of(sequences) => self.forward_rows(b, p, y, x, sequences.rows()),
             Rows::After { count: 1, .. } => self.forward_row(b, p, y.into().f32(), x.into().f32()),
-            Rows::After { count, .. } => self.forward_rows(b, p, y, x, count),
+            Rows::After { count: rows, .. } => {
+                let y = y.into();
+                b.run(LutGemm { y: y.f32(), x: x.into(), weight: *p.weight(self.weight), rows });
+                self.add_bias(b, p, y);
+            }
         }
     }
 

@@ -67,6 +67,15 @@ impl MlpActivations {
         Self { hidden: part("hidden"), activated: part("activated"), up: (kind == MlpKind::Gated).then(|| part("up")), rows }
     }
 
+    /// As above, where there is no backward pass: what comes out of a gate lies where that came from.
+    pub fn plan_forward(plan: &mut Plan, name: &str, kind: MlpKind, rows: usize, hidden: usize) -> Self {
+        if kind != MlpKind::Gated {
+            return Self::plan(plan, Act::F32, name, kind, rows, hidden);
+        }
+        let [hidden, up] = ["hidden", "up"].map(|part| Activation::plan(plan, Act::F32, format!("{name}.{part}"), rows * hidden));
+        Self { hidden, up: Some(up), activated: hidden, rows }
+    }
+
     fn first(&self, rows: usize) -> Self {
         let part = |span| first_rows(span, self.rows, rows);
         Self { hidden: part(self.hidden), up: self.up.map(part), activated: part(self.activated), rows }

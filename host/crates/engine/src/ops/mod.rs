@@ -26,6 +26,7 @@ pub mod leaky_relu;
 pub mod level_histogram;
 pub mod linear;
 pub mod lookup;
+pub mod lut_gemm;
 pub mod lut_gemv;
 pub mod poltergeist;
 pub mod quantize;
@@ -58,6 +59,7 @@ pub use leaky_relu::{LeakyRelu, LeakyReluBackward};
 pub use level_histogram::LevelHistogram;
 pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
 pub use lookup::Lookup;
+pub use lut_gemm::LutGemm;
 pub use lut_gemv::LutGemv;
 pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
 pub use quantize::{Quantize, StraightThrough};
@@ -123,6 +125,7 @@ ops! {
     LinearBackwardInput = "linear_backward_input" with flops,
     LinearBackwardWeight = "linear_backward_weight" with flops,
     Lookup = "lookup",
+    LutGemm = "lut_gemm" with flops,
     LutGemv = "lut_gemv" with flops,
     PoltergeistVote = "poltergeist_vote",
     PoltergeistFlip = "poltergeist_flip",

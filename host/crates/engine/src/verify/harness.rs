@@ -115,11 +115,6 @@ impl<B: Backend> Case<B> {
         self
     }
 
-    /// Whether a back end that stores activations in these forms can run the row.
-    pub fn fits(&self, acts: &[Act]) -> bool {
-        acts.contains(&Act::F16) || !self.buffers.iter().any(|data| matches!(data, Data::F16(_)))
-    }
-
     /// Checks the gradients that the op writes against differences of `loss`, a function of the buffers before the op.
     pub fn gradient(mut self, slopes: &[Slope], loss: impl Fn(&CaseBuffers) -> f64 + Send + Sync + 'static) -> Self {
         self.gradient = Some((Box::new(loss), slopes.to_vec()));

@@ -91,7 +91,7 @@ impl<'a> Scaling<'a> {
 
 #[cfg(test)]
 mod tests {
-    use primal_device::grid::{INT4, NF4};
+    use primal_device::grid::{INT4, NF4, half_bits};
 
     use super::*;
 
@@ -103,6 +103,24 @@ mod tests {
                 assert_eq!(half_value(bits).to_bits(), half.to_f32().to_bits(), "{half:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_float_has_its_nearest_half() {
+        // Each half, the middle between it and the next, and the floats beside both.
+        for bits in 0..=u16::MAX {
+            let [half, next] = [bits, bits.wrapping_add(1)].map(|bits| half_value(bits).to_bits());
+            for float in [half, half / 2 + next / 2].into_iter().flat_map(|bits| [bits.wrapping_sub(1), bits, bits.wrapping_add(1)]) {
+                let (float, got) = (f32::from_bits(float), half_bits(f32::from_bits(float)));
+                let expected = f16::from_f32(float);
+                assert!(got == expected.to_bits() || (float.is_nan() && f16::from_bits(got).is_nan()), "{float}: {got:#x}, {expected:?}");
+            }
+        }
+        assert_eq!(
+            [f32::INFINITY, f32::MAX, -65520.0, 65519.0, f32::MIN_POSITIVE, -0.0].map(half_bits),
+            [0x7C00, 0x7C00, 0xFC00, 0x7BFF, 0, 0x8000]
+        );
+        assert!(f16::from_bits(half_bits(f32::NAN)).is_nan());
     }
 
     #[test]

@@ -146,7 +146,7 @@ pub(crate) mod avx2 {
 
     /// Eight codes from `byte` of the row on.
     #[inline]
-    pub(crate) fn word(w: &Codes, row: usize, byte: usize) -> u32 {
+    fn word(w: &Codes, row: usize, byte: usize) -> u32 {
         let start = row * w.row_bytes + byte;
         u32::from_le_bytes(w.codes[start..start + 4].try_into().expect("four bytes"))
     }

@@ -190,7 +190,7 @@ impl LoadedKernels {
         self.have(&linear_half::descriptions::linear_grid_half)
     }
 
-    /// Whether those of two float operands do.
+    /// Whether those of two float operands do, and those with weights whose groups have scales.
     pub(super) fn have_float_tensor_cores(&self) -> bool {
         self.have(&linear_half::descriptions::linear_backward_weight_half)
     }

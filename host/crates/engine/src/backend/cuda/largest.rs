@@ -7,7 +7,7 @@ use crate::memory::Span;
 
 /// A tensor, and where its largest value is.
 struct Known {
-    tensor: Span<f32>,
+    tensor: Span<u8>,
     slot: usize,
 }
 
@@ -26,7 +26,8 @@ impl Largest {
     }
 
     /// The word of a tensor, if it is known.
-    pub(super) fn find(&self, tensor: Span<f32>) -> Option<Span<u32>> {
+    pub(super) fn find<T>(&self, tensor: Span<T>) -> Option<Span<u32>> {
+        let tensor = tensor.to_bytes();
         self.known.borrow().iter().find(|known| known.tensor == tensor).map(|known| self.words.slice(known.slot, 1))
     }
 
@@ -41,7 +42,8 @@ impl Largest {
     }
 
     /// A zero word for a tensor that will be known.
-    pub(super) fn take(&self, tensor: Span<f32>) -> Span<u32> {
+    pub(super) fn take<T>(&self, tensor: Span<T>) -> Span<u32> {
+        let tensor = tensor.to_bytes();
         let slot = self.used.replace(self.used.get() + 1);
         self.known.borrow_mut().push(Known { tensor, slot });
         self.words.slice(slot, 1)

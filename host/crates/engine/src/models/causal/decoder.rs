@@ -2,7 +2,7 @@
 
 use super::layers::{CausalLayers, last_row};
 use crate::backend::{AttentionShape, Backend, Sequences};
-use crate::memory::{Act, Kind, Plan, Span};
+use crate::memory::{Act, Activation, Kind, Plan, Span};
 use crate::models::text::{DecoderShape, TextDecoder};
 use crate::nn::block::{BlockActivations, BlockShape};
 use crate::nn::norm::NormActivations;
@@ -12,6 +12,17 @@ use crate::nn::{Parameters, Purpose, Rows};
 
 /// Tokens that are read at a time, at most.
 const CHUNK: usize = 256;
+/// And at least, of wide models, whose activations of more would be large beside their weights.
+const LEAST_CHUNK: usize = 32;
+/// Values of activations, else at most: 4 MiB.
+const VALUES: usize = 1 << 20;
+
+/// Tokens that a model reads at a time.
+fn chunk(block: &BlockShape) -> usize {
+    // Streams, norms and what is attended to; the MLP.
+    let row = 6 * block.dim.max(block.heads.shape(Sequences::one(1)).dim()) + 2 * block.hidden;
+    (VALUES / row).clamp(LEAST_CHUNK, CHUNK) / LEAST_CHUNK * LEAST_CHUNK
+}
 
 /// A decoder that writes text.
 #[derive(Clone, Debug)]
@@ -30,12 +41,13 @@ impl Decoder {
     /// Reserves activations and the cache for one sequence.
     pub fn plan(layers: CausalLayers, shape: DecoderShape, plan: &mut Plan) -> Self {
         let DecoderShape { context, cache } = shape;
-        let (model, chunk) = (&layers.shape, context.min(CHUNK));
+        let model = &layers.shape;
+        let chunk = context.min(chunk(&model.block));
         let dim = model.block.dim;
         let inputs = plan.span(Kind::Io, "decoder.inputs", chunk);
         let rotary = model.rotary.map(|rotary| RotaryPlace::plan(plan, "decoder.rotary", &rotary, context, context));
         let block = BlockShape { rotary, ..model.block };
-        let shared = BlockActivations::plan(plan, Act::F32, "decoder.block", &block, chunk);
+        let shared = BlockActivations::plan_forward(plan, "decoder.block", &block, chunk);
         let blocks = (0..model.layers).map(|i| shared.with_own_cache(plan, &format!("decoder.blocks.{i}"), context, cache));
         let blocks = blocks.collect();
         let streams = StackActivations::plan_streams(plan, "decoder.", model.layers, chunk * dim, Purpose::Evaluate);
@@ -45,8 +57,8 @@ impl Decoder {
         Self { kept: StackActivations { blocks, streams, norm, dim }, layers, attention, rotary, context, inputs, logits }
     }
 
-    /// Reads at most [`CHUNK`] tokens; where the last block wrote its last row.
-    fn read_chunk<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> crate::memory::Activation {
+    /// Reads as many tokens as there is room for; where the last block wrote its last row.
+    fn read_chunk<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Activation {
         let (layers, kept, count) = (&self.layers, &self.kept, tokens.len());
         let inputs = self.inputs.slice(0, count);
         let rows = Rows::After { past, count };
@@ -93,9 +105,9 @@ impl TextDecoder for Decoder {
     }
 
     fn read<B: Backend>(&self, b: &mut B, p: &Parameters, tokens: &[u32], past: usize) -> Span<f32> {
-        let (norm, mut last) = (&self.kept.norm, None);
-        for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
-            last = Some(self.read_chunk(b, p, chunk, past + i * CHUNK));
+        let (norm, mut last, most) = (&self.kept.norm, None, self.inputs.len());
+        for (i, chunk) in tokens.chunks(most).enumerate() {
+            last = Some(self.read_chunk(b, p, chunk, past + i * most));
         }
         self.layers.stack.norm.forward(b, p, norm, last.expect("a token"));
         self.layers.logits(b, p, self.logits, norm.y.f32(), 1);

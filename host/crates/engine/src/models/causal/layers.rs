@@ -53,7 +53,7 @@ impl CausalLayers {
     pub fn new(config: &impl CausalTable, float: bool) -> (Self, Specs) {
         let mut specs = Specs::new(config.scales());
         let shape = config.shape();
-        let (dim, vocab) = (shape.block.dim, config.tokenizer().vocab_size());
+        let (dim, vocab) = (shape.block.dim, config.vocab());
         let residual = 1.0 / (2.0 * shape.layers as f32).sqrt();
         let [grid, last_grid] = shape.grids.map(|grid| (!float).then_some(grid));
         let positions = shape.rotary.is_none().then(|| config.context());

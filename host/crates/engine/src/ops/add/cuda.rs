@@ -5,11 +5,12 @@ use primal_device::kernels::add as kernels;
 use super::Add;
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 
 impl RunOn<Cuda> for Add {
     fn run_on(self, cuda: &mut Cuda) {
-        let n = self.y.len();
-        cuda.launch([n, 1], kernels::add(cuda.write(self.y.f32()), cuda.read(self.a.f32()), cuda.read(self.b.f32()), size(n)));
+        let Self { y, a, b } = self;
+        let call = kernels::add(cuda.write_values(y), cuda.read_values(a), cuda.read_values(b), halves([y, a, b]), size(y.len()));
+        cuda.launch([y.len(), 1], call);
     }
 }

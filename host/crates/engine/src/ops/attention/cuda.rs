@@ -5,7 +5,7 @@ use primal_device::kernels::{attention as forward, attention_backward as backwar
 
 use super::{Attention, AttentionBackward};
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 use crate::backend::cuda_plan::MAX_HEAD_DIM;
 use crate::backend::{AttentionShape, RunOn};
 
@@ -27,10 +27,10 @@ impl RunOn<Cuda> for Attention {
     fn run_on(self, cuda: &mut Cuda) {
         let shape = self.shape;
         let ((items, _, [seq, heads, kv_heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
-        let (out, lse) = (cuda.write(self.out.f32()), cuda.write(self.lse));
-        let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
+        let (out, lse) = (cuda.write_values(self.out), cuda.write(self.lse));
+        let ([q, k, v], in_half) = ([self.q, self.k, self.v].map(|x| cuda.read_values(x)), halves([self.out, self.q, self.k, self.v]));
         let call = by_width(shape.head_dim, [forward::attention_32, forward::attention_64, forward::attention_128]);
-        cuda.launch(items, call(out, lse, q, k, v, at, seq, 0, heads, kv_heads, dim, causal));
+        cuda.launch(items, call(out, lse, q, k, v, in_half, at, seq, 0, heads, kv_heads, dim, causal));
     }
 }
 
@@ -39,12 +39,12 @@ impl RunOn<Cuda> for AttentionBackward {
         let shape = self.shape;
         let ((items, key_items, [seq, heads, kv_heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let delta = cuda.scratch(self.lse.len());
-        let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read(self.out.f32()), cuda.read(self.lse));
-        let (q, k, v) = (cuda.read(self.q.f32()), cuda.read(self.k.f32()), cuda.read(self.v.f32()));
-        cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, at, seq, heads, dim));
+        let (d_out, out, lse) = (cuda.read(self.d_out), cuda.read_values(self.out), cuda.read(self.lse));
+        let ([q, k, v], in_half) = ([self.q, self.k, self.v].map(|x| cuda.read_values(x)), halves([self.q, self.k, self.v]));
+        cuda.launch(items, backward::attention_backward_delta(delta, d_out, out, halves([self.out]), at, seq, heads, dim));
         let query = [backward::attention_backward_query_32, backward::attention_backward_query_64, backward::attention_backward_query_128];
         let call = by_width(shape.head_dim, query);
-        cuda.launch(items, call(cuda.write(self.dq), d_out, lse, delta, q, k, v, at, seq, heads, kv_heads, dim, causal));
+        cuda.launch(items, call(cuda.write(self.dq), d_out, lse, delta, q, k, v, in_half, at, seq, heads, kv_heads, dim, causal));
         let key_value = [
             backward::attention_backward_key_value_32,
             backward::attention_backward_key_value_64,
@@ -52,6 +52,8 @@ impl RunOn<Cuda> for AttentionBackward {
         ];
         let call = by_width(shape.head_dim, key_value);
         let (dk, dv) = (cuda.write(self.dk), cuda.write(self.dv));
-        cuda.launch(key_items, call(dk, dv, d_out, lse, delta, q, k, v, at, seq, heads, kv_heads, dim, causal));
+        for member in 0..size(shape.group()) {
+            cuda.launch(key_items, call(dk, dv, d_out, lse, delta, q, k, v, in_half, at, seq, heads, kv_heads, dim, causal, member));
+        }
     }
 }

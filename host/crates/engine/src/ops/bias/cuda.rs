@@ -5,12 +5,12 @@ use primal_device::kernels::{bias, bias_backward as kernels};
 use super::{Bias, BiasBackward};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 
 impl RunOn<Cuda> for Bias {
     fn run_on(self, cuda: &mut Cuda) {
         let (n, dim) = (self.y.len(), self.bias.len());
-        cuda.launch([n, 1], bias::bias(cuda.write(self.y.f32()), cuda.read(self.bias), size(n), size(dim)));
+        cuda.launch([n, 1], bias::bias(cuda.write_values(self.y), halves([self.y]), cuda.read(self.bias), size(n), size(dim)));
     }
 }
 

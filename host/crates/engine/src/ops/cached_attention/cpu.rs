@@ -1,10 +1,10 @@
 //! Softmax attention over cached keys and values on the CPU. One query goes along the cache, a piece of it a task, all query heads of a key head together;
 //! several go through the tiles of [`Attention`](crate::ops::Attention).
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::CachedAttention;
+use super::row::{MAX_HEAD_DIM, Piece, mix, score};
 use crate::backend::RunOn;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::activations::{Values, ValuesMut};
@@ -14,69 +14,10 @@ use crate::backend::cpu::scratch::{HALF, first_half_of_thread, of_thread, second
 use crate::backend::cpu::softmax::exponentials;
 use crate::ops::attention::cpu::{Head, queries_of_block};
 
-const LANES: usize = 16;
-/// Widest head.
-const MAX_HEAD_DIM: usize = 256;
 /// Cached values that are worth a task of their own.
 const TASK_VALUES: usize = 32 * 1024;
 /// Tokens of a piece, at least, of a cache that has more.
 const PIECE: usize = 512;
-/// Rows of values that are added before a sum goes back to memory.
-const TOGETHER: usize = 4;
-
-/// `scores[head][t] = q[head] · k[t] · factor` for all heads of `q`, `[heads, dim]`; k has a token each `stride`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn score(scores: &mut [f32], q: &[f32], k: Values, [dim, stride, tokens]: [usize; 3], factor: f32) {
-    let whole = dim / LANES * LANES;
-    let mut widened = [0.0; MAX_HEAD_DIM];
-    for t in 0..tokens {
-        let k = k.widened(t * stride, dim, &mut widened);
-        for (head, q) in q.chunks_exact(dim).enumerate() {
-            let mut sums = [0.0f32; LANES];
-            for (q, k) in q[..whole].chunks_exact(LANES).zip(k[..whole].chunks_exact(LANES)) {
-                for i in 0..LANES {
-                    sums[i] += q[i] * k[i];
-                }
-            }
-            // In halves, as vectors add.
-            let mut lanes = LANES / 2;
-            while lanes > 0 {
-                for i in 0..lanes {
-                    sums[i] += sums[i + lanes];
-                }
-                lanes /= 2;
-            }
-            let rest: f32 = q[whole..].iter().zip(&k[whole..]).map(|(q, k)| q * k).sum();
-            scores[head * tokens + t] = (sums[0] + rest) * factor;
-        }
-    }
-}
-
-/// `out[head] = Σ weights[head][t] · v[t]`, in order, for all heads of `out`, `[heads, dim]`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn mix(out: &mut [f32], weights: &[f32], v: Values, [dim, stride, tokens]: [usize; 3]) {
-    out.fill(0.0);
-    let mut widened = [[0.0; MAX_HEAD_DIM]; TOGETHER];
-    let whole = tokens / TOGETHER * TOGETHER;
-    for t in (0..whole).step_by(TOGETHER) {
-        let mut t_of_row = t..;
-        let [a, b, c, d] = widened.each_mut().map(|row| v.widened(t_of_row.next().expect("a token") * stride, dim, row));
-        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
-            let weights: &[f32; TOGETHER] = weights[t..][..TOGETHER].try_into().expect("weights");
-            for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *out = *out + weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d;
-            }
-        }
-    }
-    for t in whole..tokens {
-        let v = v.widened(t * stride, dim, &mut widened[0]);
-        for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(tokens)) {
-            for (out, v) in out.iter_mut().zip(v) {
-                *out += weights[t] * v;
-            }
-        }
-    }
-}
 
 /// How a cache is cut, by its shape alone: the pieces, and the tokens of each but the last.
 fn pieces(tokens: usize, heads: usize, head_dim: usize) -> [usize; 2] {
@@ -99,14 +40,14 @@ impl CachedAttention {
         let min_tasks = TASK_VALUES.div_ceil(len.min(tokens) * dim);
         (0..kv_heads * pieces).into_par_iter().with_min_len(min_tasks).for_each(|task| {
             let (head, first) = (task / pieces, task % pieces * len);
-            let at = [dim, stride, len.min(tokens - first)];
+            let at = Piece { dim, stride, tokens: len.min(tokens - first) };
             let from = first * stride + head * dim;
             // SAFETY: one scratch a thread, the task does not nest; a task's values in the second half are its alone.
             let (scores, sums) = unsafe { (first_half_of_thread(&scratch), second_half(&scratch, task * values, values)) };
-            let scores = &mut scores[..group * at[2]];
+            let scores = &mut scores[..group * at.tokens];
             let (mixed, sums) = sums.split_at_mut(group * dim);
             score(scores, &q[head * group * dim..][..group * dim], k.from(from), at, factor);
-            for (scores, sums) in scores.chunks_exact_mut(at[2]).zip(sums.chunks_exact_mut(2)) {
+            for (scores, sums) in scores.chunks_exact_mut(at.tokens).zip(sums.chunks_exact_mut(2)) {
                 let (max, sum) = exponentials(scores);
                 sums.copy_from_slice(&[max, sum]);
             }
@@ -120,7 +61,7 @@ impl CachedAttention {
                 (&mixed[head % group * dim..][..dim], sums[head % group * 2], sums[head % group * 2 + 1])
             };
             let max = (0..pieces).map(|i| piece(i).1).fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = (0..pieces).map(|i| piece(i)).map(|(_, largest, sum)| exp(largest - max) * sum).sum();
+            let sum: f32 = (0..pieces).map(piece).map(|(_, largest, sum)| exp(largest - max) * sum).sum();
             out.fill(0.0);
             for (mixed, largest, _) in (0..pieces).map(piece) {
                 let factor = exp(largest - max) * (1.0 / sum);

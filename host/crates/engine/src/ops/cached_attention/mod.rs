@@ -3,6 +3,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod row;
 
 use crate::memory::{Activation, Span};
 

@@ -3,10 +3,9 @@
 use primal_device::kernels::conv1d as kernels;
 
 use super::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
-use crate::backend::RunOn;
-use crate::backend::Storage;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{row_scales, size};
+use crate::backend::cuda::launch::{ScalesAt, no_blocks, size};
+use crate::backend::{RunOn, Storage};
 
 /// The sizes that the kernels take: sequences, rows of each, rows, outputs, inputs, taps, dilation.
 fn sizes(shape: ConvolutionShape, outputs: usize, inputs: usize) -> [u32; 7] {
@@ -23,10 +22,23 @@ impl RunOn<Cuda> for Conv1d {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                let call = kernels::conv1d_grid(y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add);
-                cuda.launch(items, call);
+                let (codes, grid) = (cuda.read(w.codes), cuda.grid(w.grid));
+                match cuda.scales(&w) {
+                    ScalesAt::Rows(scale) => {
+                        let call = kernels::conv1d_grid(
+                            y, x, codes, scale, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                    ScalesAt::Groups { step, offset } => {
+                        let call = kernels::conv1d_groups(
+                            y, x, codes, step, offset, grid, bias, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                }
             }
+            Storage::Blocks(_) => no_blocks(),
             Storage::Float(values) => {
                 let values = cuda.read(values);
                 cuda.launch(items, kernels::conv1d_float(y, x, values, bias, at, count, len, rows, outputs, inputs, taps, dilation, add));
@@ -45,12 +57,23 @@ impl RunOn<Cuda> for Conv1dBackwardInput {
         let add = u32::from(self.accumulate);
         match weight.storage {
             Storage::Grid(w) => {
-                let (codes, scale, grid) = (cuda.read(w.codes), cuda.read(row_scales(&w)), cuda.grid(w.grid));
-                let call = kernels::conv1d_backward_input_grid(
-                    dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
-                );
-                cuda.launch(items, call);
+                let (codes, grid) = (cuda.read(w.codes), cuda.grid(w.grid));
+                match cuda.scales(&w) {
+                    ScalesAt::Rows(scale) => {
+                        let call = kernels::conv1d_backward_input_grid(
+                            dx, dy, codes, scale, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                    ScalesAt::Groups { step, offset } => {
+                        let call = kernels::conv1d_backward_input_groups(
+                            dx, dy, codes, step, offset, grid, at, count, len, rows, outputs, inputs, taps, dilation, add,
+                        );
+                        cuda.launch(items, call);
+                    }
+                }
             }
+            Storage::Blocks(_) => no_blocks(),
             Storage::Float(values) => {
                 let values = cuda.read(values);
                 let call = kernels::conv1d_backward_input_float(dx, dy, values, at, count, len, rows, outputs, inputs, taps, dilation, add);

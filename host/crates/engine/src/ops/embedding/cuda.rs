@@ -5,12 +5,13 @@ use primal_device::kernels::embedding as kernels;
 use super::{Embedding, EmbeddingBackward};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 
 impl RunOn<Cuda> for Embedding {
     fn run_on(self, cuda: &mut Cuda) {
-        let (y, table, positions, ids) = (cuda.write(self.y.f32()), cuda.read(self.table), cuda.read(self.positions), cuda.read(self.ids));
-        cuda.launch([self.ids.len(), 1], kernels::embedding(y, table, positions, ids, size(self.seq), size(self.dim)));
+        let (y, in_half) = (cuda.write_values(self.y), halves([self.y]));
+        let (table, positions, ids) = (cuda.read(self.table), cuda.read(self.positions), cuda.read(self.ids));
+        cuda.launch([self.ids.len(), 1], kernels::embedding(y, in_half, table, positions, ids, size(self.seq), size(self.dim)));
     }
 }
 

@@ -6,7 +6,7 @@ use primal_device::rules::votes::VoteRule;
 use super::Flip;
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{blocks, sizes};
+use crate::backend::cuda::launch::{blocks, rails, sizes};
 
 impl RunOn<Cuda> for Flip {
     fn run_on(self, cuda: &mut Cuda) {
@@ -15,6 +15,6 @@ impl RunOn<Cuda> for Flip {
         let (w, [outputs, inputs]) = (weight.grid(), sizes(&weight));
         let (codes, votes, counts) = (cuda.write(w.codes), cuda.write(state.votes), cuda.write(counts));
         let (items, grid, VoteRule { threshold, consumed, .. }) = (blocks(&weight, 16), cuda.grid(w.grid), self.rule);
-        cuda.launch(items, kernels::flip(codes, votes, state.width(), counts, grid, outputs, inputs, threshold, consumed));
+        cuda.launch(items, kernels::flip(codes, votes, state.width(), counts, grid, rails(w), outputs, inputs, threshold, consumed));
     }
 }

@@ -5,14 +5,15 @@ use primal_device::kernels::layer_norm as kernels;
 use super::{LayerNorm, LayerNormBackward};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 
 impl RunOn<Cuda> for LayerNorm {
     fn run_on(self, cuda: &mut Cuda) {
         let (rows, dim) = (self.mean.len(), self.dim);
-        let (y, mean, rstd) = (cuda.write(self.y.f32()), cuda.write(self.mean), cuda.write(self.rstd));
-        let (x, gamma, beta) = (cuda.read(self.x.f32()), cuda.read(self.gamma), cuda.read(self.beta));
-        cuda.launch([rows, 1], kernels::layer_norm(y, mean, rstd, x, gamma, beta, size(rows), size(dim)));
+        let (y, mean, rstd) = (cuda.write_values(self.y), cuda.write(self.mean), cuda.write(self.rstd));
+        let (x, gamma, beta) = (cuda.read_values(self.x), cuda.read(self.gamma), cuda.read(self.beta));
+        let in_half = halves([self.y, self.x]);
+        cuda.launch([rows, 1], kernels::layer_norm(y, mean, rstd, x, in_half, gamma, beta, size(rows), size(dim)));
     }
 }
 
@@ -21,10 +22,11 @@ impl RunOn<Cuda> for LayerNormBackward {
         let (rows, dim) = (self.mean.len(), self.dim);
         let groups = rows.div_ceil(kernels::GROUP as usize);
         let partial = cuda.scratch(groups * 2 * dim);
-        let (dy, x, mean, rstd) = (cuda.read(self.dy), cuda.read(self.x.f32()), cuda.read(self.mean), cuda.read(self.rstd));
+        let (dy, x, mean, rstd) = (cuda.read(self.dy), cuda.read_values(self.x), cuda.read(self.mean), cuda.read(self.rstd));
+        let in_half = halves([self.x]);
         let (dx, gamma, n, d) = (cuda.write(self.dx), cuda.read(self.gamma), size(rows), size(dim));
-        cuda.launch([rows, 1], kernels::layer_norm_backward_input(dx, dy, x, mean, rstd, gamma, n, d));
-        cuda.launch([dim, rows], kernels::layer_norm_backward_parameters(partial, dy, x, mean, rstd, n, d));
+        cuda.launch([rows, 1], kernels::layer_norm_backward_input(dx, dy, x, in_half, mean, rstd, gamma, n, d));
+        cuda.launch([dim, rows], kernels::layer_norm_backward_parameters(partial, dy, x, in_half, mean, rstd, n, d));
         let (d_gamma, d_beta) = (cuda.write(self.d_gamma), cuda.write(self.d_beta));
         cuda.launch([dim, 1], kernels::layer_norm_backward_finish(d_gamma, d_beta, partial, size(groups), d));
     }

@@ -1,10 +1,12 @@
 //! One token's `y = x · Wᵀ` on the CPU for grids without a denominator: levels are looked up as floats.
 
+use primal_device::grid::GROUP;
+
 use super::cpu::in_tasks;
 use crate::backend::Scales;
 use crate::backend::cpu::unpack::Codes;
 #[cfg(target_arch = "x86_64")]
-use crate::backend::cpu::unpack::avx2::{eight_levels, scaled, table, word};
+use crate::backend::cpu::unpack::avx2::{eight_levels, scaled, table};
 
 /// Weights of a vector, and running sums of a row.
 const LANES: usize = 8;
@@ -53,20 +55,23 @@ fn portable(y: &mut [f32], x: &[f32], w: &Codes) {
 fn rows(y: &mut [f32], x: &[f32], w: &Codes) {
     use std::arch::x86_64::*;
 
-    /// Vectors whose sums do not wait for each other.
-    const TOGETHER: usize = 4;
+    /// Vectors of a group; their sums do not wait for each other.
+    const TOGETHER: usize = GROUP / LANES;
     let [low, high] = table(&w.scaling.table());
     let (whole, rest) = x.as_chunks::<LANES>();
-    for (row, y) in y.iter_mut().enumerate() {
+    for ((row, y), codes) in y.iter_mut().enumerate().zip(w.codes.chunks_exact(w.row_bytes)) {
         let mut sums = [_mm256_setzero_ps(); TOGETHER];
-        for (i, x) in whole.iter().enumerate() {
-            let levels = eight_levels(word(w, row, i * LANES / 2), low, high);
-            let levels = match w.scaling.scales {
-                Scales::Row(_) => levels,
-                Scales::Group32 { .. } | Scales::Group32Offset { .. } => scaled(levels, w.scaling.factor(row, i * LANES)),
+        for ((group, x), codes) in whole.chunks(TOGETHER).enumerate().zip(codes.as_chunks::<4>().0.chunks(TOGETHER)) {
+            let factor = match w.scaling.scales {
+                Scales::Row(_) => None,
+                Scales::Group32 { .. } | Scales::Group32Offset { .. } => Some(w.scaling.factor(row, group * GROUP)),
             };
-            // SAFETY: eight values.
-            sums[i % TOGETHER] = _mm256_fmadd_ps(levels, unsafe { _mm256_loadu_ps(x.as_ptr()) }, sums[i % TOGETHER]);
+            for ((sum, x), &codes) in sums.iter_mut().zip(x).zip(codes) {
+                let levels = eight_levels(u32::from_le_bytes(codes), low, high);
+                let levels = factor.map_or(levels, |factor| scaled(levels, factor));
+                // SAFETY: eight values.
+                *sum = _mm256_fmadd_ps(levels, unsafe { _mm256_loadu_ps(x.as_ptr()) }, *sum);
+            }
         }
         let [a, b, c, d] = sums;
         let mut lanes = [0.0f32; LANES];

@@ -5,7 +5,7 @@ use primal_device::kernels::reduce as kernels;
 use super::{Sum, SumSquares};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::size;
+use crate::backend::cuda::launch::{halves, size};
 
 /// Where the sums of the chunks of `n` values go, and how many they are.
 fn chunks(cuda: &Cuda, n: usize) -> (*mut f32, usize) {
@@ -16,7 +16,7 @@ fn chunks(cuda: &Cuda, n: usize) -> (*mut f32, usize) {
 impl RunOn<Cuda> for Sum {
     fn run_on(self, cuda: &mut Cuda) {
         let (n, (partial, chunks)) = (self.x.len(), chunks(cuda, self.x.len()));
-        cuda.launch([n, 1], kernels::sum_chunks(partial, cuda.read(self.x.f32()), size(n)));
+        cuda.launch([n, 1], kernels::sum_chunks(partial, cuda.read_values(self.x), halves([self.x]), size(n)));
         cuda.launch([1, 1], kernels::sum_finish(cuda.write(self.sum), partial, size(chunks), 0));
     }
 }

@@ -7,7 +7,7 @@ use primal_device::rules::votes::VoteRule;
 use super::{RandomKey, Vote, VoteState};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{blocks, row_scales, sizes};
+use crate::backend::cuda::launch::{blocks, sizes};
 
 impl VoteState {
     /// Bits of a vote, as kernels take them.
@@ -33,10 +33,11 @@ impl RunOn<Cuda> for Vote {
         cuda.launch([columns, rows], kernels::vote_columns(partial, dw, outputs, inputs));
         cuda.launch([columns, 1], kernels::vote_factors(factor, column, partial, outputs, inputs, cast.beta2, cast.bias_correction));
         let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
-        let (votes, bits, codes, scale) = (cuda.write(state.votes), state.width(), cuda.read(w.codes), cuda.read(row_scales(w)));
+        let (votes, bits, codes) = (cuda.write(state.votes), state.width(), cuda.read(w.codes));
+        let (scale, group_step, _) = cuda.scales(w).of_any_form();
         let (items, grid) = (blocks(&weight, 16), cuda.grid(w.grid));
         let call = kernels::vote(
-            votes, bits, row, mean, factor, dw, codes, scale, grid, outputs, inputs, cast.lr, max, quantum, seed, tensor, step,
+            votes, bits, row, mean, factor, dw, codes, scale, group_step, grid, outputs, inputs, cast.lr, max, quantum, seed, tensor, step,
         );
         cuda.launch(items, call);
     }

@@ -77,15 +77,15 @@ const TRANSPOSED: [[usize; 5]; 10] = [
 const REALISTIC_TRANSPOSED: [[usize; 5]; 3] = [[256, 128, 16, 8, 86], [128, 64, 16, 8, 690], [64, 32, 8, 4, 5512]];
 
 /// A format with scales of rows and one of groups for the `i`-th shape, and none.
-fn some_formats<B: Backend>(i: usize) -> impl Iterator<Item = Option<Format>> {
-    of_rows(0).cycle().nth(i).into_iter().chain(of_groups::<B>(0).cycle().nth(i)).map(Some).chain([None])
+fn some_formats(i: usize) -> impl Iterator<Item = Option<Format>> {
+    of_rows(0).cycle().nth(i).into_iter().chain(of_groups(0).cycle().nth(i)).map(Some).chain([None])
 }
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for (i, (sizes, sequences)) in shapes().into_iter().enumerate() {
         // Each format at several shapes, float at all.
-        for format in some_formats::<B>(i) {
+        for format in some_formats(i) {
             let of = Conv::new(format, sizes, sequences.clone());
             for accumulate in [false, true] {
                 rows.extend([false, true].map(|bias| conv1d(&of, bias, accumulate)));
@@ -103,7 +103,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
         }
     }
     for (i, sizes) in TRANSPOSED.into_iter().enumerate() {
-        for format in some_formats::<B>(i) {
+        for format in some_formats(i) {
             rows.extend([false, true].map(|bias| conv_transpose1d(format, sizes, bias)));
         }
     }

@@ -27,7 +27,7 @@ const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [outputs, inputs] in SHAPES {
-        for (grid, scales) in formats::<B>(outputs * inputs) {
+        for (grid, scales) in formats(outputs * inputs) {
             let w = |codes| OnGrid { grid, scales, codes, outputs, inputs };
             // Scales of groups are not trained.
             let of_rows = scales == ScaleForm::Row;

@@ -4,7 +4,7 @@ use crate::backend::{Backend, BlockWeight, GridWeight, Scales, Storage, Weight};
 use crate::files::Dtype;
 use crate::files::dequantize::dequantizer;
 use crate::memory::Act;
-use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemv};
+use crate::ops::{Linear, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemm, LutGemv};
 use half::f16;
 use primal_device::grid::{self, GROUP, Grid, ScaleForm};
 
@@ -226,7 +226,7 @@ fn blocks(dtype: Dtype, values: usize) -> Data {
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
     for [tokens, outputs, inputs] in SHAPES {
-        for format in formats::<B>(tokens * outputs * inputs).map(Some).chain([None]) {
+        for format in formats(tokens * outputs * inputs).map(Some).chain([None]) {
             let w = Operand::new(format, outputs, inputs);
             for stride in strides(outputs) {
                 rows.extend(Act::ALL.iter().map(|&act| linear(w, tokens, stride).in_form(act, &[0, 1])));
@@ -251,13 +251,11 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.push(lut_gemv(w, true));
         }
     }
-    for format in formats::<B>(0).map(Some).chain([None]) {
+    for format in formats(0).map(Some).chain([None]) {
         for [outputs, inputs] in [[1, 1], [5, 7], [33, 65], [192, 768]] {
             let w = Operand::new(format, outputs, inputs);
             rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
-            if format.is_none() || !B::BLOCKS.is_empty() {
-                rows.push(lookup(w));
-            }
+            rows.push(lookup(w));
         }
     }
     for &dtype in B::BLOCKS {
@@ -265,6 +263,13 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             let w = Operand::in_blocks(dtype, outputs, inputs);
             rows.extend([linear(w, tokens, outputs), backward_input(w, tokens, outputs, false), lookup(w)]);
             rows.extend([false, true].map(|integers| lut_gemv(w, integers)));
+            rows.extend([false, true].map(|integers| lut_gemm(w, tokens, outputs, integers)));
+        }
+    }
+    for format in formats(0).map(Some).chain([None]) {
+        for [tokens, outputs, inputs] in [[1, 1, 1], [5, 7, 31], [7, 33, 65], [13, 64, 1100], [300, 40, 96]] {
+            let w = Operand::new(format, outputs, inputs);
+            rows.extend([(false, outputs), (true, outputs + 3)].map(|(integers, stride)| lut_gemm(w, tokens, stride, integers)));
         }
     }
     rows
@@ -377,4 +382,29 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
     let reference = move |v: &mut CaseBuffers| v.set(0, reference::linear(v.f(1), &w.values(v), w.inputs));
     let shape = format!("{}{}", shape(w, 1, w.outputs), if integers { ", integers" } else { "" });
     Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, 1))
+}
+
+/// What activations lose as integers of a group: half a step of largest/127, evenly spread.
+const ROUNDING_OF_GROUPS: f64 = 1.0 / 127.0 / 3.464;
+
+/// Activations that are integers, the largest of each group 127, survive the rounding; others lose by it, even those of a weight that goes another way.
+fn lut_gemm<B: Backend>(w: Operand, tokens: usize, stride: usize, integers: bool) -> Case<B> {
+    let x = if integers {
+        let x = below(255, tokens * w.inputs, 1).into_iter().map(|x| x as f32 - 127.0);
+        x.enumerate().map(|(i, x)| if (i % w.inputs).is_multiple_of(GROUP) { -127.0 } else { x }).collect()
+    } else {
+        normal(tokens * w.inputs, 1)
+    };
+    let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let lost = if integers { 0.0 } else { ROUNDING_OF_GROUPS * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
+    let exact = sum_of(w.inputs, if integers { 127.0 } else { 1.0 });
+    let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
+    let buffers = w.with(vec![random(tokens * stride, 31), Data::F32(x)]);
+    let op = move |s: &CaseSpans| LutGemm { y: s.f(0), x: s.a(1), weight: w.weight(s), rows: tokens };
+    let reference = move |v: &mut CaseBuffers| {
+        let y = reference::linear(v.f(1), &w.values(v), w.inputs);
+        v.set(0, reference::padded(v.f(0), &y, w.outputs, stride));
+    };
+    let shape = format!("{}{}", shape(w, tokens, stride), if integers { ", integers" } else { "" });
+    Case::new(shape, buffers, op, reference, tolerance).flops(flops(w, tokens))
 }

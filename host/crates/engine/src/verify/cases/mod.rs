@@ -37,17 +37,17 @@ fn of_rows(size: usize) -> impl Iterator<Item = Format> + Clone {
     grids(size).map(|grid| (grid, ScaleForm::Row))
 }
 
-/// Grids of each kind with the other scales that the back end has.
-fn of_groups<B: Backend>(size: usize) -> impl Iterator<Item = Format> + Clone {
+/// Grids of each kind with the other scales.
+fn of_groups(size: usize) -> impl Iterator<Item = Format> + Clone {
     static ALL: [&Grid; 4] = [&grid::INT4, &grid::NF4, &grid::UINT4, &grid::UNIFORM15];
     let some = if size < LARGE { &ALL[..] } else { &ALL[..2] };
-    let forms = B::SCALES.iter().copied().filter(|&form| form != ScaleForm::Row);
+    let forms = ScaleForm::ALL.into_iter().filter(|&form| form != ScaleForm::Row);
     some.iter().flat_map(move |&grid| forms.clone().map(move |form| (grid, form)))
 }
 
 /// Both.
-fn formats<B: Backend>(size: usize) -> impl Iterator<Item = Format> + Clone {
-    of_rows(size).chain(of_groups::<B>(size))
+fn formats(size: usize) -> impl Iterator<Item = Format> + Clone {
+    of_rows(size).chain(of_groups(size))
 }
 
 /// Integers, codes and copies.

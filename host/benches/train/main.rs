@@ -1,9 +1,13 @@
 //! Tokens and floating-point operations a second of whole training steps, beside the peak of the `gemm` crate on the same products in the
-//! same run. A step and a round of the peer alternate, so that both see the same machine; medians are compared.
+//! same run. A step and a round of the peer alternate, so that both see the same machine; medians are compared. With `--seed`, steps of the
+//! PyTorch project that PRIMAL began as take turns with them.
 //!
 //! Only the operations of [`operations`] count: not what is recomputed, and nothing element-wise. `--profile` prints where the time of the steps went, by
 //! op, and how long the step's operations would take at the peak.
 
+mod seed;
+
+use std::path::PathBuf;
 use std::time::Instant;
 
 use argh::FromArgs;
@@ -15,6 +19,7 @@ use primal_engine::memory::Plan;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
 use primal_host::data::{Corpus, CorpusOptions, TextCodec};
+use seed::Seed;
 
 /// time training steps beside the peak of the gemm crate
 #[derive(FromArgs)]
@@ -31,6 +36,12 @@ struct Arguments {
     /// seconds of measurement per configuration
     #[argh(option, default = "30.0")]
     seconds: f64,
+    /// a clone of batteryphil/Primal-Discrete-LLM-Training, whose own step is timed beside that of gpt-0.1b
+    #[argh(option)]
+    seed: Option<PathBuf>,
+    /// a Python with PyTorch for --seed (default: an environment made for it)
+    #[argh(option)]
+    python: Option<PathBuf>,
     /// print the time of each op as well
     #[argh(switch)]
     profile: bool,
@@ -53,6 +64,9 @@ fn main() {
             std::process::exit(error.exit_code().into());
         }
     }
+    if arguments.seed.is_none() {
+        println!("\n{}", seed::HOW);
+    }
 }
 
 fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
@@ -66,16 +80,22 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
     let shapes: Vec<_> = layout.parameters.specs.matrices.iter().map(|m| [m.out_features, m.in_features]).collect();
     let tokens = config.train.batch * config.train.seq_len;
     let flops = operations(&config, layout.parameters.specs.matrix_weights(), tokens * config.train.grad_accum as usize);
+    let shape = [config.train.batch, config.train.seq_len, rayon::current_num_threads()];
     let mut trainer = Trainer::new(config, layout, Cpu::new(&mut plan));
     trainer.initialise();
     let mut peer = Peer::new(&shapes, tokens);
+
+    let clone = arguments.seed.as_ref().filter(|_| name == seed::CONFIG);
+    let of_seed = |message: String| primal_host::Error::bad_input("--seed", "a clone, and a Python with PyTorch", message, seed::HOW);
+    let seed = clone.map(|clone| Seed::start(clone, arguments.python.as_deref(), shape)).transpose();
+    let mut seed = seed.map_err(of_seed)?;
 
     trainer.step(&corpus)?;
     peer.round();
     if arguments.profile {
         trainer.backend.start_profile();
     }
-    let (mut steps, mut rounds) = (Vec::new(), Vec::new());
+    let (mut steps, mut rounds, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
     let start = Instant::now();
     while steps.len() < 3 || start.elapsed().as_secs_f64() < arguments.seconds {
         steps.push(seconds(|| Ok(trainer.step(&corpus).map(|_| ())?))?);
@@ -83,6 +103,9 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
             peer.round();
             Ok(())
         })?);
+        if let Some(seed) = &mut seed {
+            seeds.push(seed.step().map_err(of_seed)?);
+        }
     }
     let profile = trainer.backend.take_profile();
     let seconds_of_steps = steps.iter().sum::<f64>() / steps.len() as f64;
@@ -94,6 +117,11 @@ fn measure(name: &str, arguments: &Arguments) -> primal_host::Result<()> {
         tokens as f64 / step,
         ours / peak * 100.0
     );
+    if let Some(seed) = seed {
+        let of_seed = median(&mut seeds);
+        println!("| its step in {} | {tokens} | {:.1} | {:.0} | | | |", seed.name, of_seed * 1e3, tokens as f64 / of_seed);
+        println!("\n{:.2} × the tokens of the PyTorch step", of_seed / step);
+    }
     if let Some(profile) = profile {
         print_profile(&profile, steps.len() as f64, seconds_of_steps, flops, peak);
     }
