@@ -29,7 +29,8 @@ impl RunOn<Cuda> for Attention {
         let ((items, _, [seq, heads, kv_heads, dim, causal]), at) = (sizes(shape), cuda.offsets(shape.sequences));
         let (out, lse) = (cuda.write_values(self.out), cuda.write(self.lse));
         let ([q, k, v], in_half) = ([self.q, self.k, self.v].map(|x| cuda.read_values(x)), halves([self.out, self.q, self.k, self.v]));
-        let call = by_width(shape.head_dim, [forward::attention_32, forward::attention_64, forward::attention_128]);
+        let forward = [forward::attention_32, forward::attention_64, forward::attention_128];
+        let call = by_width(shape.head_dim, forward);
         cuda.launch(items, call(out, lse, q, k, v, in_half, at, seq, 0, heads, kv_heads, dim, causal));
     }
 }

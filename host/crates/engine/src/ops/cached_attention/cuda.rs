@@ -21,7 +21,8 @@ impl RunOn<Cuda> for CachedAttention {
             );
         } else {
             let lse = cuda.scratch(rows * heads);
-            let call = by_width(head_dim, [attention::attention_32, attention::attention_64, attention::attention_128]);
+            let forward = [attention::attention_32, attention::attention_64, attention::attention_128];
+            let call = by_width(head_dim, forward);
             let past = size(tokens - rows);
             let (out, q, in_half) = (out.cast(), q.cast(), halves([self.out.into(), self.q.into(), self.k, self.v]));
             cuda.launch([rows, heads], call(out, lse, q, k, v, in_half, std::ptr::null(), size(rows), past, of_heads, of_kv_heads, dim, 1));
