@@ -16,7 +16,7 @@ use primal_engine::files::gguf::{self, Gguf};
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::weights::ARCHITECTURE;
-use primal_engine::nn::tensors;
+use primal_engine::nn::{Parameters, kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
 
@@ -169,16 +169,29 @@ impl OnTask for Describe<'_> {
 fn describe<T: Told>(file: &dyn TensorFile) -> Result<()> {
     let config = state::config_of::<T::Config>(file)?;
     let step = state::step_of(file, &config)?;
-    let layout = Layout::<T>::plan(&config, &mut Plan::default());
-    // Parameters come first; what training keeps besides need not be there.
-    let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
-    let besides = tensors.split_off(needed).into_iter().filter(|tensor| file.find(&tensor.name).is_some());
-    tensors.extend(besides);
+    let (parameters, tensors) = if file.metadata().contains_key(kept::KEY) {
+        // An imported model, as it is: nothing trains it.
+        let (_, mut specs) = T::layers(&config);
+        kept::apply(&mut specs, file)?;
+        let parameters = Parameters::plan(specs, &mut Plan::default());
+        let tensors = tensors::parameters(&parameters);
+        (parameters, tensors)
+    } else {
+        let layout = Layout::<T>::plan(&config, &mut Plan::default());
+        // Parameters come first; what training keeps besides need not be there.
+        let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
+        let besides = tensors.split_off(needed).into_iter().filter(|tensor| file.find(&tensor.name).is_some());
+        tensors.extend(besides);
+        (layout.parameters, tensors)
+    };
     tensors::validate(&tensors, file)?;
     print(format!("step {step}; every checksum is right\n\n{}", config.to_toml()))?;
     list(file)?;
-    for spec in &layout.parameters.specs.matrices {
-        let Some(id) = spec.grid else { continue };
+    for spec in &parameters.specs.matrices {
+        let Some(id) = spec.grid else {
+            print(format!("{} in {}", spec.name, spec.blocks.unwrap_or(Dtype::F32)))?;
+            continue;
+        };
         let row = grid::row_bytes(spec.in_features);
         let codes = tensors::view(file, &format!("{}.codes", spec.name), Dtype::U8, &[spec.out_features, row])?.bytes()?;
         let mut counts = [0u32; 16];

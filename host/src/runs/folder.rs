@@ -14,6 +14,7 @@ use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
 use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
+use primal_engine::nn::kept;
 use primal_engine::optim::schedule;
 use primal_engine::train::state;
 
@@ -377,6 +378,11 @@ fn reopen(from: &Origin) -> Result<Checkpoint> {
 
 /// Weights fit no other model.
 fn require_same_model<M: ModelTable>(config: &ConfigOf<M>, weights: &Checkpoint) -> Result<()> {
+    if weights.metadata().contains_key(kept::KEY) {
+        let found = "weights that are kept as another program left them";
+        let hint = "import the model on a grid: primal-host import model … --grid int4 --scales row";
+        return Err(Error::bad_input(weights.path().display(), "a model with all weights on its configuration's grid", found, hint));
+    }
     let own: ConfigOf<M> = state::config_of(weights)?;
     let model = |found: &Difference| found.key.starts_with("model.");
     let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(model) else { return Ok(()) };
