@@ -184,6 +184,9 @@ fn every_text_model_goes_through_every_command() {
             let file = last(rule, 40);
             assert!(program(folder, &format!("info {}", file.display()), 0).contains(&key), "{architecture}, {rule}");
             let said = program(folder, &format!("eval --checkpoint {} --data text --split all --json", file.display()), 0);
+            let eval = format!("eval --checkpoint {} --data text --split all --seq-len", file.display());
+            program(folder, &format!("{eval} 8"), 0);
+            assert!(program(folder, &format!("{eval} 17"), 2).contains("1 to 16"));
             let object: serde_json::Value = serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
             // A guess among all bytes costs ln 256 = 5.5 nats.
             let nats = object["nats_per_token"].as_f64().expect("a number");

@@ -24,8 +24,11 @@ use primal_engine::nn::{kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::text::{Measured, measure};
 
-/// Sequences of a batch.
+/// Sequences of a batch, and tokens of it, at most.
 const BATCH: usize = 8;
+const TOKENS: usize = 8192;
+/// Tokens of a sequence, unless it is said.
+const SEQUENCE: usize = 2048;
 
 /// measure a checkpoint on text: nats a token, perplexity, bits a byte
 #[derive(FromArgs)]
@@ -40,6 +43,9 @@ pub struct Eval {
     /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
     #[argh(option, default = "String::from(\"validation\")")]
     split: String,
+    /// tokens of a sequence, each measured without those before it (default: the model's context, at most 2048)
+    #[argh(option)]
+    seq_len: Option<usize>,
     /// device: cpu (default) or cuda
     #[argh(option, default = "DeviceName::default()")]
     device: DeviceName,
@@ -126,32 +132,42 @@ impl<D: Device> OnText for Measure<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
+        let config: ConfigOf<M::Config> = state::config_of(&*self.file)?;
+        let shape @ [batch, seq] = self.flags.shape(config.model.context())?;
         let loaded = load::<M, _, D>(
             &*self.file,
             |layers, config, plan| {
                 let rows = config.logit_rows(&TrainConfig::default());
-                let model = M::plan(layers, [BATCH, config.context()], rows, Purpose::Evaluate, plan);
+                let model = M::plan(layers, [batch, seq], rows, Purpose::Evaluate, plan);
                 let attention = model.attention();
                 (model, attention)
             },
             M::prepare,
         )?;
-        self.flags.measure(self.split, loaded)
+        self.flags.measure(self.split, shape, loaded)
     }
 }
 
 impl Eval {
-    fn measure<M: TextModel, D: Device>(&self, split: Split, mut l: Loaded<M, M, D>) -> Result<()> {
+    /// Sequences of a batch, and tokens of a sequence, of a model of such a context.
+    fn shape(&self, context: usize) -> Result<[usize; 2]> {
+        let seq = self.seq_len.unwrap_or(context.min(SEQUENCE));
+        if !(1..=context).contains(&seq) {
+            return Err(Error::bad_input("--seq-len", format!("1 to {context}, the model's context"), seq, "leave it out, or lower it"));
+        }
+        Ok([(TOKENS / seq).clamp(1, BATCH), seq])
+    }
+
+    fn measure<M: TextModel, D: Device>(&self, split: Split, [batch, seq]: [usize; 2], mut l: Loaded<M, M, D>) -> Result<()> {
         if self.data.is_empty() {
             warn(format!("no --data: the {} split of the generated stories is measured", split.name()));
         }
-        let seq = l.config.model.context();
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
         let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
         let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
         corpus.require_split(split)?;
-        let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; BATCH * seq]);
-        let mut losses = vec![0.0f32; BATCH * seq];
+        let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; batch * seq]);
+        let mut losses = vec![0.0f32; batch * seq];
         let (mut index, mut bytes) = (0, 0);
         let next = |inputs: &mut [u32], targets: &mut [u32]| {
             let window = corpus.window(split, seq, index);
