@@ -165,7 +165,7 @@ fn a_model_that_does_not_talk_is_refused() {
     talking(&path, Some("{% if %}"), 2);
     assert!(refused(&chat).contains("the chat template of"));
     talking(&path, Some(TEMPLATE), 2);
-    assert!(refused(&[&chat[..], &["--context", "257"]].concat()).contains("--context: expected 1 to 256"));
+    assert!(refused(&[&chat[..], &["--context", "257"]].concat()).contains("--context: expected 2 to 256"));
     assert!(refused(&[&chat[..4], &[&"a".repeat(300)]].concat()).contains("the question"));
     for (flag, value) in [("--min-p", "1.5"), ("--repetition-penalty", "0"), ("--top-p", "0"), ("--temperature", "-1"), ("--top-k", "-1")] {
         for command in [&chat[..], &["generate", "--checkpoint", file]] {

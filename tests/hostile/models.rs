@@ -74,7 +74,7 @@ fn blocks(dtype: Dtype, rows: usize, cols: usize, seed: usize) -> Vec<u8> {
         match dtype {
             Dtype::F32 => block.copy_from_slice(&(0.02 * ((i * 7 + seed) % 11) as f32 - 0.1).to_le_bytes()),
             Dtype::F16 => block.copy_from_slice(&half(0.02 * ((i * 7 + seed) % 11) as f32 - 0.1)),
-            Dtype::Q4_1 => {
+            Dtype::Q4_1 | Dtype::Q5_1 => {
                 block[..2].copy_from_slice(&half(0.01));
                 block[2..4].copy_from_slice(&half(-0.075));
             }

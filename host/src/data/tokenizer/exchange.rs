@@ -6,6 +6,7 @@ use primal_engine::files::gguf::{Array, Gguf, Value};
 use serde_json::{Value as Json, json};
 
 use super::codec::TextCodec;
+use super::from_gguf::NO_MERGE;
 use super::model_files::ModelFiles;
 use super::pre_tokenizers::{self, PreTokenizer};
 use crate::{Error, Result};
@@ -15,8 +16,6 @@ const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
-/// llama.cpp asks for merges; this one makes no token.
-const NO_MERGE: &str = "Ā Ā";
 const HINT: &str = "export it in the format that it came in";
 
 /// A tokenizer that merges pairs of bytes, in whatever way it is kept.
@@ -103,7 +102,10 @@ impl Exchanged {
         let id = |key: &str| value(key)?.as_u64().map(|id| id as usize).filter(|&id| id < tokens.len());
         let flag = |key: &str| if let Some(Value::Bool(flag)) = value(key) { Some(flag) } else { None };
         let (ends, adds_first) = ([id("bos_token_id"), id("eos_token_id")], flag("add_bos_token").unwrap_or(cut.adds_first));
-        let (merges, chat_template) = (strings("merges")?, gguf.value("tokenizer.chat_template"));
+        let (mut merges, chat_template) = (strings("merges")?, gguf.value("tokenizer.chat_template"));
+        if !tokens.iter().any(|token| token == NO_MERGE[1]) {
+            merges.retain(|merge| merge != NO_MERGE[0]);
+        }
         let chat_template = chat_template.and_then(|template| template.as_str().map(str::to_owned));
         Ok(Self { kinds, merges, cut, ends, adds_first, chat_template, tokens })
     }
@@ -156,7 +158,7 @@ impl Exchanged {
 
     /// The keys of a GGUF file.
     pub fn to_gguf(&self) -> Vec<(String, Value<'static>)> {
-        let no_merge = [NO_MERGE.to_owned()];
+        let no_merge = [NO_MERGE[0].to_owned()];
         let merges = if self.merges.is_empty() { &no_merge[..] } else { &self.merges };
         let mut keys = vec![
             ("tokenizer.ggml.model", Value::string("gpt2")),

@@ -19,6 +19,9 @@ use super::sentence_piece::{SPACE, SentencePiece};
 use super::stored::{Found, HINT, Pieces, from_byte_level, named_byte};
 use crate::{Error, Result};
 
+/// llama.cpp asks for merges: this one stands for none, where it makes no token.
+pub(super) const NO_MERGE: [&str; 2] = ["Ā Ā", "ĀĀ"];
+
 /// Names of control tokens that end a turn or a text, in models that do not say which do.
 const STOPS: [&str; 17] = [
     "<|eot_id|>",
@@ -236,11 +239,8 @@ impl<'a> Reader<'a> {
         let is_text = |kind: &Kind| !matches!(kind, Kind::Control | Kind::Unknown);
         let vocab: Vocab =
             tokens.iter().zip(&kinds).zip(0..).filter(|((_, kind), _)| is_text(kind)).map(|((token, _), id)| (token.clone(), id)).collect();
-        // llama.cpp asks for merges: a file without any has one that makes no token.
-        if let [(left, right)] = &merges[..]
-            && !vocab.contains_key(&format!("{left}{right}"))
-        {
-            merges.clear();
+        if !vocab.contains_key(NO_MERGE[1]) {
+            merges.retain(|(left, right)| format!("{left} {right}") != NO_MERGE[0]);
         }
         let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignores_merges).build();
         let model = model.map_err(|error| self.bad("merges of tokens into tokens", error))?;
