@@ -219,6 +219,10 @@ fn models_that_lie_are_refused() {
         refused("a key that is missing", &key, &|keys, _| drop(keys.remove(&key)));
         refused("a key that is a text", &key, &|keys, _| drop(keys.insert(key.clone(), Value::string("64"))));
         for value in [Value::U32(0), Value::U32(u32::MAX), Value::U64(u64::MAX), Value::I32(-1), Value::F32(f32::NAN)] {
+            // A model for more tokens than can be read is told so, and reads fewer.
+            if key == "llama.context_length" && value.as_u64().is_some_and(|value| value > 0) {
+                continue;
+            }
             refused("a key of another value", "in.gguf", &|keys, _| drop(keys.insert(key.clone(), value.clone())));
         }
     }

@@ -138,10 +138,12 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
             if self.sequence.tokens().len() + more.len() > self.model.context() {
                 self.require_room(more.len(), (self.model.context() - self.kept) / 2)?;
             }
+            self.require_tokens(more.len())?;
             self.sequence.extend(&more);
             return Ok(prompt);
         }
         let all = self.codec.encode_controls(&prompt, true);
+        self.require_tokens(all.len())?;
         let keep = common(&all, &self.before_questions()?);
         if self.messages.len() == self.from_system + 1 {
             self.require_room(all.len(), self.model.context() - 1)?;
@@ -168,12 +170,17 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         Ok(self.codec.encode_controls(&self.template.render(&messages, true)?, true))
     }
 
+    /// Requires that the template wrote something.
+    fn require_tokens(&self, tokens: usize) -> Result<()> {
+        if tokens > 0 {
+            return Ok(());
+        }
+        let found = "a template that writes nothing";
+        Err(Error::bad_input("the chat template", "one that writes the conversation", found, "`generate` needs none"))
+    }
+
     /// Requires that there is room for as many tokens of a question.
     fn require_room(&self, tokens: usize, room: usize) -> Result<()> {
-        if tokens == 0 {
-            let found = "a template that writes nothing";
-            return Err(Error::bad_input("the chat template", "one that writes the conversation", found, "`generate` needs none"));
-        }
         if tokens > room {
             let expected = format!("at most {room} tokens in a context of {}", self.model.context());
             return Err(Error::bad_input("the question", expected, tokens, "ask in fewer words, or with a larger --context"));

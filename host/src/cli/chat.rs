@@ -66,6 +66,9 @@ impl Chat {
     /// A model that cannot be used, or has no template; flags out of range.
     pub fn run(self) -> Result<()> {
         self.sampling()?;
+        if self.max_tokens == Some(0) {
+            return Err(Error::bad_input("--max-tokens", "1 or more", 0, "leave it out, or raise it"));
+        }
         in_pool(self.threads, || device::run(self.device, &self))
     }
 }

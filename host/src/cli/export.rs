@@ -97,6 +97,11 @@ impl ExportFolder {
             let found = format!("{}, which is none", self.out.display());
             return Err(Error::bad_input("--out", "a folder, or a name for one", found, "give another name"));
         }
+        // What lies there, perhaps the model itself, stays.
+        if std::fs::read_dir(&self.out).is_ok_and(|mut files| files.next().is_some()) {
+            let found = format!("{}, which has files", self.out.display());
+            return Err(Error::bad_input("--out", "a new folder, or an empty one", found, "give another name"));
+        }
         let model = Model::open(&self.file)?;
         let files = match model.attached("tokenizer.json")? {
             Some(_) => Vec::new(),

@@ -6,7 +6,7 @@ use primal_engine::models::text::TextDecoder;
 use primal_engine::nn::Parameters;
 
 use super::tokenizer::TextCodec;
-use crate::Result;
+use crate::{Error, Result};
 
 /// A token that was drawn, and the logits that it was drawn from.
 pub type Drawn<'a> = (u32, &'a [f32]);
@@ -28,6 +28,9 @@ pub fn generate<B: Backend>(
     mut emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
 ) -> Result<Timing> {
     let tokens = codec.prompt(if prompt.is_empty() { "\n" } else { prompt });
+    if tokens.is_empty() {
+        return Err(Error::bad_input("--prompt", "a text of one token or more", format!("{prompt:?}, which has none"), "give other words"));
+    }
     let mut decoder = codec.stream_decoder();
     let ends = Ends { max_tokens, stops: codec.stop_tokens() };
     let timing = sample::generate(b, p, model, &tokens, ends, sampling, |token, logits| emit(&decoder.push(token), Some((token, logits))))?;

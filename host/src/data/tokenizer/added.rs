@@ -70,7 +70,8 @@ impl AddedTokens {
         let [plain, all, control] = [
             Finder::new(&tokens, |token| !token.is_control)?,
             Finder::new(&tokens, |_| true)?,
-            Finder::new(&tokens, |token| token.is_control)?,
+            // A name of one character has no place for a shield.
+            Finder::new(&tokens, |token| token.is_control && token.name.chars().nth(1).is_some())?,
         ];
         Ok(Self { tokens, plain, all, control })
     }

@@ -164,12 +164,15 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
 
 /// The scaling whose factors these are.
 fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
+    if given.len() != rotary.pairs {
+        return None;
+    }
     // The slowest pair is stretched by all of it.
     let factor = f64::from(given.last()?.round());
     let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
     let (plain, scaled) = (rotary.frequencies(), Rotary { scaling, ..rotary }.frequencies());
     let is_near = |((plain, scaled), given): ((f32, f32), &f32)| (plain / scaled - given).abs() <= 1e-4 * given;
-    let same = factor >= 1.0 && given.len() == rotary.pairs && plain.into_iter().zip(scaled).zip(given).all(is_near);
+    let same = factor >= 1.0 && plain.into_iter().zip(scaled).zip(given).all(is_near);
     same.then_some(scaling)
 }
 
