@@ -188,7 +188,7 @@ fn a_failing_sink_ends_the_synthesis() {
 fn the_grid_takes_a_seventh_of_the_room_and_sounds_alike() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, said) = import(folder.path(), &fixture("exported.safetensors"), "uniform16");
-    assert!(said.contains("on uniform16, signal to error 1") && said.contains("s ahead"), "{said}");
+    assert!(said.contains("on uniform16, signal to error 2") && said.contains("s ahead"), "{said}");
     let (float, said) = import(folder.path(), &fixture("exported.safetensors"), "float");
     assert!(said.contains("in floats"), "{said}");
     let reference = Reference::small();

@@ -28,6 +28,8 @@ pub mod weights;
 pub use config::SourceFilterConfig;
 pub use weights::VocoderFile;
 
+use std::ops::Range;
+
 use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::{Parameters, tensors};
@@ -158,17 +160,12 @@ impl SourceFilter {
             "what is given"
         );
         let (mut source, mut overlap, mut samples) = (Source::new(frames, given.noise), Overlap::new(), Vec::new());
-        let mut done = 0;
-        for start in (0..frames).step_by(self.chunk) {
-            let end = (start + self.chunk).min(frames);
-            // The half-frames of the next frame reach back into the chunk.
-            let filters = done..(end + 1).min(frames);
-            done = filters.end;
+        for (end, filters) in self.chunks(frames) {
             if !filters.is_empty() {
                 let window = Window::new(&self.config, filters, frames);
                 let made = self.filters(b, mel, given.f0, &window);
                 b.fault()?;
-                let last = source.end_of(2 * done - 1);
+                let last = source.end_of(2 * window.filters.end - 1);
                 source.advance(2 * window.filters.start, last, &made.f0, window.f0.start);
                 let filters = Filters {
                     first: window.filters.start,
@@ -182,6 +179,31 @@ impl SourceFilter {
             sink(&samples)?;
         }
         Ok(())
+    }
+
+    /// What the networks alone make of a mel, in chunks: `[frames, 2, 3, 257]`, of each half-frame the corrections of the harmonics' log amplitude, their
+    /// phase, and the noise's log amplitude.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn corrections<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
+        let frames = mel.len() / BANDS;
+        let mut all = Vec::with_capacity(frames * 2 * HALF_FRAME);
+        for (_, filters) in self.chunks(frames).filter(|(_, filters)| !filters.is_empty()) {
+            all.extend(self.filters(b, mel, None, &Window::new(&self.config, filters, frames)).corrections);
+            b.fault()?;
+        }
+        Ok(all)
+    }
+
+    /// Of each chunk of an utterance, where its samples end, in frames, and the filters that it computes: to the frame after it, whose half-frames reach
+    /// back into it.
+    fn chunks(&self, frames: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let ahead = move |end: usize| if end == 0 { 0 } else { (end + 1).min(frames) };
+        (0..frames).step_by(self.chunk).map(move |start| {
+            let end = (start + self.chunk).min(frames);
+            (end, ahead(start)..ahead(end))
+        })
     }
 
     /// F0 of all frames in Hz, as [`Self::vocode`] finds it where the utterance is one chunk.
