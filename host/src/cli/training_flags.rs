@@ -201,7 +201,7 @@ commands! {
         sample_every: Option<u64> => train.sample_every
     }
     tts_train {
-        /// vocoder for samples: safetensors, as `primal-host import hifigan` makes it
+        /// vocoder for samples: safetensors, as `primal-host import` makes it
         vocoder: Option<PathBuf>
     }
     train, tts_train {

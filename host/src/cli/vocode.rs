@@ -11,12 +11,10 @@ use super::paths::{require_distinct, require_extension, require_writable};
 use super::threads::in_pool;
 use crate::output::{print, print_json};
 use crate::sound;
-use crate::voice::Vocoder;
+use crate::voice::{Vocoder, VocoderModel};
 use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::memory::Plan;
-use primal_engine::models::hifigan::CHUNK;
-use primal_engine::models::hifigan::Hifigan;
 use primal_speech::mel::Analyser;
 
 /// resynthesise a sound from its mel spectrogram: how a vocoder sounds at its best
@@ -29,7 +27,7 @@ pub struct Vocode {
     /// WAV to write
     #[argh(option)]
     output: PathBuf,
-    /// vocoder: safetensors, as `primal-host import hifigan` makes it
+    /// vocoder: safetensors, as `primal-host import` makes it
     #[argh(option)]
     vocoder: PathBuf,
     /// device: cpu (default) or cuda
@@ -68,7 +66,7 @@ impl Work for Vocode {
         }
         let mel = Analyser::new(settings)?.analyse(&sound).mel;
         let mut plan = Plan::default();
-        let model = Hifigan::plan(&vocoder.config, settings.num_mels, CHUNK, &mut plan);
+        let model = VocoderModel::plan(&vocoder, &mut plan)?;
         limits::require::<D>(&plan, "use a smaller vocoder")?;
         let mut backend = D::open(&mut plan)?;
         model.load(&mut backend, &vocoder)?;
@@ -76,7 +74,7 @@ impl Work for Vocode {
         model.vocode(&mut backend, &mel, |chunk| {
             first.get_or_insert_with(|| began.elapsed());
             samples.extend_from_slice(chunk);
-            Ok::<_, Error>(())
+            Ok(())
         })?;
         let elapsed = began.elapsed();
         sound::write(&self.output, settings.sampling_rate, &samples)?;
