@@ -51,8 +51,11 @@ impl Keys<'_> {
         self.optional(key)?.ok_or_else(|| self.bad(key, "a whole number", "no such key"))
     }
 
-    fn float(&self, key: &str) -> Option<f64> {
-        self.gguf.of_architecture(key)?.as_f64()
+    /// A positive number.
+    fn positive(&self, key: &str) -> Result<Option<f64>> {
+        let Some(value) = self.gguf.of_architecture(key) else { return Ok(None) };
+        let number = value.as_f64().filter(|&number| number > 0.0 && number.is_finite());
+        number.map(Some).ok_or_else(|| self.bad(key, "a positive number", format!("{value} ({})", value.kind())))
     }
 
     /// Requires that a key is missing or has this value.
@@ -105,8 +108,8 @@ fn llama(keys: &Keys, tokenizer: Tokenizer) -> Result<LlamaConfig> {
         ));
     }
     let architecture = keys.architecture;
-    let rope_base = keys.float("rope.freq_base").unwrap_or(10_000.0);
-    let epsilon = keys.float("attention.layer_norm_rms_epsilon");
+    let rope_base = keys.positive("rope.freq_base")?.unwrap_or(10_000.0);
+    let epsilon = keys.positive("attention.layer_norm_rms_epsilon")?;
     Ok(LlamaConfig {
         vocab: None,
         architecture: Default::default(),
@@ -141,19 +144,22 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
             Error::invalid(subject, expected, "others", "get the model from Hugging Face, where its configuration says how they come about")
         });
     }
-    let key = |key: &str| keys.float(&format!("rope.scaling.{key}"));
-    let factor = key("factor").or_else(|| keys.float("rope.scale_linear")).filter(|&factor| factor != 0.0);
+    let key = |key: &str| keys.positive(&format!("rope.scaling.{key}"));
+    // A factor of zero says that there is none.
+    let is_none = |name: &&str| keys.gguf.of_architecture(name).is_some_and(|value| value.as_f64() == Some(0.0));
+    let factors = ["rope.scaling.factor", "rope.scale_linear"];
+    let factor = factors.iter().filter(|name| !is_none(name)).find_map(|name| keys.positive(name).transpose()).transpose()?;
     let kind = keys.gguf.of_architecture("rope.scaling.type");
     let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("linear");
     match (kind, factor) {
         ("none", _) | ("linear", None | Some(1.0)) => Ok(RopeScaling::Default),
-        ("linear", Some(factor)) if factor > 0.0 && factor.is_finite() => Ok(RopeScaling::Linear { factor }),
-        ("yarn", Some(factor)) if factor > 0.0 && factor.is_finite() => Ok(RopeScaling::Yarn {
+        ("linear", Some(factor)) => Ok(RopeScaling::Linear { factor }),
+        ("yarn", Some(factor)) => Ok(RopeScaling::Yarn {
             factor,
             original_max_position_embeddings: keys.optional("rope.scaling.original_context_length")?.unwrap_or(context).max(1),
-            beta_fast: key("yarn_beta_fast").unwrap_or(32.0),
-            beta_slow: key("yarn_beta_slow").unwrap_or(1.0),
-            attention_factor: key("attn_factor").filter(|&by| by != 1.0).map(|by| by * (0.1 * factor.ln() + 1.0)),
+            beta_fast: key("yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: key("yarn_beta_slow")?.unwrap_or(1.0),
+            attention_factor: key("attn_factor")?.filter(|&by| by != 1.0).map(|by| by * (0.1 * factor.ln() + 1.0)),
         }),
         (kind, factor) => {
             let found = format!("{kind:?} with the factor {factor:?}");
@@ -179,7 +185,7 @@ fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
 fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {
     let dim = keys.number("embedding_length")?;
     keys.require("feed_forward_length", 4 * dim)?;
-    let epsilon = keys.float("attention.layer_norm_epsilon").unwrap_or(1e-5);
+    let epsilon = keys.positive("attention.layer_norm_epsilon")?.unwrap_or(1e-5);
     if (epsilon - 1e-5).abs() > 1e-9 {
         return Err(keys.bad("attention.layer_norm_epsilon", "1e-5", epsilon));
     }
@@ -192,6 +198,7 @@ fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {
         tokenizer,
         biases: true,
         tied: keys.gguf.find(HEAD).is_none(),
+        embeddings: Embeddings::Matrix,
         grid: &INT4,
         last_grid: None,
         scales: ScaleForm::Group32,
