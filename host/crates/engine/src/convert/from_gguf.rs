@@ -140,7 +140,7 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
         let given = view.floats()?.unwrap_or_default();
         return llama3(rotary, &given).ok_or_else(|| {
             let subject = format!("{}: tensor {FACTORS}", keys.gguf.path().display());
-            let expected = "factors of Llama 3's scaling, from a context of 8192 on with factors 1 and 4 for low and high frequencies";
+            let expected = "factors of Llama 3's scaling, with 1 and 4 turns for low and high frequencies";
             Error::invalid(subject, expected, "others", "get the model from Hugging Face, where its configuration says how they come about")
         });
     }
@@ -168,6 +168,10 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
     }
 }
 
+/// Pairs that turn less often than this within the original context are stretched, those that turn more often than that stay: as all of Llama's models have it.
+const LOW_FREQUENCY: f64 = 1.0;
+const HIGH_FREQUENCY: f64 = 4.0;
+
 /// The scaling whose factors these are.
 fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
     if given.len() != rotary.pairs {
@@ -175,11 +179,20 @@ fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
     }
     // The slowest pair is stretched by all of it.
     let factor = f64::from(given.last()?.round());
-    let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-    let (plain, scaled) = (rotary.frequencies(), Rotary { scaling, ..rotary }.frequencies());
-    let is_near = |((plain, scaled), given): ((f32, f32), &f32)| (plain / scaled - given).abs() <= 1e-4 * given;
-    let same = factor >= 1.0 && plain.into_iter().zip(scaled).zip(given).all(is_near);
-    same.then_some(scaling)
+    let plain = rotary.frequencies();
+    // How often a pair turns within the original context is seen in one that is stretched by a part: best halfway. 8192 is Llama's own.
+    let parts = given.iter().map(|&by| (1.0 / f64::from(by) - 1.0 / factor) / (1.0 - 1.0 / factor));
+    let halfway = parts.zip(&plain).min_by(|(a, _), (b, _)| (a - 0.5).abs().total_cmp(&(b - 0.5).abs()));
+    let (part, frequency) = halfway.filter(|(part, _)| part.is_finite())?;
+    let context = (LOW_FREQUENCY + part * (HIGH_FREQUENCY - LOW_FREQUENCY)) * std::f64::consts::TAU / f64::from(*frequency);
+    [8192, context.round() as usize].into_iter().find_map(|original_max_position_embeddings| {
+        let (low_freq_factor, high_freq_factor) = (LOW_FREQUENCY, HIGH_FREQUENCY);
+        let scaling = RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings };
+        let scaled = Rotary { scaling, ..rotary }.frequencies();
+        let is_near = |((plain, scaled), given): ((&f32, f32), &f32)| (plain / scaled - given).abs() <= 1e-4 * given;
+        let same = factor >= 1.0 && original_max_position_embeddings > 0 && plain.iter().zip(scaled).zip(given).all(is_near);
+        same.then_some(scaling)
+    })
 }
 
 fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {

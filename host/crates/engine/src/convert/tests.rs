@@ -310,11 +310,13 @@ fn llama_3_is_known_by_its_factors() {
     use crate::nn::rotary::{RopeScaling, Rotary};
 
     let tiny = llama("rope_base = 500000.0");
-    let expected =
-        RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
     let plain = Rotary { base: 500_000.0, pairs: 8, scaling: RopeScaling::Default };
-    let scaled = Rotary { scaling: expected, ..plain }.frequencies();
-    let mut factors: Vec<f32> = plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect();
+    let of_context = |original_max_position_embeddings: usize| {
+        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings };
+        let scaled = Rotary { scaling, ..plain }.frequencies();
+        (scaling, plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect::<Vec<f32>>())
+    };
+    let (expected, mut factors) = of_context(8192);
     let (_folder, [path, ..]) = paths();
     let table = |factors: &[f32]| {
         let tensors = tiny.tensors(Style::Gguf);
@@ -327,9 +329,16 @@ fn llama_3_is_known_by_its_factors() {
     };
     let Table::Llama(config) = table(&factors).unwrap() else { panic!("a llama") };
     assert_eq!((config.rope_scaling, config.rope_base), (expected, 500_000.0));
+    for context in [2048, 12345] {
+        let (_, factors) = of_context(context);
+        let Table::Llama(config) = table(&factors).unwrap() else { panic!("a llama") };
+        let found = Rotary { scaling: config.rope_scaling, ..plain }.frequencies();
+        let expected = plain.frequencies().into_iter().zip(&factors).map(|(plain, by)| plain / by);
+        assert!(expected.zip(found).all(|(a, b)| (a - b).abs() <= 1e-4 * a), "{context}: {:?}", config.rope_scaling);
+    }
     factors[3] *= 1.5;
     let message = table(&factors).unwrap_err().to_string();
-    assert!(message.contains("rope_freqs.weight") && message.contains("8192"), "{message}");
+    assert!(message.contains("rope_freqs.weight") && message.contains("Llama 3"), "{message}");
 }
 
 fn on_grid(grid: &'static primal_device::grid::Grid, scales: ScaleForm) -> Choice {
