@@ -33,6 +33,11 @@ pub struct Exchanged {
     chat_template: Option<String>,
 }
 
+/// The name of a token that no text has, as llama.cpp's converter gives it.
+fn pad(id: usize) -> String {
+    format!("[PAD{id}]")
+}
+
 /// The characters of bytes.
 fn written(bytes: &[u8]) -> String {
     let is_printed = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
@@ -127,7 +132,7 @@ impl Exchanged {
         };
         let cut = pre_tokenizers::by_expressions(&cuts, file["model"]["ignore_merges"] == true);
         let cut = cut.ok_or_else(|| bad("a way to cut text that llama.cpp has a name for", format!("{cuts:?}")))?;
-        let mut tokens: Vec<String> = (0..vocab).map(|id| format!("[PAD{id}]")).collect();
+        let mut tokens: Vec<String> = (0..vocab).map(pad).collect();
         let mut kinds = vec![UNUSED; vocab];
         let ids = file["model"]["vocab"].as_object().into_iter().flatten().filter_map(|(token, id)| Some((token, id.as_u64()?, NORMAL)));
         let added = file["added_tokens"].as_array().into_iter().flatten().filter_map(|token| {
@@ -154,6 +159,15 @@ impl Exchanged {
         let processor = file["post_processor"].to_string();
         let adds_first = config["add_bos_token"].as_bool().unwrap_or(processor.contains("SpecialToken") && ends[0].is_some());
         Ok(Self { tokens, kinds, merges, cut, ends, adds_first, chat_template: files.chat_template()? })
+    }
+
+    /// With tokens that no text has, as many as a table of `rows` embeddings has more.
+    pub fn padded(mut self, rows: usize) -> Self {
+        for id in self.tokens.len()..rows {
+            self.tokens.push(pad(id));
+            self.kinds.push(UNUSED);
+        }
+        self
     }
 
     /// The keys of a GGUF file.
