@@ -52,6 +52,7 @@ fn clause_15_no_output_replaces_another_file_of_the_command() {
         (&["vocode", "--vocoder", "vocoder", "--input", "text", "--output", "text"], ["--output", "--input"]),
         (&["vocode", "--vocoder", "vocoder", "--input", "text", "--output", "vocoder"], ["--output", "--vocoder"]),
         (&["import", "hifigan", "text", "--out", "text"], ["--out", "FILE"]),
+        (&["import", "source-filter", "text", "--out", "text"], ["--out", "FILE"]),
     ] {
         let message = place.refused(arguments);
         assert!(flags.iter().all(|flag| message.contains(flag)) && message.contains("another file"), "{arguments:?}: {message}");

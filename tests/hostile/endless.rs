@@ -23,6 +23,7 @@ fn clause_14_no_command_reads_a_device_without_end() {
         &["vocode", "--input", zero, "--vocoder", &vocoder, "--output", "a.wav"],
         &["import", "hifigan", &fixture, "--config", zero, "--out", "out.safetensors"],
         &["import", "hifigan", zero, "--out", "out.safetensors"],
+        &["import", "source-filter", zero, "--out", "out.safetensors"],
     ] {
         let message = place.refused(arguments);
         assert!(message.contains(zero), "{arguments:?}: {message}");

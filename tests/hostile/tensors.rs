@@ -64,9 +64,12 @@ fn no_file_of_tensors_is_waited_for_or_taken_on_trust() {
         ("gguf", "a GGUF file"),
         ("none", "No such file"),
     ] {
-        for arguments in
-            [&["info", name][..], &["generate", "--checkpoint", name], &["import", "hifigan", name, "--out", "out.safetensors"]]
-        {
+        for arguments in [
+            &["info", name][..],
+            &["generate", "--checkpoint", name],
+            &["import", "hifigan", name, "--out", "out.safetensors"],
+            &["import", "source-filter", name, "--out", "out.safetensors"],
+        ] {
             let message = place.refused(arguments);
             assert!(message.contains(name) && message.contains(part), "{arguments:?}: {message}");
         }

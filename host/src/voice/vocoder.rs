@@ -34,6 +34,7 @@ pub enum VocoderFile {
 }
 
 /// A vocoder over its activations, for chunks of frames.
+#[expect(clippy::large_enum_variant, reason = "a program has one or two")]
 pub enum VocoderModel {
     /// HiFi-GAN.
     Hifigan(Hifigan),
