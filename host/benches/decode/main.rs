@@ -192,7 +192,7 @@ fn model(name: &str) {
 }
 
 fn run() -> Result<(), String> {
-    let ggml = Ggml::load();
+    let ggml = Ggml::load(None);
     match &ggml {
         Ok(ggml) => println!("{}", ggml.name),
         Err(reason) => println!("ggml cannot be had, so only our own kernels are timed: {reason}"),
