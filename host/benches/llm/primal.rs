@@ -15,21 +15,22 @@ use primal_engine::train::state;
 use primal_engine::train::text::measure;
 use primal_host::data::TextCodec;
 
+use crate::CONTEXT;
 use crate::worker::{Model, serve};
 
 /// Loads a file and serves it.
-pub fn work(path: &Path, threads: usize, context: usize, began: Instant) -> Result<(), String> {
+pub fn work(path: &Path, threads: usize, name: &str, began: Instant) -> Result<(), String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string())?;
     pool.install(|| {
         let file = open(path).map_err(|e| e.to_string())?;
         let architecture = state::architecture(&*file).map_err(|e| e.to_string())?;
-        on_text(&architecture, Serve { file: &*file, context, began }).ok_or("no text model")?
+        on_text(&architecture, Serve { file: &*file, name, began }).ok_or("no text model")?
     })
 }
 
 struct Serve<'a> {
     file: &'a dyn TensorFile,
-    context: usize,
+    name: &'a str,
     began: Instant,
 }
 
@@ -37,9 +38,9 @@ impl OnText for Serve<'_> {
     type Output = Result<(), String>;
 
     fn on<M: TextModel>(self) -> Self::Output {
-        let Self { file, context, began } = self;
-        let mut model = Loaded::<M>::open(file, context).map_err(|e| e.to_string())?;
-        serve(&mut model, "PRIMAL".into(), began)
+        let Self { file, name, began } = self;
+        let mut model = Loaded::<M>::open(file).map_err(|e| e.to_string())?;
+        serve(&mut model, name.into(), began)
     }
 }
 
@@ -55,12 +56,12 @@ struct Loaded<'a, M: TextModel> {
 }
 
 impl<'a, M: TextModel> Loaded<'a, M> {
-    fn open(file: &'a dyn TensorFile, context: usize) -> Result<Self, Box<dyn std::error::Error>> {
+    fn open(file: &'a dyn TensorFile) -> Result<Self, Box<dyn std::error::Error>> {
         let config = state::config_of::<M::Config>(file)?;
         let codec = TextCodec::of(config.model.tokenizer(), file)?;
         let (mut plan, (layers, mut specs)) = (Plan::default(), M::layers(&config.model, false));
         kept::apply(&mut specs, file)?;
-        let decoder = M::plan_decoder(layers, DecoderShape { context, cache: Act::F16 }, &mut plan);
+        let decoder = M::plan_decoder(layers, DecoderShape { context: CONTEXT, cache: Act::F16 }, &mut plan);
         let mut backend = Cpu::open(&mut plan)?;
         let parameters = tensors::map(&mut backend, specs, file)?;
         decoder.prepare(&mut backend);

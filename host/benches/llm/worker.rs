@@ -6,16 +6,47 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use primal_engine::models::sample::log_probability;
 use serde::{Deserialize, Serialize};
 
 /// Who runs the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// This project, on all instructions that the processor has.
+    /// This project.
     Primal,
     /// llama.cpp, in its best variant for the processor.
     Llama,
+    /// This project without AVX-512.
+    PrimalAvx2,
+    /// llama.cpp in its variant of AVX2.
+    LlamaHaswell,
+}
+
+impl Engine {
+    const ALL: [(Self, &str); 4] =
+        [(Self::Primal, "primal"), (Self::Llama, "llama"), (Self::PrimalAvx2, "primal-avx2"), (Self::LlamaHaswell, "llama-haswell")];
+
+    /// Those that differ on this processor.
+    pub fn of_this_processor() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") {
+            return Self::ALL.map(|(engine, _)| engine).into();
+        }
+        vec![Self::Primal, Self::Llama]
+    }
+
+    /// By the name that workers are told.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(engine, _)| *engine)
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(engine, _)| *engine == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether it is this project.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Primal | Self::PrimalAvx2)
+    }
 }
 
 /// What a worker is asked.
@@ -57,11 +88,6 @@ pub trait Model {
 
     /// The tokens of a text.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, String>;
-}
-
-/// The loss of tokens by the logits before each, `[tokens − 1, vocab]`.
-pub fn loss(logits: &[f32], vocab: usize, targets: &[u32]) -> f64 {
-    -logits.chunks_exact(vocab).zip(targets).map(|(logits, &target)| log_probability(logits, target)).sum::<f64>()
 }
 
 fn peak() -> Result<u64, String> {
@@ -130,11 +156,7 @@ impl Worker {
     /// One that cannot load it.
     pub fn start(engine: Engine, model: &Path, threads: usize) -> Result<Self, String> {
         let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
-        command.arg("--worker").arg(match engine {
-            Engine::Primal => "primal",
-            Engine::Llama => "llama",
-        });
-        command.arg("--model").arg(model).args(["--threads", &threads.to_string()]);
+        command.args(["--worker", engine.name(), "--model"]).arg(model).args(["--threads", &threads.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
         let asks = child.stdin.take();
         let mut answers = BufReader::new(child.stdout.take().expect("piped")).lines();
