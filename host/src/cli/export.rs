@@ -126,7 +126,7 @@ fn exchanged(model: &Model) -> Result<Exchanged> {
     match (tokenizer, own_gguf(model)?) {
         (Tokenizer::Stored(_), Some(gguf)) => Exchanged::of_gguf(&gguf, &model.path.display().to_string()),
         (Tokenizer::Stored(vocab), None) => Exchanged::of_files(&ModelFiles::attached_to(&*model.file)?, vocab),
-        (named, _) => Ok(Exchanged::of_named(&TextCodec::named(named)?)),
+        (named, _) => Ok(Exchanged::of_named(&TextCodec::named(named)?, model.table.vocab())),
     }
 }
 
