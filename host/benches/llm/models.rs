@@ -20,6 +20,19 @@ pub struct Subject {
     pub theirs: PathBuf,
 }
 
+/// A model in a folder of its own.
+pub struct Floats {
+    folder: PathBuf,
+    /// Both files of it.
+    pub subject: Subject,
+}
+
+impl Drop for Floats {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
 /// Makes models in a folder, each once.
 pub struct Models {
     folder: PathBuf,
@@ -30,28 +43,24 @@ fn call(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
 }
 
-/// Runs this project's program, which writes `out` by `--out`, unless it is there.
+/// Runs this project's program, which writes `out` by `--out`, unless this build of it has done so.
 fn primal_host(arguments: &[&OsStr], out: &Path) -> Result<(), String> {
-    if out.exists() {
+    const PROGRAM: &str = env!("CARGO_BIN_EXE_primal-host");
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    if modified(out).is_some_and(|made| Some(made) > modified(PROGRAM.as_ref())) {
         return Ok(());
     }
-    println!("making {}", out.display());
-    call(Command::new(env!("CARGO_BIN_EXE_primal-host")).args(arguments).arg("--out").arg(out))
+    eprintln!("making {}", out.display());
+    call(Command::new(PROGRAM).args(arguments).arg("--out").arg(out))
 }
 
 impl Models {
-    /// A new folder for them in `target/`: what another version of the program made is not used.
+    /// A folder for them in `target/`.
     ///
     /// # Errors
     /// A folder that cannot be made.
     pub fn new() -> Result<Self, String> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("llm");
-        for made in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = made.path();
-            if path.is_file() && path.file_name() != Some(WHEEL.as_ref()) {
-                std::fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            }
-        }
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         Ok(Self { folder })
     }
@@ -86,13 +95,15 @@ impl Models {
         Ok(Subject { name: stem.replace(".Q", " Q"), ours, theirs: gguf.into() })
     }
 
-    /// As it is, and exported again.
+    /// As it is, and exported again; where that gives the same bytes there is nothing to compare.
     ///
     /// # Errors
     /// As [`Self::as_is`].
-    pub fn exported_as_is(&self, gguf: &Path) -> Result<Subject, String> {
+    pub fn exported_as_is(&self, gguf: &Path) -> Result<Option<Subject>, String> {
         let Subject { name, ours, .. } = self.as_is(gguf)?;
-        self.exported(format!("{name}, exported"), ours)
+        let subject = self.exported(format!("{name}, exported"), ours)?;
+        let bytes = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+        Ok((bytes(gguf)? != bytes(&subject.theirs)?).then_some(subject))
     }
 
     /// A GGUF file on another grid, exported.
@@ -116,6 +127,22 @@ impl Models {
         let ours = self.folder.join(format!("llama-1.1b-{scales}.safetensors"));
         primal_host(&["init", "--config", "llama-1.1b", "--scales", scales].map(OsStr::new), &ours)?;
         self.exported(format!("llama-1.1b, uniform15, {scales}, as Q4_0"), ours)
+    }
+
+    /// The same weights in floats, for llama.cpp, which then rounds no activations to 8 bits. It is large, and goes when it is dropped.
+    ///
+    /// # Errors
+    /// No room for it.
+    pub fn in_floats(&self, subject: &Subject) -> Result<Floats, String> {
+        let folder = self.folder.join("floats");
+        let _ = std::fs::remove_dir_all(&folder);
+        let [model, ours] = ["model", "model.safetensors"].map(|name| folder.join(name));
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let export = ["export", "hf", "--floats", "F32"].map(OsStr::new);
+        primal_host(&export.into_iter().chain([subject.ours.as_os_str()]).collect::<Vec<_>>(), &model)?;
+        let import = ["import", "model", "--as-is", "--no-loss"].map(OsStr::new);
+        primal_host(&import.into_iter().chain([model.as_os_str()]).collect::<Vec<_>>(), &ours)?;
+        Ok(Floats { folder, subject: self.exported(subject.name.clone(), ours)? })
     }
 
     fn exported(&self, name: String, ours: PathBuf) -> Result<Subject, String> {

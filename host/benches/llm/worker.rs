@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use primal_engine::models::sample::log_probability;
 use serde::{Deserialize, Serialize};
 
 /// Who runs the model.
@@ -60,8 +61,10 @@ pub enum Ask {
     Write { prompt: Vec<u32>, tokens: Vec<u32> },
     /// Logits after tokens that are read at once from an empty context.
     Logits(Vec<u32>),
-    /// The sum of the losses of all tokens but the first, in nats.
+    /// The sum of the losses of all tokens but the first, in nats, as texts are measured.
     Loss(Vec<u32>),
+    /// The same, as texts are written: token by token.
+    LossByToken(Vec<u32>),
     /// The most memory that was ever resident, in bytes.
     Peak,
 }
@@ -127,6 +130,14 @@ pub fn serve(model: &mut impl Model, name: String, began: Instant) -> Result<(),
             Ask::Loss(tokens) => {
                 say(&model.loss(&tokens)?)?;
                 model.clear();
+            }
+            Ask::LossByToken(tokens) => {
+                let mut nats = 0.0;
+                for pair in tokens.windows(2) {
+                    nats -= log_probability(model.read(&pair[..1])?, pair[1]);
+                }
+                model.clear();
+                say(&nats)?;
             }
             Ask::Peak => say(&peak()?)?,
         }
