@@ -275,7 +275,9 @@ fn large_weights_of_a_vocoder_take_eight_bits() {
     let exported = Checkpoint::open_verified(voice.join("vocoder.safetensors")).expect("a vocoder");
     let eight: Vec<&str> = exported.names().filter(|name| exported.tensor(name).is_ok_and(|view| view.dtype == Dtype::I8)).collect();
     assert_eq!(eight, ["ups.0.weight"]);
-    let weights = |path: &Path| Vocoder::open(path).and_then(|vocoder| Ok(vocoder.values("ups.0.weight")?)).expect("weights");
+    let weights = |path: &Path| {
+        Vocoder::open(path).and_then(|vocoder| Ok(vocoder.hifigan().expect("HiFi-GAN").values("ups.0.weight")?)).expect("weights")
+    };
     let (before, after) = (weights(&large), weights(&voice.join("vocoder.safetensors")));
     let power = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let off = power(&mut before.iter().zip(&after).map(|(a, b)| f64::from(*a) - f64::from(*b)));

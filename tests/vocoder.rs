@@ -10,7 +10,7 @@ use std::process::Command;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::Hifigan;
-use primal_engine::models::hifigan::{Padding, Window};
+use primal_engine::models::hifigan::{Padding, VocoderFile, Window};
 use primal_host::Result;
 use primal_host::sound;
 use primal_host::voice::Vocoder;
@@ -55,11 +55,16 @@ fn references(name: &str) -> (Vec<f32>, Vec<f32>) {
     reference(&fixture("references.safetensors"), name)
 }
 
+/// The file of a HiFi-GAN.
+fn hifigan(vocoder: &Vocoder) -> &VocoderFile {
+    vocoder.hifigan().expect("HiFi-GAN")
+}
+
 fn synthesise(vocoder: &Vocoder, mel: &[f32], chunk: usize) -> Vec<f32> {
     let mut plan = Plan::default();
-    let model = Hifigan::plan(&vocoder.config, vocoder.mel.num_mels, chunk, &mut plan);
+    let model = Hifigan::plan(&hifigan(vocoder).config, vocoder.mel.num_mels, chunk, &mut plan);
     let mut backend = Cpu::new(&mut plan);
-    model.load(&mut backend, vocoder).expect("weights");
+    model.load(&mut backend, hifigan(vocoder)).expect("weights");
     model.vocode_all(&mut backend, mel).expect("the CPU does not fail")
 }
 
@@ -127,7 +132,7 @@ fn chunks_of_any_size_give_the_samples_of_the_whole() {
 #[test]
 fn memory_and_work_depend_on_the_chunk_and_not_on_the_utterance() {
     let vocoder = Vocoder::open(fixture("v2.safetensors")).expect("a vocoder");
-    let convolutions = vocoder.config.convolutions(vocoder.mel.num_mels);
+    let convolutions = hifigan(&vocoder).config.convolutions(vocoder.mel.num_mels);
     let largest = Window::largest(&convolutions, 10);
     for (frames, start) in [(10, 0), (11, 10), (1_000_000, 0), (1_000_000, 500_000), (1_000_000, 999_990)] {
         let window = Window::new(&convolutions, start..(start + 10).min(frames), frames);
@@ -145,9 +150,9 @@ fn a_failing_sink_ends_the_synthesis() {
     let vocoder = Vocoder::open(fixture("v2.safetensors")).expect("a vocoder");
     let (mel, _) = references("v2");
     let mut plan = Plan::default();
-    let model = Hifigan::plan(&vocoder.config, 80, 10, &mut plan);
+    let model = Hifigan::plan(&hifigan(&vocoder).config, 80, 10, &mut plan);
     let mut backend = Cpu::new(&mut plan);
-    model.load(&mut backend, &vocoder).expect("weights");
+    model.load(&mut backend, hifigan(&vocoder)).expect("weights");
     let mut chunks = Vec::new();
     let result: Result<()> = model.vocode(&mut backend, &mel, |samples| {
         chunks.push(samples.len());
@@ -164,15 +169,18 @@ fn imports_keep_what_they_were_told_and_say_what_they_took() {
     assert!(said.contains("published model") && said.contains("[8, 8, 4]"), "{said}");
     let (legacy, _) = import(folder.path(), "generator_v3_legacy", None, &[]);
     let [zip, legacy] = [zip, legacy].map(|path| Vocoder::open(path).expect("a vocoder"));
-    assert_eq!(zip.metadata["license"], "CC0");
-    assert_eq!(zip.metadata["imported_from"], "generator_v3");
-    let convolutions = zip.config.convolutions(80);
+    assert_eq!(zip.metadata()["license"], "CC0");
+    assert_eq!(zip.metadata()["imported_from"], "generator_v3");
+    let convolutions = hifigan(&zip).config.convolutions(80);
     for layer in 0..convolutions.all.len() {
-        assert_eq!(zip.weights(&convolutions, layer).expect("values"), legacy.weights(&convolutions, layer).expect("values"));
+        assert_eq!(
+            hifigan(&zip).weights(&convolutions, layer).expect("values"),
+            hifigan(&legacy).weights(&convolutions, layer).expect("values")
+        );
     }
     let (brain, said) = import(folder.path(), "generator.ckpt", Some("speechbrain.json"), &[]);
     assert!(said.contains("reflect") && said.contains("speechbrain.json"), "{said}");
-    assert_eq!(Vocoder::open(brain).expect("a vocoder").config.padding, Padding::Reflect);
+    assert_eq!(Vocoder::open(brain).expect("a vocoder").hifigan().expect("HiFi-GAN").config.padding, Padding::Reflect);
 }
 
 #[test]
@@ -192,10 +200,13 @@ fn a_generator_in_safetensors_is_imported_whatever_it_says_of_itself() {
     assert!(code == Some(0) && said.contains("published model"), "{said}{err}");
     let [expected, own, bare] = [fixture("v2.safetensors"), own, to].map(|path| Vocoder::open(path).expect("a vocoder"));
     for vocoder in [own, bare] {
-        assert_eq!((&vocoder.config, &vocoder.mel), (&expected.config, &expected.mel));
-        let convolutions = expected.config.convolutions(80);
+        assert_eq!((&hifigan(&vocoder).config, &vocoder.mel), (&hifigan(&expected).config, &expected.mel));
+        let convolutions = hifigan(&expected).config.convolutions(80);
         for layer in 0..convolutions.all.len() {
-            assert_eq!(vocoder.weights(&convolutions, layer).expect("values"), expected.weights(&convolutions, layer).expect("values"));
+            assert_eq!(
+                hifigan(&vocoder).weights(&convolutions, layer).expect("values"),
+                hifigan(&expected).weights(&convolutions, layer).expect("values")
+            );
         }
     }
 }

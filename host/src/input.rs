@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::{Error, Result};
+use primal_engine::convert::attached;
 
 /// What is read.
 #[derive(Clone, Copy)]
@@ -20,15 +21,19 @@ pub struct FileKind {
 /// A configuration, or the description of a voice or run.
 pub const CONFIGURATION: FileKind = FileKind { name: "a configuration", most: 1 << 20, begins: has_no_zero };
 /// A tokenizer, or one of the files beside it: the largest have a third of it.
-pub const TOKENIZER: FileKind = FileKind { name: "a tokenizer", most: 1 << 26, begins: has_no_zero };
+pub const TOKENIZER: FileKind = FileKind { name: "a tokenizer", most: attached::MOST as u64, begins: has_no_zero };
 /// A text to speak: the longest novels have a tenth of it.
-pub const TEXT: FileKind = FileKind { name: "a text", most: 1 << 26, begins: has_no_zero };
+pub const TEXT: FileKind = FileKind { name: "a text", most: attached::MOST as u64, begins: has_no_zero };
 /// The lines of a corpus: a million utterances.
 pub const CORPUS: FileKind = FileKind { name: "the lines of a corpus", most: 1 << 30, begins: has_no_zero };
 /// A lexicon's file: the one in the program has a fiftieth of it.
 pub const LEXICON: FileKind = FileKind { name: "a lexicon", most: 1 << 26, begins: |bytes| bytes.starts_with(b"PRIMAL") };
 /// A sound: six hours at 22,050 Hz.
-pub const SOUND: FileKind = FileKind { name: "a WAV", most: 1 << 30, begins: |bytes| bytes.starts_with(b"RIFF") };
+pub const SOUND: FileKind = FileKind {
+    name: "a WAV or FLAC",
+    most: 1 << 30,
+    begins: |bytes| bytes.starts_with(b"RIFF") || bytes.starts_with(primal_speech::flac::MAGIC),
+};
 
 fn has_no_zero(bytes: &[u8]) -> bool {
     !bytes.contains(&0)

@@ -25,7 +25,9 @@ pub mod conv1d;
 pub mod conv_transpose1d;
 pub mod convert;
 pub mod cross_entropy;
+pub mod depthwise_conv1d;
 pub mod embedding;
+pub mod erf_gelu;
 pub mod flip;
 pub mod gather;
 pub mod gelu;
@@ -68,7 +70,9 @@ pub const ALL: &[&[&Kernel]] = &[
     conv_transpose1d::KERNELS,
     convert::KERNELS,
     cross_entropy::KERNELS,
+    depthwise_conv1d::KERNELS,
     embedding::KERNELS,
+    erf_gelu::KERNELS,
     flip::KERNELS,
     gather::KERNELS,
     gelu::KERNELS,

@@ -114,6 +114,7 @@ impl Run {
                 tokenizer: Tokenizer::Bytes,
                 biases: false,
                 tied: false,
+                embeddings: Default::default(),
                 grid,
                 last_grid,
                 scales,

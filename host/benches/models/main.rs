@@ -1,16 +1,18 @@
-//! Logits of tiny random models of every architecture, imported as they are, against those of `transformers`, which writes the models; and once more after
-//! an export as GGUF and another import.
+//! Logits of tiny random models of every architecture, imported as they are, against those of `transformers`, which writes the models; once more after
+//! an export as GGUF and another import; and of quantised ones, against those of `transformers` for the same weights in floats.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
+use primal_device::grid::{Grid, INT4, PRIME13, ScaleForm, UINT4};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::TextTable;
-use primal_engine::convert::{Choice, Model, Source, import_model, to_gguf};
-use primal_engine::files::{TensorFile, open};
+use primal_engine::convert::{Choice, Model, Source, import_model, to_folder, to_gguf};
+use primal_engine::files::{Dtype, TensorFile, open};
 use primal_engine::memory::{Act, Plan};
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
@@ -93,46 +95,96 @@ fn logits(path: &Path, tokens: &[u32]) -> primal_engine::Result<Vec<f32>> {
     on_text(&architecture, Logits { file: &*file, tokens }).expect("a text model")
 }
 
-/// The differences after an import, and after an export and another import.
-fn differences(model: &Path, work: &Path) -> Result<[f32; 2], Box<dyn std::error::Error>> {
-    let expected: Expected = serde_json::from_slice(&fs::read(model.join("logits.json"))?)?;
-    let [ours, gguf, again] = ["ours.safetensors", "model.gguf", "again.safetensors"].map(|name| work.join(name));
-    let source = Source::open(model)?;
-    let vocab = source.table.vocab();
-    import_model(&source, Choice::AsIs, &ours, &mut |_| ())?;
-    let keys = Exchanged::of_files(&ModelFiles::beside(model)?, vocab)?.to_gguf();
-    to_gguf::export(&Model::open(&ours)?, &keys, &gguf)?;
-    import_model(&Source::open(&gguf)?, Choice::AsIs, &again, &mut |_| ())?;
+type Failed = Box<dyn std::error::Error>;
+
+/// The largest difference of our logits of a file from those that transformers gave for a folder, as a part of the largest.
+fn difference(ours: &Path, theirs: &Path) -> Result<f32, Failed> {
+    let expected: Expected = serde_json::from_slice(&fs::read(theirs.join("logits.json"))?)?;
     let largest = expected.last.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
-    let mut found = [0.0; 2];
-    for (found, path) in found.iter_mut().zip([&ours, &again]) {
-        let pairs = logits(path, &expected.tokens)?.into_iter().zip(&expected.last);
-        *found = pairs.fold(0.0f32, |worst, (ours, theirs)| worst.max((ours - theirs).abs())) / largest;
-    }
-    Ok(found)
+    let pairs = logits(ours, &expected.tokens)?.into_iter().zip(&expected.last);
+    // Not `max`, which would pass over NaN.
+    Ok(pairs.map(|(ours, theirs)| (ours - theirs).abs() / largest).fold(0.0, |worst, off| if off <= worst { worst } else { off }))
 }
 
-fn run(flags: &Flags) -> Result<bool, Box<dyn std::error::Error>> {
+fn import(model: &Path, choice: Choice, out: &Path) -> Result<usize, Failed> {
+    let source = Source::open(model)?;
+    import_model(&source, choice, out, &mut |_| ())?;
+    Ok(source.table.vocab())
+}
+
+/// Imports a model as it is, exports it as GGUF, and imports that; the differences of both.
+fn as_it_is(model: &Path, work: &Path) -> Result<[f32; 2], Failed> {
+    let [ours, gguf, again] = ["ours.safetensors", "model.gguf", "again.safetensors"].map(|name| work.join(name));
+    let vocab = import(model, Choice::AsIs, &ours)?;
+    let keys = Exchanged::of_files(&ModelFiles::beside(model)?, vocab)?.to_gguf();
+    to_gguf::export(&Model::open(&ours)?, &keys, &gguf)?;
+    import(&gguf, Choice::AsIs, &again)?;
+    Ok([difference(&ours, model)?, difference(&again, model)?])
+}
+
+/// A quantised model, and a folder of the floats that its weights stand for.
+struct Quantised {
+    name: String,
+    ours: PathBuf,
+    floats: PathBuf,
+}
+
+impl Quantised {
+    fn make(model: &Path, grid: &'static Grid, scales: ScaleForm, work: &Path) -> Result<Self, Failed> {
+        let name = format!("{} on {}, {}", model.file_name().unwrap_or_default().display(), grid.name(), scales.name());
+        let floats = work.join(&name);
+        let ours = floats.with_extension("safetensors");
+        import(model, Choice::Grid { grid, scales, keeps_embeddings: false, keeps_remainders: false }, &ours)?;
+        to_folder::export(&Model::open(&ours)?, Dtype::F32, &[], &floats)?;
+        Ok(Self { name, ours, floats })
+    }
+}
+
+fn row(name: &dyn Display, cells: &[f32], is_good: bool) {
+    let cells: String = cells.iter().map(|off| format!(" {off:.1e} |")).collect();
+    println!("| {name} |{cells}{}", if is_good { "" } else { " too far" });
+}
+
+fn run(flags: &Flags) -> Result<bool, Failed> {
     let (models, work) = (flags.folder.join("tiny"), flags.folder.join("work"));
-    fs::create_dir_all(&work)?;
+    for folder in [&models, &work] {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder)?;
+    }
     let python = flags.python.clone().map_or_else(|| python(&flags.folder), Ok)?;
-    let _ = fs::remove_dir_all(&models);
-    call(Command::new(python).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/models/make.py")).arg(&models))?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/models/make.py");
+    call(Command::new(&python).arg(&script).arg("models").arg(&models))?;
     let mut folders: Vec<PathBuf> = fs::read_dir(&models)?.flatten().map(|entry| entry.path()).collect();
     folders.sort();
-    let mut all_good = true;
-    println!(
-        "largest difference of a logit from that of transformers, as a part of the largest\n| model | imported | exported as GGUF and imported |\n|---|---|---|"
-    );
+    let mut misses = 0;
+    println!("Largest difference of a logit from that of transformers, as a part of the largest; at most {TOLERANCE:e} is asked for.");
+    println!("| model | imported as it is | exported as GGUF and imported |\n|---|---|---|");
     for folder in &folders {
-        let [imported, again] = differences(folder, &work)?;
-        let is_good = imported <= TOLERANCE && again <= TOLERANCE;
-        all_good &= is_good;
-        let name = folder.file_name().unwrap_or_default().display();
-        println!("| {name} | {imported:.1e} | {again:.1e} |{}", if is_good { "" } else { " too far" });
+        let found = as_it_is(folder, &work)?;
+        let is_good = found.iter().all(|off| *off <= TOLERANCE);
+        misses += usize::from(!is_good);
+        row(&folder.file_name().unwrap_or_default().display(), &found, is_good);
     }
-    println!("{} models within {TOLERANCE:e}", folders.len());
-    Ok(all_good)
+    let mut quantised = Vec::new();
+    for folder in folders.iter().filter(|folder| folder.to_string_lossy().ends_with("float32")) {
+        for (grid, scales) in [(&INT4, ScaleForm::Group32), (&UINT4, ScaleForm::Group32Offset), (&PRIME13, ScaleForm::Row)] {
+            quantised.push(Quantised::make(folder, grid, scales, &work)?);
+        }
+    }
+    call(Command::new(&python).arg(&script).arg("logits").args(quantised.iter().map(|model| &model.floats)))?;
+    println!(
+        "\nThe same with the weights that a quantised model stands for, in floats; and what activations in integers cost besides, which is not judged."
+    );
+    println!("| model | in floats | quantised, activations in integers |\n|---|---|---|");
+    for Quantised { name, ours, floats } in &quantised {
+        let again = work.join("again.safetensors");
+        import(floats, Choice::AsIs, &again)?;
+        let found = [difference(&again, floats)?, difference(ours, floats)?];
+        misses += usize::from(!(found[0] <= TOLERANCE));
+        row(name, &found, found[0] <= TOLERANCE);
+    }
+    println!("\n{} models, {misses} of them farther than {TOLERANCE:e}", folders.len() + quantised.len());
+    Ok(misses == 0)
 }
 
 fn main() -> ExitCode {

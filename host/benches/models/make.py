@@ -1,4 +1,4 @@
-"""Writes tiny random models of each architecture with transformers, and the logits that they give: python make.py FOLDER."""
+"""Tiny random models of each architecture with transformers, and the logits of models: python make.py models FOLDER, python make.py logits FOLDER..."""
 
 import json
 import pathlib
@@ -6,6 +6,7 @@ import sys
 
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -80,10 +81,18 @@ def main(root: pathlib.Path):
             folder = root / f"{name}-{str(dtype).removeprefix('torch.')}"
             model.to(dtype).save_pretrained(folder, **saving)
             (folder / "tokenizer.json").write_text(tokenizer())
-            # The weights as they are stored, in f32 arithmetic.
-            with torch.no_grad():
-                logits = model.to(torch.float32)(torch.tensor([TOKENS])).logits[0]
-            (folder / "logits.json").write_text(json.dumps({"tokens": TOKENS, "last": logits[-1].tolist()}))
+            # Opened again: conversion rounded the angles of positions, too.
+            write_logits(AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval(), folder)
 
 
-main(pathlib.Path(sys.argv[1]))
+def write_logits(model, folder: pathlib.Path):
+    with torch.no_grad():
+        logits = model(torch.tensor([TOKENS])).logits[0]
+    (folder / "logits.json").write_text(json.dumps({"tokens": TOKENS, "last": logits[-1].tolist()}))
+
+
+if sys.argv[1] == "models":
+    main(pathlib.Path(sys.argv[2]))
+else:
+    for folder in map(pathlib.Path, sys.argv[2:]):
+        write_logits(AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval(), folder)

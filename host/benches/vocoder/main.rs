@@ -1,64 +1,80 @@
-//! `cargo xtask bench vocoder`: seconds of work for a second of audio on one core, beside ONNX Runtime with the same weights.
+//! `cargo xtask bench vocoder`: seconds of work for a second of audio on one core, of both vocoders, each beside ONNX Runtime with the same weights.
 //!
-//! The two take turns in one run, after their samples were compared. `--vocoder FILE` takes its weights; without it they are random ones of
-//! HiFi-GAN V3's size, which cost the same. On a machine that does other work besides, the time on the processor says more than that on the clock.
+//! All take turns in one run, after what they make was compared. Of the source-filter vocoder ONNX Runtime has the networks alone, as an export would have
+//! them: its transform and its source are no part of ONNX. Weights are random ones of the usual sizes, which cost the same as any; `--vocoder FILE` takes
+//! others, of a HiFi-GAN or as the training of a source-filter vocoder exports them, alone. On a machine that does other work besides, the time on the
+//! processor says more than that on the clock.
 
 mod peer;
+mod weights;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use peer::Peer;
-use primal_device::philox::{RandomStream, uniform};
+use primal_device::grid::{Grid, UNIFORM15};
 use primal_engine::backend::cpu::Cpu;
+use primal_engine::files;
 use primal_engine::files::checkpoint::{TensorRef, save};
 use primal_engine::memory::Plan;
-use primal_engine::models::hifigan::Hifigan;
 use primal_engine::models::hifigan::config::Step;
-use primal_engine::models::hifigan::{CHUNK, HifiganConfig};
-use primal_host::voice::Vocoder;
-use primal_speech::mel::MelSettings;
+use primal_engine::models::hifigan::{self, Hifigan};
+use primal_engine::models::source_filter::export::{Exported, is_export};
+use primal_engine::models::source_filter::{self, Given, SourceFilter};
+use weights::normal;
 
-const V3: &str = r#"{"resblock": "2", "upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8], "upsample_initial_channel": 256,
-    "resblock_kernel_sizes": [3, 5, 7], "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]]}"#;
 /// Frames of mel: ten seconds at the usual rate and hop.
 const FRAMES: usize = 861;
+/// Bands of a frame, samples of one, and samples of a second.
+const BANDS: usize = 80;
+const HOP: usize = 256;
+const RATE: f64 = 22_050.0;
 /// Runs of each.
 const ROUNDS: usize = 21;
-/// Samples of two implementations in 32-bit floats may differ by this.
+/// What two implementations make in 32-bit floats may differ by this.
 const TOLERANCE: f32 = 1e-3;
 
-/// Values with mean 0 and variance 1; a sum of four uniform ones.
-fn normal(len: usize, tensor: u32) -> Vec<f32> {
-    let stream = RandomStream::new(1, tensor, 0);
-    (0..len).map(|i| (stream.words(i as u32).map(uniform).iter().sum::<f32>() - 2.0) * 3f32.sqrt()).collect()
+/// What takes turns.
+struct Contender {
+    name: String,
+    run: Box<dyn FnMut() -> Result<[f64; 2], String>>,
+    /// Multiply-adds of a frame in its networks.
+    work: usize,
+    /// Seconds on the clock and on the processor, a pair for each run.
+    times: [Vec<f64>; 2],
 }
 
-/// Writes a V3 generator with random weights.
-fn random_vocoder(path: &Path) -> Result<(), String> {
-    let (config, mel): (HifiganConfig, _) = (serde_json::from_str(V3).map_err(|e| e.to_string())?, MelSettings::default());
-    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
-    for (i, layer) in config.convolutions(mel.num_mels).all.iter().enumerate() {
-        let shape = layer.weight_shape();
-        let taps = match layer.step {
-            Step::Dilation(_) => layer.inputs * layer.kernel,
-            Step::Stride(stride) => layer.inputs * layer.kernel / stride,
-        };
-        let sigma = (taps as f32).sqrt().recip();
-        let values = normal(shape.iter().product(), i as u32).into_iter().map(|value| sigma * value).collect();
-        tensors.push((format!("{}.weight", layer.name), shape.to_vec(), values));
-        tensors.push((format!("{}.bias", layer.name), vec![layer.outputs], vec![0.0; layer.outputs]));
+impl Contender {
+    fn new(name: impl Into<String>, work: usize, run: impl FnMut() -> Result<[f64; 2], String> + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run), work, times: Default::default() }
     }
-    let json = |value: serde_json::Result<String>| value.map_err(|e| e.to_string());
-    let metadata = BTreeMap::from([
-        ("architecture".to_string(), "hifigan".to_string()),
-        ("config".into(), json(serde_json::to_string(&config))?),
-        ("mel".into(), json(serde_json::to_string(&mel))?),
-    ]);
-    let tensors: Vec<TensorRef> = tensors.iter().map(|(name, shape, values)| TensorRef::f32(name, shape, values)).collect();
-    save(path, &metadata, &tensors).map_err(|e| e.to_string())
+
+    /// One of ours, timed.
+    fn ours(name: impl Into<String>, work: usize, mut run: impl FnMut() -> Result<(), String> + 'static) -> Self {
+        Self::new(name, work, move || {
+            let (began, busy_before) = (Instant::now(), busy());
+            run()?;
+            Ok([began.elapsed().as_secs_f64(), busy() - busy_before])
+        })
+    }
+
+    /// The same network in ONNX Runtime, once it was compared with `ours`; none where there is none.
+    fn peer(path: &Path, ours: &[f32], work: usize, folder: &Path, mel: &[f32]) -> Result<Option<Self>, String> {
+        let mut peer = match Peer::start(path, mel, FRAMES, folder) {
+            Ok(peer) => peer,
+            Err(reason) => {
+                println!("there is no peer, so these figures stand alone: {reason}");
+                return Ok(None);
+            }
+        };
+        let off = ours.iter().zip(&peer.output).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+        println!("{}: what it makes differs by at most {off:.1e}", peer.name);
+        if ours.len() != peer.output.len() || off.is_nan() || off > TOLERANCE {
+            return Err(format!("{}: {} values off by {off}, tolerance {TOLERANCE}", peer.name, peer.output.len()));
+        }
+        Ok(Some(Self::new(peer.name.clone(), work, move || peer.run())))
+    }
 }
 
 /// Seconds that this thread had a processor; none where the system does not say.
@@ -67,82 +83,111 @@ fn busy() -> f64 {
     text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).map_or(f64::NAN, |nanoseconds| nanoseconds * 1e-9)
 }
 
-/// Multiply-adds of a frame.
-fn work(vocoder: &Vocoder) -> usize {
-    let (mut rate, mut sum) = (1, 0);
-    for layer in &vocoder.config.convolutions(vocoder.mel.num_mels).all {
-        sum += rate * layer.inputs * layer.outputs * layer.kernel;
+/// Adds HiFi-GAN, and its peer.
+fn hifigan(path: &Path, folder: &Path, mel: &[f32], all: &mut Vec<Contender>) -> Result<(), String> {
+    let file = hifigan::VocoderFile::open(path).map_err(|e| e.to_string())?;
+    if (file.num_mels, file.config.hop_size()) != (BANDS, HOP) {
+        return Err(format!("{}: expected {BANDS} bands and {HOP} samples a frame", path.display()));
+    }
+    let mut plan = Plan::default();
+    let model = Hifigan::plan(&file.config, BANDS, hifigan::CHUNK, &mut plan);
+    let mut backend = Cpu::new(&mut plan);
+    model.load(&mut backend, &file).map_err(|e| e.to_string())?;
+    let samples = model.vocode_all(&mut backend, mel).map_err(|e| e.to_string())?;
+    let (mut rate, mut work) = (1, 0);
+    for layer in &file.config.convolutions(BANDS).all {
+        work += rate * layer.inputs * layer.outputs * layer.kernel;
         if let Step::Stride(stride) = layer.step {
             rate *= stride;
         }
     }
-    sum
+    println!("HiFi-GAN: {:.1} MiB in all", plan.total_bytes() as f64 / f64::from(1 << 20));
+    let own = mel.to_vec();
+    all.push(Contender::ours(format!("HiFi-GAN, chunks of {}", hifigan::CHUNK), work, move || {
+        model.vocode(&mut backend, &own, |_| Ok::<_, primal_engine::Error>(())).map_err(|e| e.to_string())
+    }));
+    all.extend(Contender::peer(path, &samples, work, folder, mel)?);
+    Ok(())
+}
+
+/// What was exported, on a grid.
+fn import(path: &Path, grid: Option<&'static Grid>, folder: &Path) -> primal_engine::Result<source_filter::VocoderFile> {
+    let file = files::open(path)?;
+    let exported = Exported::new(&*file)?;
+    let converted = exported.convert(grid)?;
+    let mut metadata = file.metadata().clone();
+    metadata.retain(|key, _| !key.starts_with("primal."));
+    metadata.insert(primal_engine::nn::kept::KEY.into(), converted.kept);
+    let tensors: Vec<_> =
+        converted.tensors.iter().map(|tensor| TensorRef::new(&tensor.name, tensor.dtype, &tensor.shape, &tensor.bytes)).collect();
+    let path = folder.join(format!("{}.safetensors", grid.map_or("float", Grid::name)));
+    save(&path, &metadata, &tensors)?;
+    source_filter::VocoderFile::new(files::open(&path)?)
+}
+
+/// A model in memory.
+fn load(file: &source_filter::VocoderFile) -> primal_engine::Result<(SourceFilter, Cpu, usize)> {
+    let mut plan = Plan::default();
+    let model = SourceFilter::plan(file, source_filter::CHUNK, &mut plan)?;
+    let mut backend = Cpu::new(&mut plan);
+    model.load(&mut backend, file)?;
+    Ok((model, backend, plan.total_bytes()))
+}
+
+/// Adds the source-filter vocoder, its networks alone, and their peer.
+fn source_filter(path: &Path, folder: &Path, mel: &[f32], all: &mut Vec<Contender>) -> Result<(), String> {
+    let told = |error: primal_engine::Error| error.to_string();
+    let float = import(path, None, folder).map_err(told)?;
+    let config = &float.config;
+    let pitch = config.pitch_channels * 5 * (BANDS + (config.pitch_layers - 1) * config.pitch_channels) + 2 * config.pitch_channels;
+    let block = 2 * config.channels * config.hidden + config.kernel * config.channels;
+    let work = pitch + config.channels * (config.kernel * (BANDS + 1) + 2 * source_filter::config::HALF_FRAME) + config.blocks * block;
+    let (model, mut backend, _) = load(&float).map_err(told)?;
+    let corrections = model.corrections(&mut backend, mel).map_err(told)?;
+    let grid = import(path, Some(&UNIFORM15), folder).map_err(told)?;
+    let (model, mut backend, bytes) = load(&grid).map_err(told)?;
+    println!("source-filter: {:.1} MiB in all", bytes as f64 / f64::from(1 << 20));
+    let own = mel.to_vec();
+    all.push(Contender::ours(format!("source-filter, chunks of {}", source_filter::CHUNK), work, move || {
+        model.vocode_with(&mut backend, &own, Given::default(), |_| Ok::<_, primal_engine::Error>(())).map_err(told)
+    }));
+    let (model, mut backend, _) = load(&grid).map_err(told)?;
+    let own = mel.to_vec();
+    all.push(Contender::ours("its networks alone", work, move || model.corrections(&mut backend, &own).map(|_| ()).map_err(told)));
+    all.extend(Contender::peer(path, &corrections, work, folder, mel)?);
+    Ok(())
 }
 
 fn run(folder: &Path, vocoder: Option<PathBuf>) -> Result<(), String> {
-    let path = match vocoder {
-        Some(path) => path,
+    let mel: Vec<f32> = normal(FRAMES * BANDS, u32::MAX).into_iter().map(|value| value - 5.0).collect();
+    let mut all = Vec::new();
+    match vocoder {
+        Some(path) if is_export(&*files::open(&path).map_err(|e| e.to_string())?) => source_filter(&path, folder, &mel, &mut all)?,
+        Some(path) => hifigan(&path, folder, &mel, &mut all)?,
         None => {
-            let path = folder.join("random.safetensors");
-            random_vocoder(&path)?;
-            path
-        }
-    };
-    let vocoder = Vocoder::open(&path).map_err(|e| e.to_string())?;
-    let num_mels = vocoder.mel.num_mels;
-    let mel: Vec<f32> = normal(FRAMES * num_mels, u32::MAX).into_iter().map(|value| value - 5.0).collect();
-    let mut plan = Plan::default();
-    let model = Hifigan::plan(&vocoder.config, num_mels, CHUNK, &mut plan);
-    let mut backend = Cpu::new(&mut plan);
-    model.load(&mut backend, &vocoder).map_err(|e| e.to_string())?;
-    let samples = model.vocode_all(&mut backend, &mel).expect("the CPU does not fail");
-    let peer = Peer::start(&path, &mel, FRAMES, folder);
-    let mut names = vec![format!("ours, chunks of {CHUNK} frames")];
-    let mut peer = match peer {
-        Ok(peer) => {
-            let off = samples.iter().zip(&peer.samples).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
-            println!("{}: samples differ by at most {off:.1e}", peer.name);
-            if samples.len() != peer.samples.len() || off.is_nan() || off > TOLERANCE {
-                return Err(format!("{}: {} samples off by {off}, tolerance {TOLERANCE}", peer.name, peer.samples.len()));
-            }
-            names.push(peer.name.clone());
-            Some(peer)
-        }
-        Err(reason) => {
-            println!("there is no peer, so these figures stand alone: {reason}");
-            None
-        }
-    };
-    let mut times = vec![[Vec::new(), Vec::new()]; names.len()];
-    let mut first = Vec::new();
-    for _ in 0..ROUNDS {
-        let (began, busy_before) = (Instant::now(), busy());
-        let mut heard = None;
-        let done = model.vocode(&mut backend, &mel, |_| {
-            heard.get_or_insert_with(|| began.elapsed());
-            Ok::<_, primal_engine::Error>(())
-        });
-        done.map_err(|error| error.to_string())?;
-        let elapsed = [began.elapsed().as_secs_f64(), busy() - busy_before];
-        times[0].iter_mut().zip(elapsed).for_each(|(times, time)| times.push(time));
-        first.extend(heard.map(|time| time.as_secs_f64()));
-        if let Some(peer) = &mut peer {
-            times[1].iter_mut().zip(peer.run()?).for_each(|(times, time)| times.push(time));
+            let [gan, filter] = ["gan.safetensors", "filter.safetensors"].map(|name| folder.join(name));
+            weights::hifigan(&gan)?;
+            weights::source_filter(&filter)?;
+            hifigan(&gan, folder, &mel, &mut all)?;
+            source_filter(&filter, folder, &mel, &mut all)?;
         }
     }
-    let seconds = samples.len() as f64 / f64::from(vocoder.mel.sampling_rate);
-    let operations = 2.0 * (work(&vocoder) * FRAMES) as f64;
-    let arena = plan.total_bytes() as f64 / f64::from(1 << 20);
-    first.sort_by(f64::total_cmp);
-    println!("{seconds:.2} s of audio, {:.2} GFLOP, one thread, {ROUNDS} runs each in turn", operations / 1e9);
-    println!("ours: {arena:.1} MiB in all, first audio after {:.3} s (median)", first[ROUNDS / 2]);
-    println!("{:<28} {:>18} {:>18} {:>9}", "real-time factor", "clock, min / median", "processor", "GFLOP/s");
-    for (name, times) in names.iter().zip(&mut times) {
+    for _ in 0..ROUNDS {
+        for contender in &mut all {
+            let times = (contender.run)()?;
+            contender.times.iter_mut().zip(times).for_each(|(times, time)| times.push(time));
+        }
+    }
+    let seconds = (FRAMES * HOP) as f64 / RATE;
+    println!("{seconds:.2} s of audio, one thread, {ROUNDS} runs each in turn");
+    println!("{:<28} {:>18} {:>18} {:>8} {:>9}", "real-time factor", "clock, min / median", "processor", "GFLOP", "GFLOP/s");
+    for Contender { name, work, times, .. } in &mut all {
         let [clock, processor] = times.each_mut().map(|times| {
             times.sort_by(f64::total_cmp);
             format!("{:.4} / {:.4}", times[0] / seconds, times[ROUNDS / 2] / seconds)
         });
-        println!("{name:<28} {clock:>18} {processor:>18} {:>9.1}", operations / times[1][ROUNDS / 2] / 1e9);
+        let operations = 2e-9 * (*work * FRAMES) as f64;
+        println!("{name:<28} {clock:>18} {processor:>18} {operations:>8.2} {:>9.1}", operations / times[1][ROUNDS / 2]);
     }
     Ok(())
 }

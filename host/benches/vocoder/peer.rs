@@ -13,11 +13,11 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vocoder/peer.
 pub struct Peer {
     process: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    lines: BufReader<ChildStdout>,
     /// Its name and version.
     pub name: String,
-    /// The samples it makes of the mel.
-    pub samples: Vec<f32>,
+    /// What it makes of the mel.
+    pub output: Vec<f32>,
 }
 
 impl Peer {
@@ -34,10 +34,10 @@ impl Peer {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| format!("python: {e}"))?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let (input, output) = (stdin.ok_or("no pipe to python")?, stdout.ok_or("no pipe from python")?);
-        let mut peer = Self { process, input, output: BufReader::new(output), name: String::new(), samples: Vec::new() };
+        let mut peer = Self { process, input, lines: BufReader::new(output), name: String::new(), output: Vec::new() };
         peer.name = peer.line()?;
         let bytes = std::fs::read(&audio).map_err(|e| format!("{}: {e}", audio.display()))?;
-        peer.samples = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
+        peer.output = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
         Ok(peer)
     }
 
@@ -57,7 +57,7 @@ impl Peer {
 
     fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
-        match self.output.read_line(&mut line) {
+        match self.lines.read_line(&mut line) {
             Ok(0) => Err("python ended, see above".into()),
             Ok(_) => Ok(line.trim().into()),
             Err(error) => Err(format!("python: {error}")),

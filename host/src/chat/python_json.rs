@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 
 use minijinja::value::Kwargs;
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+
+use super::bounded::Bounded;
 
 /// The widest indentation.
 const MOST_INDENT: usize = 16;
@@ -27,9 +29,9 @@ impl Formatter for Spaced {
 }
 
 /// The filter, as transformers has it: characters beyond ASCII stay.
-pub fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
+pub fn tojson(state: &State, value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
-    let mut out = Vec::new();
+    let mut out = Bounded::new(state);
     let written = match indent {
         Some(width) => {
             let spaces = " ".repeat(width.min(MOST_INDENT));
@@ -37,6 +39,9 @@ pub fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
         }
         None => value.serialize(&mut Serializer::with_formatter(&mut out, Spaced)),
     };
-    written.map_err(|error| Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error))?;
-    String::from_utf8(out).map(Value::from_safe_string).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+    written.map_err(|error| match error.is_io() {
+        true => ErrorKind::OutOfFuel.into(),
+        false => Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error),
+    })?;
+    Ok(Value::from_safe_string(out.finish()))
 }

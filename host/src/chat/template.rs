@@ -3,15 +3,17 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Value, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 
+use super::bounded;
 use super::python_json::tojson;
 use crate::data::StoredTokenizer;
 use crate::{Error, Result};
 
-/// Steps of a template, which a conversation of a thousand turns does not need.
-const FUEL: u64 = 10_000_000;
+/// Steps of a template, of which each 64 bytes of text that it makes are one too: 32 MB in all. A conversation of a thousand turns does not need them.
+const FUEL: u64 = 500_000;
+/// Bytes of the stack on which a template runs: lists in lists may be as deep as there is fuel, and are dropped one within the other.
+const STACK: usize = 256 << 20;
 /// Bytes of a template; those of published models have a tenth of it.
 const MOST: usize = 1 << 20;
 const NAME: &str = "template";
@@ -58,7 +60,7 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the usual delimiters"));
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(unknown_method_callback);
+        bounded::install(&mut environment);
         environment.add_filter("tojson", tojson);
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
@@ -93,7 +95,13 @@ impl ChatTemplate {
             eos_token => eos_token.as_deref().unwrap_or_default(),
         };
         let template = self.environment.get_template(NAME).expect("the template that was added");
-        template.render(context).map_err(|error| Error::bad_input(&self.subject, "a template that takes this conversation", error, HINT))
+        let rendered = std::thread::scope(|scope| {
+            // Values of a template, its errors among them, are dropped on its stack.
+            let render = || template.render(context).map_err(|error| error.to_string());
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, render).map_err(|error| error.to_string())?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        rendered.map_err(|error| Error::bad_input(&self.subject, "a template that takes this conversation", error, HINT))
     }
 }
 
@@ -162,6 +170,11 @@ mod tests {
             ("a {%- generation %}{{ messages[1].content }}{%endgeneration-%} b", "aHob"),
             ("{% macro f(x) %}[{{ x }}]{% endmacro %}{{ f(messages | length) }}", "[2]"),
             ("{{ messages[::-1][0].role }}", "assistant"),
+            ("{{ messages | join(', ', attribute='role') }}", "user, assistant"),
+            ("{{ [1, 'a', none] | join }}{{ '-'.join(['x', 'y']) }}", "1aNonex-y"),
+            ("{{ [1, 'a', true] }}{{ 5 | string }}", "[1, 'a', True]5"),
+            ("{{ '%s is %03d' | format('it', 7) }} {{ '{} {:>3}'.format(1, 'b') }}", "it is 007 1   b"),
+            ("{% set n = namespace(a=[]) %}{% for i in range(100000) %}{% set n.a = [n.a] %}{% endfor %}deep", "deep"),
         ] {
             assert_eq!(rendered(source).unwrap(), expected, "{source}");
         }
@@ -176,6 +189,24 @@ mod tests {
             ("{% for %}", "template"),
             ("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "fuel"),
             ("{{ 'a' * 100000000000 }}", "fuel"),
+            ("{% set n = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}{% endfor %}", "fuel"),
+            ("{% set n = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set n.a = n.a + n.a %}{% endfor %}", "fuel"),
+            ("{% set n = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set n.a = n.a.replace('a', n.a) %}{% endfor %}", "fuel"),
+            ("{% set n = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set n.a = n.a | replace('a', n.a) %}{% endfor %}", "fuel"),
+            ("{% set n = namespace(a='aa') %}{% for i in range(60) %}{% set n.a %}{{ n.a }}{{ n.a }}{% endset %}{% endfor %}", "fuel"),
+            ("{% set a = 'a' * 1000000 %}{{ ([a] * 1000000) | join }}", "fuel"),
+            ("{% set a = 'a' * 1000000 %}{{ ''.join([a] * 1000000) }}", "fuel"),
+            ("{% set a = 'a' * 1000000 %}{% for i in range(100000) %}{{ a }}{% endfor %}", "fuel"),
+            ("{% set a = 'a' * 1000000 %}{{ ([a] * 1000000) | tojson }}", "fuel"),
+            ("{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a }}", "fuel"),
+            ("{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a | string }}", "fuel"),
+            ("{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a | tojson }}", "fuel"),
+            (
+                "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ '%s' | format(n.a) }}",
+                "fuel",
+            ),
+            ("{{ '{:1000000000000}'.format(1) }}", "wider"),
+            ("{{ '%1000000000d' | format(1) }}", "wider"),
             ("{{ strftime_now('%') }}", "template"),
             ("{% include 'other' %}", "other"),
             ("{{ none.x.y }}", "template"),

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::eval::{Loaded, load, on_file};
+use super::eval::{Loaded, load_decoder, on_file};
 use super::generate::rate;
-use super::limits;
 use super::sampling::with_sampling;
 use super::threads::in_pool;
 use crate::chat::{Answer, ChatTemplate, Conversation};
@@ -17,13 +16,10 @@ use crate::data::ModelFiles;
 use crate::output::{print_json, warn, write_all};
 use crate::{Error, Result, input, visible};
 use primal_engine::backend::Device;
-use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
 use primal_engine::interrupt;
-use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
-use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
-use primal_engine::train::state;
+use primal_engine::models::text::{TextDecoder, TextModel};
 
 const HELP: &str = "/reset forgets what was said, /exit ends, /help shows this; Ctrl-C stops an answer";
 
@@ -96,18 +92,7 @@ impl<D: Device> OnText for Talk<'_, D> {
             let hint = "`generate` continues a text with any model; those that answer are called chat or instruct";
             Error::bad_input(&path, "a model with a template for conversations", "one without", hint)
         })?;
-        let config: ConfigOf<M::Config> = state::config_of(&*file)?;
-        let context = limits::context(flags.context, config.model.context())?;
-        let mut loaded = load::<M, _, D>(
-            &*file,
-            |layers, _, plan| {
-                let shape = DecoderShape { context, cache: Act::F16 };
-                let decoder = M::plan_decoder(layers, shape, plan);
-                let attention = decoder.attention();
-                (decoder, attention)
-            },
-            M::Decoder::prepare,
-        )?;
+        let mut loaded = load_decoder::<M, D>(&*file, flags.context)?;
         let tokenizer = loaded.codec.stored().ok_or_else(|| {
             let hint = "`generate` continues a text with any model";
             Error::bad_input(&path, "a tokenizer that came with the model", loaded.codec.name(), hint)

@@ -15,9 +15,9 @@ use crate::{Error, Result};
 use primal_engine::backend::{AttentionShape, Device};
 use primal_engine::config::{ConfigOf, TextTable, TrainConfig};
 use primal_engine::files::{self, Dtype, TensorFile, mapped};
-use primal_engine::memory::Plan;
+use primal_engine::memory::{Act, Plan};
 use primal_engine::models::registry::OnText;
-use primal_engine::models::text::TextModel;
+use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::nn::{kept, tensors};
@@ -101,6 +101,22 @@ pub(super) fn load<M: TextModel, P, D: Device>(
     let parameters = tensors::map(&mut backend, specs, file)?;
     prepare(&model, &mut backend);
     Ok(Loaded { config, codec, model, parameters, backend })
+}
+
+/// [`load`] for writing: a decoder that remembers as many tokens as `flag`, or the model's context and the limit of `limits::context`.
+pub(super) fn load_decoder<M: TextModel, D: Device>(file: &dyn TensorFile, flag: Option<usize>) -> Result<Loaded<M, M::Decoder, D>> {
+    let config: ConfigOf<M::Config> = state::config_of(file)?;
+    let context = limits::context(flag, config.model.context())?;
+    load::<M, _, D>(
+        file,
+        |layers, _, plan| {
+            let shape = DecoderShape { context, cache: Act::F16 };
+            let decoder = M::plan_decoder(layers, shape, plan);
+            let attention = decoder.attention();
+            (decoder, attention)
+        },
+        M::Decoder::prepare,
+    )
 }
 
 impl Eval {

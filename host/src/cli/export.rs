@@ -11,8 +11,8 @@ use crate::output::{print, warn};
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::convert::{Model, to_folder, to_gguf};
+use primal_engine::files::Dtype;
 use primal_engine::files::gguf::{Gguf, Value};
-use primal_engine::files::{Dtype, mapped};
 
 /// make a file of another program's of a language model of this one: an imported model, or a checkpoint of a run
 #[derive(FromArgs)]
@@ -79,11 +79,10 @@ impl ExportGguf {
         let model = Model::open(&self.file)?;
         let tokenizer = match own_gguf(&model)? {
             Some(_) => Vec::new(),
-            None => exchanged(&model)?.to_gguf(),
+            None => exchanged(&model)?.padded(model.table.vocab()).to_gguf(),
         };
         let keys: Vec<(String, Value)> = tokenizer;
         let lost = to_gguf::export(&model, &keys, &self.out)?;
-        mapped::require_unchanged()?;
         tell(&self.out, to_gguf::architecture(&model)?, &lost)
     }
 }
@@ -108,7 +107,6 @@ impl ExportFolder {
             None => exchanged(&model)?.to_files(),
         };
         let lost = to_folder::export(&model, floats, &files, &self.out)?;
-        mapped::require_unchanged()?;
         tell(&self.out, to_gguf::architecture(&model)?, &lost)
     }
 }
@@ -126,7 +124,7 @@ fn exchanged(model: &Model) -> Result<Exchanged> {
     match (tokenizer, own_gguf(model)?) {
         (Tokenizer::Stored(_), Some(gguf)) => Exchanged::of_gguf(&gguf, &model.path.display().to_string()),
         (Tokenizer::Stored(vocab), None) => Exchanged::of_files(&ModelFiles::attached_to(&*model.file)?, vocab),
-        (named, _) => Ok(Exchanged::of_named(&TextCodec::named(named)?, model.table.vocab())),
+        (named, _) => Ok(Exchanged::of_named(&TextCodec::named(named)?)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `primal-host export-voice`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +9,13 @@ use half::f16;
 
 use super::paths::{Named, require_distinct};
 use crate::output::print;
-use crate::voice::Vocoder;
 use crate::voice::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
+use crate::voice::{Vocoder, VocoderFile};
 use crate::{Error, Result, input};
 use primal_engine::files::checkpoint::{Checkpoint, Dtype, TensorRef, save};
-use primal_engine::files::durable;
+use primal_engine::files::{TensorFile, durable};
 use primal_engine::memory::Plan;
-use primal_engine::models::hifigan::weights;
+use primal_engine::models::hifigan::{self, weights};
 use primal_engine::nn::Parameters;
 use primal_engine::nn::tensors;
 use primal_speech::Lexicon;
@@ -29,7 +30,7 @@ pub struct ExportVoice {
     /// checkpoint of `tts-train`
     #[argh(option)]
     checkpoint: PathBuf,
-    /// vocoder: safetensors, as `primal-host import hifigan` makes it
+    /// vocoder: safetensors, as `primal-host import` makes it
     #[argh(option)]
     vocoder: PathBuf,
     /// lexicon (default: the voice uses the one in the program)
@@ -70,7 +71,7 @@ impl ExportVoice {
             durable::write(&self.out.join(LEXICON), &bytes)?;
         }
         let name = self.name.clone().or_else(|| Some(self.out.file_name()?.to_string_lossy().into_owned()));
-        let licence = self.licence.clone().or_else(|| vocoder.metadata.get("license").cloned());
+        let licence = self.licence.clone().or_else(|| vocoder.metadata().get("license").cloned());
         let description = Description {
             name: name.unwrap_or_else(|| "voice".into()),
             language: "en-US".into(),
@@ -133,12 +134,34 @@ impl Rounding {
     }
 }
 
-/// A vocoder with large weights of 8 bits and the rest of 16.
+/// Writes a vocoder: HiFi-GAN with large weights of 8 bits, any other as it is.
 fn save_vocoder(vocoder: &Vocoder, from: &Path, path: &Path) -> Result<Rounding> {
-    let mut metadata = vocoder.metadata.clone();
+    let mut metadata = vocoder.metadata().clone();
     metadata.retain(|key, _| !key.starts_with("primal."));
+    match &vocoder.file {
+        VocoderFile::Hifigan(file) => save_hifigan(file, metadata, from, path),
+        VocoderFile::SourceFilter(file) => {
+            save_as_it_is(file.file(), &metadata, path)?;
+            Ok(Rounding::default())
+        }
+    }
+}
+
+/// All tensors of a file.
+fn save_as_it_is(file: &dyn TensorFile, metadata: &BTreeMap<String, String>, path: &Path) -> Result<()> {
+    let mut stored = Vec::new();
+    for name in file.names() {
+        let view = file.view(name)?;
+        stored.push((name, view.dtype, view.shape.to_vec(), view.bytes()?));
+    }
+    let tensors: Vec<_> = stored.iter().map(|(name, dtype, shape, bytes)| TensorRef::new(*name, *dtype, shape, bytes)).collect();
+    Ok(save(path, metadata, &tensors)?)
+}
+
+/// HiFi-GAN with large weights of 8 bits and the rest of 16.
+fn save_hifigan(vocoder: &hifigan::VocoderFile, metadata: BTreeMap<String, String>, from: &Path, path: &Path) -> Result<Rounding> {
     let (mut stored, mut rounding) = (Vec::new(), Rounding::default());
-    for layer in &vocoder.config.convolutions(vocoder.mel.num_mels).all {
+    for layer in &vocoder.config.convolutions(vocoder.num_mels).all {
         for (name, shape) in
             [(format!("{}.weight", layer.name), layer.weight_shape().to_vec()), (format!("{}.bias", layer.name), vec![layer.outputs])]
         {

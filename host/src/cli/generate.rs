@@ -7,21 +7,17 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::eval::{Loaded, load, on_file};
-use super::limits;
+use super::eval::{Loaded, load_decoder, on_file};
 use super::sampling::with_sampling;
 use super::threads::in_pool;
 use crate::data::{Drawn, generate};
 use crate::output::{print, print_json, warn, write_all};
 use crate::{Result, visible};
 use primal_engine::backend::Device;
-use primal_engine::config::{ConfigOf, TextTable};
 use primal_engine::files::{TensorFile, mapped};
-use primal_engine::memory::Act;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Timing, log_probability};
-use primal_engine::models::text::{DecoderShape, TextDecoder, TextModel};
-use primal_engine::train::state;
+use primal_engine::models::text::{TextDecoder, TextModel};
 
 with_sampling! {
     /// continue a text
@@ -83,19 +79,7 @@ impl<D: Device> OnText for Write<'_, D> {
     type Output = Result<()>;
 
     fn on<M: TextModel>(self) -> Result<()> {
-        let config: ConfigOf<M::Config> = state::config_of(&*self.file)?;
-        let context = limits::context(self.flags.context, config.model.context())?;
-        let loaded = load::<M, _, D>(
-            &*self.file,
-            |layers, _, plan| {
-                let shape = DecoderShape { context, cache: Act::F16 };
-                let decoder = M::plan_decoder(layers, shape, plan);
-                let attention = decoder.attention();
-                (decoder, attention)
-            },
-            M::Decoder::prepare,
-        )?;
-        self.flags.write(loaded)
+        self.flags.write(load_decoder::<M, D>(&*self.file, self.flags.context)?)
     }
 }
 

@@ -9,13 +9,13 @@ use primal_device::grid::{self, ScaleForm};
 use crate::output::{print, print_json};
 use crate::report::told::Told;
 use crate::tasks::{OnTask, on_task};
-use crate::voice::Vocoder;
+use crate::voice::{ARCHITECTURES, Vocoder};
 use crate::{Result, visible};
 use primal_engine::files::checkpoint::{self, Dtype};
 use primal_engine::files::gguf::{self, Gguf};
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
-use primal_engine::models::hifigan::weights::ARCHITECTURE;
+use primal_engine::models::source_filter::export::is_export;
 use primal_engine::nn::{Parameters, kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
@@ -48,11 +48,10 @@ impl Info {
             return print_object(&*file, has_checksums);
         }
         match file.metadata().get("architecture").map(String::as_str) {
-            Some(ARCHITECTURE) => {
+            Some(architecture) if ARCHITECTURES.contains(&architecture) && !is_export(&*file) => {
                 let vocoder = Vocoder::open(&self.file)?;
-                let config = serde_json::to_value(&vocoder.config).unwrap_or_default();
                 let mel = serde_json::to_value(vocoder.mel).unwrap_or_default();
-                print(format!("a HiFi-GAN vocoder\nconfig = {config}\nmel = {mel}\n"))?;
+                print(format!("{}\nconfig = {}\nmel = {mel}\n", vocoder.kind(), vocoder.config()))?;
             }
             _ if file.kind() != checkpoint::FORMAT.name || !file.metadata().contains_key("config") => {}
             _ => return on_task(&state::architecture(&*file)?, &self.file.display().to_string(), Describe(&*file)),

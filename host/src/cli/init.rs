@@ -30,7 +30,7 @@ pub struct Init {
     /// file to write, .safetensors
     #[argh(option)]
     out: PathBuf,
-    /// scales: row (default), group32 or group32-offset
+    /// scales: row, group32 or group32-offset (default: what the configuration says)
     #[argh(option)]
     scales: Option<String>,
     /// seed (default 1)

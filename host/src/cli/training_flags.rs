@@ -145,7 +145,7 @@ commands! {
         grid: Option<String> => model.grid_mut, |flag, name| one_of(flag, &config::grids(), name, grid::by_name(name))
     }
     train, tts_train, plan {
-        /// scales: row (default), group32 or group32-offset
+        /// scales: row, group32 or group32-offset (default: what the configuration says)
         scales: Option<String> => model.scales_mut, |flag, name| one_of(flag, config::SCALES, name, ScaleForm::by_name(name))
     }
     train, tts_train, plan {
@@ -201,7 +201,7 @@ commands! {
         sample_every: Option<u64> => train.sample_every
     }
     tts_train {
-        /// vocoder for samples: safetensors, as `primal-host import hifigan` makes it
+        /// vocoder for samples: safetensors, as `primal-host import` makes it
         vocoder: Option<PathBuf>
     }
     train, tts_train {

@@ -11,25 +11,23 @@ use super::paths::{require_distinct, require_extension, require_writable};
 use super::threads::in_pool;
 use crate::output::{print, print_json};
 use crate::sound;
-use crate::voice::Vocoder;
+use crate::voice::{Vocoder, VocoderModel};
 use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::memory::Plan;
-use primal_engine::models::hifigan::CHUNK;
-use primal_engine::models::hifigan::Hifigan;
 use primal_speech::mel::Analyser;
 
-/// resynthesise a WAV from its mel spectrogram: how a vocoder sounds at its best
+/// resynthesise a sound from its mel spectrogram: how a vocoder sounds at its best
 #[derive(FromArgs)]
 #[argh(subcommand, name = "vocode")]
 pub struct Vocode {
-    /// mono 16-bit WAV of the vocoder's rate
+    /// mono WAV or FLAC of 16 bits and the vocoder's rate
     #[argh(option)]
     input: PathBuf,
     /// WAV to write
     #[argh(option)]
     output: PathBuf,
-    /// vocoder: safetensors, as `primal-host import hifigan` makes it
+    /// vocoder: safetensors, as `primal-host import` makes it
     #[argh(option)]
     vocoder: PathBuf,
     /// device: cpu (default) or cuda
@@ -47,7 +45,7 @@ impl Vocode {
     /// Reads, resynthesises and writes.
     ///
     /// # Errors
-    /// A WAV or a vocoder that cannot be used; output that cannot be written.
+    /// A sound or a vocoder that cannot be used; output that cannot be written.
     pub fn run(self) -> Result<()> {
         let output = ("--output", self.output.as_path());
         require_extension(output, "wav")?;
@@ -64,11 +62,11 @@ impl Work for Vocode {
         let sound = sound::read(&self.input, settings.sampling_rate)?;
         if settings.frames(sound.len()) == 0 {
             let expected = format!("{} samples or more", settings.hop_size);
-            return Err(Error::bad_input(self.input.display(), expected, sound.len(), "give a longer WAV"));
+            return Err(Error::bad_input(self.input.display(), expected, sound.len(), "give a longer sound"));
         }
         let mel = Analyser::new(settings)?.analyse(&sound).mel;
         let mut plan = Plan::default();
-        let model = Hifigan::plan(&vocoder.config, settings.num_mels, CHUNK, &mut plan);
+        let model = VocoderModel::plan(&vocoder, &mut plan)?;
         limits::require::<D>(&plan, "use a smaller vocoder")?;
         let mut backend = D::open(&mut plan)?;
         model.load(&mut backend, &vocoder)?;
@@ -76,7 +74,7 @@ impl Work for Vocode {
         model.vocode(&mut backend, &mel, |chunk| {
             first.get_or_insert_with(|| began.elapsed());
             samples.extend_from_slice(chunk);
-            Ok::<_, Error>(())
+            Ok(())
         })?;
         let elapsed = began.elapsed();
         sound::write(&self.output, settings.sampling_rate, &samples)?;

@@ -36,6 +36,6 @@ pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;
 pub use stories::stories;
-pub use tokenizer::{ATTACHED, BytePairs, Exchanged, ModelFiles, StoredTokenizer, StreamDecoder, TextCodec};
+pub use tokenizer::{BytePairs, Exchanged, ModelFiles, StoredTokenizer, StreamDecoder, TextCodec};
 pub use utterance::Utterance;
 pub use voice_facts::{VoiceFacts, require_phones};

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::difference::{Difference, differences};
 use crate::configurations::{self, Load};
-use crate::data::ATTACHED;
 use crate::output::warn;
 use crate::report::metrics;
 use crate::runs::identity::{Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
+use primal_engine::convert::attached;
 use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::nn::kept;
@@ -74,7 +74,7 @@ impl Beginning {
     /// The files that came with the model, which its checkpoints keep.
     pub fn attached(&self) -> Result<Vec<TensorRef<'_>>> {
         let Some(checkpoint) = self.checkpoint() else { return Ok(Vec::new()) };
-        let tensors = checkpoint.names().filter(|name| name.starts_with(ATTACHED)).map(|name| {
+        let tensors = checkpoint.names().filter(|name| name.starts_with(attached::PREFIX)).map(|name| {
             let tensor = checkpoint.tensor(name)?;
             Ok(TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes))
         });

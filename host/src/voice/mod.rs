@@ -15,5 +15,5 @@ mod vocoder;
 #[expect(clippy::module_inception, reason = "the idea has the folder's name")]
 pub mod voice;
 
-pub use vocoder::{Vocoder, require_fit};
+pub use vocoder::{ARCHITECTURES, Vocoder, VocoderFile, VocoderModel, require_fit};
 pub use voice::{Voice, english, lexicon};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::draw::write_mel_png;
-use super::vocoder::Vocoder;
+use super::vocoder::{Vocoder, VocoderModel};
 use crate::data::{SpeechData, SpeechSplit, VoiceFacts};
 use crate::report::progress::Progress;
 use crate::{Error, Result, sound};
@@ -12,15 +12,13 @@ use primal_engine::backend::Backend;
 use primal_engine::files::durable;
 use primal_engine::memory::Plan;
 use primal_engine::models::ghost_tts::Controls;
-use primal_engine::models::hifigan::CHUNK;
-use primal_engine::models::hifigan::Hifigan;
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::Trainer;
 
 /// Writes `step-<N>.png` and, with a vocoder, `step-<N>.wav`.
 pub(crate) struct Samples {
     folder: PathBuf,
-    vocoder: Option<(Vocoder, Hifigan)>,
+    vocoder: Option<(Vocoder, VocoderModel)>,
     /// Whether the vocoder's weights are on the device.
     loaded: bool,
 }
@@ -34,7 +32,7 @@ impl Samples {
         let open = |path: &PathBuf| {
             let vocoder = Vocoder::open(path)?;
             facts.mel.require_same(&vocoder.mel, format!("--vocoder {}", path.display()), "give the vocoder of such spectrograms")?;
-            let model = Hifigan::plan(&vocoder.config, facts.mel.num_mels, CHUNK, plan);
+            let model = VocoderModel::plan(&vocoder, plan)?;
             Ok::<_, Error>((vocoder, model))
         };
         Ok(Self { folder, vocoder: vocoder.map(open).transpose()?, loaded: false })
@@ -61,13 +59,13 @@ impl Samples {
         fs::create_dir_all(&self.folder).map_err(|error| durable::write_error(&self.folder, 0, error))?;
         let mut path = self.folder.join(format!("step-{step:08}.png"));
         write_mel_png(&path, &spoken.mel, model.mels, &phones)?;
-        if let Some((vocoder, hifigan)) = &self.vocoder {
+        if let Some((vocoder, spoken_by)) = &self.vocoder {
             if !self.loaded {
-                hifigan.load(b, vocoder)?;
+                spoken_by.load(b, vocoder)?;
                 self.loaded = true;
             }
             path.set_extension("wav");
-            sound::write(&path, vocoder.mel.sampling_rate, &hifigan.vocode_all(b, &spoken.mel)?)?;
+            sound::write(&path, vocoder.mel.sampling_rate, &spoken_by.vocode_all(b, &spoken.mel)?)?;
         }
         progress.print(&format!("step {step}: sample {}: {}", path.display(), utterance.text));
         Ok(())

@@ -1,12 +1,11 @@
 //! From a text to sound: sentence by sentence, and within a sentence chunk by chunk, so that memory does not grow with the text.
 
+use super::vocoder::VocoderModel;
 use super::voice::Voice;
 use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::memory::Plan;
 use primal_engine::models::ghost_tts::{Capacity, Controls, GhostTts, Scales, SpeechBatch, SpokenMel};
-use primal_engine::models::hifigan::CHUNK;
-use primal_engine::models::hifigan::Hifigan;
 use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::nn::tensors;
@@ -74,7 +73,7 @@ pub struct Synthesizer<'a, D> {
     model: GhostTts,
     batch: SpeechBatch,
     scales: Scales,
-    vocoder: Hifigan,
+    vocoder: VocoderModel,
 }
 
 impl<'a, D: Device> Synthesizer<'a, D> {
@@ -88,7 +87,7 @@ impl<'a, D: Device> Synthesizer<'a, D> {
         let (ids, specs) = acoustic.parameters();
         let capacity = Capacity { utterances: 1, phones: MOST_PHONES, frames: MOST_FRAMES };
         let model = GhostTts::plan(ids, &acoustic.config.model, capacity, Purpose::Evaluate, &mut plan);
-        let vocoder = Hifigan::plan(&voice.vocoder().config, mel.num_mels, CHUNK, &mut plan);
+        let vocoder = VocoderModel::plan(voice.vocoder(), &mut plan)?;
         D::require(&model.attention())?;
         let mut backend = D::open(&mut plan)?;
         let parameters = tensors::map(&mut backend, specs, &acoustic.checkpoint)?;

@@ -1,27 +1,44 @@
-//! A vocoder with the spectrograms that it was trained on.
+//! A vocoder with the spectrograms that it was trained on, whatever its architecture: here, and nowhere else, it is told which one a file is of.
 
-use std::ops::Deref;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use primal_engine::models::hifigan::{self, HifiganConfig, weights};
+use primal_engine::backend::Backend;
+use primal_engine::files::{self, TensorFile};
+use primal_engine::memory::Plan;
+use primal_engine::models::hifigan::{self, Hifigan, HifiganConfig};
+use primal_engine::models::source_filter::{self, SourceFilter};
 use primal_speech::mel::MelSettings;
 
 use crate::{Error, Result};
 
+/// What the metadata key `architecture` of a vocoder may be.
+pub const ARCHITECTURES: [&str; 2] = [hifigan::weights::ARCHITECTURE, source_filter::weights::ARCHITECTURE];
+
 /// A vocoder's file, whose metadata say under `mel` what spectrograms it turns to sound.
 #[derive(Debug)]
 pub struct Vocoder {
-    file: hifigan::VocoderFile,
+    /// The file.
+    pub file: VocoderFile,
     /// The spectrograms that it was trained on.
     pub mel: MelSettings,
 }
 
-impl Deref for Vocoder {
-    type Target = hifigan::VocoderFile;
+/// A file of one of the architectures.
+#[derive(Debug)]
+pub enum VocoderFile {
+    /// HiFi-GAN.
+    Hifigan(hifigan::VocoderFile),
+    /// Harmonics and noise, filtered.
+    SourceFilter(source_filter::VocoderFile),
+}
 
-    fn deref(&self) -> &hifigan::VocoderFile {
-        &self.file
-    }
+/// A vocoder over its activations, for chunks of frames.
+pub enum VocoderModel {
+    /// HiFi-GAN.
+    Hifigan(Hifigan),
+    /// Harmonics and noise, filtered.
+    SourceFilter(SourceFilter),
 }
 
 impl Vocoder {
@@ -30,8 +47,7 @@ impl Vocoder {
     /// # Errors
     /// I/O errors; bad input that names what is missing, extra, of another shape, or has a value that no vocoder has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let name = path.as_ref().display().to_string();
-        Self::new(hifigan::VocoderFile::open(path)?, &name)
+        Self::new(files::open(path.as_ref())?)
     }
 
     /// A vocoder of bytes in memory; `name` stands for the path in messages.
@@ -39,14 +55,118 @@ impl Vocoder {
     /// # Errors
     /// As [`Vocoder::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        Self::new(hifigan::VocoderFile::from_bytes(name, bytes)?, name)
+        Self::new(files::from_bytes(name, bytes)?)
     }
 
-    fn new(file: hifigan::VocoderFile, name: &str) -> Result<Self> {
-        let mel: MelSettings = weights::parse(name, &file.metadata, "mel")?;
-        mel.validate(name)?;
-        require_fit(&file.config, &mel, name)?;
+    fn new(file: Box<dyn TensorFile>) -> Result<Self> {
+        let name = file.path().display().to_string();
+        let is_source_filter = file.metadata().get("architecture").is_some_and(|found| found == source_filter::weights::ARCHITECTURE);
+        let file = if is_source_filter {
+            VocoderFile::SourceFilter(source_filter::VocoderFile::new(file)?)
+        } else {
+            VocoderFile::Hifigan(hifigan::VocoderFile::new(file)?)
+        };
+        let mel: MelSettings = hifigan::weights::parse(&name, file.metadata(), "mel")?;
+        mel.validate(&name)?;
+        match &file {
+            VocoderFile::Hifigan(file) => require_fit(&file.config, &mel, &name)?,
+            VocoderFile::SourceFilter(_) => {
+                let hint = "source-filter vocoders know the default mel settings alone: train it on these";
+                MelSettings::default().require_same(&mel, &name, hint)?;
+            }
+        }
         Ok(Self { file, mel })
+    }
+
+    /// Everything the file says of itself.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        self.file.metadata()
+    }
+
+    /// The file, if it is HiFi-GAN's.
+    pub fn hifigan(&self) -> Option<&hifigan::VocoderFile> {
+        match &self.file {
+            VocoderFile::Hifigan(file) => Some(file),
+            VocoderFile::SourceFilter(_) => None,
+        }
+    }
+
+    /// What it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self.file {
+            VocoderFile::Hifigan(_) => "a HiFi-GAN vocoder",
+            VocoderFile::SourceFilter(_) => "a source-filter vocoder",
+        }
+    }
+
+    /// The configuration, as JSON.
+    pub fn config(&self) -> serde_json::Value {
+        let value = match &self.file {
+            VocoderFile::Hifigan(file) => serde_json::to_value(&file.config),
+            VocoderFile::SourceFilter(file) => serde_json::to_value(&file.config),
+        };
+        value.unwrap_or_default()
+    }
+}
+
+impl VocoderFile {
+    fn metadata(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Hifigan(file) => &file.metadata,
+            Self::SourceFilter(file) => file.metadata(),
+        }
+    }
+}
+
+impl VocoderModel {
+    /// Reserves the weights, and activations for chunks of the architecture's usual size.
+    ///
+    /// # Errors
+    /// A file that says what cannot be of its weights.
+    pub fn plan(vocoder: &Vocoder, plan: &mut Plan) -> Result<Self> {
+        Ok(match &vocoder.file {
+            VocoderFile::Hifigan(file) => Self::Hifigan(Hifigan::plan(&file.config, vocoder.mel.num_mels, hifigan::CHUNK, plan)),
+            VocoderFile::SourceFilter(file) => Self::SourceFilter(SourceFilter::plan(file, source_filter::CHUNK, plan)?),
+        })
+    }
+
+    /// Uploads the weights of the vocoder that it was planned for.
+    ///
+    /// # Errors
+    /// A file that is damaged.
+    ///
+    /// # Panics
+    /// If it was planned for another architecture.
+    pub fn load<B: Backend>(&self, b: &mut B, vocoder: &Vocoder) -> Result<()> {
+        match (self, &vocoder.file) {
+            (Self::Hifigan(model), VocoderFile::Hifigan(file)) => Ok(model.load(b, file)?),
+            (Self::SourceFilter(model), VocoderFile::SourceFilter(file)) => Ok(model.load(b, file)?),
+            _ => panic!("planned for another architecture than {}", vocoder.kind()),
+        }
+    }
+
+    /// Passes the samples of log-mel frames `[frames, num_mels]` to `sink`, in chunks, from first to last; each sample lies within ±1.
+    ///
+    /// # Errors
+    /// Those of `sink`, which end the synthesis; a device that failed.
+    pub fn vocode<B: Backend>(&self, b: &mut B, mel: &[f32], sink: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Hifigan(model) => model.vocode(b, mel, sink),
+            Self::SourceFilter(model) => model.vocode(b, mel, sink),
+        }
+    }
+
+    /// All samples of [`Self::vocode`].
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn vocode_all<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
+        let mut all = Vec::new();
+        self.vocode(b, mel, |samples| {
+            all.extend_from_slice(samples);
+            Ok(())
+        })?;
+        Ok(all)
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Sequences {
 impl Sequences {
     /// Number, start and end of the sequence that has `row`.
     #[inline(always)]
-    unsafe fn of(&self, row: u32) -> [u32; 3] {
+    pub unsafe fn of(&self, row: u32) -> [u32; 3] {
         if self.offsets.is_null() {
             let sequence = row / self.len;
             return [sequence, sequence * self.len, (sequence + 1) * self.len];

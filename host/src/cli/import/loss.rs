@@ -20,6 +20,13 @@ const WINDOW: usize = 512;
 /// Rows of logits that are held at a time.
 const LOGIT_ROWS: usize = 64;
 
+/// A text to measure on.
+pub(super) struct Text {
+    /// For messages.
+    pub name: String,
+    pub text: String,
+}
+
 /// The loss of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loss {
@@ -38,7 +45,7 @@ impl fmt::Display for Loss {
 ///
 /// # Errors
 /// A model that cannot be run, or whose loss is no number; a text too short to predict anything of.
-pub(super) fn loss(path: &Path, text: &str) -> Result<Loss> {
+pub(super) fn loss(path: &Path, text: &Text) -> Result<Loss> {
     let found = Cell::new(Measured::default());
     on_file(path, |file| Measure { file, text, found: &found })?;
     let Measured { nats, tokens } = found.get();
@@ -51,7 +58,7 @@ pub(super) fn loss(path: &Path, text: &str) -> Result<Loss> {
 
 struct Measure<'a> {
     file: Box<dyn TensorFile>,
-    text: &'a str,
+    text: &'a Text,
     found: &'a Cell<Measured>,
 }
 
@@ -70,9 +77,11 @@ impl OnText for Measure<'_> {
             },
             M::prepare,
         )?;
-        let (tokens, window) = (l.codec.prompt(self.text), window.get());
+        let (tokens, window) = (l.codec.prompt(&self.text.text), window.get());
         if tokens.len() < 2 {
-            return Err(Error::bad_input("--text", "2 tokens or more", tokens.len(), "give a page of text"));
+            let found = format!("{}, in which this model's tokenizer finds {}", self.text.name, tokens.len());
+            let expected = "a text of 2 tokens or more, so that there is one to predict";
+            return Err(Error::bad_input("--text", expected, found, "give a longer --text, or measure nothing: --no-loss"));
         }
         // A model as large as the memory is measured block by block: what a block was mapped from is given back.
         let names: Vec<String> = self.file.names().map(str::to_owned).collect();

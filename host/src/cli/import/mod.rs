@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `model.rs` | language models |
 //! | `loss.rs` | what they lose on a text |
-//! | `hifigan.rs` | vocoders |
+//! | `hifigan.rs`, `source_filter.rs` | vocoders |
 
 mod hifigan;
 mod loss;
 mod model;
+mod source_filter;
 
 use argh::FromArgs;
 
@@ -27,6 +28,7 @@ pub struct Import {
 enum What {
     Model(model::ImportModel),
     Hifigan(hifigan::ImportHifigan),
+    SourceFilter(source_filter::ImportSourceFilter),
 }
 
 impl Import {
@@ -38,6 +40,7 @@ impl Import {
         match self.what {
             What::Model(command) => command.run(),
             What::Hifigan(command) => command.run(),
+            What::SourceFilter(command) => command.run(),
         }
     }
 }

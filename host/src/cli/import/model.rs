@@ -7,7 +7,7 @@ use argh::FromArgs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use primal_device::grid::{Grid, INT4, ScaleForm, UINT4, by_name};
 
-use super::loss::{Loss, loss};
+use super::loss::{Loss, Text, loss};
 use crate::cli::overrides::one_of;
 use crate::cli::paths::{require_distinct, require_extension, require_writable};
 use crate::cli::threads::in_pool;
@@ -15,8 +15,8 @@ use crate::data::ModelFiles;
 use crate::output::{print, warn};
 use crate::{Error, Result, input};
 use primal_engine::config::{SCALES, grids};
-use primal_engine::convert::{Choice, Event, Report, Source, import_model};
-use primal_engine::files::durable::{folder_of, temporary};
+use primal_engine::convert::{Choice, Event, Report, Source, import_into};
+use primal_engine::files::durable::Unfinished;
 use primal_engine::files::mapped;
 use primal_engine::nn::kept::Kept;
 
@@ -46,6 +46,9 @@ pub(super) struct ImportModel {
     /// leave the table of embeddings, and a head that is the same, as it is
     #[argh(switch)]
     keep_embeddings: bool,
+    /// keep what rounding leaves over as well, a byte a weight: votes that training can start from
+    #[argh(switch)]
+    for_training: bool,
     /// text to measure the loss on before and after (default: a page in the program). Before, the model is written once more as it is, to a file beside the output that
     /// is removed in the end
     #[argh(option)]
@@ -88,38 +91,48 @@ impl ImportModel {
         }
         let choice = self.choice(&source)?;
         let measured = |path: &Path| text.as_ref().map(|text| loss(path, text)).transpose();
-        // Its name stays until all is done: a file that is gone is one that changed.
+        // Each has its name once all is done, and is locked until then: what cannot be used is not left behind.
+        let mut out = Unfinished::of(&self.out, 0)?;
         let before = match choice {
             Choice::AsIs => None,
             Choice::Grid { .. } if text.is_none() => None,
             Choice::Grid { .. } => {
-                let folder = folder_of(&self.out);
-                let fail = |error| Error::io("writing", folder, error, "make room there, or leave out the measurement with --no-loss");
-                let (_, name) = temporary(folder).map_err(fail)?;
-                with_bar("as it is", |observe| import_model(&source, Choice::AsIs, name.path(), observe))?;
-                Some((measured(name.path())?, name))
+                let mut copy = Unfinished::of(&self.out, 0)?;
+                with_bar("as it is", |observe| import_into(&source, Choice::AsIs, &mut copy, observe))?;
+                let before = measured(copy.path())?;
+                mapped::require_unchanged()?;
+                before
             }
         };
-        let report = with_bar("weights", |observe| import_model(&source, choice, &self.out, observe))?;
+        let report = with_bar("weights", |observe| import_into(&source, choice, &mut out, observe))?;
         tell(&report)?;
-        let after = measured(&self.out)?;
+        let after = measured(out.path())?;
         mapped::require_unchanged()?;
-        let before = before.as_ref().and_then(|(loss, _)| *loss);
+        out.finish()?;
         self.sum_up(&source, choice, &report, [before, after])
     }
 
     /// The text to measure on, if any.
-    fn text(&self) -> Result<Option<String>> {
-        match (&self.text, self.no_loss) {
-            (Some(path), true) => Err(Error::bad_input("--text", "no --no-loss beside it", path.display(), "leave one of them out")),
-            (_, true) => Ok(None),
-            (Some(path), false) => input::read_text(path, input::TEXT, "give a text of a page or some").map(Some),
-            (None, false) => Ok(Some(PAGE.into())),
-        }
+    fn text(&self) -> Result<Option<Text>> {
+        let text = match (&self.text, self.no_loss) {
+            (Some(path), true) => {
+                return Err(Error::bad_input("--text", "no --no-loss beside it", path.display(), "leave one of them out"));
+            }
+            (_, true) => return Ok(None),
+            (Some(path), false) => input::read_text(path, input::TEXT, "give a text of a page or some")?,
+            (None, false) => PAGE.into(),
+        };
+        let name = self.text.as_ref().map_or_else(|| "a page in the program".into(), |path| path.display().to_string());
+        Ok(Some(Text { name, text }))
     }
 
     fn choice(&self, source: &Source) -> Result<Choice> {
         let is_given = self.grid.is_some() || self.scales.is_some() || self.keep_embeddings;
+        if self.for_training && (self.as_is || (!is_given && source.is_quantised())) {
+            let found = if self.as_is { "--as-is" } else { "a model in blocks of 4 or 5 bits, which stay as they are" };
+            let hint = "leave --for-training out, or give --grid: what was not rounded leaves nothing over";
+            return Err(Error::bad_input("--for-training", "weights that are put on a grid", found, hint));
+        }
         if self.as_is && is_given {
             let found = "--grid, --scales or --keep-embeddings beside it";
             return Err(Error::bad_input("--as-is", "weights that stay as they are", found, "leave one of them out"));
@@ -138,7 +151,7 @@ impl ImportModel {
         if source.is_quantised() {
             warn("these weights are quantised already, and lose again on another grid: --as-is keeps them");
         }
-        Ok(Choice::Grid { grid, scales, keeps_embeddings: self.keep_embeddings })
+        Ok(Choice::Grid { grid, scales, keeps_embeddings: self.keep_embeddings, keeps_remainders: self.for_training })
     }
 
     fn sum_up(&self, source: &Source, choice: Choice, report: &Report, [before, after]: [Option<Loss>; 2]) -> Result<()> {

@@ -33,6 +33,11 @@ pub struct Exchanged {
     chat_template: Option<String>,
 }
 
+/// The name of a token that no text has, as llama.cpp's converter gives it.
+fn pad(id: usize) -> String {
+    format!("[PAD{id}]")
+}
+
 /// The characters of bytes.
 fn written(bytes: &[u8]) -> String {
     let is_printed = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
@@ -43,17 +48,12 @@ fn written(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The name of a token that stands for nothing.
-fn padding(id: usize) -> String {
-    format!("[PAD{id}]")
-}
-
 impl Exchanged {
-    /// Of a tokenizer that is part of the program, for a model of `vocab` tokens, which may have more: other programs want a name for each.
+    /// Of a tokenizer that is part of the program.
     ///
     /// # Panics
     /// If it came with a model.
-    pub fn of_named(codec: &TextCodec, vocab: usize) -> Self {
+    pub fn of_named(codec: &TextCodec) -> Self {
         assert!(codec.stored().is_none(), "a tokenizer of a model");
         let bytes: Vec<&[u8]> = (0..codec.vocab_size() as u32).map(|token| codec.token_bytes(token)).collect();
         let ranks: BTreeMap<&[u8], usize> = bytes.iter().enumerate().map(|(rank, &bytes)| (bytes, rank)).collect();
@@ -67,11 +67,9 @@ impl Exchanged {
         }
         let name =
             |(rank, bytes): (usize, &&[u8])| if Some(rank) == last { String::from_utf8_lossy(bytes).into_owned() } else { written(bytes) };
-        let kind = |rank: usize| if Some(rank) == last { CONTROL } else { NORMAL };
-        let unused = bytes.len()..vocab;
         Self {
-            tokens: bytes.iter().enumerate().map(name).chain(unused.clone().map(padding)).collect(),
-            kinds: (0..bytes.len()).map(kind).chain(unused.map(|_| UNUSED)).collect(),
+            tokens: bytes.iter().enumerate().map(name).collect(),
+            kinds: (0..bytes.len()).map(|rank| if Some(rank) == last { CONTROL } else { NORMAL }).collect(),
             merges,
             cut: pre_tokenizers::by_name("gpt-2").expect("a known name"),
             ends: [last, last],
@@ -134,7 +132,7 @@ impl Exchanged {
         };
         let cut = pre_tokenizers::by_expressions(&cuts, file["model"]["ignore_merges"] == true);
         let cut = cut.ok_or_else(|| bad("a way to cut text that llama.cpp has a name for", format!("{cuts:?}")))?;
-        let mut tokens: Vec<String> = (0..vocab).map(padding).collect();
+        let mut tokens: Vec<String> = (0..vocab).map(pad).collect();
         let mut kinds = vec![UNUSED; vocab];
         let ids = file["model"]["vocab"].as_object().into_iter().flatten().filter_map(|(token, id)| Some((token, id.as_u64()?, NORMAL)));
         let added = file["added_tokens"].as_array().into_iter().flatten().filter_map(|token| {
@@ -161,6 +159,15 @@ impl Exchanged {
         let processor = file["post_processor"].to_string();
         let adds_first = config["add_bos_token"].as_bool().unwrap_or(processor.contains("SpecialToken") && ends[0].is_some());
         Ok(Self { tokens, kinds, merges, cut, ends, adds_first, chat_template: files.chat_template()? })
+    }
+
+    /// With tokens that no text has, as many as a table of `rows` embeddings has more.
+    pub fn padded(mut self, rows: usize) -> Self {
+        for id in self.tokens.len()..rows {
+            self.tokens.push(pad(id));
+            self.kinds.push(UNUSED);
+        }
+        self
     }
 
     /// The keys of a GGUF file.
@@ -270,10 +277,7 @@ mod tests {
     fn tokens_stay_what_they_are() {
         for tokenizer in Tokenizer::ALL {
             let codec = TextCodec::named(tokenizer).unwrap();
-            // A model may have more tokens than its tokenizer.
-            let (known, vocab) = (codec.vocab_size(), codec.vocab_size() + 3);
-            let ours = Exchanged::of_named(&codec, vocab);
-            assert_eq!((ours.tokens.len(), ours.kinds.len()), (vocab, vocab), "{}", tokenizer.name());
+            let (ours, vocab) = (Exchanged::of_named(&codec), codec.vocab_size());
             let gguf = Gguf::from_bytes("tokens.gguf", &encode(&ours.to_gguf(), &[]).unwrap()).unwrap();
             let files = ours.to_files();
             let folder = tempfile::tempdir().unwrap();
@@ -283,7 +287,7 @@ mod tests {
             for stored in [ModelFiles::of_gguf(gguf.clone()).tokenizer(vocab), beside.tokenizer(vocab)] {
                 let stored = stored.unwrap();
                 assert_eq!(stored.encode(TEXT, true), expected, "{}", tokenizer.name());
-                assert!((0..known).all(|token| stored.token_bytes(token) == codec.token_bytes(token as u32)), "{}", tokenizer.name());
+                assert!((0..vocab).all(|token| stored.token_bytes(token) == codec.token_bytes(token as u32)), "{}", tokenizer.name());
             }
             // From either format into the other.
             assert_eq!(Exchanged::of_gguf(&gguf, "x").unwrap().to_files(), files, "{}", tokenizer.name());

@@ -34,6 +34,6 @@ pub use byte_pairs::BytePairs;
 pub use codec::TextCodec;
 pub(super) use codec::pieces;
 pub use exchange::Exchanged;
-pub use model_files::{ATTACHED, ModelFiles};
+pub use model_files::ModelFiles;
 pub use stored::StoredTokenizer;
 pub use stream::StreamDecoder;

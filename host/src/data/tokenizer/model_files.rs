@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use primal_engine::convert::attached;
 use primal_engine::files::gguf::Gguf;
 use primal_engine::files::{Dtype, TensorFile, hugging_face};
 
@@ -11,8 +12,6 @@ use super::{from_gguf, from_json};
 use crate::input::{self, TOKENIZER};
 use crate::{Error, Result};
 
-/// What the names of attached files begin with among the tensors of a model's file.
-pub const ATTACHED: &str = "files/";
 /// The metadata of the GGUF file that a model came from, as a GGUF file without tensors.
 const GGUF: &str = "gguf";
 const HINT: &str = "give the folder of a model as Hugging Face has it, or its GGUF file";
@@ -39,10 +38,11 @@ impl ModelFiles {
     pub fn attached_to(file: &dyn TensorFile) -> Result<Self> {
         let subject = file.path().display().to_string();
         let read = |name: &str| {
-            let Some(view) = file.find(&format!("{ATTACHED}{name}")) else { return Ok(None) };
-            if view.dtype != Dtype::U8 || view.byte_len() as u64 > TOKENIZER.most {
+            let tensor = attached::name_of(name);
+            let Some(view) = file.find(&tensor) else { return Ok(None) };
+            if view.dtype != Dtype::U8 || view.byte_len() > attached::MOST {
                 let found = format!("{} of {} bytes", view.dtype, view.byte_len());
-                let expected = format!("`{ATTACHED}{name}` to be U8, of at most {} bytes", TOKENIZER.most);
+                let expected = format!("`{tensor}` to be U8, of at most {} bytes", attached::MOST);
                 return Err(Error::bad_input(&subject, expected, found, "import the model again"));
             }
             Ok(Some(view.bytes()?.into_owned()))

@@ -9,6 +9,7 @@ use super::table::{Check, Family, ModelTable, TextTable, is_default, is_row};
 use super::tokenizer::Tokenizer;
 use super::train::TrainConfig;
 use crate::Result;
+use crate::nn::embedding::Embeddings;
 
 /// A GPT-2-like decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct GptConfig {
     /// Whether the head is the table of embeddings, as GPT-2's is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tied: bool,
+    /// How the table of embeddings of tokens is kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub embeddings: Embeddings,
     /// The grid of all linear layers.
     #[serde(with = "grid")]
     pub grid: &'static Grid,

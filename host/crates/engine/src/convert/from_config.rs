@@ -176,6 +176,7 @@ fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {
         tokenizer,
         biases: true,
         tied: keys.flag("tie_word_embeddings", true)?,
+        embeddings: Embeddings::Matrix,
         grid: &INT4,
         last_grid: None,
         scales: ScaleForm::Group32,

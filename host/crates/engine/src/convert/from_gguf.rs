@@ -51,8 +51,11 @@ impl Keys<'_> {
         self.optional(key)?.ok_or_else(|| self.bad(key, "a whole number", "no such key"))
     }
 
-    fn float(&self, key: &str) -> Option<f64> {
-        self.gguf.of_architecture(key)?.as_f64()
+    /// A positive number.
+    fn positive(&self, key: &str) -> Result<Option<f64>> {
+        let Some(value) = self.gguf.of_architecture(key) else { return Ok(None) };
+        let number = value.as_f64().filter(|&number| number > 0.0 && number.is_finite());
+        number.map(Some).ok_or_else(|| self.bad(key, "a positive number", format!("{value} ({})", value.kind())))
     }
 
     /// Requires that a key is missing or has this value.
@@ -105,8 +108,8 @@ fn llama(keys: &Keys, tokenizer: Tokenizer) -> Result<LlamaConfig> {
         ));
     }
     let architecture = keys.architecture;
-    let rope_base = keys.float("rope.freq_base").unwrap_or(10_000.0);
-    let epsilon = keys.float("attention.layer_norm_rms_epsilon");
+    let rope_base = keys.positive("rope.freq_base")?.unwrap_or(10_000.0);
+    let epsilon = keys.positive("attention.layer_norm_rms_epsilon")?;
     Ok(LlamaConfig {
         vocab: None,
         architecture: Default::default(),
@@ -137,23 +140,26 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
         let given = view.floats()?.unwrap_or_default();
         return llama3(rotary, &given).ok_or_else(|| {
             let subject = format!("{}: tensor {FACTORS}", keys.gguf.path().display());
-            let expected = "factors of Llama 3's scaling, from a context of 8192 on with factors 1 and 4 for low and high frequencies";
+            let expected = "factors of Llama 3's scaling, with 1 and 4 turns for low and high frequencies";
             Error::invalid(subject, expected, "others", "get the model from Hugging Face, where its configuration says how they come about")
         });
     }
-    let key = |key: &str| keys.float(&format!("rope.scaling.{key}"));
-    let factor = key("factor").or_else(|| keys.float("rope.scale_linear")).filter(|&factor| factor != 0.0);
+    let key = |key: &str| keys.positive(&format!("rope.scaling.{key}"));
+    // A factor of zero says that there is none.
+    let is_none = |name: &&str| keys.gguf.of_architecture(name).is_some_and(|value| value.as_f64() == Some(0.0));
+    let factors = ["rope.scaling.factor", "rope.scale_linear"];
+    let factor = factors.iter().filter(|name| !is_none(name)).find_map(|name| keys.positive(name).transpose()).transpose()?;
     let kind = keys.gguf.of_architecture("rope.scaling.type");
     let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("linear");
     match (kind, factor) {
         ("none", _) | ("linear", None | Some(1.0)) => Ok(RopeScaling::Default),
-        ("linear", Some(factor)) if factor > 0.0 && factor.is_finite() => Ok(RopeScaling::Linear { factor }),
-        ("yarn", Some(factor)) if factor > 0.0 && factor.is_finite() => Ok(RopeScaling::Yarn {
+        ("linear", Some(factor)) => Ok(RopeScaling::Linear { factor }),
+        ("yarn", Some(factor)) => Ok(RopeScaling::Yarn {
             factor,
             original_max_position_embeddings: keys.optional("rope.scaling.original_context_length")?.unwrap_or(context).max(1),
-            beta_fast: key("yarn_beta_fast").unwrap_or(32.0),
-            beta_slow: key("yarn_beta_slow").unwrap_or(1.0),
-            attention_factor: key("attn_factor").filter(|&by| by != 1.0).map(|by| by * (0.1 * factor.ln() + 1.0)),
+            beta_fast: key("yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: key("yarn_beta_slow")?.unwrap_or(1.0),
+            attention_factor: key("attn_factor")?.filter(|&by| by != 1.0).map(|by| by * (0.1 * factor.ln() + 1.0)),
         }),
         (kind, factor) => {
             let found = format!("{kind:?} with the factor {factor:?}");
@@ -162,6 +168,10 @@ fn scaling(keys: &Keys, rotary: Rotary, context: usize) -> Result<RopeScaling> {
     }
 }
 
+/// Pairs that turn less often than this within the original context are stretched, those that turn more often than that stay: as all of Llama's models have it.
+const LOW_FREQUENCY: f64 = 1.0;
+const HIGH_FREQUENCY: f64 = 4.0;
+
 /// The scaling whose factors these are.
 fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
     if given.len() != rotary.pairs {
@@ -169,17 +179,26 @@ fn llama3(rotary: Rotary, given: &[f32]) -> Option<RopeScaling> {
     }
     // The slowest pair is stretched by all of it.
     let factor = f64::from(given.last()?.round());
-    let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-    let (plain, scaled) = (rotary.frequencies(), Rotary { scaling, ..rotary }.frequencies());
-    let is_near = |((plain, scaled), given): ((f32, f32), &f32)| (plain / scaled - given).abs() <= 1e-4 * given;
-    let same = factor >= 1.0 && plain.into_iter().zip(scaled).zip(given).all(is_near);
-    same.then_some(scaling)
+    let plain = rotary.frequencies();
+    // How often a pair turns within the original context is seen in one that is stretched by a part: best halfway. 8192 is Llama's own.
+    let parts = given.iter().map(|&by| (1.0 / f64::from(by) - 1.0 / factor) / (1.0 - 1.0 / factor));
+    let halfway = parts.zip(&plain).min_by(|(a, _), (b, _)| (a - 0.5).abs().total_cmp(&(b - 0.5).abs()));
+    let (part, frequency) = halfway.filter(|(part, _)| part.is_finite())?;
+    let context = (LOW_FREQUENCY + part * (HIGH_FREQUENCY - LOW_FREQUENCY)) * std::f64::consts::TAU / f64::from(*frequency);
+    [8192, context.round() as usize].into_iter().find_map(|original_max_position_embeddings| {
+        let (low_freq_factor, high_freq_factor) = (LOW_FREQUENCY, HIGH_FREQUENCY);
+        let scaling = RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings };
+        let scaled = Rotary { scaling, ..rotary }.frequencies();
+        let is_near = |((plain, scaled), given): ((&f32, f32), &f32)| (plain / scaled - given).abs() <= 1e-4 * given;
+        let same = factor >= 1.0 && original_max_position_embeddings > 0 && plain.iter().zip(scaled).zip(given).all(is_near);
+        same.then_some(scaling)
+    })
 }
 
 fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {
     let dim = keys.number("embedding_length")?;
     keys.require("feed_forward_length", 4 * dim)?;
-    let epsilon = keys.float("attention.layer_norm_epsilon").unwrap_or(1e-5);
+    let epsilon = keys.positive("attention.layer_norm_epsilon")?.unwrap_or(1e-5);
     if (epsilon - 1e-5).abs() > 1e-9 {
         return Err(keys.bad("attention.layer_norm_epsilon", "1e-5", epsilon));
     }
@@ -192,6 +211,7 @@ fn gpt(keys: &Keys, tokenizer: Tokenizer) -> Result<GptConfig> {
         tokenizer,
         biases: true,
         tied: keys.gguf.find(HEAD).is_none(),
+        embeddings: Embeddings::Matrix,
         grid: &INT4,
         last_grid: None,
         scales: ScaleForm::Group32,

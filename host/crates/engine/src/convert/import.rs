@@ -11,26 +11,27 @@ use std::ops::Range;
 use std::path::Path;
 
 use bytemuck::cast_slice;
-use primal_device::grid::{self, Grid, INT4, ScaleForm};
+use primal_device::grid::{self, Grid, INT4, ScaleForm, VoteBits};
+use rayon::prelude::*;
 
+use super::attached;
 use super::lines::Lines;
 use super::nibbles::{exact, unpack};
 use super::source::Source;
 use crate::backend::Scales;
 use crate::files::Dtype;
-use crate::files::checkpoint::{LARGEST, TensorRef, TensorSource, save};
-use crate::files::durable::{Place, folder_of, write_error};
+use crate::files::checkpoint::{LARGEST, TensorRef, TensorSource, save_in};
+use crate::files::durable::{Unfinished, folder_of, write_error};
 use crate::nn::fit::{Fitted, fit, fit_largest};
 use crate::nn::kept::{self, Kept};
 use crate::nn::parameters::MatrixSpec;
+use crate::ops::VoteState;
 use crate::{Error, Result, interrupt};
 
 /// Values that are worked on at a time, but for whole rows.
 const PIECE: usize = 1 << 21;
 /// The metadata key of the names and types of tensors of a GGUF file, in its order.
 pub const TENSORS_KEY: &str = "gguf_tensors";
-/// The prefix of the names of attached files.
-pub const FILES: &str = "files/";
 /// The name of a matrix that is the table of embeddings.
 const EMBEDDINGS: &str = "embedding.tokens";
 
@@ -47,6 +48,8 @@ pub enum Choice {
         scales: ScaleForm,
         /// Whether the table of embeddings stays as it is, and with it a head that is the same.
         keeps_embeddings: bool,
+        /// Whether what rounding leaves over is kept, as votes of 8 bits: the tensors that a checkpoint of a run has them in, `NAME.votes`.
+        keeps_remainders: bool,
     },
 }
 
@@ -97,6 +100,17 @@ impl Report {
 /// # Errors
 /// Weights that cannot be kept so, or are not finite; I/O errors.
 pub fn import(source: &Source, choice: Choice, out: &Path, observe: &mut dyn FnMut(Event)) -> Result<Report> {
+    let mut unfinished = Unfinished::of(out, 0)?;
+    let report = import_into(source, choice, &mut unfinished, observe)?;
+    unfinished.finish()?;
+    Ok(report)
+}
+
+/// As [`import`], for a file that can be judged before it has its name.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_into(source: &Source, choice: Choice, out: &mut Unfinished, observe: &mut dyn FnMut(Event)) -> Result<Report> {
     let mut table = source.table.clone();
     let (grid, scales) = match choice {
         Choice::Grid { grid, scales, .. } => (grid, scales),
@@ -105,6 +119,7 @@ pub fn import(source: &Source, choice: Choice, out: &Path, observe: &mut dyn FnM
     table.set_grid(grid, scales);
     let specs = table.specs();
     let total = specs.matrix_weights() + specs.vectors.iter().map(|spec| spec.shape.iter().product::<usize>()).sum::<usize>();
+    let keeps_remainders = matches!(choice, Choice::Grid { keeps_remainders: true, .. });
     let mut spill = Spill::new(out)?;
     let (mut items, mut others, mut report, mut done) = (Vec::new(), BTreeMap::new(), Report::default(), 0);
     for spec in &specs.matrices {
@@ -116,12 +131,13 @@ pub fn import(source: &Source, choice: Choice, out: &Path, observe: &mut dyn FnM
         }
         let mut error = 0.0;
         match kept {
-            Kept::Grid(grid, scales) if exact(lines.dtype) == Some((grid, scales)) && choice == Choice::AsIs => {
-                items.extend(parts(spec, scales).map(|part| Item { source, part: part.clone(), from: From::Unpacked(part.kind) }));
+            // What is on this grid already stays where it is.
+            Kept::Grid(grid, scales) if exact(lines.dtype) == Some((grid, scales)) => {
+                items.extend(parts(spec, scales, false).map(|part| Item { source, part: part.clone(), from: From::Unpacked(part.kind) }));
             }
             Kept::Grid(grid, scales) => {
                 let mut losses = Losses::default();
-                let mut places = [const { Vec::new() }; 3];
+                let mut places = [const { Vec::new() }; 4];
                 for rows in lines.pieces(PIECE) {
                     interrupt::check();
                     observe(Event { name: &spec.name, done: done + rows.start * spec.in_features, total });
@@ -132,12 +148,15 @@ pub fn import(source: &Source, choice: Choice, out: &Path, observe: &mut dyn FnM
                         _ => fit(&weights, spec.in_features, grid, scales),
                     };
                     losses.add(&weights, &fitted.values(spec.in_features, grid));
-                    for (places, bytes) in places.iter_mut().zip(bytes_of(&fitted)) {
+                    let votes = if keeps_remainders { fitted.remainders(&weights, spec.in_features, grid) } else { Vec::new() };
+                    for (places, bytes) in places.iter_mut().zip(bytes_of(&fitted, &votes)) {
                         places.extend(spill.push(bytes)?);
                     }
                 }
                 error = losses.relative();
-                items.extend(parts(spec, scales).zip(places).map(|(part, places)| Item { source, part, from: From::Spilled(places) }));
+                let places = places.into_iter().filter(|places| !places.is_empty());
+                let parts = parts(spec, scales, keeps_remainders);
+                items.extend(parts.zip(places).map(|(part, places)| Item { source, part, from: From::Spilled(places) }));
             }
             Kept::Blocks(_) => {
                 let part = Part::new(spec, "blocks", Dtype::U8, vec![spec.out_features, lines.row_bytes()], Kind::Blocks);
@@ -169,20 +188,20 @@ pub fn import(source: &Source, choice: Choice, out: &Path, observe: &mut dyn FnM
     if !others.is_empty() {
         metadata.insert(kept::KEY.into(), kept::to_json(others));
     }
-    let mut attached: Vec<(String, &[u8])> = source.attached.iter().map(|(name, bytes)| (format!("{FILES}{name}"), &bytes[..])).collect();
+    let mut files: Vec<(String, &[u8])> = source.attached.iter().map(|(name, bytes)| (attached::name_of(name), &bytes[..])).collect();
     if let Some(gguf) = &source.gguf {
         let list: Vec<[&str; 2]> = gguf.tensors().iter().map(|tensor| [tensor.name.as_str(), tensor.dtype.name()]).collect();
         metadata.insert(TENSORS_KEY.into(), serde_json::to_string(&list).expect("plain data"));
         let idle = gguf.tensors().iter().filter(|tensor| source.is_idle(&tensor.name));
-        attached.extend(idle.map(|tensor| (format!("{FILES}{}", tensor.name), gguf.bytes(tensor))));
+        files.extend(idle.map(|tensor| (attached::name_of(&tensor.name), gguf.bytes(tensor))));
     }
     let streams: Vec<_> = items.iter().map(|item| Stream { item, spill: &spill }).collect();
     let tensors = streams.iter().map(|stream| {
         let part = &stream.item.part;
         TensorRef::streamed(part.name.clone(), part.dtype, &part.shape, stream)
     });
-    let files = attached.iter().map(|(name, bytes)| TensorRef::u8(name, &[bytes.len()], bytes));
-    save(out, &metadata, &tensors.chain(files).collect::<Vec<_>>())?;
+    let files = files.iter().map(|(name, bytes)| TensorRef::u8(name, &[bytes.len()], bytes));
+    save_in(out, &metadata, &tensors.chain(files).collect::<Vec<_>>())?;
     Ok(report)
 }
 
@@ -208,7 +227,7 @@ fn kept_as(lines: &Lines, spec: &MatrixSpec, choice: Choice) -> Kept {
         (dtype, None) => Kept::Blocks(dtype),
     };
     match choice {
-        Choice::Grid { grid, scales, keeps_embeddings } if !(keeps_embeddings && spec.name == EMBEDDINGS) => Kept::Grid(grid, scales),
+        Choice::Grid { grid, scales, keeps_embeddings, .. } if !(keeps_embeddings && spec.name == EMBEDDINGS) => Kept::Grid(grid, scales),
         _ => as_it_is,
     }
 }
@@ -222,9 +241,13 @@ struct Losses {
 
 impl Losses {
     fn add(&mut self, weights: &[f32], values: &[f32]) {
-        for (&weight, &value) in weights.iter().zip(values) {
-            self.of += f64::from(weight).powi(2);
-            self.lost += (f64::from(weight) - f64::from(value)).powi(2);
+        // In pieces that are summed in order, whatever the number of threads.
+        let sums = weights.par_chunks(1 << 14).zip(values.par_chunks(1 << 14)).map(|(weights, values)| {
+            let lost = |(&weight, &value): (&f32, &f32)| (f64::from(weight) - f64::from(value)).powi(2);
+            [weights.iter().map(|&weight| f64::from(weight).powi(2)).sum::<f64>(), weights.iter().zip(values).map(lost).sum()]
+        });
+        for [of, lost] in sums.collect::<Vec<_>>() {
+            (self.of, self.lost) = (self.of + of, self.lost + lost);
         }
     }
 
@@ -261,6 +284,7 @@ enum Kind {
     Codes,
     Steps,
     Offsets,
+    Votes,
     Blocks,
 }
 
@@ -272,7 +296,7 @@ impl Part {
 }
 
 /// The tensors of a matrix on a grid, in the order of [`bytes_of`].
-fn parts(spec: &MatrixSpec, scales: ScaleForm) -> impl Iterator<Item = Part> + use<> {
+fn parts(spec: &MatrixSpec, scales: ScaleForm, has_votes: bool) -> impl Iterator<Item = Part> + use<> {
     let (rows, row_bytes, groups) = (spec.out_features, grid::row_bytes(spec.in_features), grid::groups(spec.in_features));
     let mut parts = vec![Part::new(spec, "codes", Dtype::U8, vec![rows, row_bytes], Kind::Codes)];
     let half = |part, kind| Part::new(spec, part, Dtype::F16, vec![rows, groups], kind);
@@ -281,16 +305,20 @@ fn parts(spec: &MatrixSpec, scales: ScaleForm) -> impl Iterator<Item = Part> + u
         ScaleForm::Group32 => parts.push(half("step", Kind::Steps)),
         ScaleForm::Group32Offset => parts.extend([half("step", Kind::Steps), half("offset", Kind::Offsets)]),
     }
+    if has_votes {
+        parts.push(Part::new(spec, "votes", Dtype::I8, vec![rows, VoteState::row_bytes(VoteBits::Eight, spec.in_features)], Kind::Votes));
+    }
     parts.into_iter()
 }
 
-/// Codes, scales or steps, offsets.
-fn bytes_of(fitted: &Fitted) -> [&[u8]; 3] {
-    match &fitted.scales {
-        Scales::Row(scale) => [&fitted.codes, cast_slice(scale), &[]],
-        Scales::Group32 { step } => [&fitted.codes, bytes_of_halves(step), &[]],
-        Scales::Group32Offset { step, offset } => [&fitted.codes, bytes_of_halves(step), bytes_of_halves(offset)],
-    }
+/// Codes, scales or steps, offsets, votes: what of these there is.
+fn bytes_of<'a>(fitted: &'a Fitted, votes: &'a [i8]) -> [&'a [u8]; 4] {
+    let [scale, offset] = match &fitted.scales {
+        Scales::Row(scale) => [cast_slice(scale), &[]],
+        Scales::Group32 { step } => [bytes_of_halves(step), &[]],
+        Scales::Group32Offset { step, offset } => [bytes_of_halves(step), bytes_of_halves(offset)],
+    };
+    [&fitted.codes, scale, offset, cast_slice(votes)]
 }
 
 fn bytes_of_halves(halves: &[half::f16]) -> &[u8] {
@@ -340,7 +368,7 @@ impl TensorSource for Stream<'_> {
                 }
                 From::Unpacked(kind) => {
                     let fitted = unpack(lines.dtype, &lines.raw(rows));
-                    let [codes, steps, offsets] = bytes_of(&fitted);
+                    let [codes, steps, offsets, _] = bytes_of(&fitted, &[]);
                     let halves = [steps, offsets].map(cast_slice::<u8, [u8; 2]>).concat();
                     if halves.iter().any(|&half| !half::f16::from_le_bytes(half).is_finite()) {
                         require_finite(source, &part.parameter, &[f32::NAN])?;
@@ -365,13 +393,10 @@ struct Spill {
 }
 
 impl Spill {
-    fn new(out: &Path) -> Result<Self> {
-        let file = Place::of(out).and_then(|place| match place {
-            Place::File(target) => tempfile::tempfile_in(folder_of(&target)),
-            _ => tempfile::tempfile(),
-        });
-        let file = file.map_err(|error| write_error(out, 0, error))?;
-        Ok(Self { file: RefCell::new(file), len: 0, out: out.into() })
+    fn new(out: &Unfinished) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder_of(out.path()));
+        let file = file.map_err(|error| write_error(out.destination(), 0, error))?;
+        Ok(Self { file: RefCell::new(file), len: 0, out: out.destination().into() })
     }
 
     /// Appends bytes; where they are, if there are any.

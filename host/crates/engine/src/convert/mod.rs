@@ -9,6 +9,7 @@
 //! | [`lines`] | rows of a weight in whatever way a file has them |
 //! | `nibbles` | blocks of ggml with weights of 4 bits as codes and scales, and back |
 //! | [`import`] | a model as a file of this program |
+//! | [`attached`] | files that are kept with it |
 //! | [`weights`] | a model in a file of this program, and its weights in other types |
 //! | `order` | the order of rows of queries and keys |
 //! | [`export`] | tensors under the names of another program |
@@ -16,6 +17,7 @@
 //!
 //! To add an architecture: its configuration in `table`, a table of its names in `names`, and what its keys say in `from_gguf` and `from_config`.
 
+pub mod attached;
 pub mod export;
 mod from_config;
 mod from_gguf;
@@ -33,7 +35,7 @@ pub mod weights;
 #[cfg(test)]
 mod tests;
 
-pub use import::{Choice, Event, Report, import as import_model};
+pub use import::{Choice, Event, Report, import as import_model, import_into};
 pub use source::Source;
 pub use table::Table;
 pub use weights::Model;

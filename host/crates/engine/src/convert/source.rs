@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::attached;
 use super::lines::Lines;
 use super::names::{Place, Style, place};
 use super::table::Table;
@@ -19,6 +20,19 @@ pub const ARCHITECTURES: [(&str, &str); 5] = [
     ("qwen2", "Qwen2ForCausalLM"),
     ("qwen3", "Qwen3ForCausalLM"),
     ("gpt2", "GPT2LMHeadModel"),
+];
+
+/// Keys of the configuration: here, in GGUF files, in `config.json` of models like Llama, and of GPT-2.
+const KEYS: [[&str; 4]; 9] = [
+    ["model.dim", "embedding_length", "hidden_size", "n_embd"],
+    ["model.layers", "block_count", "num_hidden_layers", "n_layer"],
+    ["model.heads", "attention.head_count", "num_attention_heads", "n_head"],
+    ["model.kv_heads", "attention.head_count_kv", "num_key_value_heads", "n_head"],
+    ["model.head_dim", "attention.key_length", "head_dim", "n_head"],
+    ["model.hidden", "feed_forward_length", "intermediate_size", "n_inner"],
+    ["model.context", "context_length", "max_position_embeddings", "n_positions"],
+    ["model.rope_base", "rope.freq_base", "rope_theta", "n_positions"],
+    ["model.norm_epsilon", "attention.layer_norm_rms_epsilon", "rms_norm_eps", "layer_norm_epsilon"],
 ];
 
 /// The prefix of the names of GPT-2's tensors, which files of the bare model leave out.
@@ -58,8 +72,9 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self> {
         let file = files::open(path)?;
         let source = if file.kind() == gguf::FORMAT.name { Self::of_gguf(path, file)? } else { Self::of_folder(path, file)? };
-        source.table.to_toml(&path.display().to_string())?;
+        source.table.to_toml(&path.display().to_string()).map_err(|error| source.by_its_keys(error))?;
         source.require_tensors()?;
+        attached::require_short(&source)?;
         Ok(source)
     }
 
@@ -94,8 +109,26 @@ impl Source {
         ];
         let about = about.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?))).collect();
         let context = ["max_position_embeddings", "n_positions", "n_ctx"].iter().find_map(|key| folder.config.get(*key)?.as_u64());
-        let (context, attached) = (context.unwrap_or(0) as usize, folder.kept()?);
+        let (context, attached) = (context.unwrap_or(0) as usize, folder.kept(attached::MOST)?);
         Ok(Self { table, context, path: path.into(), style: Style::HuggingFace, file, gguf: None, attached, about })
+    }
+
+    /// An error of the configuration by the names that the file has for its keys.
+    fn by_its_keys(&self, error: Error) -> Error {
+        let Error::Invalid { subject, expected, found, .. } = error else { return error };
+        let is_gpt = matches!(self.table, Table::Gpt(_));
+        let row = subject.rsplit_once(": ").and_then(|(_, ours)| KEYS.iter().find(|row| row[0] == ours));
+        let subject = match (row, self.style) {
+            (Some([_, gguf, ..]), Style::Gguf) => {
+                let architecture = self.gguf.as_ref().and_then(|gguf| gguf.architecture().ok()).unwrap_or_default();
+                format!("{}: {architecture}.{gguf}", self.path.display())
+            }
+            (Some([_, _, llama, gpt]), Style::HuggingFace) => {
+                format!("{}: {} of config.json", self.path.display(), if is_gpt { gpt } else { llama })
+            }
+            (None, _) => subject,
+        };
+        Error::invalid(subject, expected, found, "the file is damaged, or its model is one that this program does not run")
     }
 
     /// Requires all tensors of the model, each of the right shape, and none that it does not know.

@@ -78,9 +78,12 @@ impl Table {
         }
     }
 
-    /// Tokens that the model knows.
+    /// Rows of the table of embeddings: at least as many as the tokenizer has tokens.
     pub fn vocab(&self) -> usize {
-        self.tokenizer().vocab_size()
+        match self {
+            Self::Llama(table) => TextTable::vocab(table),
+            Self::Gpt(table) => TextTable::vocab(table),
+        }
     }
 
     /// Text to tokens.
@@ -95,7 +98,9 @@ impl Table {
     pub(super) fn set_grid(&mut self, grid: &'static Grid, scales: ScaleForm) {
         match self {
             Self::Llama(table) => (table.grid, table.scales, table.embeddings) = (grid, scales, Embeddings::Matrix),
-            Self::Gpt(table) => (table.grid, table.last_grid, table.scales) = (grid, None, scales),
+            Self::Gpt(table) => {
+                (table.grid, table.last_grid, table.scales, table.embeddings) = (grid, None, scales, Embeddings::Matrix);
+            }
         }
     }
 

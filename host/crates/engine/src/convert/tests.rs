@@ -247,7 +247,7 @@ fn fitted_weights_are_near_and_their_error_is_told() {
         let expected = logits(&a);
         let mut errors = Vec::new();
         for (grid, scales) in [(&INT4, ScaleForm::Group32), (&UINT4, ScaleForm::Group32Offset), (&INT4, ScaleForm::Row)] {
-            let report = import(folder.path(), Choice::Grid { grid, scales, keeps_embeddings: false }, &b);
+            let report = import(folder.path(), Choice::Grid { grid, scales, keeps_embeddings: false, keeps_remainders: false }, &b);
             assert!(report.matrices.iter().all(|told| told.kept == Kept::Grid(grid, scales) && told.error > 0.0), "{name}");
             let (error, off) = (report.error(), difference(&logits(&b), &expected));
             assert!(error > 0.01 && error < 0.15 && off < 0.5, "{name} on {}: {error}, {off}", grid.name());
@@ -256,7 +256,11 @@ fn fitted_weights_are_near_and_their_error_is_told() {
         // More bits are nearer, and a scale for each row is farther.
         assert!(errors[1] < errors[0] && errors[0] < errors[2], "{name}: {errors:?}");
         // The error that is told is that of the file.
-        let told = import(folder.path(), Choice::Grid { grid: &INT4, scales: ScaleForm::Group32, keeps_embeddings: false }, &b);
+        let told = import(
+            folder.path(),
+            Choice::Grid { grid: &INT4, scales: ScaleForm::Group32, keeps_embeddings: false, keeps_remainders: false },
+            &b,
+        );
         let (matrix, shape) = (&told.matrices[1], &tiny.weights[&told.matrices[1].name].0);
         let file = open(&b).unwrap();
         let codes = file.view(&format!("{}.codes", matrix.name)).unwrap().bytes().unwrap().into_owned();
@@ -294,7 +298,7 @@ fn what_is_not_supported_is_named() {
         (class, serde_json::json!({"hidden_size": 32}), ["model.embed_tokens.weight", "the shape [40, 32]"]),
         (class, serde_json::json!({"num_hidden_layers": 1}), ["model.layers.1", "besides"]),
         (class, serde_json::json!({"num_hidden_layers": "2"}), ["num_hidden_layers", "whole number"]),
-        (class, serde_json::json!({"max_position_embeddings": 0}), ["context", "found 0"]),
+        (class, serde_json::json!({"max_position_embeddings": 0}), ["max_position_embeddings of config.json", "found 0"]),
     ] {
         let message = refused(class, more);
         assert!(parts.iter().all(|part| message.contains(part)), "{parts:?} in: {message}");
@@ -306,11 +310,13 @@ fn llama_3_is_known_by_its_factors() {
     use crate::nn::rotary::{RopeScaling, Rotary};
 
     let tiny = llama("rope_base = 500000.0");
-    let expected =
-        RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
     let plain = Rotary { base: 500_000.0, pairs: 8, scaling: RopeScaling::Default };
-    let scaled = Rotary { scaling: expected, ..plain }.frequencies();
-    let mut factors: Vec<f32> = plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect();
+    let of_context = |original_max_position_embeddings: usize| {
+        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings };
+        let scaled = Rotary { scaling, ..plain }.frequencies();
+        (scaling, plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect::<Vec<f32>>())
+    };
+    let (expected, mut factors) = of_context(8192);
     let (_folder, [path, ..]) = paths();
     let table = |factors: &[f32]| {
         let tensors = tiny.tensors(Style::Gguf);
@@ -323,7 +329,159 @@ fn llama_3_is_known_by_its_factors() {
     };
     let Table::Llama(config) = table(&factors).unwrap() else { panic!("a llama") };
     assert_eq!((config.rope_scaling, config.rope_base), (expected, 500_000.0));
+    for context in [2048, 12345] {
+        let (_, factors) = of_context(context);
+        let Table::Llama(config) = table(&factors).unwrap() else { panic!("a llama") };
+        let found = Rotary { scaling: config.rope_scaling, ..plain }.frequencies();
+        let expected = plain.frequencies().into_iter().zip(&factors).map(|(plain, by)| plain / by);
+        assert!(expected.zip(found).all(|(a, b)| (a - b).abs() <= 1e-4 * a), "{context}: {:?}", config.rope_scaling);
+    }
     factors[3] *= 1.5;
     let message = table(&factors).unwrap_err().to_string();
-    assert!(message.contains("rope_freqs.weight") && message.contains("8192"), "{message}");
+    assert!(message.contains("rope_freqs.weight") && message.contains("Llama 3"), "{message}");
+}
+
+fn on_grid(grid: &'static primal_device::grid::Grid, scales: ScaleForm) -> Choice {
+    Choice::Grid { grid, scales, keeps_embeddings: false, keeps_remainders: false }
+}
+
+/// Rows of the table of embeddings beyond the tokenizer's tokens are written, and counted.
+#[test]
+fn exports_have_a_token_for_each_row() {
+    let config = "dim = 64\nlayers = 1\nheads = 4\nhidden = 96\ncontext = 32\ntokenizer = 'bytes'\nvocab = 300\ngrid = 'int4'\nscales = 'group32'\nembeddings = 'matrix'";
+    let table = Table::Llama(toml::from_str::<LlamaConfig>(config).unwrap());
+    assert_eq!(table.vocab(), 300);
+    let (folder, [gguf, ours, _]) = paths();
+    let specs = table.specs();
+    let mut data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for spec in &specs.matrices {
+        let shape = [spec.out_features, primal_device::grid::row_bytes(spec.in_features)];
+        data.push((format!("{}.codes", spec.name), Dtype::U8, shape.to_vec(), vec![0x88; shape[0] * shape[1]]));
+        let groups = [spec.out_features, primal_device::grid::groups(spec.in_features)];
+        data.push((format!("{}.step", spec.name), Dtype::F16, groups.to_vec(), vec![0; 2 * groups[0] * groups[1]]));
+    }
+    for spec in &specs.vectors {
+        data.push((spec.name.clone(), Dtype::F32, spec.shape.clone(), vec![0; 4 * spec.shape.iter().product::<usize>()]));
+    }
+    let references: Vec<_> = data.iter().map(|(name, dtype, shape, bytes)| TensorRef::new(name.clone(), *dtype, shape, bytes)).collect();
+    let metadata = BTreeMap::from([("config".to_owned(), table.to_toml("test").unwrap()), ("step".to_owned(), "0".to_owned())]);
+    crate::files::checkpoint::save(&ours, &metadata, &references).unwrap();
+    let model = Model::open(&ours).unwrap();
+    to_gguf::export(&model, &[], &gguf).unwrap();
+    let written = open(&gguf).unwrap();
+    assert_eq!(written.view("token_embd.weight").unwrap().shape[0], 300);
+    let gguf = crate::files::gguf::Gguf::open(&gguf).unwrap();
+    assert_eq!(gguf.of_architecture("vocab_size").unwrap().as_u64(), Some(300));
+    let out = folder.path().join("hf");
+    to_folder::export(&model, Dtype::F32, &[], &out).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!(config["vocab_size"], 300);
+}
+
+/// What a model has on a grid already is not put there once more, least of all where it was to be kept.
+#[test]
+fn what_is_kept_is_kept_to_the_bit() {
+    let tiny = llama("tied = true");
+    let (folder, [gguf, a, b]) = paths();
+    tiny.save_folder(folder.path(), "LlamaForCausalLM", tiny.folder_config());
+    import(folder.path(), on_grid(&INT4, ScaleForm::Group32), &a);
+    to_gguf::export(&Model::open(&a).unwrap(), &[("tokenizer.ggml.tokens".into(), tokens())], &gguf).unwrap();
+    let bytes = |path: &Path, name: &str| open(path).unwrap().view(name).unwrap().bytes().unwrap().into_owned();
+    import(&gguf, Choice::AsIs, &a);
+    for keeps_embeddings in [true, false] {
+        let choice = Choice::Grid { grid: &UINT4, scales: ScaleForm::Group32Offset, keeps_embeddings, keeps_remainders: false };
+        let report = import(&gguf, choice, &b);
+        assert_eq!(report.matrices[0].error == 0.0, keeps_embeddings);
+        if keeps_embeddings {
+            for part in ["codes", "step"] {
+                let name = format!("embedding.tokens.{part}");
+                assert_eq!(bytes(&a, &name), bytes(&b, &name), "{name}");
+            }
+        }
+    }
+    let report = import(&gguf, on_grid(&INT4, ScaleForm::Group32), &b);
+    assert!(report.matrices.iter().all(|told| told.error == 0.0));
+}
+
+fn tokens() -> Value<'static> {
+    Value::Array(Array::of_strings((0..VOCAB).map(|i| i.to_string())))
+}
+
+/// The votes of an import are those of a checkpoint, and no part of the model.
+#[test]
+fn remainders_are_votes_beside_the_model() {
+    for (tiny, name, class) in all() {
+        let (folder, [gguf, a, b]) = paths();
+        tiny.save_folder(folder.path(), class, tiny.folder_config());
+        let choice = |keeps_remainders| Choice::Grid { grid: &INT4, scales: ScaleForm::Group32, keeps_embeddings: false, keeps_remainders };
+        import(folder.path(), choice(false), &a);
+        let report = import(folder.path(), choice(true), &b);
+        let (plain, voting) = (open(&a).unwrap(), open(&b).unwrap());
+        let config = state::config_of::<LlamaConfig>(&*voting).map(|config| config.train.votes);
+        assert!(config.is_err() || config.unwrap() == primal_device::grid::VoteBits::Eight, "{name}");
+        for name in plain.names() {
+            assert_eq!(plain.view(name).unwrap().bytes().unwrap(), voting.view(name).unwrap().bytes().unwrap(), "{name}");
+        }
+        for told in &report.matrices {
+            let shape = &tiny.weights[&told.name].0;
+            let view = voting.view(&format!("{}.votes", told.name)).unwrap();
+            assert_eq!((view.dtype, &view.shape[..]), (Dtype::I8, &[shape[0], primal_device::grid::padded(shape[1])][..]), "{name}");
+            let bytes = view.bytes().unwrap();
+            assert!(bytes.iter().any(|&vote| vote as i8 > 20) && bytes.iter().any(|&vote| (vote as i8) < -20), "{}", told.name);
+        }
+        assert_eq!(voting.names().count(), plain.names().count() + report.matrices.len());
+        assert_eq!(logits(&a), logits(&b), "{name}");
+        to_gguf::export(&Model::open(&b).unwrap(), &[("tokenizer.ggml.tokens".into(), tokens())], &gguf).unwrap();
+        assert!(Source::open(&gguf).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn numbers_of_metadata_are_positive() {
+    let tiny = llama("");
+    let (_folder, [path, ..]) = paths();
+    let tensors = tiny.tensors(Style::Gguf);
+    let references: Vec<_> = tensors.iter().map(|(name, (shape, values))| TensorRef::f32(name, shape, values)).collect();
+    let opened = |more: &[(&str, Value<'static>)]| {
+        let mut metadata = tiny.metadata("llama");
+        let yarn = [("rope.scaling.type", Value::string("yarn")), ("rope.scaling.factor", Value::F32(4.0))];
+        for (key, value) in yarn.iter().chain(more) {
+            let key = format!("llama.{key}");
+            metadata.retain(|(known, _)| *known != key);
+            metadata.push((key, value.clone()));
+        }
+        save(&path, &metadata, &references).unwrap();
+        Source::open(&path)
+    };
+    assert!(opened(&[]).is_ok());
+    for key in [
+        "rope.scaling.factor",
+        "rope.scaling.yarn_beta_fast",
+        "rope.scaling.yarn_beta_slow",
+        "rope.scaling.attn_factor",
+        "rope.freq_base",
+        "attention.layer_norm_rms_epsilon",
+    ] {
+        for value in [f32::NAN, f32::INFINITY, -1.0, 0.0] {
+            if let Err(error) = opened(&[(key, Value::F32(value))]) {
+                assert!(error.to_string().contains(key) || key == "rope.scaling.factor", "{key} {value}: {error}");
+            } else {
+                panic!("{key} = {value} is taken");
+            }
+        }
+        assert!(opened(&[(key, Value::string("8"))]).is_err(), "{key}");
+    }
+    // A value out of the program's range is named by the file's key.
+    let message = opened(&[("context_length", Value::U32(0))]).unwrap_err().to_string();
+    assert!(message.contains("llama.context_length") && !message.contains("flag"), "{message}");
+}
+
+#[test]
+fn files_that_could_not_be_read_again_are_not_kept() {
+    let (tiny, _, class) = &all()[0];
+    let (folder, _) = paths();
+    tiny.save_folder(folder.path(), class, tiny.folder_config());
+    fs::write(folder.path().join("tokenizer.json"), " ".repeat(attached::MOST + 1)).unwrap();
+    let message = Source::open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json") && message.contains("67108864"), "{message}");
 }

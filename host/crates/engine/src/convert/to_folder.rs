@@ -1,5 +1,6 @@
 //! A model as a folder of Hugging Face.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -13,7 +14,9 @@ use crate::Result;
 use crate::config::LlamaConfig;
 use crate::files::Dtype;
 use crate::files::checkpoint::{TensorRef, save};
-use crate::files::durable;
+use crate::files::durable::{self, Transient};
+use crate::files::hugging_face::scalar;
+use crate::files::mapped;
 use crate::nn::kept::Kept;
 use crate::nn::rotary::RopeScaling;
 use crate::ops::rope::RotaryPairs;
@@ -21,15 +24,27 @@ use crate::ops::rope::RotaryPairs;
 /// The files that a model came with, and that go with it again.
 const KEPT: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const CARD: &str = "README.md";
 
 /// Writes the model to the folder `out`, which is made. Weights that are no floats of a type of `transformers` become `floats`. `files` are those of its
 /// tokenizer, where the model did not come with them.
 ///
 /// # Errors
-/// A model that `transformers` does not have; I/O errors.
+/// A model that `transformers` does not have, or whose file changes meanwhile; I/O errors. Nothing is left then.
 pub fn export(model: &Model, floats: Dtype, files: &[(String, Vec<u8>)], out: &Path) -> Result<Vec<Lost>> {
     let config = config(model)?;
-    std::fs::create_dir_all(out).map_err(|error| durable::write_error(out, 0, error))?;
+    // What is not kept in the end is removed, the latest first.
+    let mut written = VecDeque::new();
+    if !out.exists() {
+        std::fs::create_dir_all(out).map_err(|error| durable::write_error(out, 0, error))?;
+        written.push_front(Transient::new(out.to_owned()));
+    }
+    let mut place = |name: &str| {
+        let path = out.join(name);
+        written.push_front(Transient::new(path.clone()));
+        path
+    };
     let mut tensors = Out::all(model, Style::HuggingFace, RotaryPairs::Halves, |_, parts| {
         let mut types = parts.iter().map(|part| match part.kept() {
             Kept::Blocks(dtype @ (Dtype::F16 | Dtype::BF16)) => dtype,
@@ -45,21 +60,24 @@ pub fn export(model: &Model, floats: Dtype, files: &[(String, Vec<u8>)], out: &P
     let about =
         ["license", "name", "base_model"].iter().filter_map(|key| Some(((*key).to_owned(), model.file.metadata().get(*key)?.clone())));
     metadata.extend(about);
-    save(&out.join("model.safetensors"), &metadata, &references)?;
+    save(&place(WEIGHTS), &metadata, &references)?;
     for name in KEPT {
         let given = files.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.clone());
         if let Some(bytes) = model.attached(name)?.or(given) {
-            durable::write(&out.join(name), &bytes)?;
+            durable::write(&place(name), &bytes)?;
         }
     }
     if let Some(license) = model.file.metadata().get("license") {
-        let base = model.file.metadata().get("base_model").map_or(String::new(), |base| format!("base_model: {base}\n"));
-        durable::write(&out.join("README.md"), format!("---\nlicense: {license}\n{base}---\n").as_bytes())?;
+        let base = model.file.metadata().get("base_model").map_or(String::new(), |base| format!("base_model: {}\n", scalar(base)));
+        durable::write(&place(CARD), format!("---\nlicense: {}\n{base}---\n", scalar(license)).as_bytes())?;
     }
     let text = serde_json::to_vec_pretty(&config).expect("plain data");
-    durable::write(&out.join(CONFIG), &text)?;
+    durable::write(&place(CONFIG), &text)?;
     let errors = tensors.iter().map(|out| Ok((out.name.clone(), out.dtype, out.error()?)));
-    Ok(errors.collect::<Result<Vec<_>>>()?.into_iter().filter(|(.., error)| *error > 0.0).collect())
+    let errors = errors.collect::<Result<Vec<_>>>()?;
+    mapped::require_unchanged()?;
+    written.into_iter().for_each(Transient::keep);
+    Ok(errors.into_iter().filter(|(.., error)| *error > 0.0).collect())
 }
 
 /// The configuration that it came with, or one of what is known.

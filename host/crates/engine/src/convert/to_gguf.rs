@@ -12,7 +12,9 @@ use crate::Result;
 use crate::config::LlamaConfig;
 use crate::files::Dtype;
 use crate::files::checkpoint::TensorRef;
-use crate::files::gguf::{Gguf, Value, save};
+use crate::files::durable::Unfinished;
+use crate::files::gguf::{Gguf, Value, save_in};
+use crate::files::mapped;
 use crate::nn::rotary::{RopeScaling, Rotary};
 use crate::ops::rope::RotaryPairs;
 
@@ -28,8 +30,16 @@ pub type Lost = (String, Dtype, f64);
 /// Writes the model to `out`. `tokenizer` are the keys of its tokenizer, where the model did not come with them.
 ///
 /// # Errors
-/// A model that llama.cpp does not have; I/O errors.
+/// A model that llama.cpp does not have, or whose file changes meanwhile; I/O errors.
 pub fn export(model: &Model, tokenizer: &[(String, Value)], out: &Path) -> Result<Vec<Lost>> {
+    let mut unfinished = Unfinished::of(out, 0)?;
+    let lost = write(model, tokenizer, &mut unfinished)?;
+    mapped::require_unchanged()?;
+    unfinished.finish()?;
+    Ok(lost)
+}
+
+fn write(model: &Model, tokenizer: &[(String, Value)], out: &mut Unfinished) -> Result<Vec<Lost>> {
     let architecture = architecture(model)?;
     let pairs = if architecture == "llama" { RotaryPairs::Adjacent } else { RotaryPairs::Halves };
     let own = model.attached("gguf")?.map(|bytes| Gguf::from_bytes("the metadata of its GGUF file", &bytes)).transpose()?;
@@ -64,7 +74,7 @@ pub fn export(model: &Model, tokenizer: &[(String, Value)], out: &Path) -> Resul
         set(&mut metadata, VERSION, Value::U32(QUANTIZATION));
     }
     let references: Vec<TensorRef> = tensors.iter().map(|out| TensorRef::streamed(out.name.clone(), out.dtype, &out.shape, out)).collect();
-    save(out, &metadata, &references)?;
+    save_in(out, &metadata, &references)?;
     let errors = tensors.iter().map(|out| Ok((out.name.clone(), out.dtype, out.error()?)));
     Ok(errors.collect::<Result<Vec<_>>>()?.into_iter().filter(|(.., error)| *error > 0.0).collect())
 }

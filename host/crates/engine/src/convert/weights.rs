@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use half::{bf16, f16};
 use primal_device::grid::{self, GROUP, Grid, ScaleForm};
 
+use super::attached;
 use super::nibbles::to_theirs;
 use super::order::row_of;
 use super::table::Table;
@@ -99,7 +100,7 @@ impl Model {
         let is_used = |name: &str| {
             names.iter().any(|used| name.strip_prefix(used.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
         };
-        model.file.verify(&|name| is_used(name) || name.starts_with(super::import::FILES))?;
+        model.file.verify(&|name| is_used(name) || name.starts_with(attached::PREFIX))?;
         Ok(model)
     }
 
@@ -118,7 +119,7 @@ impl Model {
     /// # Errors
     /// It cannot be read.
     pub fn attached(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let view = self.file.find(&format!("{}{name}", super::import::FILES));
+        let view = self.file.find(&attached::name_of(name));
         view.map(|view| Ok(view.bytes()?.into_owned())).transpose()
     }
 

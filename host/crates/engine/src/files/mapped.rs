@@ -21,7 +21,7 @@ struct Mapping {
     start: usize,
     len: usize,
     path: PathBuf,
-    /// Device, number and time stamp of the file.
+    /// Which file it is, and when it was written.
     stamp: Option<Stamp>,
     /// What to say where a page of it is gone.
     complaint: String,
@@ -32,7 +32,8 @@ static MAPPINGS: AtomicPtr<Mapping> = AtomicPtr::new(ptr::null_mut());
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
-    file: (u64, u64),
+    /// Device and number; and when it was made, as numbers are given again.
+    file: (u64, u64, Option<SystemTime>),
     len: u64,
     modified: Option<SystemTime>,
 }
@@ -42,10 +43,10 @@ impl Stamp {
         #[cfg(unix)]
         let file = {
             use std::os::unix::fs::MetadataExt;
-            (found.dev(), found.ino())
+            (found.dev(), found.ino(), found.created().ok())
         };
         #[cfg(not(unix))]
-        let file = (0, 0);
+        let file = (0, 0, None);
         Self { file, len: found.len(), modified: found.modified().ok() }
     }
 }

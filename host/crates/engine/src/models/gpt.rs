@@ -4,7 +4,6 @@ use super::causal::{Causal, CausalShape, CausalTable};
 use crate::config::GptConfig;
 use crate::nn::attention::{Biases, Heads};
 use crate::nn::block::BlockShape;
-use crate::nn::embedding::Embeddings;
 use crate::nn::mlp::MlpKind;
 use crate::nn::norm::NormKind;
 
@@ -26,7 +25,7 @@ impl CausalTable for GptConfig {
             },
             rotary: None,
             tied: self.tied,
-            embeddings: Embeddings::Float,
+            embeddings: self.embeddings,
             grids: [self.grid, self.last_grid()],
         }
     }

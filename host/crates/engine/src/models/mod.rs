@@ -12,6 +12,7 @@ pub mod llama;
 pub mod registry;
 pub mod sample;
 pub mod sequence;
+pub mod source_filter;
 pub mod text;
 
 // What a configuration may ask for, attention can do.

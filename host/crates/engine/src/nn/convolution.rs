@@ -43,6 +43,11 @@ impl ConvolutionLayer {
         Self { weight: specs.matrix(name.into(), [out_channels, kernel * in_channels], grid, sigma), bias: None, kernel }
     }
 
+    /// Channels that come out.
+    pub fn out_channels(&self, p: &Parameters) -> usize {
+        p.weight(self.weight).out_features
+    }
+
     fn shape(&self, sequences: Sequences) -> ConvolutionShape {
         ConvolutionShape { sequences, kernel: self.kernel, dilation: 1 }
     }

@@ -7,7 +7,7 @@ use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
 use super::pass::{Backward, GradientSink, Rows};
 use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Activation, Span};
-use crate::ops::{self, EmbeddingBackward, Gather, GatherBackward, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemv};
+use crate::ops::{self, Add, EmbeddingBackward, Gather, GatherBackward, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemv};
 
 /// Deviation of embeddings at the start; 0.02 and 0.5 learned more slowly at width 96.
 pub const EMBEDDING_SIGMA: f32 = 0.1;
@@ -106,8 +106,14 @@ impl TokenEmbedding {
             Rows::Of(sequences) => (positions, sequences.longest()),
             Rows::After { past, count } => (positions.slice(past * self.dim, count * self.dim), count),
         };
-        let Storage::Float(table) = table.storage else { panic!("positions beside a table of embeddings that is not float") };
-        b.run(ops::Embedding { y, table, positions, ids, seq, dim: self.dim });
+        if let Storage::Float(table) = table.storage {
+            return b.run(ops::Embedding { y, table, positions, ids, seq, dim: self.dim });
+        }
+        b.run(Lookup { y: y.f32(), weight: table, ids });
+        let len = seq * self.dim;
+        for y in (0..y.len() / len).map(|at| y.slice(at * len, len)) {
+            b.run(Add { y, a: y, b: positions.slice(0, len).into() });
+        }
     }
 
     /// Gives the gradients of the tables to the sink, where training moves them; `order` are the places of the tokens as [`by_id`](crate::ops::by_id)
@@ -120,8 +126,18 @@ impl TokenEmbedding {
         order: Span<u32>,
         sequences: Sequences,
     ) {
-        let Table::Float(tokens) = self.tokens else { return };
-        let (d_table, dim) = (pass.sink.vector(tokens), self.dim);
+        let dim = self.dim;
+        let Table::Float(tokens) = self.tokens else {
+            if let Some(positions) = self.positions {
+                let len = sequences.longest() * dim;
+                let d_positions = pass.sink.vector(positions).slice(0, len);
+                for dy in (0..dy.len() / len).map(|at| dy.slice(at * len, len)) {
+                    pass.b.run(Add { y: d_positions.into(), a: d_positions.into(), b: dy.into() });
+                }
+            }
+            return;
+        };
+        let d_table = pass.sink.vector(tokens);
         match self.positions {
             Some(positions) => {
                 let d_positions = pass.sink.vector(positions);

@@ -118,6 +118,81 @@ fn groups_fit_better_than_rows_and_least_squares_better_than_the_largest_weight(
     assert!(ours < 0.95 * plain, "least squares {ours}, the largest weight's step {plain}");
 }
 
+/// The best of many scales of halves, for each group.
+fn best_of_many(weights: &[f32], grid: &Grid) -> f64 {
+    let error_of = |group: &[f32], step: f32| {
+        let value = |w: f32| step * grid.numerators()[usize::from(grid.nearest(w / (step * grid.steps())))];
+        group.iter().map(|&w| f64::from(value(w) - w).powi(2)).sum::<f64>()
+    };
+    let best = |group: &[f32]| {
+        let widest = group.iter().fold(0.0f32, |a, b| a.max(b.abs())) / grid.steps();
+        let steps = (0..2000).map(|i| f16::from_f32((i as f32 - 1000.0) * widest / 700.0).to_f32());
+        steps.filter(|&step| step != 0.0).map(|step| error_of(group, step)).fold(f64::INFINITY, f64::min)
+    };
+    weights.chunks(32).map(best).sum()
+}
+
+#[test]
+fn no_scale_fits_better() {
+    for grid in [&UNIFORM15, &INT4, &FINE15, &NF4] {
+        let mut weights = random(11, 32 * 60);
+        // Groups with a rarity, of one sign, and with many zeros.
+        weights[..640].iter_mut().step_by(32).for_each(|w| *w *= 8.0);
+        weights[640..960].iter_mut().for_each(|w| *w = w.abs());
+        weights[960..1280].iter_mut().step_by(2).for_each(|w| *w = 0.0);
+        let fitted = fit(&weights, weights.len(), grid, ScaleForm::Group32);
+        let values = fitted.values(weights.len(), grid);
+        let ours: f64 = values.iter().zip(&weights).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let theirs = best_of_many(&weights, grid);
+        assert!(ours <= theirs * (1.0 + 1e-4), "{}: {ours}, the best of 2,000 scales {theirs}", grid.name());
+    }
+}
+
+#[test]
+fn remainders_lead_back_to_the_weights() {
+    use primal_device::grid::VoteBits;
+    use primal_device::rules::votes::VoteRule;
+
+    let (rule, inputs) = (VoteRule::new(VoteBits::Eight, 1.0), 72);
+    let weights = random(5, 8 * inputs);
+    for (grid, form) in [
+        (&INT4, ScaleForm::Group32),
+        (&UNIFORM15, ScaleForm::Row),
+        (&FINE15, ScaleForm::Group32),
+        (&UINT4, ScaleForm::Group32Offset),
+        (&NF4, ScaleForm::Group32),
+    ] {
+        let fitted = if form == ScaleForm::Row { fit_largest(&weights, inputs, grid) } else { fit(&weights, inputs, grid, form) };
+        let (values, votes) = (fitted.values(inputs, grid), fitted.remainders(&weights, inputs, grid));
+        let (mut rounded, mut led_back) = (0.0, 0.0);
+        for (i, (&weight, &value)) in weights.iter().zip(&values).enumerate() {
+            let (row, at) = (i / inputs, i % inputs);
+            let code = grid::get(&fitted.codes[row * grid::row_bytes(inputs)..], at);
+            let scale = match &fitted.scales {
+                Scales::Row(scale) => scale[row],
+                Scales::Group32 { step } | Scales::Group32Offset { step, .. } => {
+                    step[row * grid::groups(inputs) + at / 32].to_f32() * grid.steps()
+                }
+            };
+            let vote = votes[row * grid::padded(inputs) + at];
+            let unit = scale * grid.gap(code, vote > 0) / rule.quantum;
+            let again = value + f32::from(vote) * unit;
+            let is_within = i32::from(vote).abs() < rule.threshold - 1;
+            assert!(!is_within || (again - weight).abs() <= 0.501 * unit.abs() + 1e-6, "{} {i}: {again}, not {weight}", grid.name());
+            // What rounds to a level is at most half a gap from it, but at a rail.
+            assert!(
+                [grid.min, grid.max].contains(&code) || f32::from(vote).abs() <= 0.5 * rule.quantum + 1.0,
+                "{}: vote {vote}",
+                grid.name()
+            );
+            rounded += f64::from(value - weight).powi(2);
+            led_back += f64::from(again - weight).powi(2);
+        }
+        assert!(led_back < 5e-3 * rounded, "{}: {led_back} of {rounded} left", grid.name());
+        assert!(votes.chunks(grid::padded(inputs)).all(|row| row[inputs..].iter().all(|&vote| vote == 0)));
+    }
+}
+
 #[test]
 fn groups_without_a_slope_are_kept() {
     for (value, form) in

@@ -263,7 +263,19 @@ fn upload_same<B: Backend>(b: &mut B, to: Scales, scales: Scales<f32, f16>) {
     }
 }
 
-/// Standard normal numbers by Box and Muller (1958) from a Philox stream of their own (`step` is `u64::MAX`).
+/// Four standard normal numbers, those of the stream's words of `block`, by Box and Muller (1958).
+pub(crate) fn normals(stream: &RandomStream, block: u32) -> [f32; 4] {
+    let [a, b, c, d] = stream.words(block).map(uniform);
+    let pair = |first: f32, second: f32| {
+        let radius = (-2.0 * (1.0 - first).ln()).sqrt();
+        let (sin, cos) = (std::f32::consts::TAU * second).sin_cos();
+        [radius * cos, radius * sin]
+    };
+    let ([a, b], [c, d]) = (pair(a, b), pair(c, d));
+    [a, b, c, d]
+}
+
+/// Standard normal numbers from a Philox stream of their own (`step` is `u64::MAX`).
 struct Normal {
     stream: RandomStream,
     next: u32,
@@ -277,12 +289,7 @@ impl Normal {
 
     fn draw(&mut self) -> f32 {
         if self.next.is_multiple_of(4) {
-            let words = self.stream.words(self.next / 4).map(uniform);
-            for (pair, out) in words.chunks_exact(2).zip(self.ready.chunks_exact_mut(2)) {
-                let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
-                let (sin, cos) = (std::f32::consts::TAU * pair[1]).sin_cos();
-                out.copy_from_slice(&[radius * cos, radius * sin]);
-            }
+            self.ready = normals(&self.stream, self.next / 4);
         }
         self.next += 1;
         self.ready[(self.next - 1) as usize % 4]

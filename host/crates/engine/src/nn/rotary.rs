@@ -90,7 +90,7 @@ impl TryFrom<Written> for RopeScaling {
                 original_max_position_embeddings: context?,
                 beta_fast: number("beta_fast", written.beta_fast.or(Some(BETA_FAST)))?,
                 beta_slow: number("beta_slow", written.beta_slow.or(Some(BETA_SLOW)))?,
-                attention_factor: written.attention_factor,
+                attention_factor: written.attention_factor.map(|by| number("attention_factor", Some(by))).transpose()?,
             }),
             Some(other) => Err(format!("a rope scaling {other:?}; known are default, linear, llama3 and yarn")),
         }

@@ -17,7 +17,9 @@ pub mod conv1d;
 pub mod conv_transpose1d;
 pub mod convert;
 pub mod cross_entropy;
+pub mod depthwise_conv1d;
 pub mod embedding;
+pub mod erf_gelu;
 pub mod flip;
 pub mod gather;
 pub mod gelu;
@@ -50,7 +52,9 @@ pub use conv_transpose1d::ConvTranspose1d;
 pub use conv1d::{Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvolutionShape};
 pub use convert::Convert;
 pub use cross_entropy::CrossEntropy;
+pub use depthwise_conv1d::DepthwiseConv1d;
 pub use embedding::{Embedding, EmbeddingBackward, by_id};
+pub use erf_gelu::ErfGelu;
 pub use flip::Flip;
 pub use gather::{Gather, GatherBackward};
 pub use gelu::{Gelu, GeluBackward};
@@ -109,8 +113,10 @@ ops! {
     ConvTranspose1d = "conv_transpose1d" with flops,
     Convert = "convert",
     CrossEntropy = "cross_entropy",
+    DepthwiseConv1d = "depthwise_conv1d",
     Embedding = "embedding",
     EmbeddingBackward = "embedding_backward",
+    ErfGelu = "erf_gelu",
     Flip = "flip",
     Gather = "gather",
     GatherBackward = "gather_backward",

@@ -239,6 +239,22 @@ pub fn gelu_slope(x: f64) -> f64 {
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * 0.044715 * x * x)
 }
 
+/// `½x(1 + erf(x/√2))`.
+pub fn erf_gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+/// `2/√π · e^(−x²) · Σ 2ⁿx²ⁿ⁺¹ / (1 · 3 · … · (2n + 1))`, whose terms have one sign.
+fn erf(x: f64) -> f64 {
+    let (mut sum, mut term, mut n) = (0.0, x, 0.0);
+    while term.abs() > 1e-17 * f64::abs(sum) {
+        sum += term;
+        n += 1.0;
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -368,6 +384,14 @@ pub fn conv1d_backward_weight(dy: &[f64], x: &[f64], of: &ConvolutionSizes) -> V
         }
     });
     dw
+}
+
+/// Without bias; x and the result `[rows, channels]`, w `[kernel, channels]`, `of.inputs` the channels.
+pub fn depthwise_conv1d(x: &[f64], w: &[f64], of: &ConvolutionSizes) -> Vec<f64> {
+    let channels = of.inputs;
+    let mut y = vec![0.0; of.rows() * channels];
+    of.each_tap(|t, tap, source| (0..channels).for_each(|c| y[t * channels + c] += w[tap * channels + c] * x[source * channels + c]));
+    y
 }
 
 /// `y[r] = bias` for `rows` rows.

@@ -26,7 +26,7 @@ pub use content::{Content, LARGEST};
 pub use header::{FORMAT_VERSION, Header, TensorEntry, VERSION_KEY, parse_header};
 pub use reader::{Checkpoint, Element, FORMAT, MappedTensor};
 pub use retention::{Best, LOCK, Latest, RUN_KEY, Retention, Saved, best, latest_good, list, step_file};
-pub use writer::{TensorData, TensorRef, TensorSource, encode, save};
+pub use writer::{TensorData, TensorRef, TensorSource, encode, save, save_in};
 
 // Tensors are stored little-endian and mapped as they are.
 const _: () = assert!(cfg!(target_endian = "little"));

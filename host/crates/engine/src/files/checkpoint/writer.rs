@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::header::Header;
 use crate::files::dtype::Dtype;
-use crate::files::durable::{atomically, write_error};
+use crate::files::durable::{Unfinished, atomically, write_error};
 use crate::{Error, Result};
 
 /// Hashed and handed to the kernel in pieces that stay in the cache between the two.
@@ -119,6 +119,16 @@ impl<'a> TensorRef<'a> {
 pub fn save(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Result<()> {
     let header = layout(&path.display().to_string(), metadata, tensors)?;
     atomically(path, header.file_len, |file| write_to(file, path, header, tensors))
+}
+
+/// As [`save`], in a file that does not have its name yet.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_in(out: &mut Unfinished, metadata: &BTreeMap<String, String>, tensors: &[TensorRef]) -> Result<()> {
+    let path = out.destination().to_owned();
+    let header = layout(&path.display().to_string(), metadata, tensors)?;
+    write_to(out.file(), &path, header, tensors)
 }
 
 /// The bytes that [`save`] would write.

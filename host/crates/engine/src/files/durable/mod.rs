@@ -3,14 +3,16 @@
 mod append;
 mod place;
 mod transient;
+mod unfinished;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Seek, Write};
 use std::path::Path;
 
 pub use append::AppendFile;
 pub use place::Place;
 pub use transient::{Transient, lock, remove_all, sweep, sweep_all, temporary};
+pub use unfinished::Unfinished;
 
 use crate::{Error, Result};
 
@@ -30,35 +32,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Those of `write`; I/O errors with a hint.
 pub fn atomically<T, E: From<Error>>(path: &Path, len: usize, write: impl FnOnce(&mut File) -> Result<T, E>) -> Result<T, E> {
     let fail = |error| write_error(path, len, error);
-    match Place::of(path).map_err(fail)? {
-        Place::File(target) => replace(&target, path, len, write),
-        stream => {
-            let mut whole = tempfile::tempfile().map_err(fail)?;
-            let answer = write(&mut whole)?;
-            whole.rewind().and_then(|()| io::copy(&mut whole, &mut stream.open()?)).map_err(fail)?;
-            Ok(answer)
-        }
+    if let place @ (Place::Pipe(_) | Place::Descriptor(_)) = Place::of(path).map_err(fail)? {
+        let mut whole = tempfile::tempfile().map_err(fail)?;
+        let answer = write(&mut whole)?;
+        whole.rewind().and_then(|()| io::copy(&mut whole, &mut place.open()?)).map_err(fail)?;
+        return Ok(answer);
     }
-}
-
-/// Replaces the file `target`, which messages call `path`.
-fn replace<T, E: From<Error>>(target: &Path, path: &Path, len: usize, write: impl FnOnce(&mut File) -> Result<T, E>) -> Result<T, E> {
-    let fail = |error| write_error(path, len, error);
-    let folder = folder_of(target);
-    // A folder in the way is found before the work.
-    let permissions = match fs::metadata(target) {
-        Ok(found) if found.is_dir() => return Err(fail(ErrorKind::IsADirectory.into()).into()),
-        Ok(found) => Some(found.permissions()),
-        Err(_) => None,
-    };
-    let (mut file, name) = temporary(folder).map_err(fail)?;
-    if let Some(permissions) = permissions {
-        file.set_permissions(permissions).map_err(fail)?;
-    }
-    let answer = write(&mut file)?;
-    file.sync_all().map_err(fail)?;
-    name.rename(target).map_err(fail)?;
-    sync_folder(folder).map_err(fail)?;
+    let mut unfinished = Unfinished::of(path, len)?;
+    let answer = write(unfinished.file())?;
+    unfinished.finish()?;
     Ok(answer)
 }
 

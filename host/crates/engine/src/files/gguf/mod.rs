@@ -27,7 +27,7 @@ mod tests;
 pub use file::{FORMAT, Gguf};
 pub use header::Tensor;
 pub use value::{Array, Kind, Value};
-pub use write::{encode, save};
+pub use write::{encode, save, save_in};
 
 // Numbers are little-endian in the file, and values are used where they lie.
 const _: () = assert!(cfg!(target_endian = "little"));

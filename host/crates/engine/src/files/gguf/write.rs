@@ -7,7 +7,7 @@ use super::header::{ALIGNMENT_KEY, Fault, Header, MAGIC, VERSION, alignment};
 use super::types::{number_of, supported};
 use super::value::{Value, encode_string};
 use crate::files::checkpoint::TensorRef;
-use crate::files::durable::{atomically, write_error};
+use crate::files::durable::{Unfinished, atomically, write_error};
 use crate::{Error, Result};
 
 const HINT: &str = "give metadata and tensors as GGUF has them";
@@ -23,6 +23,16 @@ const HINT: &str = "give metadata and tensors as GGUF has them";
 pub fn save(path: &Path, metadata: &[(String, Value)], tensors: &[TensorRef]) -> Result<()> {
     let layout = Layout::of(&path.display().to_string(), metadata, tensors)?;
     atomically(path, layout.file_len, |file| layout.write(file, path, tensors))
+}
+
+/// As [`save`], in a file that does not have its name yet.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_in(out: &mut Unfinished, metadata: &[(String, Value)], tensors: &[TensorRef]) -> Result<()> {
+    let path = out.destination().to_owned();
+    let layout = Layout::of(&path.display().to_string(), metadata, tensors)?;
+    layout.write(out.file(), &path, tensors)
 }
 
 /// The bytes that [`save`] would write.

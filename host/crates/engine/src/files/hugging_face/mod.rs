@@ -8,5 +8,5 @@
 pub mod model;
 pub mod shards;
 
-pub use model::ModelFolder;
+pub use model::{ModelFolder, scalar};
 pub use shards::{Parts, Shards, folder, parts};

@@ -10,8 +10,6 @@ use crate::{Error, Result};
 
 /// The files that are kept with a model, apart from its tensors.
 const KEPT: [&str; 5] = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
-/// Bytes of the longest of them; vocabularies of a quarter of a million tokens have about 35 MB.
-const MAX_KEPT: usize = 100_000_000;
 /// A text for people, of whose head some lines are read.
 const CARD: &str = "README.md";
 const HINT: &str = "get all files of the model from where it came";
@@ -41,20 +39,20 @@ impl ModelFolder {
         self.config.get("architectures")?.get(0)?.as_str()
     }
 
-    /// The files to keep with the model, by name.
+    /// The files to keep with the model, by name, of `most` bytes each.
     ///
     /// # Errors
-    /// I/O errors; bad input for one of impossible length.
-    pub fn kept(&self) -> Result<Vec<(String, Vec<u8>)>> {
+    /// I/O errors; bad input for one that is longer.
+    pub fn kept(&self, most: usize) -> Result<Vec<(String, Vec<u8>)>> {
         let mut kept = Vec::new();
         for name in KEPT {
             let path = self.path.join(name);
             if !path.exists() {
                 continue;
             }
-            let bytes = mapped::open(&path, "a text", HINT)?.map_or(Vec::new(), |bytes| bytes[..bytes.len().min(MAX_KEPT + 1)].to_vec());
-            if bytes.len() > MAX_KEPT {
-                return Err(Error::invalid(path.display(), format!("a text of at most {MAX_KEPT} bytes"), "more than that", HINT));
+            let bytes = mapped::open(&path, "a text", HINT)?.map_or(Vec::new(), |bytes| bytes[..bytes.len().min(most + 1)].to_vec());
+            if bytes.len() > most {
+                return Err(Error::invalid(path.display(), format!("a text of at most {most} bytes"), "more than that", HINT));
             }
             kept.push((name.to_owned(), bytes));
         }
@@ -70,8 +68,23 @@ impl ModelFolder {
         lines.next().filter(|line| line.trim_end() == "---")?;
         let head = lines.take_while(|line| line.trim_end() != "---");
         let value = head.filter_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim).next()?;
-        Some(value.trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
+        let plain = || value.trim_matches(['"', '\'']).to_owned();
+        // Quoted as JSON is, as a rule.
+        Some(serde_json::from_str(value).unwrap_or_else(|_| plain())).filter(|value| !value.is_empty())
     }
+}
+
+/// A text as YAML has it in a line: plain where it cannot be anything else, or in quotes.
+pub fn scalar(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_plain);
+    if is_word && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(&text.to_ascii_lowercase().as_str()) {
+        return text.to_owned();
+    }
+    // YAML takes the escapes of JSON; other characters that it would end a line at are escaped as well.
+    let quoted = serde_json::Value::from(text).to_string();
+    let is_safe = |c: char| !c.is_control() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    quoted.chars().map(|c| if is_safe(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
 }
 
 #[cfg(test)]
@@ -102,7 +115,7 @@ mod tests {
         let folder = model("{}");
         fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
         fs::write(folder.path().join("merges.txt"), "").unwrap();
-        let names: Vec<String> = ModelFolder::open(folder.path()).unwrap().kept().unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = ModelFolder::open(folder.path()).unwrap().kept(100).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["config.json", "tokenizer.json"]);
     }
 
@@ -114,5 +127,32 @@ mod tests {
         fs::write(folder.path().join("README.md"), "---\nlicense: 'apache-2.0'\nbase_model:\n- a/b\n---\nlanguage: en\n").unwrap();
         assert_eq!(model.card("license").as_deref(), Some("apache-2.0"));
         assert_eq!((model.card("base_model"), model.card("language")), (None, None));
+    }
+
+    #[test]
+    fn what_is_written_for_yaml_is_one_line_and_read_again() {
+        let folder = model("{}");
+        let model = ModelFolder::open(folder.path()).unwrap();
+        assert_eq!(["apache-2.0", "a/b", "yes", "1e3"].map(scalar), ["apache-2.0", "a/b", "\"yes\"", "\"1e3\""]);
+        for text in [
+            "mit",
+            "no",
+            "a: b # c",
+            "other\n---\nlicense: mit",
+            "\"",
+            "\\",
+            "'x'",
+            "é\u{2028}\u{85}\u{7f}",
+            "[a]",
+            "&x",
+            "- a",
+            "2.0",
+            "~",
+        ] {
+            let line = scalar(text);
+            assert!(!line.contains(['\n', '\u{2028}', '\u{85}']), "{line}");
+            fs::write(folder.path().join("README.md"), format!("---\nlicense: {line}\n---\n")).unwrap();
+            assert_eq!(model.card("license").as_deref(), Some(text), "{line}");
+        }
     }
 }

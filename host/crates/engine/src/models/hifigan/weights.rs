@@ -67,7 +67,11 @@ impl VocoderFile {
         Self::new(files::from_bytes(name, bytes)?)
     }
 
-    fn new(file: Box<dyn TensorFile>) -> Result<Self> {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn new(file: Box<dyn TensorFile>) -> Result<Self> {
         let (name, metadata) = (file.path().display().to_string(), file.metadata().clone());
         match metadata.get("architecture").map(String::as_str) {
             Some(ARCHITECTURE) => {}

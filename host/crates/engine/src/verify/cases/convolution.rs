@@ -1,7 +1,7 @@
 //! Convolutions and transposed convolutions, on the grid and in float.
 
 use crate::backend::Backend;
-use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvTranspose1d, ConvolutionShape};
+use crate::ops::{BiasBackward, Conv1d, Conv1dBackwardInput, Conv1dBackwardWeight, ConvTranspose1d, ConvolutionShape, DepthwiseConv1d};
 use primal_device::grid::{self, ScaleForm};
 
 use super::linear::{Operand, store, target};
@@ -93,6 +93,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             }
         }
         let of = Conv::new(None, sizes, sequences);
+        rows.extend([false, true].map(|bias| depthwise_conv1d(&of, bias)));
         rows.extend([false, true].map(|accumulate| backward_weight(&of, accumulate)));
     }
     for (sizes, sequences) in realistic() {
@@ -173,6 +174,35 @@ fn conv1d<B: Backend>(of: &Conv, bias: bool, accumulate: bool) -> Case<B> {
         }
     };
     Case::new(name, buffers, op, reference, tolerance).flops(flops)
+}
+
+/// Of the case's inputs alone.
+fn depthwise_conv1d<B: Backend>(of: &Conv, bias: bool) -> Case<B> {
+    let (of, rows) = (of.clone(), of.sequences.rows());
+    let ConvolutionSizes { inputs: channels, kernel, dilation, .. } = of.of;
+    let buffers = vec![
+        unset(rows * channels),
+        random(rows * channels, 1),
+        random(kernel * channels, 2),
+        Data::U32(of.sequences.offsets()),
+        random(channels, 3),
+    ];
+    let name = format!("{}, {channels} channels, {kernel} by {dilation}{}", of.sequences, if bias { ", bias" } else { "" });
+    let run_of = of.clone();
+    let op = move |s: &CaseSpans| DepthwiseConv1d {
+        y: s.f(0),
+        x: s.f(1),
+        weight: s.f(2),
+        bias: bias.then(|| s.f(4)),
+        shape: run_of.shape(s, 3),
+    };
+    let reference = move |v: &mut CaseBuffers| {
+        v.set(0, reference::depthwise_conv1d(v.f(1), v.f(2), &of.of));
+        if bias {
+            v.add(0, reference::bias(v.f(4), rows));
+        }
+    };
+    Case::new(name, buffers, op, reference, sum_of(kernel + 1, 1.0))
 }
 
 fn backward_input<B: Backend>(of: &Conv, accumulate: bool) -> Case<B> {

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::memory::Act;
 use crate::ops::{
-    AbsoluteError, AdamW, AdamWStep, Add, Bias, Convert, CrossEntropy, Embedding, EmbeddingBackward, Gather, GatherBackward, Gelu,
+    AbsoluteError, AdamW, AdamWStep, Add, Bias, Convert, CrossEntropy, Embedding, EmbeddingBackward, ErfGelu, Gather, GatherBackward, Gelu,
     GeluBackward, LayerNorm, LayerNormBackward, LeakyRelu, LeakyReluBackward, RmsNorm, RmsNormBackward, SquaredError, Sum, SumSquares,
     Tanh, TanhBackward, by_id,
 };
@@ -27,6 +27,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             rows.extend([convert(len).in_form(act, &[0]), convert(len).in_form(act, &[1])]);
         }
         for in_place in [false, true] {
+            rows.push(erf_gelu(len, in_place));
             rows.extend([0.1, 0.0].map(|slope| leaky_relu(len, slope, in_place)));
             rows.extend([leaky_relu_backward(len, in_place), tanh(len, in_place), tanh_backward(len, in_place)]);
         }
@@ -118,6 +119,13 @@ fn gelu_backward<B: Backend>(len: usize, in_place: bool) -> Case<B> {
     };
     let loss = |v: &CaseBuffers| v.f(1).iter().zip(v.f(2)).map(|(dy, &x)| dy * reference::gelu(x)).sum();
     Case::new(shape, buffers, op, reference, EXPONENTIAL).gradient(&[Slope::Overwrites(2, first)], loss)
+}
+
+fn erf_gelu<B: Backend>(len: usize, in_place: bool) -> Case<B> {
+    let (y, what) = if in_place { (1, " in place") } else { (0, "") };
+    let reference = move |v: &mut CaseBuffers| v.set(y, v.f(1).iter().map(|&x| reference::erf_gelu(x)).collect());
+    let op = move |s: &CaseSpans| ErfGelu { y: s.f(y), x: s.f(1) };
+    Case::new(format!("[{len}]{what}"), vec![unset(len), gelu_input(len)], op, reference, EXPONENTIAL)
 }
 
 /// Values that no difference takes across 0, where slopes jump.
