@@ -14,6 +14,8 @@ use rayon::prelude::*;
 
 use super::{LutGemv, blocks, floats, groups};
 use crate::backend::cpu::Cpu;
+#[cfg(target_arch = "x86_64")]
+use crate::backend::cpu::instructions;
 use crate::backend::cpu::quantized::Quantized;
 use crate::backend::cpu::unpack::Codes;
 use crate::backend::{BlockWeight, RunOn, Scales, Storage};
@@ -62,7 +64,7 @@ impl RowProduct {
         #[cfg(target_arch = "x86_64")]
         {
             let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
-            if has_vectors && is_x86_feature_detected!("avx512vnni") {
+            if instructions::allows_avx512() && has_vectors && is_x86_feature_detected!("avx512vnni") {
                 products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows, groups: groups::avx512::rows });
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
