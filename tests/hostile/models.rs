@@ -249,7 +249,7 @@ fn models_that_lie_are_refused() {
         ("a window", "sliding_window", key("llama.attention.sliding_window", Value::U32(8))),
         ("a part of the head", "rope.dimension_count", key("llama.rope.dimension_count", Value::U32(8))),
         ("a scaling", "rope.scaling.type", key("llama.rope.scaling.type", Value::string("longrope"))),
-        ("no base", "rope_base", key("llama.rope.freq_base", Value::F32(f32::NAN))),
+        ("no base", "rope.freq_base", key("llama.rope.freq_base", Value::F32(f32::NAN))),
         ("a way to cut text", "tokenizer.ggml.pre", key("tokenizer.ggml.pre", Value::string("nobody"))),
         ("a kind of tokenizer", "tokenizer.ggml.model", key("tokenizer.ggml.model", Value::string("bert"))),
     ] {
