@@ -29,7 +29,11 @@ pub const CORPUS: FileKind = FileKind { name: "the lines of a corpus", most: 1 <
 /// A lexicon's file: the one in the program has a fiftieth of it.
 pub const LEXICON: FileKind = FileKind { name: "a lexicon", most: 1 << 26, begins: |bytes| bytes.starts_with(b"PRIMAL") };
 /// A sound: six hours at 22,050 Hz.
-pub const SOUND: FileKind = FileKind { name: "a WAV", most: 1 << 30, begins: |bytes| bytes.starts_with(b"RIFF") };
+pub const SOUND: FileKind = FileKind {
+    name: "a WAV or FLAC",
+    most: 1 << 30,
+    begins: |bytes| bytes.starts_with(b"RIFF") || bytes.starts_with(primal_speech::flac::MAGIC),
+};
 
 fn has_no_zero(bytes: &[u8]) -> bool {
     !bytes.contains(&0)

@@ -1,19 +1,21 @@
-//! WAV files, mono and of 16 bits.
+//! Files of sound, mono and of 16 bits: WAV and FLAC are read, WAV is written.
 
 use std::path::Path;
 
 use primal_engine::files::durable;
-use primal_speech::wav;
+use primal_speech::{flac, wav};
 
 use crate::{Result, input};
 
-/// Reads a WAV of `sampling_rate` Hz: samples in -1..1. One that was streamed, its length left open, goes to the end of the file.
+/// Reads a WAV or FLAC (told by its first bytes) of `sampling_rate` Hz: samples in -1..1. A WAV that was streamed, its length left open, goes to the
+/// end of the file.
 ///
 /// # Errors
 /// Bad input for a file that is missing, damaged, or of another kind or rate.
 pub fn read(path: &Path, sampling_rate: u32) -> Result<Vec<f32>> {
     let bytes = input::read(path, input::SOUND, "check the path and its permissions; of a longer sound give parts")?;
-    Ok(wav::decode(path.display(), bytes, sampling_rate)?)
+    let decode = if bytes.starts_with(flac::MAGIC) { flac::decode } else { wav::decode };
+    Ok(decode(path.display(), bytes, sampling_rate)?)
 }
 
 /// Replaces `path` by a WAV of `samples`, or leaves everything as it was. Samples beyond -1..1 are clipped.

@@ -19,11 +19,11 @@ use primal_engine::models::hifigan::CHUNK;
 use primal_engine::models::hifigan::Hifigan;
 use primal_speech::mel::Analyser;
 
-/// resynthesise a WAV from its mel spectrogram: how a vocoder sounds at its best
+/// resynthesise a sound from its mel spectrogram: how a vocoder sounds at its best
 #[derive(FromArgs)]
 #[argh(subcommand, name = "vocode")]
 pub struct Vocode {
-    /// mono 16-bit WAV of the vocoder's rate
+    /// mono WAV or FLAC of 16 bits and the vocoder's rate
     #[argh(option)]
     input: PathBuf,
     /// WAV to write
@@ -47,7 +47,7 @@ impl Vocode {
     /// Reads, resynthesises and writes.
     ///
     /// # Errors
-    /// A WAV or a vocoder that cannot be used; output that cannot be written.
+    /// A sound or a vocoder that cannot be used; output that cannot be written.
     pub fn run(self) -> Result<()> {
         let output = ("--output", self.output.as_path());
         require_extension(output, "wav")?;
@@ -64,7 +64,7 @@ impl Work for Vocode {
         let sound = sound::read(&self.input, settings.sampling_rate)?;
         if settings.frames(sound.len()) == 0 {
             let expected = format!("{} samples or more", settings.hop_size);
-            return Err(Error::bad_input(self.input.display(), expected, sound.len(), "give a longer WAV"));
+            return Err(Error::bad_input(self.input.display(), expected, sound.len(), "give a longer sound"));
         }
         let mel = Analyser::new(settings)?.analyse(&sound).mel;
         let mut plan = Plan::default();

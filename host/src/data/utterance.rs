@@ -84,7 +84,7 @@ impl Utterance {
         })
     }
 
-    /// What to say of a WAV with fewer samples than the utterance has frames for.
+    /// What to say of a sound with fewer samples than the utterance has frames for.
     pub(super) fn too_short(&self, path: &Path, settings: &MelSettings, found: String) -> Error {
         let (frames, id) = (self.frames, &self.id);
         let expected = format!("{} samples, {frames} frames as the durations of {id} say", frames.saturating_mul(settings.hop_size));

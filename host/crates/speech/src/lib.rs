@@ -16,6 +16,7 @@
 //! | `letters.rs`    | the names of the letters |
 //! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
 //! | `ngram.rs`      | n-grams with backing off |
+//! | `flac.rs`       | FLAC, decoded and checked |
 //! | `wav.rs`        | WAV, decoded and checked, and encoded |
 //! | `wav_stream.rs` | a WAV that is written while it is spoken |
 //! | `mel.rs`        | log-mel spectrograms and energy |
@@ -30,6 +31,7 @@ pub mod disambiguation;
 mod english;
 mod error;
 mod exceptions;
+pub mod flac;
 pub mod g2p;
 mod homographs;
 mod letters;
