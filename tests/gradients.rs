@@ -1,27 +1,28 @@
 //! The gradients of whole text models against finite differences, and that all of them train: to the same bytes with any number of threads, and
 //! whether or not blocks run twice.
 
+#[path = "gradients/differentiate.rs"]
+mod differentiate;
 #[path = "gradients/plain.rs"]
 mod plain;
+#[path = "train/trainer.rs"]
+mod trainer;
 
 use std::collections::BTreeMap;
 
-use plain::Plain;
+use differentiate::differentiate;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{ConfigOf, Recompute, Rule};
 use primal_engine::files::checkpoint::encode;
-use primal_engine::memory::Plan;
 use primal_engine::models::causal::CausalTable;
 use primal_engine::models::gpt::Gpt;
 use primal_engine::models::llama::Llama;
 use primal_engine::models::text::TextModel;
-use primal_engine::optim::float::FloatState;
 use primal_engine::train::state;
-use primal_engine::train::task::Draw;
-use primal_engine::train::text::{TextSource, TextTask};
-use primal_engine::train::trainer::{Layout, Trainer};
-use primal_host::data::{Corpus, CorpusOptions, TextCodec};
+use primal_engine::train::text::TextTask;
+use primal_engine::train::trainer::Trainer;
+use trainer::{corpus, trainer};
 
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
@@ -48,41 +49,6 @@ fn each_model(check: &impl Check) {
     ] {
         check.of::<Llama>(name, parsed("llama", more));
     }
-}
-
-fn trainer<M: TextModel>(config: &ConfigOf<M::Config>) -> Trainer<Cpu, TextTask<M>> {
-    let mut plan = Plan::default();
-    let layout = Layout::plan(config, &mut plan);
-    let backend = Cpu::new(&mut plan);
-    let mut trainer = Trainer::new(config.clone(), layout, backend);
-    trainer.initialise();
-    trainer
-}
-
-fn corpus() -> Corpus {
-    let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
-}
-
-/// Fills the gradients of all float tensors, of which the float twin has no others, with those of the first batch; the tensors.
-fn differentiate<M: TextModel>(trainer: &mut Trainer<Cpu, TextTask<M>>) -> Vec<FloatState> {
-    let floats = trainer.layout.optimizer.floats.clone();
-    let vectors = trainer.layout.parameters.vectors.len();
-    let mut sink = Plain {
-        vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
-        matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
-    };
-    let batch = *trainer.layout.model.batch();
-    let (mut inputs, mut targets) = (vec![0; batch.losses.len()], vec![0; batch.losses.len()]);
-    corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
-    let b = &mut trainer.backend;
-    b.upload(batch.inputs, &inputs);
-    b.upload(batch.targets, &targets);
-    for float in &floats {
-        b.zero(float.gradient);
-    }
-    trainer.layout.model.train(b, &trainer.layout.parameters, &mut sink, 1.0);
-    floats
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 #[path = "train/half_precision.rs"]
 mod half_precision;
+#[path = "gradients/differentiate.rs"]
+mod differentiate;
 #[path = "gradients/plain.rs"]
 mod plain;
+#[path = "train/trainer.rs"]
+mod trainer;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use plain::Plain;
+use differentiate::differentiate;
 use primal_device::grid::{GRIDS, Grid};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
@@ -20,14 +23,11 @@ use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::ops::attention::cpu as attention;
 use primal_engine::optim::MatrixState;
-use primal_engine::optim::float::FloatState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
-use primal_engine::train::task::Draw;
-use primal_engine::train::text::TextSource;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::{Corpus, CorpusOptions, TextCodec};
+use trainer::{corpus, state_bytes, trainer};
 
 fn config(rule: Rule) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
@@ -38,45 +38,6 @@ fn config(rule: Rule) -> Config {
     config.train.seq_len = 13;
     config.train.steps = 12;
     config
-}
-
-fn trainer(config: &Config) -> Trainer<Cpu> {
-    let mut plan = Plan::default();
-    let layout: Layout = Layout::plan(config, &mut plan);
-    let backend = Cpu::new(&mut plan);
-    let mut trainer = Trainer::new(config.clone(), layout, backend);
-    trainer.initialise();
-    trainer
-}
-
-fn corpus() -> Corpus {
-    let options = CorpusOptions { stories_bytes: 100_000, ..CorpusOptions::default() };
-    Corpus::open(&["stories".to_string()], TextCodec::Bytes, &options).expect("stories")
-}
-
-fn state_bytes(trainer: &mut Trainer<Cpu>) -> Vec<u8> {
-    state::checkpoint(trainer, &corpus(), |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
-}
-
-/// Fills the gradients of all float tensors, of which the float twin has no others, with those of the first batch; the tensors.
-fn differentiate(trainer: &mut Trainer<Cpu>) -> Vec<FloatState> {
-    let floats = trainer.layout.optimizer.floats.clone();
-    let vectors = trainer.layout.parameters.vectors.len();
-    let mut sink = Plain {
-        vectors: floats[..vectors].iter().map(|f| f.gradient).collect(),
-        matrices: floats[vectors..].iter().map(|f| f.gradient).collect(),
-    };
-    let tokens = trainer.layout.model.batch().losses.len();
-    let (mut inputs, mut targets) = (vec![0; tokens], vec![0; tokens]);
-    corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
-    let b = &mut trainer.backend;
-    b.upload(trainer.layout.model.batch().inputs, &inputs);
-    b.upload(trainer.layout.model.batch().targets, &targets);
-    for float in &floats {
-        b.zero(float.gradient);
-    }
-    trainer.layout.model.train(b, &trainer.layout.parameters, &mut sink, 1.0);
-    floats
 }
 
 #[test]

@@ -163,17 +163,29 @@ fn weights_are_fitted_and_the_loss_is_told() {
         let out = Gguf::open(place.path("out.gguf")).expect("a model");
         assert_eq!(out.value("something.of.its.own"), Some(Value::F64(0.1)));
     }
+    place.succeeds(&["import", "model", "in.gguf", "--out", "v.safetensors", "--grid", "uniform15", "--for-training", "--no-loss"]);
+    assert!(open(place.path("v.safetensors")).expect("a model").view("blocks.0.mlp.down.votes").is_ok_and(|votes| votes.dtype == Dtype::I8));
+    for command in [&["generate", "--checkpoint", "v.safetensors"][..], &["export", "gguf", "v.safetensors", "--out", "v.gguf"]] {
+        place.succeeds(command);
+    }
+    place.write("short.txt", "a");
+    let files = || std::fs::read_dir(place.folder.path()).expect("a folder").count();
+    let before = files();
     for (flags, part) in [
         (&["--grid", "prime17"][..], "--grid"),
         (&["--grid", "prime13", "--scales", "group32"], "row with prime13"),
         (&["--as-is", "--grid", "int4"], "--as-is"),
         (&["--text", "text.txt", "--no-loss"], "--text"),
         (&["--text", "missing.txt"], "missing.txt"),
+        (&["--text", "short.txt"], "expected a text of 2 tokens or more, so that there is one to predict, found short.txt"),
+        (&["--text", "short.txt", "--grid", "int4"], "short.txt"),
+        (&["--for-training"], "leaves nothing over"),
+        (&["--for-training", "--as-is"], "--for-training"),
     ] {
         let message = place.refused(&[&["import", "model", "in.gguf", "--out", "n.safetensors"], flags].concat());
         assert!(message.contains(part), "{part:?} in: {message}");
     }
-    assert!(!place.path("n.safetensors").exists());
+    assert_eq!(files(), before, "something is left");
 }
 
 #[test]
@@ -237,7 +249,7 @@ fn models_that_lie_are_refused() {
         ("a window", "sliding_window", key("llama.attention.sliding_window", Value::U32(8))),
         ("a part of the head", "rope.dimension_count", key("llama.rope.dimension_count", Value::U32(8))),
         ("a scaling", "rope.scaling.type", key("llama.rope.scaling.type", Value::string("longrope"))),
-        ("no base", "rope_base", key("llama.rope.freq_base", Value::F32(f32::NAN))),
+        ("no base", "rope.freq_base", key("llama.rope.freq_base", Value::F32(f32::NAN))),
         ("a way to cut text", "tokenizer.ggml.pre", key("tokenizer.ggml.pre", Value::string("nobody"))),
         ("a kind of tokenizer", "tokenizer.ggml.model", key("tokenizer.ggml.model", Value::string("bert"))),
     ] {

@@ -47,7 +47,7 @@ struct Expected {
 }
 
 fn call(command: &mut Command) -> Result<(), String> {
-    match command.status() {
+    match command.env("TRANSFORMERS_VERBOSITY", "error").status() {
         Ok(status) if status.success() => Ok(()),
         other => Err(format!("{command:?}: {other:?}")),
     }
@@ -132,7 +132,8 @@ struct Quantised {
 impl Quantised {
     fn make(model: &Path, grid: &'static Grid, scales: ScaleForm, work: &Path) -> Result<Self, Failed> {
         let name = format!("{} on {}, {}", model.file_name().unwrap_or_default().display(), grid.name(), scales.name());
-        let floats = work.join(&name);
+        // By a name that is one in Python, too.
+        let floats = work.join(name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
         let ours = floats.with_extension("safetensors");
         import(model, Choice::Grid { grid, scales, keeps_embeddings: false, keeps_remainders: false }, &ours)?;
         to_folder::export(&Model::open(&ours)?, Dtype::F32, &[], &floats)?;

@@ -81,8 +81,10 @@ def main(root: pathlib.Path):
             folder = root / f"{name}-{str(dtype).removeprefix('torch.')}"
             model.to(dtype).save_pretrained(folder, **saving)
             (folder / "tokenizer.json").write_text(tokenizer())
-            # Opened again: conversion rounded the angles of positions, too.
-            write_logits(AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval(), folder)
+            # The weights as they are stored, in f32 arithmetic. In a new model: conversion rounds the angles of positions, too.
+            again = kind(config).eval()
+            again.load_state_dict(model.to(torch.float32).state_dict())
+            write_logits(again, folder)
 
 
 def write_logits(model, folder: pathlib.Path):
@@ -95,4 +97,4 @@ if sys.argv[1] == "models":
     main(pathlib.Path(sys.argv[2]))
 else:
     for folder in map(pathlib.Path, sys.argv[2:]):
-        write_logits(AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval(), folder)
+        write_logits(AutoModelForCausalLM.from_pretrained(folder).eval(), folder)
