@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use multiversion::multiversion;
 use primal_device::philox::{RandomStream, uniform};
 
 use super::sequence::Sequence;
@@ -53,9 +54,21 @@ pub fn log_probability(logits: &[f32], token: u32) -> f64 {
     f64::from(logits[token as usize] - largest) - total.ln()
 }
 
+/// The largest of them.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn largest(logits: &[f32]) -> f32 {
+    let (vectors, rest) = logits.as_chunks::<32>();
+    let mut largest = [f32::NEG_INFINITY; 32];
+    for vector in vectors {
+        largest.iter_mut().zip(vector).for_each(|(m, &x)| *m = if x > *m { x } else { *m });
+    }
+    largest.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+}
+
 /// The index drawn from logits, without the penalty for repetition ([`penalize`]); `draw` in [0, 1).
 pub fn draw(logits: &[f32], sampling: Sampling, draw: f32) -> u32 {
-    let likeliest = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).expect("a vocabulary");
+    let largest = largest(logits);
+    let likeliest = logits.iter().position(|&logit| logit == largest).expect("a vocabulary of numbers");
     if sampling.temperature <= 0.0 {
         return likeliest as u32;
     }
@@ -125,7 +138,9 @@ impl Sampler {
     pub fn draw<B: Backend>(&mut self, b: &mut B, span: Span<f32>, tokens: &[u32]) -> Result<u32> {
         b.download(span, &mut self.logits);
         b.fault()?;
-        if let Some(logit) = self.logits.iter().find(|logit| !logit.is_finite()) {
+        // All of them, which is quicker than to look for one.
+        let finite = self.logits.iter().fold(true, |finite, logit| finite & logit.is_finite());
+        if let Some(logit) = self.logits.iter().find(|logit| !finite && !logit.is_finite()) {
             let message = format!("the model gives {logit} where the logarithm of a probability should be");
             return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run"));
         }

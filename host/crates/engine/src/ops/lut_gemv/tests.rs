@@ -4,9 +4,9 @@ use primal_device::philox::{RandomStream, uniform};
 
 use super::super::{blocks, q8_0};
 use super::{Codes, LARGEST, RowProduct, TINY, lut_gemv, scratch_len};
+use crate::backend::Scales;
 use crate::backend::cpu::quantized::Quantized;
 use crate::files::Dtype;
-use crate::backend::Scales;
 
 /// A group's activations as integers of 8 bits, and their step.
 fn rounded(x: &[f32]) -> (Vec<i32>, f32) {
