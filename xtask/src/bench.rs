@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 /// The benchmarks: name, package, the features that it needs, and what it measures.
-const BENCHES: [(&str, &str, &str, &str); 10] = [
+const BENCHES: [(&str, &str, &str, &str); 11] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate and a step in PyTorch"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
     ("prefill", "primal-host", "", "products of a prompt and 4-bit weights, against ggml's q4_0"),
+    ("llm", "primal-host", "", "whole language models, against llama.cpp: speed, memory and loss"),
     ("dequantize", "primal-host", "", "f32 of the blocks of GGUF files, bit for bit against ggml"),
     ("tokenizers", "primal-host", "", "tokens of files' tokenizers, against those that other programs give"),
     ("models", "primal-host", "", "logits of tiny models of every architecture, against transformers"),

@@ -4,6 +4,8 @@
 //! All kernels take turns in one run, each with its own quantisation of the activations, on copies of the matrix that together are several times
 //! the last-level cache.
 
+#[path = "../memory/bandwidth.rs"]
+mod bandwidth;
 mod ggml;
 #[path = "../ggml/library.rs"]
 mod library;
@@ -12,6 +14,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bandwidth::bandwidth;
 use ggml::{Format, Matrix};
 use half::f16;
 use library::Ggml;
@@ -67,21 +70,6 @@ fn ours() -> Vec<Ours> {
     let of_others = [(&grid::PRIME13, ScaleForm::Row), (&grid::INT4, ScaleForm::Group32), (&grid::UINT4, ScaleForm::Group32Offset)];
     let fastest = formats.map(|(grid, form)| (grid, form, products[0]));
     fastest.chain(others.flat_map(|&product| of_others.map(|(grid, form)| (grid, form, product)))).collect()
-}
-
-/// Bytes a second that one core reads in order from memory that is not cached.
-fn bandwidth() -> f64 {
-    let words = vec![1u64; COLD_BYTES / size_of::<u64>()];
-    let read = || {
-        let began = Instant::now();
-        let mut sums = [0u64; 32];
-        for words in black_box(&words).as_chunks::<32>().0 {
-            sums.iter_mut().zip(words).for_each(|(sum, word)| *sum += word);
-        }
-        black_box(sums);
-        COLD_BYTES as f64 / began.elapsed().as_secs_f64()
-    };
-    (0..9).map(|_| read()).fold(0.0, f64::max)
 }
 
 /// Scales of a weight: of rows, and steps and offsets of groups.
@@ -192,7 +180,7 @@ fn model(name: &str) {
 }
 
 fn run() -> Result<(), String> {
-    let ggml = Ggml::load();
+    let ggml = Ggml::load(None);
     match &ggml {
         Ok(ggml) => println!("{}", ggml.name),
         Err(reason) => println!("ggml cannot be had, so only our own kernels are timed: {reason}"),

@@ -67,7 +67,7 @@ fn compare(ggml: &Ggml, dtype: Dtype, name: &str) -> Result<[f64; 2], String> {
 }
 
 fn run() -> Result<(), String> {
-    let ggml = match Ggml::load() {
+    let ggml = match Ggml::load(None) {
         Ok(ggml) => ggml,
         Err(reason) => {
             println!("not run: ggml cannot be had: {reason}");

@@ -15,14 +15,17 @@ pub struct Ggml {
     cpu: Library,
     /// Version of ggml, and which variant of its CPU library.
     pub name: String,
+    /// The folder of all of them, llama.cpp's as well.
+    #[allow(dead_code, reason = "of interest to one benchmark")]
+    pub folder: PathBuf,
 }
 
 impl Ggml {
-    /// Fetches the libraries into `target/` unless they are there, and loads them.
+    /// Fetches the libraries into `target/` unless they are there, and loads them: the variant of that name, such as `haswell`, or the best for this processor.
     ///
     /// # Errors
     /// What is missing, in words: not this kind of machine, no network, another library than expected.
-    pub fn load() -> Result<Self, String> {
+    pub fn load(variant: Option<&str>) -> Result<Self, String> {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             return Err("the library is for Linux on x86-64".into());
         }
@@ -32,7 +35,7 @@ impl Ggml {
             unsafe { Library::open(Some(file), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| format!("{}: {e}", file.display()))
         };
         let base = open(&folder.join("libggml-base.so"))?;
-        let variant = best_variant(&folder)?;
+        let variant = variant.map_or_else(|| best_variant(&folder), |name| Ok(folder.join(format!("libggml-cpu-{name}.so"))))?;
         let cpu = open(&variant)?;
         // SAFETY: `void ggml_cpu_init(void)` fills the tables of f16; `const char * ggml_version(void)` returns a constant.
         let version = unsafe {
@@ -40,7 +43,7 @@ impl Ggml {
             CStr::from_ptr(symbol::<unsafe extern "C" fn() -> *const c_char>(&base, "ggml_version")?()).to_string_lossy().into_owned()
         };
         let name = format!("ggml {version}, {}", variant.file_name().expect("a file").display());
-        Ok(Self { base, cpu, name })
+        Ok(Self { base, cpu, name, folder })
     }
 
     /// A function of either library.

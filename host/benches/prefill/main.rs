@@ -193,7 +193,7 @@ fn products(shape: [usize; 3], ggml: Option<&Ggml>) -> Result<(), String> {
 }
 
 fn run() -> Result<(), String> {
-    let ggml = Ggml::load();
+    let ggml = Ggml::load(None);
     match &ggml {
         Ok(ggml) => println!("{}", ggml.name),
         Err(reason) => println!("ggml cannot be had, so only our own kernels are timed: {reason}"),

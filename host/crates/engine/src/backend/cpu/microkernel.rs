@@ -4,6 +4,9 @@ use std::sync::OnceLock;
 
 use gemm_f32::microkernel;
 
+#[cfg(target_arch = "x86_64")]
+use super::instructions;
+
 /// `C = A·B` of a few rows and columns; its parameters are those of the `gemm` crate.
 pub type MicroKernel = unsafe fn(
     usize,
@@ -46,7 +49,7 @@ pub fn micro_kernels() -> &'static MicroKernels {
     KERNELS.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            if is_x86_feature_detected!("avx512f") {
+            if instructions::allows_avx512() && is_x86_feature_detected!("avx512f") {
                 return MicroKernels {
                     lanes: 16,
                     width: 64,

@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod elementwise;
 pub mod exp;
 pub mod gemm;
+pub mod instructions;
 pub mod integers;
 pub mod memory;
 pub mod microkernel;

@@ -5,6 +5,8 @@
 use primal_device::grid::GROUP;
 
 use super::panel::{self, GROUP_BYTES, OUTPUTS, Panel, QUAD};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::cpu::instructions;
 
 /// Rows of a kernel, at most.
 pub const ROWS: usize = 6;
@@ -84,7 +86,7 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
-            if has_vectors && is_x86_feature_detected!("avx512vnni") {
+            if instructions::allows_avx512() && has_vectors && is_x86_feature_detected!("avx512vnni") {
                 kernels.push(Self { name: "AVX-512", unpack: panel::avx2::unpack, multiply: avx512::multiply });
             }
             kernels.push(Self { name: "AVX2", unpack: panel::avx2::unpack, multiply: avx2::multiply });

@@ -13,6 +13,8 @@ use primal_device::kernels::lut_gemv::{LARGEST, TINY};
 
 use super::{LutGemv, blocks, floats, groups, q8_0};
 use crate::backend::cpu::Cpu;
+#[cfg(target_arch = "x86_64")]
+use crate::backend::cpu::instructions;
 use crate::backend::cpu::integers::{self, Levels, Order, Rounded};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::quantized::Quantized;
@@ -70,7 +72,7 @@ impl RowProduct {
         #[cfg(target_arch = "x86_64")]
         {
             let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
-            if has_vectors && is_x86_feature_detected!("avx512vnni") {
+            if instructions::allows_avx512() && has_vectors && is_x86_feature_detected!("avx512vnni") {
                 products.push(Self {
                     name: "AVX-512",
                     order: &avx512::ORDER,
