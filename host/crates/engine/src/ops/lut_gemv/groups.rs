@@ -50,6 +50,18 @@ pub(super) fn total(mut sums: [f32; LANES]) -> f32 {
     sums[0]
 }
 
+/// As [`total`], of the first eight and the last eight.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+#[inline]
+pub(super) fn total_of_vectors(first: std::arch::x86_64::__m256, last: std::arch::x86_64::__m256) -> f32 {
+    use std::arch::x86_64::*;
+    let sums = _mm256_add_ps(first, last);
+    let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
+    let sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
+    _mm_cvtss_f32(_mm_add_ss(sums, _mm_shuffle_ps::<1>(sums, sums)))
+}
+
 /// Steps and offsets of a weight.
 fn halves<'a>(w: &Codes<'a>) -> (&'a [f16], Option<&'a [f16]>) {
     match w.scaling.scales {
@@ -88,7 +100,7 @@ pub(super) mod avx2 {
     use half::f16;
 
     use super::super::ahead::{Ahead, ROWS};
-    use super::{Activations, Codes, GROUP, LANES, Levels, NARROW, halves, total};
+    use super::{Activations, Codes, GROUP, LANES, Levels, NARROW, halves, total_of_vectors};
 
     /// Groups of a vector of sums, and their bytes of codes.
     const PART: usize = 8;
@@ -114,36 +126,39 @@ pub(super) mod avx2 {
         let mut ahead = Ahead::new(w.codes, N * w.row_bytes);
         for (i, (y, codes)) in y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).enumerate() {
             let mut sums = [[_mm256_setzero_ps(); LANES / PART]; N];
-            for part in 0..groups.div_ceil(PART) {
-                let bytes = (w.row_bytes - part * PART_BYTES).min(PART_BYTES);
-                // SAFETY: only codes of these rows are loaded; activations of whole turns were counted.
-                let products = unsafe {
-                    let (codes, q) = (codes.as_ptr().add(part * PART_BYTES), x.q.as_ptr().add(part * PART * GROUP));
-                    if bytes == PART_BYTES {
-                        part_of_rows::<N, true>([codes, q.cast()], bytes, w.row_bytes, table, &mut ahead)
-                    } else {
-                        part_of_rows::<N, false>([codes, q.cast()], bytes, w.row_bytes, table, &mut ahead)
+            // Two parts a turn, each with a vector of sums.
+            for turn in 0..groups.div_ceil(LANES) {
+                for (half, part) in [2 * turn, 2 * turn + 1].into_iter().enumerate() {
+                    if part * PART >= groups {
+                        break;
                     }
-                };
-                // SAFETY: groups of whole turns were counted.
-                let (starts, steps, of_group) = unsafe {
-                    let starts = _mm256_loadu_si256(x.starts.as_ptr().add(part * PART).cast());
-                    (starts, _mm256_loadu_ps(x.steps.as_ptr().add(part * PART)), _mm256_loadu_ps(x.sums.as_ptr().add(part * PART)))
-                };
-                for (row, (sums, products)) in sums.iter_mut().zip(products).enumerate() {
-                    let (first, sum) = ((i * N + row) * groups + part * PART, &mut sums[part % (LANES / PART)]);
-                    ahead.halves(step, first);
-                    let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, starts));
-                    *sum = _mm256_fmadd_ps(_mm256_mul_ps(load(step, first), products), steps, *sum);
-                    if let Some(offset) = offset {
-                        ahead.halves(offset, first);
-                        *sum = _mm256_fmadd_ps(load(offset, first), of_group, *sum);
+                    let bytes = (w.row_bytes - part * PART_BYTES).min(PART_BYTES);
+                    // SAFETY: only codes of these rows are loaded; activations and groups of whole turns were counted.
+                    let (products, starts, steps, of_group) = unsafe {
+                        let (codes, q) = (codes.as_ptr().add(part * PART_BYTES), x.q.as_ptr().add(part * PART * GROUP));
+                        let products = if bytes == PART_BYTES {
+                            part_of_rows::<N, true>([codes, q.cast()], bytes, w.row_bytes, table, &mut ahead)
+                        } else {
+                            part_of_rows::<N, false>([codes, q.cast()], bytes, w.row_bytes, table, &mut ahead)
+                        };
+                        let at = part * PART;
+                        let starts = _mm256_loadu_si256(x.starts.as_ptr().add(at).cast());
+                        (products, starts, _mm256_loadu_ps(x.steps.as_ptr().add(at)), _mm256_loadu_ps(x.sums.as_ptr().add(at)))
+                    };
+                    for (row, (sums, products)) in sums.iter_mut().zip(products).enumerate() {
+                        let (first, sum) = ((i * N + row) * groups + part * PART, &mut sums[half]);
+                        ahead.halves(step, first);
+                        let products = _mm256_cvtepi32_ps(_mm256_add_epi32(products, starts));
+                        *sum = _mm256_fmadd_ps(_mm256_mul_ps(load(step, first), products), steps, *sum);
+                        if let Some(offset) = offset {
+                            ahead.halves(offset, first);
+                            *sum = _mm256_fmadd_ps(load(offset, first), of_group, *sum);
+                        }
                     }
                 }
             }
-            for (y, sums) in y.iter_mut().zip(sums) {
-                // SAFETY: as many values as the vectors have.
-                *y = total(unsafe { std::mem::transmute::<[__m256; 2], [f32; LANES]>(sums) });
+            for (y, [first, last]) in y.iter_mut().zip(sums) {
+                *y = total_of_vectors(first, last);
             }
         }
     }
@@ -224,7 +239,7 @@ pub(super) mod avx512 {
     use half::f16;
 
     use super::super::ahead::{Ahead, ROWS};
-    use super::{Activations, Codes, GROUP, LANES, Levels, TURN, halves, total};
+    use super::{Activations, Codes, GROUP, LANES, Levels, TURN, halves, total_of_vectors};
 
     /// Bytes of codes of a turn.
     const TURN_BYTES: usize = TURN / 2;
@@ -275,8 +290,8 @@ pub(super) mod avx512 {
                 }
             }
             for (y, sum) in y.iter_mut().zip(sums) {
-                // SAFETY: as many values as the vector has.
-                *y = total(unsafe { std::mem::transmute::<__m512, [f32; LANES]>(sum) });
+                let last = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sum)));
+                *y = total_of_vectors(_mm512_castps512_ps256(sum), last);
             }
         }
     }

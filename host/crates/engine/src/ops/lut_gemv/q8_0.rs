@@ -71,7 +71,8 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::super::ahead::Ahead;
-    use super::{Activations, BLOCK, GROUP, LANES, QUADS, total};
+    use super::super::groups::total_of_vectors;
+    use super::{Activations, BLOCK, GROUP, QUADS};
 
     /// Defines a product of rows by that of a block, which makes eight integers of 32 bytes, as many rounded activations, and their starts.
     macro_rules! rows {
@@ -82,8 +83,7 @@ mod x86 {
                 assert!(x.q.len() == blocks * GROUP && x.starts.len() == blocks * QUADS);
                 let mut ahead = Ahead::new(bytes, 0);
                 for (y, row) in y.iter_mut().zip(bytes.chunks_exact(row_bytes)) {
-                    let mut sums = [_mm256_setzero_ps(); LANES / QUADS];
-                    for i in 0..blocks {
+                    let mut block = |i: usize, sum: __m256| {
                         ahead.next(BLOCK);
                         // SAFETY: a block of the row, activations of a block, and eight starts.
                         let (half, w, q, starts) = unsafe {
@@ -95,10 +95,17 @@ mod x86 {
                         let step = _mm256_mul_ps(_mm256_cvtph_ps(_mm_set1_epi16(half)), _mm256_set1_ps(x.steps[i]));
                         // SAFETY: eight starts.
                         let products = unsafe { $block(w, q, starts) };
-                        sums[i % 2] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), step, sums[i % 2]);
+                        _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), step, sum)
+                    };
+                    let [mut even, mut odd] = [_mm256_setzero_ps(); 2];
+                    for i in 0..blocks / 2 {
+                        even = block(2 * i, even);
+                        odd = block(2 * i + 1, odd);
                     }
-                    // SAFETY: as many values as the vectors have.
-                    *y = total(unsafe { std::mem::transmute::<[__m256; 2], [f32; LANES]>(sums) });
+                    if blocks % 2 == 1 {
+                        even = block(blocks - 1, even);
+                    }
+                    *y = total_of_vectors(even, odd);
                 }
             }
         };
