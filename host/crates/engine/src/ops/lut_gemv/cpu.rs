@@ -232,7 +232,7 @@ fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes),
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::super::ahead::{Ahead, ROWS};
+    use super::super::ahead::{Near, ROWS};
     use super::{Activations, Codes, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 32 bytes of codes.
@@ -266,7 +266,7 @@ mod avx2 {
         };
         let (low, high) = (byte(0), byte(8));
         let (nibble, block) = (_mm256_set1_epi8(15), pairs_in_i32(w.grid()) / 4);
-        let mut ahead = Ahead::new(w.codes, N * w.row_bytes);
+        let mut ahead = Near::new(w.codes, N * w.row_bytes);
         let groups = y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).zip(row_scales(w).chunks_exact(N));
         for ((y, codes), scale) in groups {
             let mut totals = [_mm256_setzero_si256(); N];
@@ -310,7 +310,7 @@ mod avx2 {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::super::ahead::{Ahead, ROWS};
+    use super::super::ahead::{Near, ROWS};
     use super::{Activations, Codes, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 64 bytes of codes.
@@ -340,7 +340,7 @@ mod avx512 {
         let table = unsafe { _mm256_loadu_si256(w.grid().integers.as_ptr().cast()) };
         // Twice, so that the look-up does not mind bit 4, the lowest of the next nibble.
         let (table, block) = (_mm512_broadcast_i64x4(table), pairs_in_i32(w.grid()) / 4);
-        let mut ahead = Ahead::new(w.codes, N * w.row_bytes);
+        let mut ahead = Near::new(w.codes, N * w.row_bytes);
         let groups = y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).zip(row_scales(w).chunks_exact(N));
         for ((y, codes), scale) in groups {
             let mut totals = [_mm512_setzero_si512(); N];

@@ -99,7 +99,7 @@ pub(super) mod avx2 {
 
     use half::f16;
 
-    use super::super::ahead::{Ahead, ROWS};
+    use super::super::ahead::{Near, ROWS};
     use super::{Activations, Codes, GROUP, LANES, Levels, NARROW, halves, total_of_vectors};
 
     /// Groups of a vector of sums, and their bytes of codes.
@@ -123,7 +123,7 @@ pub(super) mod avx2 {
         x.require(groups);
         // SAFETY: 16 bytes.
         let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(levels.above_lowest.as_ptr().cast()) });
-        let mut ahead = Ahead::new(w.codes, N * w.row_bytes);
+        let mut ahead = Near::new(w.codes, N * w.row_bytes);
         for (i, (y, codes)) in y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).enumerate() {
             let mut sums = [[_mm256_setzero_ps(); LANES / PART]; N];
             // Two parts a turn, each with a vector of sums.
@@ -190,45 +190,62 @@ pub(super) mod avx2 {
         bytes: usize,
         stride: usize,
         table: __m256i,
-        ahead: &mut Ahead,
+        ahead: &mut Near,
     ) -> [__m256i; N] {
         let (nibble, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
-        let mut pairs = [[_mm256_setzero_si256(); 4]; N];
-        for i in 0..4 {
-            if !WHOLE && bytes <= 32 * i {
+        // Of vectors 0 and 1, then 2 and 3: added up as soon as both are there, which leaves registers to the others.
+        let mut both = [[_mm256_setzero_si256(); 2]; N];
+        for pair in 0..2 {
+            if !WHOLE && bytes <= 64 * pair {
                 break;
             }
-            // SAFETY: by the caller's contract.
-            let (low, high) = unsafe {
-                let q = q.add(128 * (i / 2) + 32 * (i % 2));
-                (_mm256_loadu_si256(q.cast()), _mm256_loadu_si256(q.add(64).cast()))
-            };
-            for (row, pairs) in pairs.iter_mut().enumerate() {
-                if i % 2 == 0 {
-                    ahead.next(if WHOLE { 64 } else { (bytes - 32 * i).min(64) });
-                }
-                let at = codes.wrapping_add(row * stride + 32 * i);
-                // SAFETY: by the caller's contract; a row is a multiple of 16 bytes.
-                let packed = unsafe {
-                    if WHOLE || bytes - 32 * i >= 32 {
-                        _mm256_loadu_si256(at.cast())
-                    } else {
-                        _mm256_zextsi128_si256(_mm_loadu_si128(at.cast()))
+            let mut firsts = [_mm256_setzero_si256(); N];
+            for i in 0..2 {
+                if !WHOLE && bytes <= 64 * pair + 32 * i {
+                    for (both, first) in both.iter_mut().zip(firsts) {
+                        both[pair] = quads(first, _mm256_setzero_si256());
                     }
+                    break;
+                }
+                // SAFETY: by the caller's contract.
+                let (low, high) = unsafe {
+                    let q = q.add(128 * pair + 32 * i);
+                    (_mm256_loadu_si256(q.cast()), _mm256_loadu_si256(q.add(64).cast()))
                 };
-                let levels =
-                    [packed, _mm256_srli_epi16::<4>(packed)].map(|codes| _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble)));
-                let products = _mm256_add_epi16(_mm256_maddubs_epi16(levels[0], low), _mm256_maddubs_epi16(levels[1], high));
-                pairs[i] = _mm256_madd_epi16(products, ones);
+                for (row, (both, first)) in both.iter_mut().zip(&mut firsts).enumerate() {
+                    let left = if WHOLE { 64 } else { bytes - 64 * pair };
+                    if i == 0 {
+                        ahead.next(left.min(64));
+                    }
+                    let at = codes.wrapping_add(row * stride + 64 * pair + 32 * i);
+                    // SAFETY: by the caller's contract; a row is a multiple of 16 bytes.
+                    let packed = unsafe {
+                        if left >= 32 * i + 32 { _mm256_loadu_si256(at.cast()) } else { _mm256_zextsi128_si256(_mm_loadu_si128(at.cast())) }
+                    };
+                    let levels =
+                        [packed, _mm256_srli_epi16::<4>(packed)].map(|codes| _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble)));
+                    let products = _mm256_add_epi16(_mm256_maddubs_epi16(levels[0], low), _mm256_maddubs_epi16(levels[1], high));
+                    let products = _mm256_madd_epi16(products, ones);
+                    if i == 0 {
+                        *first = products;
+                    } else {
+                        both[pair] = quads(*first, products);
+                    }
+                }
             }
         }
-        pairs.map(|[a, b, c, d]| {
+        both.map(|[ab, cd]| {
             // Half h of vector v is group 2v + h; its four sums become one, at place v of the half.
-            let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-            let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
             let sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
             _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
         })
+    }
+
+    /// Of each half of two vectors the sums of values 0 and 2, and of 1 and 3.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn quads(a: __m256i, b: __m256i) -> __m256i {
+        _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b))
     }
 }
 
@@ -238,7 +255,7 @@ pub(super) mod avx512 {
 
     use half::f16;
 
-    use super::super::ahead::{Ahead, ROWS};
+    use super::super::ahead::{Far, ROWS};
     use super::{Activations, Codes, GROUP, LANES, Levels, TURN, halves, total_of_vectors};
 
     /// Bytes of codes of a turn.
@@ -258,7 +275,7 @@ pub(super) mod avx512 {
         x.require(groups);
         // SAFETY: 16 bytes.
         let table = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(levels.above_lowest.as_ptr().cast()) });
-        let mut ahead = Ahead::new(w.codes, N * w.row_bytes);
+        let mut ahead = Far::new(w.codes, N * w.row_bytes);
         for (i, (y, codes)) in y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).enumerate() {
             let mut sums = [_mm512_setzero_ps(); N];
             for turn in 0..groups.div_ceil(LANES) {
@@ -316,7 +333,7 @@ pub(super) mod avx512 {
         bytes: usize,
         stride: usize,
         table: __m512i,
-        ahead: &mut Ahead,
+        ahead: &mut Far,
     ) -> [__m512i; N] {
         let nibble = _mm512_set1_epi8(15);
         let mut quarters = [[_mm512_setzero_si512(); 4]; N];

@@ -70,7 +70,7 @@ pub(super) use x86::{avx2, avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::ahead::Ahead;
+    use super::super::ahead::Near;
     use super::super::groups::total_of_vectors;
     use super::{Activations, BLOCK, GROUP, QUADS};
 
@@ -81,7 +81,7 @@ mod x86 {
             pub fn $name(y: &mut [f32], bytes: &[u8], x: &Activations) {
                 let (blocks, row_bytes) = (x.steps.len(), x.row_bytes());
                 assert!(x.q.len() == blocks * GROUP && x.starts.len() == blocks * QUADS);
-                let mut ahead = Ahead::new(bytes, 0);
+                let mut ahead = Near::new(bytes, 0);
                 for (y, row) in y.iter_mut().zip(bytes.chunks_exact(row_bytes)) {
                     let mut block = |i: usize, sum: __m256| {
                         ahead.next(BLOCK);
