@@ -1,8 +1,8 @@
 //! One token's `y = x · Wᵀ`, each code read once: in exact integers by `lut_gemv_quantize`, then `lut_gemv`; on a grid without a denominator by
 //! `lut_gemv_float`. Where groups have scales, `lut_gemv_groups` and `lut_gemv_float_groups` come in their places.
 //!
-//! In integers the arithmetic is that of the CPU's `lut_gemv`, and so are all bits; sums of floats are taken in another order. Weights are integers of 16 bits over the grid's denominator; a `dp2a`
-//! multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
+//! The arithmetic of `lut_gemv` is that of the CPU, and so are all bits; where groups have scales the CPU rounds activations by groups, and sums of floats
+//! are taken in another order. Weights are integers of 16 bits over the grid's denominator; a `dp2a` multiplies pairs of activations by the weights' high bytes, another by the low ones. The bytes of four weights come from two registers
 //! of a table by three `prmt`, whose selector is the four codes themselves.
 
 use super::sizes::WARP;
@@ -234,7 +234,7 @@ kernels! {
         }
     }
     /// `lut_gemv` where groups have scales: halves, step `[outputs, ⌈inputs / 32⌉]`, offset as step or null; `x_step` is that of q. A lane has a group
-    /// of each row a step; products of groups are added up in the order of the CPU, whose sixteen sums lanes l and l + 16 share. Items: rows.
+    /// of each row a step; products of groups are added up in sixteen sums, one for lanes l and l + 16. Items: rows.
     fn lut_gemv_groups(
         y: *mut f32, q: *const u32, x_step: *const f32, codes: *const u8, step: *const u16, offset: *const u16, grid: *const Grid, outputs: u32,
         inputs: u32,

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use multiversion::multiversion;
 use primal_device::philox::{RandomStream, uniform};
 
 use super::sequence::Sequence;
 use super::text::TextDecoder;
 use crate::backend::Backend;
+use crate::backend::cpu::exp::exp;
 use crate::memory::Span;
 use crate::nn::Parameters;
 use crate::{Error, Result};
@@ -53,43 +55,69 @@ pub fn log_probability(logits: &[f32], token: u32) -> f64 {
     f64::from(logits[token as usize] - largest) - total.ln()
 }
 
+/// The largest of them.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn largest(logits: &[f32]) -> f32 {
+    let (vectors, rest) = logits.as_chunks::<32>();
+    let mut largest = [f32::NEG_INFINITY; 32];
+    for vector in vectors {
+        largest.iter_mut().zip(vector).for_each(|(m, &x)| *m = if x > *m { x } else { *m });
+    }
+    largest.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+}
+
+/// Writes `exp((logit − largest) / temperature)`; returns the sum.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
+fn weigh(weights: &mut [f32], logits: &[f32], largest: f32, temperature: f32) -> f64 {
+    const LANES: usize = 32;
+    let mut sums = [0.0f64; LANES];
+    for (weights, logits) in weights.chunks_mut(LANES).zip(logits.chunks(LANES)) {
+        weights.iter_mut().zip(logits).for_each(|(weight, logit)| *weight = exp((logit - largest) / temperature));
+        sums.iter_mut().zip(&*weights).for_each(|(sum, &weight)| *sum += f64::from(weight));
+    }
+    sums.iter().sum()
+}
+
 /// The index drawn from logits, without the penalty for repetition ([`penalize`]); `draw` in [0, 1).
 pub fn draw(logits: &[f32], sampling: Sampling, draw: f32) -> u32 {
-    let likeliest = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).expect("a vocabulary");
+    let largest = largest(logits);
+    let likeliest = logits.iter().position(|&logit| logit == largest).expect("a vocabulary of numbers");
     if sampling.temperature <= 0.0 {
         return likeliest as u32;
     }
-    let weights: Vec<f64> = logits.iter().map(|l| f64::from((l - logits[likeliest]) / sampling.temperature).exp()).collect();
-    let likelier = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
+    let mut weights = vec![0.0; logits.len()];
+    let all = weigh(&mut weights, logits, largest, sampling.temperature);
+    let weight = |i: usize| f64::from(weights[i]);
+    let likelier = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let (mut order, total): (Vec<usize>, f64);
     if (1..weights.len()).contains(&sampling.top_k) {
         order = (0..weights.len()).collect();
         order.select_nth_unstable_by(sampling.top_k - 1, likelier);
         order.truncate(sampling.top_k);
         order.sort_by(likelier);
-        total = order.iter().map(|&i| weights[i]).sum();
+        total = order.iter().map(|&i| weight(i)).sum();
     } else {
-        total = weights.iter().sum();
+        total = all;
         // Those below it have less than 1 − top_p together, so none of them is drawn, and they need not be sorted.
-        let least = total * (1.0 - f64::from(sampling.top_p)) / weights.len() as f64;
+        let least = (total * (1.0 - f64::from(sampling.top_p)) / weights.len() as f64) as f32;
         order = (0..weights.len()).filter(|&i| weights[i] >= least).collect();
         order.sort_by(likelier);
     }
     let mut kept = 0.0;
     let count = order.iter().position(|&i| {
-        kept += weights[i];
+        kept += weight(i);
         kept >= total * f64::from(sampling.top_p)
     });
     order.truncate(count.map_or(order.len(), |c| c + 1));
     // The likeliest one's weight is 1.
-    let unlikely = order.iter().position(|&i| weights[i] < f64::from(sampling.min_p));
+    let unlikely = order.iter().position(|&i| weights[i] < sampling.min_p);
     if let Some(count) = unlikely {
         order.truncate(count.max(1));
-        kept = order.iter().map(|&i| weights[i]).sum();
+        kept = order.iter().map(|&i| weight(i)).sum();
     }
     let mut left = f64::from(draw) * kept;
     let drawn = order.iter().find(|&&i| {
-        left -= weights[i];
+        left -= weight(i);
         left < 0.0
     });
     *drawn.or(order.last()).unwrap_or(&likeliest) as u32
@@ -125,7 +153,9 @@ impl Sampler {
     pub fn draw<B: Backend>(&mut self, b: &mut B, span: Span<f32>, tokens: &[u32]) -> Result<u32> {
         b.download(span, &mut self.logits);
         b.fault()?;
-        if let Some(logit) = self.logits.iter().find(|logit| !logit.is_finite()) {
+        // All of them, which is quicker than to look for one.
+        let finite = self.logits.iter().fold(true, |finite, logit| finite & logit.is_finite());
+        if let Some(logit) = self.logits.iter().find(|logit| !finite && !logit.is_finite()) {
             let message = format!("the model gives {logit} where the logarithm of a probability should be");
             return Err(Error::failed(message, "its weights are damaged or diverged: use an earlier checkpoint of the run"));
         }

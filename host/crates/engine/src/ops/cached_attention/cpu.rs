@@ -12,10 +12,11 @@ use crate::backend::cpu::exp::exp;
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::{HALF, first_half_of_thread, of_thread, second_half};
 use crate::backend::cpu::softmax::exponentials;
+use crate::backend::cpu::team;
 use crate::ops::attention::cpu::{Head, queries_of_block};
 
 /// Cached values that are worth a task of their own.
-const TASK_VALUES: usize = 32 * 1024;
+const TASK_VALUES: usize = 16 * 1024;
 /// Tokens of a piece, at least, of a cache that has more.
 const PIECE: usize = 512;
 
@@ -42,8 +43,7 @@ impl CachedAttention {
         // Values of a piece of the cache: of all heads of a group their sums, then the largest score and the sum of weights of each.
         let values = group * (dim + 2);
         let scratch = Parts::new(scratch);
-        let min_tasks = TASK_VALUES.div_ceil(len.min(tokens) * dim);
-        (0..kv_heads * pieces).into_par_iter().with_min_len(min_tasks).for_each(|task| {
+        let attend = |task: usize| {
             let (head, first) = (task / pieces, task % pieces * len);
             let at = Piece { dim, stride, tokens: len.min(tokens - first) };
             let from = first * stride + head * dim;
@@ -57,7 +57,9 @@ impl CachedAttention {
                 sums.copy_from_slice(&[max, sum]);
             }
             mix(mixed, scores, v.from(from), at);
-        });
+        };
+        let (tasks, of_task) = (kv_heads * pieces, TASK_VALUES.div_ceil(len.min(tokens) * dim));
+        team::for_each(tasks.div_ceil(of_task), |i| (i * of_task..tasks.min((i + 1) * of_task)).for_each(attend));
         for (head, out) in out.chunks_exact_mut(dim).enumerate() {
             let piece = |piece: usize| {
                 // SAFETY: the tasks are over, and nothing of it is written.

@@ -93,10 +93,14 @@ fn portable_mix(out: &mut [f32], weights: &[f32], v: Values, at: Piece, first: u
 mod avx2 {
     use std::arch::x86_64::*;
 
+    use half::f16;
+
     use super::{MAX_HEAD_DIM, Piece, Values, micro_kernels, portable_mix, portable_score};
 
     /// Values of a vector, and tokens that are taken together.
     const LANES: usize = 8;
+    /// Tokens whose rows are asked for before they are taken.
+    const AHEAD: usize = 16;
 
     /// Whether this processor and such heads go this way.
     pub fn fits(at: Piece) -> bool {
@@ -126,11 +130,28 @@ mod avx2 {
         }
     }
 
+    /// Asks for the rows that are taken [`AHEAD`] tokens later: from row to row, heads lie far apart.
+    #[inline(always)]
+    fn ask(values: Values, t: usize, at: Piece) {
+        let (base, size) = match values {
+            Values::F32(values) => (values.as_ptr().cast::<u8>(), size_of::<f32>()),
+            Values::F16(values) => (values.as_ptr().cast(), size_of::<f16>()),
+        };
+        for row in 0..LANES {
+            let row = base.wrapping_add((t + AHEAD + row) * at.stride * size);
+            for line in (0..at.dim * size).step_by(64) {
+                // SAFETY: prefetching never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line).cast()) };
+            }
+        }
+    }
+
     #[target_feature(enable = "avx2,fma,f16c")]
     pub fn score(scores: &mut [f32], q: &[f32], k: Values, at: Piece, factor: f32) {
         let mut buffer = [[0.0; MAX_HEAD_DIM]; LANES];
         let whole = at.tokens / LANES * LANES;
         for t in (0..whole).step_by(LANES) {
+            ask(k, t, at);
             let rows = rows(k, t, at, &mut buffer);
             for (q, scores) in q.chunks_exact(at.dim).zip(scores.chunks_exact_mut(at.tokens)) {
                 let mut sums = [_mm256_setzero_ps(); LANES];
@@ -160,6 +181,7 @@ mod avx2 {
         let mut buffer = [[0.0; MAX_HEAD_DIM]; LANES];
         let whole = at.tokens / LANES * LANES;
         for t in (0..whole).step_by(LANES) {
+            ask(v, t, at);
             let rows = rows(v, t, at, &mut buffer);
             for (out, weights) in out.chunks_exact_mut(at.dim).zip(weights.chunks_exact(at.tokens)) {
                 let weights: [__m256; LANES] = std::array::from_fn(|i| _mm256_set1_ps(weights[t + i]));

@@ -5,16 +5,15 @@
 
 use std::sync::OnceLock;
 
-use multiversion::multiversion;
 use primal_device::grid::GROUP;
-use primal_device::kernels::lut_gemv::TINY;
 use rayon::prelude::*;
 
 use super::LutGemm;
 use super::kernels::{Activations, Kernel, ROWS, Sums};
-use super::panel::{GROUPS, Levels, OUTPUTS, Panel};
+use super::panel::{GROUPS, OUTPUTS, Panel};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::activations::Values;
+use crate::backend::cpu::integers::{self, GROUP_WORDS, Levels, Order, Rounded};
 use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::scratch::{HALF, first_half_of_thread, second_half};
 use crate::backend::cpu::unpack::Codes;
@@ -25,13 +24,6 @@ use crate::ops::Linear;
 const BLOCK_ROWS: usize = 256;
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 19;
-/// Words of scratch that a group of a row needs: integers, and a word each of steps, starts and sums.
-const GROUP_WORDS: usize = GROUP / 4 + 3;
-
-/// The input of a group that is at place `at` in rounded activations: the low nibbles of its bytes of codes, then the high ones.
-pub const fn order(at: usize) -> usize {
-    2 * (at % (GROUP / 2)) + at / (GROUP / 2)
-}
 
 impl RunOn<Cpu> for LutGemm {
     fn run_on(self, cpu: &mut Cpu) {
@@ -140,33 +132,7 @@ fn round<'a>(words: &'a mut [f32], x: Values, inputs: usize, at: Block, lowest: 
         let len = (groups * GROUP).min(inputs - first);
         // SAFETY: one scratch a thread, and the task does not nest.
         let x = x.widened((at.first_row + row) * inputs + first, len, unsafe { first_half_of_thread(scratch) });
-        round_row(q, steps, starts, sums, x, lowest);
+        integers::round(Rounded { q, steps, starts, sums }, x, lowest, Order::Nibbles);
     });
     Activations { q, steps, starts, sums, groups }
-}
-
-/// Rounds the groups of a row, filled up with zeros; the step of one with a value that is not finite is NaN.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn round_row(q: &mut [i8], steps: &mut [f32], starts: &mut [i32], sums: &mut [f32], x: &[f32], lowest: i32) {
-    // Adding 1.5·2²³ rounds to the nearest even integer and leaves it in the low bits, two's complement.
-    const ROUND: f32 = 12_582_912.0;
-    let of_groups = q.chunks_exact_mut(GROUP).zip(x.chunks(GROUP));
-    for (((q, x), step), (start, sum)) in of_groups.zip(steps).zip(starts.iter_mut().zip(sums)) {
-        let mut group = [0.0f32; GROUP];
-        group[..x.len()].copy_from_slice(x);
-        // As integers, magnitudes keep their order, and NaN comes last.
-        let largest = f32::from_bits(group.iter().map(|x| x.abs().to_bits()).fold(0, u32::max));
-        let inverse = if largest < TINY { 0.0 } else { 127.0 / largest };
-        let mut rounded = [0i32; GROUP];
-        for (rounded, x) in rounded.iter_mut().zip(group) {
-            *rounded = (x * inverse + ROUND).to_bits() as i8 as i32;
-        }
-        for (at, q) in q.iter_mut().enumerate() {
-            *q = rounded[order(at)] as i8;
-        }
-        let total: i32 = rounded.iter().sum();
-        *step = if largest.is_finite() { largest / 127.0 } else { f32::NAN };
-        *start = lowest * total;
-        *sum = *step * total as f32;
-    }
 }

@@ -5,6 +5,7 @@ use primal_device::grid::{GROUP, half_value};
 
 use super::kernels::Kernel;
 use crate::backend::Scales;
+use crate::backend::cpu::integers::Levels;
 use crate::backend::cpu::unpack::Codes;
 
 /// Outputs of a panel.
@@ -19,37 +20,14 @@ pub const GROUP_BYTES: usize = GROUP * OUTPUTS;
 /// An unpacked panel.
 #[repr(C, align(64))]
 pub struct Panel {
-    /// The integers of levels less the lowest, `[groups, 8, outputs, 4]`; within a group inputs are in [`order`](super::cpu::order), and of outputs that
+    /// The integers of levels less the lowest, `[groups, 8, outputs, 4]`; within a group inputs are in
+    /// [`Order::Nibbles`](crate::backend::cpu::integers::Order::Nibbles), and of outputs that
     /// the weight does not have all is zero.
     pub levels: [u8; GROUPS * GROUP_BYTES],
     /// What the integers of a group are multiplied by.
     pub factors: [[f32; OUTPUTS]; GROUPS],
     /// What is added to each weight of a group, if there are offsets.
     pub offsets: [[f32; OUTPUTS]; GROUPS],
-}
-
-/// Which integers stand for codes, less the lowest.
-pub struct Levels {
-    /// By code.
-    pub above_lowest: [u8; 16],
-    /// The lowest.
-    pub lowest: i32,
-    /// The largest of `above_lowest`.
-    pub largest: u8,
-}
-
-impl Levels {
-    /// Those of a weight's grid, if a kernel can multiply them.
-    pub fn new(w: &Codes) -> Option<Self> {
-        let grid = w.grid();
-        grid.denominator()?;
-        let of_levels = &grid.integers[usize::from(grid.min)..=usize::from(grid.max)];
-        let (lowest, highest) = (of_levels.iter().min()?, of_levels.iter().max()?);
-        let largest = u8::try_from(i32::from(*highest) - i32::from(*lowest)).ok().filter(|&range| range <= 127)?;
-        // What is no level multiplies zeros.
-        let above_lowest = grid.integers.map(|integer| (i32::from(integer) - i32::from(*lowest)).clamp(0, largest.into()) as u8);
-        Some(Self { above_lowest, lowest: (*lowest).into(), largest })
-    }
 }
 
 impl Panel {

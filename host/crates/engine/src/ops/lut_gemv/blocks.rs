@@ -1,15 +1,23 @@
-//! `y = x · Wᵀ` of a weight in the blocks of another format: each part of a row is brought to `f32`, and multiplied as such.
+//! `y = x · Wᵀ` of a weight in the blocks of another format: Q8_0 in integers; of others, and where scratch is short, each part of a row is brought to
+//! `f32`, and multiplied as such.
 
 use multiversion::multiversion;
 
-use super::cpu::in_tasks;
+use super::cpu::{RowProduct, in_tasks};
+use super::q8_0;
 use crate::backend::cpu::quantized::Quantized;
+use crate::files::Dtype;
 
 /// Sums that grow side by side, for vectors.
 const LANES: usize = 16;
 
 /// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`.
-pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Quantized) {
+pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Quantized, product: RowProduct, scratch: &mut [f32]) {
+    if w.dtype == Dtype::Q8_0 && q8_0::scratch_len(x.len()) <= scratch.len() {
+        let x = q8_0::Activations::round(x, scratch);
+        // SAFETY: `RowProduct::all` gives only those that this processor can run.
+        return in_tasks(y, w.row_bytes, |y, first| unsafe { (product.blocks)(y, &w.bytes[first * w.row_bytes..], &x) });
+    }
     in_tasks(y, w.row_bytes, |y, first| rows(y, x, w, first));
 }
 

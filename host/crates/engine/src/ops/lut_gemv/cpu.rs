@@ -1,22 +1,24 @@
 //! One token's `y = x · Wᵀ` on the CPU.
 //!
-//! Activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over its
-//! denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
+//! Where rows have scales, activations are rounded to integers of 13 bits over one step for the whole vector; weights are the integers of their grid over
+//! its denominator (see `primal_device::grid`). So every dot product is an exact integer, and all row products give the same bits. The one error is
 //! that rounding: at most half a step, max|x| / 8190, in each activation. A grid without a denominator goes the way of
-//! `floats.rs`; sums over groups with scales of their own are those of `groups.rs`.
+//! `floats.rs`, groups with scales of their own that of `groups.rs`, and blocks of other formats that of `blocks.rs`.
 
 use std::sync::OnceLock;
 
 use multiversion::multiversion;
 use primal_device::grid::{GROUP, Grid};
 use primal_device::kernels::lut_gemv::{LARGEST, TINY};
-use rayon::prelude::*;
 
-use super::{LutGemv, blocks, floats, groups};
+use super::{LutGemv, blocks, floats, groups, q8_0};
 use crate::backend::cpu::Cpu;
 #[cfg(target_arch = "x86_64")]
 use crate::backend::cpu::instructions;
+use crate::backend::cpu::integers::{self, Levels, Order, Rounded};
+use crate::backend::cpu::memory::Parts;
 use crate::backend::cpu::quantized::Quantized;
+use crate::backend::cpu::team;
 use crate::backend::cpu::unpack::Codes;
 use crate::backend::{BlockWeight, RunOn, Scales, Storage};
 use crate::ops::linear::Linear;
@@ -26,7 +28,11 @@ use crate::ops::linear::Linear;
 mod tests;
 
 /// Bytes of codes that are worth a task of their own.
-const TASK_BYTES: usize = 64 * 1024;
+const TASK_BYTES: usize = 16 * 1024;
+/// Tasks of a thread, if they are worth it: threads that are slower or later take fewer.
+const TASKS: usize = 8;
+/// Rows of a task are a multiple: products take several together.
+const WHOLE: usize = 4;
 
 /// A vector of integers `q` that stands for `step · q`.
 struct Activations<'a> {
@@ -54,7 +60,9 @@ pub struct RowProduct {
     /// `y[i] = row i of the weight · x`.
     rows: unsafe fn(&mut [f32], &Codes, &Activations),
     /// As `rows`, where groups have scales.
-    groups: unsafe fn(&mut [f32], &Codes, &groups::Activations),
+    groups: unsafe fn(&mut [f32], &Codes, &groups::Activations, &Levels),
+    /// As `rows`, of blocks of Q8_0.
+    pub(super) blocks: unsafe fn(&mut [f32], &[u8], &q8_0::Activations),
 }
 
 impl RowProduct {
@@ -65,13 +73,19 @@ impl RowProduct {
         {
             let has_vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
             if instructions::allows_avx512() && has_vectors && is_x86_feature_detected!("avx512vnni") {
-                products.push(Self { name: "AVX-512", order: &avx512::ORDER, rows: avx512::rows, groups: groups::avx512::rows });
+                products.push(Self {
+                    name: "AVX-512",
+                    order: &avx512::ORDER,
+                    rows: avx512::rows,
+                    groups: groups::avx512::rows,
+                    blocks: q8_0::avx512,
+                });
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows, groups: groups::avx2::rows });
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+                products.push(Self { name: "AVX2", order: &avx2::ORDER, rows: avx2::rows, groups: groups::avx2::rows, blocks: q8_0::avx2 });
             }
         }
-        products.push(Self { name: "portable", order: &NATURAL, rows: portable, groups: groups::portable });
+        products.push(Self { name: "portable", order: &NATURAL, rows: portable, groups: groups::portable, blocks: q8_0::portable });
         products
     }
 
@@ -89,8 +103,8 @@ impl RunOn<Cpu> for LutGemv {
             Storage::Grid(grid) => grid,
             Storage::Float(_) => return Linear { y: y.into(), x: x.into(), weight, rows: 1 }.run_on(cpu),
             Storage::Blocks(BlockWeight { dtype, bytes }) => {
-                let ((y,), (x, bytes)) = cpu.split((y,), (x, bytes));
-                return blocks::lut_gemv(y, x, &Quantized::new(bytes, dtype, weight.in_features));
+                let ((y, scratch), (x, bytes)) = cpu.split((y, cpu.scratch()), (x, bytes));
+                return blocks::lut_gemv(y, x, &Quantized::new(bytes, dtype, weight.in_features), RowProduct::best(), scratch);
             }
         };
         let ((y, scratch), (x, codes, scales)) = cpu.split((y, cpu.scratch()), (x, grid.codes, grid.scales));
@@ -99,44 +113,47 @@ impl RunOn<Cpu> for LutGemv {
     }
 }
 
-/// Values of scratch that a product of so many inputs needs: quantised activations, two in each value, and their sums by group.
+/// Values of scratch that a product of so many inputs needs: quantised activations, two in each value, or those of groups.
 pub fn scratch_len(inputs: usize) -> usize {
-    let padded = inputs.next_multiple_of(groups::TURN);
-    padded / 2 + padded / GROUP
+    inputs.next_multiple_of(groups::TURN) / 2
 }
 
 /// `y = x · Wᵀ`; x `[inputs]`, y `[outputs]`. `scratch` has [`scratch_len`] values. On a grid without a denominator levels are looked up as
 /// floats, whatever the row product.
 pub fn lut_gemv(y: &mut [f32], x: &[f32], w: &Codes, product: RowProduct, scratch: &mut [f32]) {
     let Some(denominator) = w.grid().denominator() else { return floats::lut_gemv(y, x, w) };
-    let padded = x.len().next_multiple_of(groups::TURN);
-    let (q, sums) = scratch[..scratch_len(x.len())].split_at_mut(padded / 2);
-    let q = bytemuck::cast_slice_mut(q);
-    let step = quantise(q, x, product.order);
     match w.scaling.scales {
         Scales::Row(_) => {
+            let q = bytemuck::cast_slice_mut(&mut scratch[..scratch_len(x.len())]);
+            let step = quantise(q, x, product.order);
             let x = Activations { q, factor: f64::from(step) / f64::from(denominator) };
             // SAFETY: `RowProduct::all` gives only those that this processor can run.
             in_tasks(y, w.row_bytes, |y, first| unsafe { (product.rows)(y, &w.rows(first, y.len()), &x) });
         }
         Scales::Group32 { .. } | Scales::Group32Offset { .. } => {
-            groups::sums(sums, q, product.order);
-            let x = groups::Activations { q, sums, step };
+            let levels = Levels::new(w).filter(|levels| levels.largest <= groups::NARROW);
+            // Of no use to the portable product.
+            let wide = Levels { above_lowest: [0; 16], lowest: 0, largest: u8::MAX };
+            let (rows, levels) = levels.map_or((groups::portable as _, wide), |levels| (product.groups, levels));
+            let rounded = Rounded::new(scratch, x.len().next_multiple_of(groups::TURN) / GROUP);
+            let Rounded { q, steps, starts, sums } = integers::round(rounded, x, levels.lowest, Order::NibblesOfFour);
+            let x = groups::Activations { q, steps, starts, sums };
             // SAFETY: as above.
-            in_tasks(y, w.row_bytes, |y, first| unsafe { (product.groups)(y, &w.rows(first, y.len()), &x) });
+            in_tasks(y, w.row_bytes, |y, first| unsafe { rows(y, &w.rows(first, y.len()), &x, &levels) });
         }
     }
 }
 
 /// Runs `rows` on parts of y and the numbers of their first rows of the weight, over the threads of the pool.
 pub(super) fn in_tasks(y: &mut [f32], row_bytes: usize, rows: impl Fn(&mut [f32], usize) + Sync) {
-    let task_rows = (TASK_BYTES / row_bytes).max(1);
-    let run = |(task, y): (usize, &mut [f32])| rows(y, task * task_rows);
-    if y.len() <= task_rows || rayon::current_num_threads() == 1 {
-        y.chunks_mut(task_rows).enumerate().for_each(run);
-    } else {
-        y.par_chunks_mut(task_rows).enumerate().for_each(run);
-    }
+    let share = y.len().div_ceil(TASKS * rayon::current_num_threads());
+    let of_task = share.max(TASK_BYTES / row_bytes).max(1).next_multiple_of(WHOLE);
+    let (outputs, y) = (y.len(), Parts::new(y));
+    team::for_each(outputs.div_ceil(of_task), |task| {
+        let first = task * of_task;
+        // SAFETY: each row is one task's.
+        rows(unsafe { y.part(first, of_task.min(outputs - first)) }, first);
+    });
 }
 
 /// Rounds `x / step` to integers, block by block in `order`; returns the step, or NaN if a value is not finite.
@@ -202,21 +219,10 @@ fn portable(y: &mut [f32], w: &Codes, x: &Activations) {
     }
 }
 
-/// Rows that a row product multiplies together: their codes come as so many streams, and each activation is loaded once for all of them.
-#[cfg(target_arch = "x86_64")]
-const TOGETHER: usize = 4;
-
-/// How far ahead codes are asked for, as hardware prefetchers stop at the end of a page: at least 8 KiB, and a group of rows, so that no row
-/// of the group in work asks for what another one is about to load.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn ahead(w: &Codes) -> usize {
-    (TOGETHER * w.row_bytes).max(8192)
-}
-
 /// Calls a row product's two forms on the rows in whole groups and on the rest.
 #[cfg(target_arch = "x86_64")]
 fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes), mut single: impl FnMut(&mut [f32], Codes)) {
-    let whole = y.len() / TOGETHER * TOGETHER;
+    let whole = y.len() / super::ahead::ROWS * super::ahead::ROWS;
     let (grouped, rest) = y.split_at_mut(whole);
     group(grouped, w.rows(0, whole));
     single(rest, w.rows(whole, rest.len()));
@@ -226,7 +232,8 @@ fn in_groups(y: &mut [f32], w: &Codes, mut group: impl FnMut(&mut [f32], Codes),
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Activations, Codes, TOGETHER, ahead, in_groups, pairs_in_i32, row_scales};
+    use super::super::ahead::{Near, ROWS};
+    use super::{Activations, Codes, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 32 bytes of codes.
     const STEP: usize = 64;
@@ -245,11 +252,11 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
-        in_groups(y, w, |y, w| group::<TOGETHER>(y, &w, x), |y, w| group::<1>(y, &w, x));
+        in_groups(y, w, |y, w| group::<ROWS>(y, &w, x), |y, w| group::<1>(y, &w, x));
     }
 
     #[target_feature(enable = "avx2")]
-    fn group<const ROWS: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
+    fn group<const N: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
         let steps = w.row_bytes.div_ceil(STEP / 2);
         assert!(x.q.len() >= steps * STEP);
         let byte = |shift: u32| {
@@ -258,20 +265,20 @@ mod avx2 {
             _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
         };
         let (low, high) = (byte(0), byte(8));
-        let (nibble, ahead, block) = (_mm256_set1_epi8(15), ahead(w), pairs_in_i32(w.grid()) / 4);
-        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(row_scales(w).chunks_exact(ROWS));
+        let (nibble, block) = (_mm256_set1_epi8(15), pairs_in_i32(w.grid()) / 4);
+        let mut ahead = Near::new(w.codes, N * w.row_bytes);
+        let groups = y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).zip(row_scales(w).chunks_exact(N));
         for ((y, codes), scale) in groups {
-            let mut totals = [_mm256_setzero_si256(); ROWS];
+            let mut totals = [_mm256_setzero_si256(); N];
             for first in (0..steps).step_by(block) {
-                let mut sums = [_mm256_setzero_si256(); ROWS];
+                let mut sums = [_mm256_setzero_si256(); N];
                 for step in first..steps.min(first + block) {
                     let whole = w.row_bytes - step * STEP / 2 >= STEP / 2;
                     for (row, sum) in sums.iter_mut().enumerate() {
+                        ahead.next(if whole { STEP / 2 } else { 16 });
                         let at = codes.as_ptr().wrapping_add(row * w.row_bytes + step * STEP / 2);
-                        // SAFETY: a row is a multiple of 16 bytes, of which 16 are left at least, or 32; activations were counted above;
-                        // prefetching never faults.
+                        // SAFETY: a row is a multiple of 16 bytes, of which 16 are left at least, or 32; activations were counted above.
                         let (packed, q) = unsafe {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast());
                             let packed =
                                 if whole { _mm256_loadu_si256(at.cast()) } else { _mm256_zextsi128_si256(_mm_loadu_si128(at.cast())) };
                             let q = x.q.as_ptr().add(step * STEP).cast::<__m256i>();
@@ -303,7 +310,8 @@ mod avx2 {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{Activations, Codes, TOGETHER, ahead, in_groups, pairs_in_i32, row_scales};
+    use super::super::ahead::{Near, ROWS};
+    use super::{Activations, Codes, in_groups, pairs_in_i32, row_scales};
 
     /// Activations of a step: 64 bytes of codes.
     const STEP: usize = 128;
@@ -321,29 +329,31 @@ mod avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub(super) fn rows(y: &mut [f32], w: &Codes, x: &Activations) {
-        in_groups(y, w, |y, w| group::<TOGETHER>(y, &w, x), |y, w| group::<1>(y, &w, x));
+        in_groups(y, w, |y, w| group::<ROWS>(y, &w, x), |y, w| group::<1>(y, &w, x));
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn group<const ROWS: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
+    fn group<const N: usize>(y: &mut [f32], w: &Codes, x: &Activations) {
         let steps = w.row_bytes.div_ceil(STEP / 2);
         assert!(x.q.len() >= steps * STEP);
         // SAFETY: 16 integers of 16 bits.
         let table = unsafe { _mm256_loadu_si256(w.grid().integers.as_ptr().cast()) };
         // Twice, so that the look-up does not mind bit 4, the lowest of the next nibble.
-        let (table, ahead, block) = (_mm512_broadcast_i64x4(table), ahead(w), pairs_in_i32(w.grid()) / 4);
-        let groups = y.chunks_exact_mut(ROWS).zip(w.codes.chunks_exact(ROWS * w.row_bytes)).zip(row_scales(w).chunks_exact(ROWS));
+        let (table, block) = (_mm512_broadcast_i64x4(table), pairs_in_i32(w.grid()) / 4);
+        let mut ahead = Near::new(w.codes, N * w.row_bytes);
+        let groups = y.chunks_exact_mut(N).zip(w.codes.chunks_exact(N * w.row_bytes)).zip(row_scales(w).chunks_exact(N));
         for ((y, codes), scale) in groups {
-            let mut totals = [_mm512_setzero_si512(); ROWS];
+            let mut totals = [_mm512_setzero_si512(); N];
             for first in (0..steps).step_by(block) {
-                let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
+                let mut sums = [[_mm512_setzero_si512(); 2]; N];
                 for step in first..steps.min(first + block) {
-                    let mask = u64::MAX >> (64 - (w.row_bytes - step * STEP / 2).min(64));
+                    let left = (w.row_bytes - step * STEP / 2).min(STEP / 2);
+                    let mask = u64::MAX >> (64 - left);
                     for (row, sums) in sums.iter_mut().enumerate() {
+                        ahead.next(left);
                         let at = codes.as_ptr().wrapping_add(row * w.row_bytes + step * STEP / 2);
-                        // SAFETY: only bytes of the row are loaded; activations were counted above; prefetching never faults.
+                        // SAFETY: only bytes of the row are loaded; activations were counted above.
                         let (packed, q) = unsafe {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(ahead).cast());
                             let q = x.q.as_ptr().add(step * STEP).cast::<__m512i>();
                             (_mm512_maskz_loadu_epi8(mask, at.cast()), [0, 1, 2, 3].map(|i| _mm512_loadu_si512(q.add(i))))
                         };

@@ -2,8 +2,26 @@ use half::f16;
 use primal_device::grid::{GRIDS, Grid, ScaleForm, groups, row_bytes};
 use primal_device::philox::{RandomStream, uniform};
 
+use super::super::{blocks, q8_0};
 use super::{Codes, LARGEST, RowProduct, TINY, lut_gemv, scratch_len};
 use crate::backend::Scales;
+use crate::backend::cpu::quantized::Quantized;
+use crate::files::Dtype;
+
+/// A group's activations as integers of 8 bits, and their step.
+fn rounded(x: &[f32]) -> (Vec<i32>, f32) {
+    let largest = x.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    let inverse = if largest < TINY { 0.0 } else { 127.0 / largest };
+    (x.iter().map(|x| (x * inverse).round_ties_even() as i32).collect(), largest / 127.0)
+}
+
+/// The sum of running sums: of halves, of their halves, and so on.
+fn halved(mut sums: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        (0..half).for_each(|i| sums[i] += sums[i + half]);
+    }
+    sums[0]
+}
 
 /// The definition, one product at a time.
 fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
@@ -16,20 +34,18 @@ fn plain(x: &[f32], w: &Codes, inputs: usize) -> Vec<f32> {
         let sum: i64 = (0..inputs).map(|i| weight(row, i) * q[i]).sum();
         (sum as f64 * factor * f64::from(scale)) as f32
     };
+    let rounded: Vec<(Vec<i32>, f32)> = x.chunks(32).map(rounded).collect();
     let of_groups = |row: usize, steps: &[f16], offsets: Option<&[f16]>| {
         let mut sums = [0.0f32; 16];
-        for (group, q) in q.chunks(32).enumerate() {
-            let at = row * inputs.div_ceil(32) + group;
-            let product: i64 = q.iter().enumerate().map(|(i, q)| weight(row, 32 * group + i) * q).sum();
-            sums[group % 16] += steps[at].to_f32() * product as f32;
+        for (group, (q, step)) in rounded.iter().enumerate() {
+            let (at, sum) = (row * inputs.div_ceil(32) + group, &mut sums[group % 16]);
+            let product: i32 = q.iter().enumerate().map(|(i, q)| weight(row, 32 * group + i) as i32 * q).sum();
+            *sum = (steps[at].to_f32() * product as f32).mul_add(*step, *sum);
             if let Some(offsets) = offsets {
-                sums[group % 16] += offsets[at].to_f32() * q.iter().sum::<i64>() as f32;
+                *sum = offsets[at].to_f32().mul_add(step * q.iter().sum::<i32>() as f32, *sum);
             }
         }
-        for half in [8, 4, 2, 1] {
-            (0..half).for_each(|i| sums[i] += sums[i + half]);
-        }
-        sums[0] * step
+        halved(sums)
     };
     let rows = 0..w.codes.len() / w.row_bytes;
     rows.map(|row| match w.scaling.scales {
@@ -162,6 +178,43 @@ fn the_error_is_at_most_half_a_step_in_each_activation() {
             // Levels and the result are rounded to f32.
             let allowed = size * half_step * (1.0 + 1e-3) + 1e-6 * exact.abs();
             assert!((f64::from(*y) - exact).abs() <= allowed, "{} row {i}: got {y}, expected {exact}, tolerance {allowed}", grid.name());
+        }
+    }
+}
+
+/// Steps of any sign, and integers of all bytes, −128 among them.
+#[test]
+fn all_kernels_give_the_bits_of_the_definition_of_q8_0() {
+    for (seed, [outputs, inputs]) in [[1, 32], [5, 96], [7, 576], [3, 4096]].into_iter().enumerate() {
+        let mut bytes: Vec<u8> = random(seed as u64, outputs * inputs / 32 * 34).iter().map(|u| (u * 256.0) as u8).collect();
+        for (block, u) in bytes.chunks_exact_mut(34).zip(random(50, outputs * inputs / 32)) {
+            block[..2].copy_from_slice(&f16::from_f32(u - 0.3).to_le_bytes());
+            block[2] = 128;
+        }
+        let mut x: Vec<f32> = random(100 + seed as u64, inputs).iter().map(|u| (u - 0.5).powi(3)).collect();
+        x[..2].copy_from_slice(&[-1.0, 1.0]);
+        let of_row = |row: &[u8]| {
+            let mut sums = [0.0f32; 16];
+            for (i, (block, x)) in row.chunks_exact(34).zip(x.chunks(32)).enumerate() {
+                let (q, step) = rounded(x);
+                let step = f16::from_le_bytes([block[0], block[1]]).to_f32() * step;
+                for (quad, (w, q)) in block[2..].chunks(4).zip(q.chunks(4)).enumerate() {
+                    let product: i32 = w.iter().zip(q).map(|(&w, q)| i32::from(w as i8) * q).sum();
+                    let sum = &mut sums[i % 2 * 8 + quad];
+                    *sum = (product as f32).mul_add(step, *sum);
+                }
+            }
+            halved(sums)
+        };
+        let expected: Vec<f32> = bytes.chunks(inputs / 32 * 34).map(of_row).collect();
+        for product in RowProduct::all() {
+            let mut y = vec![f32::NAN; outputs];
+            let w = Quantized::new(&bytes, Dtype::Q8_0, inputs);
+            blocks::lut_gemv(&mut y, &x, &w, product, &mut vec![f32::NAN; q8_0::scratch_len(inputs)]);
+            for (row, (y, expected)) in y.iter().zip(&expected).enumerate() {
+                let case = format!("{}, [{outputs}, {inputs}], row {row}", product.name);
+                assert_eq!(y.to_bits(), expected.to_bits(), "{case}: got {y:e}, expected {expected:e}");
+            }
         }
     }
 }

@@ -150,6 +150,15 @@ enum Kept {
 }
 
 impl Operand {
+    /// Whether some devices round a single row's activations by groups of 32.
+    fn is_rounded_by_groups(&self) -> bool {
+        match self.kept {
+            Kept::Grid(w) => w.scales != ScaleForm::Row && w.grid.denominator().is_some(),
+            Kept::Float => false,
+            Kept::Blocks(dtype) => dtype == Dtype::Q8_0,
+        }
+    }
+
     const AT: usize = 2;
 
     pub fn new(format: Option<Format>, outputs: usize, inputs: usize) -> Self {
@@ -364,9 +373,13 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
     Case::new(shape, buffers, op, reference, sum_of(tokens, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
 }
 
-/// Activations that are integers, the largest of them 4095, survive the quantisation, so the sum must be exact up to its scaling.
+/// Activations that are 0 and ±4095 survive every rounding, and where they are not rounded by groups, all integers of such magnitudes do, so that the sum
+/// must be exact up to its scaling.
 fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
-    let x = if integers {
+    let by_groups = w.is_rounded_by_groups();
+    let x = if integers && by_groups {
+        below(3, w.inputs, 1).iter().map(|&x| (x as f32 - 1.0) * 4095.0).collect()
+    } else if integers {
         let mut x: Vec<f32> = below(8191, w.inputs, 1).iter().map(|&x| x as f32 - 4095.0).collect();
         x[0] = 4095.0;
         x
@@ -374,7 +387,8 @@ fn lut_gemv<B: Backend>(w: Operand, integers: bool) -> Case<B> {
         normal(w.inputs, 1)
     };
     let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    let lost = if integers { 0.0 } else { ROUNDING_OF_ACTIVATIONS * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
+    let rounding = if by_groups { ROUNDING_OF_GROUPS } else { ROUNDING_OF_ACTIVATIONS };
+    let lost = if integers { 0.0 } else { rounding * f64::from(largest) * 5.0 * (w.inputs as f64).sqrt() };
     let exact = sum_of(w.inputs, if integers { 4095.0 } else { 1.0 });
     let tolerance = Tolerance { absolute: exact.absolute + lost, ..exact };
     let buffers = w.with(vec![unset(w.outputs), Data::F32(x)]);
