@@ -1,9 +1,9 @@
 //! Training as a whole: threads, memory, watchdog, resume.
 
-#[path = "train/half_precision.rs"]
-mod half_precision;
 #[path = "gradients/differentiate.rs"]
 mod differentiate;
+#[path = "train/half_precision.rs"]
+mod half_precision;
 #[path = "gradients/plain.rs"]
 mod plain;
 #[path = "train/trainer.rs"]

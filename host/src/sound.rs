@@ -13,7 +13,14 @@ use crate::{Result, input};
 /// # Errors
 /// Bad input for a file that is missing, damaged, or of another kind or rate.
 pub fn read(path: &Path, sampling_rate: u32) -> Result<Vec<f32>> {
-    let bytes = input::read(path, input::SOUND, "check the path and its permissions; of a longer sound give parts")?;
+    decode(path, input::read(path, input::SOUND, "check the path and its permissions; of a longer sound give parts")?, sampling_rate)
+}
+
+/// The samples of a file's bytes, as of [`read`].
+///
+/// # Errors
+/// Bad input for bytes that are damaged, or of another kind or rate.
+pub fn decode(path: &Path, bytes: Vec<u8>, sampling_rate: u32) -> Result<Vec<f32>> {
     let decode = if bytes.starts_with(flac::MAGIC) { flac::decode } else { wav::decode };
     Ok(decode(path.display(), bytes, sampling_rate)?)
 }

@@ -1,4 +1,4 @@
-//! A corpus of speech: a folder of WAVs, and for each what is said, in which phones, and how many frames each phone lasts.
+//! A corpus of speech: a folder of sounds (WAV or FLAC), and for each what is said, in which phones, and how many frames each phone lasts.
 //!
 //! `train.jsonl` and `heldout.jsonl` have one object a line: `id`, `text`, `phones` (names), `durations_frames`, `n_frames` (their sum) and
 //! `wav` (relative to the folder). `models/voices/slt/make_corpus.py` writes such a folder.
@@ -11,8 +11,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::speech_features::Features;
 use super::utterance::{MAKE, Utterance};
-use crate::{Error, Result, input};
+use crate::{Error, Result, input, sound};
 use primal_speech::Phone;
+use primal_speech::flac;
 use primal_speech::mel::MelSettings;
 use primal_speech::prosody::{Normal, Statistics, fill_gaps};
 
@@ -75,11 +76,17 @@ impl SpeechCorpus {
                 let path = folder.join(&utterance.wav);
                 let hint = format!("it is the sound of {}; {MAKE}", utterance.id);
                 let bytes = input::read(&path, input::SOUND, &hint)?;
-                // Before anything is as large as the durations say: a sample has two bytes.
-                if utterance.frames.saturating_mul(2 * settings.hop_size) > bytes.len() {
-                    return Err(utterance.too_short(&path, settings, format!("{} samples", bytes.len().saturating_sub(44) / 2)));
+                let hash = xxh3_64(&bytes);
+                // Before anything is as large as the durations say: 44 bytes of a WAV are its header.
+                let samples = if bytes.starts_with(flac::MAGIC) {
+                    sound::decode(&path, bytes, settings.sampling_rate)?.len()
+                } else {
+                    bytes.len().saturating_sub(44) / 2
+                };
+                if utterance.frames.saturating_mul(settings.hop_size) > samples {
+                    return Err(utterance.too_short(&path, settings, format!("{samples} samples")));
                 }
-                Ok(xxh3_64(&bytes))
+                Ok(hash)
             })
             .collect::<Result<_>>()?;
         hash.update(bytemuck::cast_slice(&sounds));

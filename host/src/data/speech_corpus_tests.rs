@@ -46,6 +46,26 @@ fn open(folder: &Path) -> Result<SpeechCorpus> {
 }
 
 #[test]
+fn a_corpus_of_flac_has_as_many_samples_as_its_sounds_not_as_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write_corpus(folder.path());
+    let flac = include_bytes!("../../../tests/fixtures/sound/tone.flac");
+    // 3,000 samples in fewer than two bytes each.
+    assert!(flac.len() < 2 * 9 * HOP);
+    fs::write(folder.path().join("wavs/train_0.wav"), flac).unwrap();
+    let path = folder.path().join("train.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let (_, others) = lines.split_once('\n').unwrap();
+    let with = |frames: usize| fs::write(&path, format!("{}\n{others}", line("train_0", frames))).unwrap();
+    with(3);
+    let corpus = open(folder.path()).unwrap();
+    assert_eq!(corpus.mel(&corpus.utterances(SpeechSplit::Train)[0]).len(), 9 * 80);
+    with(4);
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("train_0.wav") && error.contains("found 3000 samples"), "{error}");
+}
+
+#[test]
 fn pitch_and_energy_are_those_of_the_sound() {
     let folder = tempfile::tempdir().unwrap();
     write_corpus(folder.path());
