@@ -16,6 +16,8 @@ mod bad_input;
 mod golden;
 #[path = "tts/long.rs"]
 mod long;
+#[path = "tts/pauses.rs"]
+mod pauses;
 #[cfg(target_os = "linux")]
 mod resident;
 #[path = "tts/tiny.rs"]

@@ -6,11 +6,15 @@
 //! | `embedded.rs`  | the voices in the program, by name |
 //! | `vocoder.rs`   | a vocoder with the spectrograms that it was trained on |
 //! | `synthesis.rs` | from a text to sound, sentence by sentence |
+//! | `pauses.rs`    | how long it is silent between its parts |
+//! | `gate.rs`      | silence where pauses are quiet |
 //! | `samples.rs`   | what a voice in training says |
 //! | `draw.rs`      | pictures of mel spectrograms |
 
 pub mod draw;
 pub mod embedded;
+mod gate;
+mod pauses;
 pub mod samples;
 pub mod synthesis;
 mod vocoder;
