@@ -172,7 +172,9 @@ impl<D: Device> Synthesizer<'_, D> {
         speech: &mut Speech,
     ) -> Result<()> {
         let (b, p) = (&mut self.backend, &self.parameters);
-        let mel_controls = if self.vocoder.has_source() { within(controls, &self.scales) } else { *controls };
+        // A source is as much higher as it is told, and the spectrogram stays as it was learnt.
+        let is_sung = controls.pitch != 0.0 && self.vocoder.has_source();
+        let mel_controls = Controls { pitch: if is_sung { 0.0 } else { controls.pitch }, ..*controls };
         let mut spoken = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, &mel_controls) {
             Ok(spoken) => spoken,
             // Only their frames can be too many: slow speech, or a predictor that knows no better.
@@ -183,7 +185,6 @@ impl<D: Device> Synthesizer<'_, D> {
             }
             Err(error) => return Err(error.into()),
         };
-        let f0 = self.f0(phones, end, controls, pauses.clone())?;
         let missing = pauses.fit(phones, &mut spoken, end);
         if missing > 0 {
             self.pause(missing, listener, speech)?;
@@ -191,25 +192,13 @@ impl<D: Device> Synthesizer<'_, D> {
         let SpokenMel { durations, unrounded, mel } = spoken;
         listener.said(&Said { phones, durations: &durations, unrounded: &unrounded, mel: &mel })?;
         speech.phones.extend_from_slice(phones);
+        let mut f0 = if is_sung { self.vocoder.f0(&mut self.backend, &mel)? } else { None };
+        f0.iter_mut().flatten().for_each(|hz| *hz *= (controls.pitch / 12.0).exp2());
         let mut gate = Gate::new(phones, &durations, &mel, self.mel.hop_size);
         self.vocoder.vocode_at(&mut self.backend, &mel, f0.as_deref(), |samples| {
             speech.samples += samples.len() as u64;
             listener.samples(gate.pass(samples))
         })
-    }
-
-    /// F0 of phones that are to be higher, where the vocoder has a source: that of the same phones as they are, and so much higher.
-    fn f0(&mut self, phones: &[Phone], end: Option<End>, controls: &Controls, mut pauses: Pauses) -> Result<Option<Vec<f32>>> {
-        if controls.pitch == 0.0 || !self.vocoder.has_source() {
-            return Ok(None);
-        }
-        let (b, p) = (&mut self.backend, &self.parameters);
-        let plain = Controls { pitch: 0.0, ..*controls };
-        let mut spoken = self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, &plain)?;
-        pauses.fit(phones, &mut spoken, end);
-        let ratio = (controls.pitch / 12.0).exp2();
-        let f0 = self.vocoder.f0(b, &spoken.mel)?;
-        Ok(f0.map(|f0| f0.into_iter().map(|hz| ratio * hz).collect()))
     }
 }
 
@@ -223,14 +212,6 @@ impl Speech {
             }
         }
     }
-}
-
-/// A pitch that the acoustic model knows well, at most a standard deviation off, for a vocoder whose source does the rest: the harmonics of the spectrogram
-/// come nearer to the source's, and nothing is said as it never was. Measured on `slt` with a pilot of the vocoder, DNSMOS overall at 2, 4, −2 and −4
-/// semitones: 3.24, 3.01, 2.93 and 2.57 where the spectrogram goes all the way, 3.08, 2.73, 2.87 and 3.14 where it stays.
-fn within(controls: &Controls, scales: &Scales) -> Controls {
-    let most = 12.0 * scales.log_f0 / std::f32::consts::LN_2;
-    Controls { pitch: controls.pitch.clamp(-most, most), ..*controls }
 }
 
 /// What phones within a piece end with: a pause as between clauses, or none.
