@@ -44,7 +44,7 @@ struct Arguments {
 const HELD_OUT: u32 = 20;
 
 static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| {
-    let file = include_bytes!("../../../../../models/voices/slt/english.lexicon");
+    let file = include_bytes!("../../../../../models/voices/english.lexicon");
     Lexicon::trusted(file, "english.lexicon").expect("the lexicon of the voice")
 });
 
