@@ -64,7 +64,7 @@ impl Voice {
         if let Some(voice) = VOICES.iter().find(is_name) {
             return voice.open();
         }
-        let is_plain = name_or_folder.components().eq(name_or_folder.file_name().map(|name| std::path::Component::Normal(name)));
+        let is_plain = name_or_folder.components().eq(name_or_folder.file_name().map(std::path::Component::Normal));
         if is_plain && !name_or_folder.exists() {
             let names: Vec<_> = names().collect();
             let expected = format!("a voice in this program ({}) or the folder of one", names.join(", "));
