@@ -2,7 +2,7 @@
 //!
 //! Each thread begins with a range of tasks of its own, so that it goes through memory in order, and then takes what others have left.
 //!
-//! A thread that ran a task waits for the next one awake, for [`PATIENCE`], and only then goes back to its pool, which puts it to sleep. Who has tasks
+//! A thread that ran a task waits for the next one awake, for 50 µs, and only then goes back to its pool, which puts it to sleep. Who has tasks
 //! begins with them at once, and waits for nobody to wake up.
 
 use std::any::Any;
