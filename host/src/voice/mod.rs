@@ -9,6 +9,7 @@
 //! | `draw.rs`      | pictures of mel spectrograms |
 
 pub mod draw;
+pub mod letters;
 pub mod samples;
 pub mod synthesis;
 mod vocoder;
