@@ -19,9 +19,9 @@ use primal_speech::make::{PRUNE, lexicon};
 use primal_speech::{Lexicon, Phone};
 
 use primal_engine::files;
+use primal_host::Result;
 use primal_host::voice::english;
 use primal_host::voice::letters::{BEAM, Letters};
-use primal_host::Result;
 
 use score::Score;
 

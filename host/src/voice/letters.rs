@@ -66,8 +66,11 @@ impl Letters {
         Ok(Self { backend, parameters, readers, sounds: spelling::table(), logits, beam })
     }
 
-    /// The likeliest phones of a word.
+    /// The likeliest phones of a word in small letters; none of a word that does not fit into the model's context.
     pub fn phones(&mut self, word: &str) -> Vec<Phone> {
+        if 3 * word.len() + 2 > self.readers[0].decoder.context() {
+            return Vec::new();
+        }
         // The end of the line before.
         let tokens = std::iter::once('\n').chain(spelling::question(word).chars()).map(u32::from).collect();
         let mut answers = vec![Answer { score: 0.0, reader: 0, tokens, sounds: Vec::new() }];

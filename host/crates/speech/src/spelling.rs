@@ -4,8 +4,10 @@
 //! phones. So the model knows at every letter what follows it, and the answer keeps in step with the word by itself:
 //!
 //! ```text
-//! dael⇥lLeEHa_dD
+//! dael⇥lLeEa_dD
 //! ```
+//!
+//! (Only that the bytes of sounds are others: see [`table`].)
 
 use super::phone::Phone;
 
@@ -55,4 +57,33 @@ pub fn line<'a>(graphones: impl Iterator<Item = (&'a [u8], &'a [Phone])> + Clone
     }
     line.push('\n');
     Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phone::parse;
+
+    #[test]
+    fn sounds_have_bytes_of_their_own() {
+        let table = table();
+        assert_eq!(table.len(), 96);
+        for (at, (byte, phones)) in table.iter().enumerate() {
+            assert!(byte.is_ascii() && !byte.is_ascii_lowercase() && !b"\0\t\n\r".contains(byte), "{byte}");
+            assert!(table[..at].iter().all(|(other, known)| other != byte && known != phones), "{byte}: {phones:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_word_backwards_and_a_sound_for_each_letter() {
+        let line_of = |parts: &[(&str, &str)]| {
+            let parts: Vec<_> = parts.iter().map(|(letters, names)| (letters.as_bytes(), parse(names).expect("phones"))).collect();
+            line(parts.iter().map(|(letters, phones)| (*letters, &phones[..])))
+        };
+        let sound =
+            |names: &str| char::from(table().iter().find(|(_, phones)| *phones == parse(names).expect("phones")).expect("a sound").0);
+        let expected = format!("xehc\tc{}h{}e{}x{}\n", sound("CH"), sound(""), sound("EH1"), sound("K S"));
+        assert_eq!(line_of(&[("ch", "CH"), ("e", "EH1"), ("x", "K S")]), Some(expected));
+        assert_eq!(line_of(&[("x", "SIL ZH")]), None);
+    }
 }
