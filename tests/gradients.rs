@@ -8,21 +8,17 @@ mod plain;
 #[path = "train/trainer.rs"]
 mod trainer;
 
-use std::collections::BTreeMap;
-
 use differentiate::differentiate;
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{ConfigOf, Recompute, Rule};
-use primal_engine::files::checkpoint::encode;
 use primal_engine::models::causal::CausalTable;
 use primal_engine::models::gpt::Gpt;
 use primal_engine::models::llama::Llama;
 use primal_engine::models::text::TextModel;
-use primal_engine::train::state;
 use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::Trainer;
-use trainer::{corpus, trainer};
+use trainer::{corpus, state_bytes, trainer};
 
 /// f32 losses of a whole model: the central difference of a mean over 39 tokens carries an error of about 1e-3 of the largest gradients.
 const GRADIENT_TOLERANCE: f64 = 2e-3;
@@ -108,7 +104,7 @@ fn neither_threads_nor_recomputing_change_a_byte() {
                     for _ in 0..5 {
                         trainer.step(&corpus).expect("a step");
                     }
-                    state::checkpoint(&mut trainer, &corpus, |_, tensors| encode(&BTreeMap::new(), tensors)).expect("a checkpoint")
+                    state_bytes(&mut trainer)
                 })
             };
             let one = run(1, Recompute::Off);

@@ -9,6 +9,7 @@ use primal_device::grid::{self, Grid, ScaleForm};
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Rule};
 use primal_engine::files::checkpoint::Checkpoint;
+use primal_engine::models::gpt::Gpt;
 use primal_engine::nn::tensors;
 use primal_engine::train::state;
 use primal_engine::train::trainer::Trainer;
@@ -50,7 +51,7 @@ fn losses(trainer: &mut Trainer<Cpu>, corpus: &Corpus, steps: usize) -> Vec<f64>
 fn a_small_model_learns_as_with_scales_of_rows() {
     let corpus = corpus();
     let last = |grid, scales| {
-        let losses = losses(&mut trainer(&config(grid, scales, Rule::Votes)), &corpus, 200);
+        let losses = losses(&mut trainer::<Gpt>(&config(grid, scales, Rule::Votes)), &corpus, 200);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         (losses[0], mean(&losses[180..]))
     };
@@ -68,7 +69,7 @@ fn every_rule_learns_with_each_form_and_leaves_the_scales_as_they_are() {
     let corpus = corpus();
     for &rule in Rule::ALL {
         for (grid, form) in FORMATS {
-            let mut trainer = trainer(&small(grid, form, rule));
+            let mut trainer = trainer::<Gpt>(&small(grid, form, rule));
             let scales = |trainer: &mut Trainer<Cpu>| {
                 let layers = trainer.layers().expect("layers");
                 layers.iter().map(|layer| layer.scale.map(|scale| [scale.min, scale.max])).collect::<Vec<_>>()
@@ -89,7 +90,7 @@ fn threads_do_not_change_a_byte() {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
-                let (mut trainer, corpus) = (trainer(&small(grid, form, *rule)), corpus());
+                let (mut trainer, corpus) = (trainer::<Gpt>(&small(grid, form, *rule)), corpus());
                 losses(&mut trainer, &corpus, 5);
                 state_bytes(&mut trainer)
             })
@@ -106,10 +107,10 @@ fn a_run_goes_on_bit_for_bit() {
     let corpus = corpus();
     for (grid, form) in FORMATS {
         let config = small(grid, form, Rule::Votes);
-        let mut whole = trainer(&config);
+        let mut whole = trainer::<Gpt>(&config);
         losses(&mut whole, &corpus, 4);
         let saved = Checkpoint::from_bytes("saved", &state_bytes(&mut whole)).expect("an undamaged file");
-        let mut resumed = trainer(&config);
+        let mut resumed = trainer::<Gpt>(&config);
         tensors::load(&mut resumed.backend, &state::tensors(&resumed.layout), &saved).expect("the same model");
         resumed.step = 4;
         assert_eq!(losses(&mut whole, &corpus, 6), losses(&mut resumed, &corpus, 6));

@@ -17,8 +17,9 @@ use primal_device::grid::{GRIDS, Grid};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, Recompute, Rule, TextTable};
-use primal_engine::files::checkpoint::{Checkpoint, encode};
+use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::memory::{Act, Plan};
+use primal_engine::models::gpt::Gpt;
 use primal_engine::models::text::TextModel;
 use primal_engine::nn::tensors;
 use primal_engine::ops::attention::cpu as attention;
@@ -47,7 +48,7 @@ fn threads_do_not_change_a_byte() {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
-                let mut trainer = trainer(&config(rule));
+                let mut trainer = trainer::<Gpt>(&config(rule));
                 let corpus = corpus();
                 for _ in 0..5 {
                     trainer.step(&corpus).expect("a step");
@@ -68,7 +69,7 @@ fn recomputing_changes_no_byte() {
     let run = |recompute| {
         let mut config = config(Rule::Votes);
         config.train.recompute = recompute;
-        let mut trainer = trainer(&config);
+        let mut trainer = trainer::<Gpt>(&config);
         let corpus = corpus();
         for _ in 0..5 {
             trainer.step(&corpus).expect("a step");
@@ -91,7 +92,7 @@ fn every_rule_learns_on_every_grid() {
             config.train.steps = 60;
             config.train.warmup = 5;
             config.train.lr = 1e-2;
-            let mut trainer = trainer(&config);
+            let mut trainer = trainer::<Gpt>(&config);
             let first = trainer.step(&corpus).expect("a step").loss;
             let last = (1..60).map(|_| trainer.step(&corpus).expect("a step").loss).last().expect("steps");
             // PRIMAL's first rule forgets its votes at each step and is slow; sixty steps show only that it moves.
@@ -115,7 +116,7 @@ fn answers_alone_are_learnt() {
     config.train.lr = 1e-2;
     let mut losses = |answers_after| {
         config.train.answers_after = answers_after;
-        let mut trainer = trainer(&config);
+        let mut trainer = trainer::<Gpt>(&config);
         let last = (0..60).map(|_| trainer.step(&corpus).expect("a step").loss).last().expect("steps");
         [f64::from(last), trainer.validate(&corpus).expect("a validation").loss]
     };
@@ -127,7 +128,7 @@ fn answers_alone_are_learnt() {
 
 /// Trains one good step, spoils the run, and returns what the next step says.
 fn spoiled(rule: Rule, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
-    let (mut trainer, corpus) = (trainer(&config(rule)), corpus());
+    let (mut trainer, corpus) = (trainer::<Gpt>(&config(rule)), corpus());
     trainer.step(&corpus).expect("a good step");
     spoil(&mut trainer);
     trainer.step(&corpus).map(|stats| stats.loss).expect_err("nothing was noticed").to_string()
@@ -182,7 +183,7 @@ fn an_activation_that_overflows_is_named() {
     for (recompute, act) in [(Recompute::On, Act::F32), (Recompute::Off, Act::F32), (Recompute::On, Act::F16), (Recompute::Off, Act::F16)] {
         let mut config = config(Rule::Votes);
         (config.train.recompute, config.train.activations) = (recompute, act);
-        let (mut trainer, corpus) = (trainer(&config), corpus());
+        let (mut trainer, corpus) = (trainer::<Gpt>(&config), corpus());
         let gain = trainer.layout.optimizer.floats.iter().find(|float| float.name == "blocks.1.norm1.gamma").expect("a gain");
         // Finite, but not when a normalised value above 1.2 is multiplied by it.
         let largest = if act == Act::F16 { 6e4 } else { 3e38 };
@@ -196,7 +197,7 @@ fn an_activation_that_overflows_is_named() {
 
 #[test]
 fn a_checkpoint_with_a_value_that_is_not_finite_is_refused() {
-    let mut trainer = trainer(&config(Rule::Votes));
+    let mut trainer = trainer::<Gpt>(&config(Rule::Votes));
     let tensor = trainer.layout.optimizer.floats[0].moments[1];
     trainer.backend.upload(tensor.slice(3, 1), &[f32::INFINITY]);
     let checkpoint = Checkpoint::from_bytes("spoiled", &state_bytes(&mut trainer)).expect("an undamaged file");

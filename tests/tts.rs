@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::{Checkpoint, Dtype};
-use primal_host::voice::Vocoder;
+use primal_host::voice::{Vocoder, embedded};
 use primal_speech::mel::MelSettings;
 use serde_json::Value;
 
@@ -16,6 +16,8 @@ mod bad_input;
 mod golden;
 #[path = "tts/long.rs"]
 mod long;
+#[path = "tts/pauses.rs"]
+mod pauses;
 #[cfg(target_os = "linux")]
 mod resident;
 #[path = "tts/tiny.rs"]
@@ -192,6 +194,32 @@ fn the_voice_in_the_program_speaks_anywhere() {
     let output = command.current_dir(&here).args(["tts", "--text", TEXT]).output().expect("primal-host runs");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(!read(&here.path().join("speech.wav")).is_empty());
+}
+
+#[test]
+fn voices_in_the_program_are_found_by_name_and_folders_by_path() {
+    let here = tempfile::tempdir().expect("a folder");
+    let say = |voice: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+        command.current_dir(&here).args(["tts", "--text", "Oh.", "--output", "-"]).args(voice).output().expect("primal-host runs")
+    };
+    let default = say(&[]);
+    assert_eq!(default.status.code(), Some(0), "{}", text(&default.stderr));
+    // A voice in a folder that is called as one in the program.
+    let tiny = Tiny::new();
+    fs::rename(&tiny.voice, here.path().join("slt")).expect("the same file system");
+    let (named, folder) = (say(&["--voice", "slt"]), say(&["--voice", "./slt"]));
+    assert_eq!(folder.status.code(), Some(0), "{}", text(&folder.stderr));
+    assert!(named.stdout != folder.stdout, "a folder in place of the voice slt");
+    let first = embedded::names().next().expect("a voice");
+    assert!(say(&["--voice", first]).stdout == default.stdout, "{first} is not what speaks by default");
+    let output = Command::new(env!("CARGO_BIN_EXE_primal-host")).args(["tts", "--help"]).output().expect("primal-host runs");
+    let unknown = say(&["--voice", "none"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    for name in embedded::names() {
+        assert!(text(&output.stdout).contains(&format!(" {name}")), "no {name} in: {}", text(&output.stdout));
+        assert!(text(&unknown.stderr).contains(name), "no {name} in: {}", text(&unknown.stderr));
+    }
 }
 
 #[test]

@@ -10,19 +10,20 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use half::f16;
 use plain::Plain;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::{Backend, cuda_plan};
 use primal_engine::config::{Rule, SpeechConfig};
-use primal_engine::files::checkpoint::encode;
+use primal_engine::files::TensorFile;
+use primal_engine::files::checkpoint::{Checkpoint, Dtype, encode};
 use primal_engine::memory::Plan;
 use primal_engine::models::ghost_tts::{Controls, Lengths, TERM_WEIGHTS, TERMS};
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
-use primal_host::data::SpeechCorpus;
-use primal_host::data::SpeechData;
+use primal_host::data::{SpeechCorpus, SpeechData, SpeechSplit};
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
@@ -238,6 +239,52 @@ fn samples_are_drawn_and_spoken() {
         assert!(!samples.is_empty() && samples.len().is_multiple_of(256), "{} samples", samples.len());
         assert!(fs::read(sample("png")).expect("a picture").starts_with(b"\x89PNG"));
     }
+}
+
+#[test]
+fn the_spectrograms_that_a_vocoder_learns_from_are_those_that_validation_measures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_corpus(&folder.path().join("corpus"));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(at("tiny.toml"), config(Rule::Votes).to_toml()).expect("a configuration");
+    let trained = primal(&["tts-train", "--config", &at("tiny.toml"), "--data", &at("corpus"), "--out", &at("run")]);
+    assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    let checkpoint = at("run/checkpoints/step-00000040.safetensors");
+    let draw = |data: &str| primal(&["tts-mels", "--checkpoint", &checkpoint, "--data", data, "--out", &at("mels.safetensors")]);
+    let drawn = draw(&at("corpus"));
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+
+    let corpus = SpeechCorpus::open(&folder.path().join("corpus"), &MelSettings::default(), None).expect("a corpus");
+    let mels = Checkpoint::open(at("mels.safetensors")).expect("spectrograms");
+    let (mut error, mut values) = (0.0, 0);
+    for split in [SpeechSplit::Train, SpeechSplit::HeldOut] {
+        for utterance in corpus.utterances(split) {
+            let view = mels.view(&utterance.id).expect("a spectrogram of each utterance");
+            assert_eq!((view.dtype, view.shape), (Dtype::F16, &[utterance.frames, 80][..]), "{}", utterance.id);
+            let bytes = view.bytes().expect("its values");
+            let drawn = bytes.chunks_exact(2).map(|two| f16::from_le_bytes([two[0], two[1]]).to_f64());
+            let errors: f64 = drawn.zip(corpus.mel(utterance)).map(|(ours, &theirs)| (ours - f64::from(theirs)).abs()).sum();
+            if split == SpeechSplit::HeldOut {
+                (error, values) = (error + errors, values + view.shape.iter().product::<usize>());
+            }
+        }
+    }
+    let records = fs::read_to_string(at("run/metrics.jsonl")).expect("metrics");
+    let records = records.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let validated = records.filter_map(|record| record["validation_loss"].as_f64()).next_back().expect("a validation");
+    let mean = error / values as f64;
+    assert!((mean / validated - 1.0).abs() < 1e-3, "{mean} nepers; validation said {validated}");
+
+    // Another corpus has other statistics.
+    let lines = fs::read_to_string(at("corpus/train.jsonl")).expect("lines");
+    fs::create_dir(at("other")).expect("a folder");
+    fs::write(at("other/train.jsonl"), lines.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a corpus");
+    fs::copy(at("corpus/heldout.jsonl"), at("other/heldout.jsonl")).expect("a corpus");
+    std::os::unix::fs::symlink(at("corpus/wavs"), at("other/wavs")).expect("its sounds");
+    let refused = draw(&at("other"));
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("--data") && message.contains("statistics"), "{message}");
 }
 
 #[test]

@@ -4,9 +4,11 @@
     pip install torch numpy soundfile safetensors 'setuptools<81' pyworld
     python train_vocoder.py train    --data CORPUS --out RUN --steps 20000          # or --until 18:30, or both: the first that ends counts
     python train_vocoder.py evaluate --data CORPUS --weights RUN/vocoder.safetensors --out FOLDER
+    python train_vocoder.py train    --data CORPUS --out RUN --init F --drawn MELS --steps 3000   # for one acoustic model
     python train_vocoder.py export   --weights RUN/checkpoint.pt --out vocoder.safetensors
     python train_vocoder.py pitch    --data CORPUS --cache RUN/f0                   # F0 of every recording, once; train does it too
 
+`primal-host tts-mels` writes mels.safetensors: the spectrograms that an acoustic model draws of the same utterances, as long as the recordings.
 CORPUS holds train.jsonl and heldout.jsonl, with `id` and `wav` (FLAC or WAV, a path relative to the folder) in each line. `train` goes on with
 RUN/checkpoint.pt where there is one: stop it, or kill it, and give the same command again. Beside it, every --save-minutes: vocoder.safetensors (f16,
 averaged weights); metrics.jsonl grows line by line. The learning rate rises over 50 steps, stays, and falls by a cosine over the last --decay of the plan.
@@ -323,6 +325,8 @@ def recording(path):
 class Utterance:
     """A recording of the corpus, read when it is first needed: a start, and a start again, costs nothing."""
 
+    drawn = None  # [80, T] of the acoustic model, where there is one
+
     def __init__(self, folder, row, cache):
         self.name, self.frames = row["id"], row["n_frames"]
         self.path, self.pitch_path = os.path.join(folder, row["wav"]), os.path.join(cache, row["id"] + ".npy")
@@ -359,10 +363,11 @@ class Utterance:
         """F0 [T] in Hz, voicing [T]."""
         return tuple(map(torch.from_numpy, consensus(self.tracks)))
 
-    def piece(self, first, frames):
-        """Wave, mel, F0, voicing of some frames."""
+    def piece(self, first, frames, drawn=False):
+        """Wave, mel (the acoustic model's, if `drawn`), F0, voicing of some frames."""
         cut = slice(first, first + frames)
-        return self.wave[first * HOP:(first + frames) * HOP], self.mel[:, cut], *(q[cut] for q in self.pitch)
+        mel = self.drawn if drawn else self.mel
+        return self.wave[first * HOP:(first + frames) * HOP], mel[:, cut], *(q[cut] for q in self.pitch)
 
 
 def read_corpus(folder, split, cache):
@@ -373,23 +378,38 @@ def read_corpus(folder, split, cache):
         return [Utterance(folder, json.loads(line), cache) for line in file]
 
 
-def batch(items, shares, rng, size, frames):
-    """`size` random pieces of `frames` frames: wave, mel, F0, voicing."""
+def read_drawn(path, items):
+    """Gives each utterance the spectrogram that an acoustic model draws of it."""
+    from safetensors import safe_open
+    if not os.path.isfile(path):
+        raise BadInput(f"--drawn {path}: expected a file that `primal-host tts-mels` wrote, found none")
+    with safe_open(path, "pt") as file:
+        names = set(file.keys())
+        for item in items:
+            shape = list(file.get_slice(item.name).get_shape()) if item.name in names else None
+            if shape != [item.frames, BANDS]:
+                raise BadInput(f"--drawn {path}: expected {item.name} of shape {[item.frames, BANDS]}, found {shape or 'none'}; draw it of this corpus")
+            item.drawn = file.get_tensor(item.name).float().T.contiguous()
+
+
+def batch(items, shares, rng, size, frames, drawn_share):
+    """`size` random pieces of `frames` frames: wave, mel, F0, voicing; and which of them have a drawn mel, [size, 1, 1]."""
     chosen = [items[i] for i in rng.choice(len(items), size, p=shares)]
-    pieces = [item.piece(int(rng.integers(0, item.frames - frames + 1)), frames) for item in chosen]
-    return [torch.stack(q).to(DEVICE) for q in zip(*pieces)]
+    drawn = rng.random(size) < drawn_share
+    pieces = [item.piece(int(rng.integers(0, item.frames - frames + 1)), frames, is_drawn) for item, is_drawn in zip(chosen, drawn)]
+    return [torch.stack(q).to(DEVICE) for q in zip(*pieces)], torch.from_numpy(drawn).float().view(-1, 1, 1).to(DEVICE)
 
 
 # ------------------------------------------------------------------------------------------------------------------------------ training
 
 @torch.no_grad()
 def measure(model, held, apart):
-    """Means over held-out utterances: loss with the trackers' F0 and with the model's own, the latter's error in cents where there is voice,
+    """Means over held-out utterances, of drawn mels where there are some: loss with the trackers' F0 and with the model's own, the latter's error in cents where there is voice,
     and the share of voiced frames more than 50 cents off."""
     rows = []
     for seed, item in enumerate(held):
         torch.manual_seed(seed)
-        wave, mel, f0, voiced = (q[None].to(DEVICE) for q in item.piece(0, item.frames))
+        wave, mel, f0, voiced = (q[None].to(DEVICE) for q in item.piece(0, item.frames, item.drawn is not None))
         own = model.f0(mel)
         losses = [energy_distance(*model(mel, hz, draws=2), wave, apart)[0].item() for hz in (f0, own)]
         cents = 1200 * torch.log2(own / f0).abs()[voiced > 0]
@@ -468,9 +488,9 @@ def train_step(run, args, items, shares):
     """One update; returns its losses. Batch and noise depend on seed and step alone, so that a run that was stopped goes on with what it would have seen."""
     rng = np.random.default_rng([args.seed, run.step])
     torch.manual_seed(int(rng.integers(2 ** 62)))
-    wave, mel, f0, voiced = batch(items, shares, rng, args.batch, args.frames)
-    # Blur each piece by a random share, mostly a small one.
-    mel = mel + args.smooth * torch.rand(len(mel), 1, 1, device=DEVICE) ** 2 * (blur(mel) - mel)
+    (wave, mel, f0, voiced), drawn = batch(items, shares, rng, args.batch, args.frames, args.drawn_share if args.drawn else 0)
+    # Blur each piece by a random share, mostly a small one; what an acoustic model draws is smooth already.
+    mel = mel + (1 - drawn) * args.smooth * torch.rand(len(mel), 1, 1, device=DEVICE) ** 2 * (blur(mel) - mel)
     inner = slice(2 * HOP, -2 * HOP)  # the ends of a piece lack their neighbours
     draws = [x[:, inner] for x in run.model(mel, f0, torch.rand(len(f0), device=DEVICE), draws=2)]
     energy, near = energy_distance(*draws, wave[:, inner], args.apart)
@@ -493,6 +513,8 @@ def train(args):
     cache = args.cache or os.path.join(args.out, "f0")
     items = [item for item in read_corpus(args.data, "train", cache) if item.frames >= args.frames]
     held = read_corpus(args.data, "heldout", cache)[:8]
+    if args.drawn:
+        read_drawn(args.drawn, items + held)
     shares = np.array([item.frames for item in items], float)
     minutes, shares = shares.sum() * HOP / RATE / 60, shares / shares.sum()
     run.say(step=run.step, utterances=len(items), minutes=minutes, device=DEVICE,
@@ -563,6 +585,8 @@ def main():
     t.add_argument("--steps", type=int, help="the plan, in steps")
     t.add_argument("--until", metavar="HH:MM", help="the plan, by the clock, from the run's first start; a later time on resuming raises the rate again")
     t.add_argument("--init", metavar="FILE", help="begin with these weights (.safetensors or .pt)")
+    t.add_argument("--drawn", metavar="FILE", help="spectrograms of an acoustic model, as `primal-host tts-mels` writes them, to learn from as well")
+    t.add_argument("--drawn-share", type=float, default=0.75, help="share of the pieces whose spectrogram is the acoustic model's")
     t.add_argument("--batch", type=int, default=16, help="pieces a step")
     t.add_argument("--frames", type=int, default=48, help="frames a piece")
     t.add_argument("--lr", type=float, default=1e-3, help="peak learning rate of AdamW")

@@ -12,7 +12,7 @@ use crate::plain::Plain;
 use crate::trainer::corpus;
 
 /// Fills the gradients of all float tensors, of which the float twin has no others, with those of the first batch; the tensors.
-pub fn differentiate<M: TextModel<Config: Sync>>(trainer: &mut Trainer<Cpu, TextTask<M>>) -> Vec<FloatState> {
+pub fn differentiate<M: TextModel>(trainer: &mut Trainer<Cpu, TextTask<M>>) -> Vec<FloatState> {
     let floats = trainer.layout.optimizer.floats.clone();
     let vectors = trainer.layout.parameters.vectors.len();
     let mut sink = Plain {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use primal_engine::backend::Backend;
 use primal_engine::config::{Recompute, Rule};
 use primal_engine::memory::Act;
+use primal_engine::models::gpt::Gpt;
 
 use super::{config, corpus, differentiate, nano, primal, state_bytes, trainer};
 
@@ -16,7 +17,7 @@ fn gradients_are_those_of_single_precision_but_for_rounding() {
     let gradients = |act, recompute| {
         let mut config = config(Rule::Adamw);
         (config.train.activations, config.train.recompute) = (act, recompute);
-        let mut trainer = trainer(&config);
+        let mut trainer = trainer::<Gpt>(&config);
         differentiate(&mut trainer).into_iter().map(move |float| {
             let mut gradient = vec![0.0f32; float.gradient.len()];
             trainer.backend.download(float.gradient, &mut gradient);
@@ -49,7 +50,7 @@ fn bytes_of_five_steps(recompute: Recompute, threads: usize) -> Vec<u8> {
     (config.train.recompute, config.train.activations) = (recompute, Act::F16);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| {
-        let mut trainer = trainer(&config);
+        let mut trainer = trainer::<Gpt>(&config);
         let corpus = corpus();
         for _ in 0..5 {
             trainer.step(&corpus).expect("a step");

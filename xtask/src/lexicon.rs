@@ -8,13 +8,13 @@ use argh::FromArgs;
 use crate::{cargo, root};
 
 /// The lexicon of the program.
-const ENGLISH: &str = "models/voices/slt/english.lexicon";
+const ENGLISH: &str = "models/voices/english.lexicon";
 
 /// make the lexicon of the program anew, from the CMUdict in the crate cmudict-fast
 #[derive(FromArgs)]
 #[argh(subcommand, name = "make-lexicon")]
 pub struct MakeLexicon {
-    /// file to write (default: models/voices/slt/english.lexicon)
+    /// file to write (default: models/voices/english.lexicon)
     #[argh(option)]
     out: Option<PathBuf>,
     /// a checkout of WikipediaHomographData, to train what tells words apart that are written alike; without it, that of the lexicon at hand is kept

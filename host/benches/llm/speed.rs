@@ -47,7 +47,7 @@ fn bytes_of_token(model: &Path) -> Result<f64, String> {
     let file = open(model).map_err(|e| e.to_string())?;
     let has_head = file.names().any(|name| name.starts_with("head.") || name == "output.weight");
     let is_table = |name: &str| name.starts_with("embedding.") || name.starts_with("token_embd.");
-    let used = file.names().filter(|name| !name.starts_with("files/") && !(has_head && is_table(name)));
+    let used = file.names().filter(|name| !(name.starts_with("files/") || has_head && is_table(name)));
     let bytes = used.map(|name| file.view(name).and_then(|view| Ok(view.bytes()?.len())).map_err(|e| e.to_string()));
     Ok(bytes.sum::<Result<usize, _>>()? as f64)
 }

@@ -181,7 +181,7 @@ fn run(flags: &Flags) -> Result<bool, Failed> {
         let again = work.join("again.safetensors");
         import(floats, Choice::AsIs, &again)?;
         let found = [difference(&again, floats)?, difference(ours, floats)?];
-        misses += usize::from(!(found[0] <= TOLERANCE));
+        misses += usize::from(found[0].is_nan() || found[0] > TOLERANCE);
         row(name, &found, found[0] <= TOLERANCE);
     }
     println!("\n{} models, {misses} of them farther than {TOLERANCE:e}", folders.len() + quantised.len());

@@ -21,6 +21,7 @@ mod threads;
 mod train;
 mod training_flags;
 mod tts;
+mod tts_mels;
 mod tts_train;
 mod verify;
 mod vocode;
@@ -46,6 +47,7 @@ enum Command {
     Train(training_flags::Train),
     Tts(tts::Tts),
     TtsTrain(training_flags::TtsTrain),
+    TtsMels(tts_mels::TtsMels),
     Export(export::Export),
     ExportVoice(export_voice::ExportVoice),
     Eval(eval::Eval),
@@ -117,6 +119,7 @@ impl Arguments {
             Command::Train(command) => command.run(),
             Command::Tts(command) => command.run(),
             Command::TtsTrain(command) => command.run(),
+            Command::TtsMels(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::ExportVoice(command) => command.run(),
             Command::Eval(command) => command.run(),

@@ -61,7 +61,7 @@ fn a_corpus_of_flac_has_as_many_samples_as_its_sounds_not_as_their_files() {
     let corpus = open(folder.path()).unwrap();
     assert_eq!(corpus.mel(&corpus.utterances(SpeechSplit::Train)[0]).len(), 9 * 80);
     with(4);
-    let error = open(folder.path()).unwrap_err().to_string();
+    let error = open(folder.path()).err().unwrap().to_string();
     assert!(error.contains("train_0.wav") && error.contains("found 3000 samples"), "{error}");
 }
 

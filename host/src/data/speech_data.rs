@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use primal_engine::config::SpeechConfig;
-use primal_engine::models::ghost_tts::{Capacity, MelScale, SpeechBatch, UtteranceInput};
+use primal_engine::models::ghost_tts::{Capacity, MelScale, SpeechBatch};
 use primal_engine::train::speech::SpeechSource;
 
 use super::speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
@@ -65,14 +65,7 @@ impl SpeechData {
         batch.clear();
         for &index in utterances {
             let utterance = &self.corpus.utterances(split)[index];
-            let known = UtteranceInput {
-                phones: &utterance.phones,
-                durations: &utterance.durations,
-                pitch: &utterance.pitch,
-                energy: &utterance.energy,
-                mel: self.corpus.mel(utterance),
-            };
-            batch.push(&known, &self.scale);
+            batch.push(&utterance.input(self.corpus.mel(utterance)), &self.scale);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::{Error, Result};
+use primal_engine::models::ghost_tts::UtteranceInput;
 use primal_speech::Phone;
 use primal_speech::mel::MelSettings;
 
@@ -82,6 +83,11 @@ impl Utterance {
             energy: Vec::new(),
             first_frame,
         })
+    }
+
+    /// As the network sees it; `mel` is its spectrogram, or empty where that is to be predicted.
+    pub fn input<'a>(&'a self, mel: &'a [f32]) -> UtteranceInput<'a, Phone> {
+        UtteranceInput { phones: &self.phones, durations: &self.durations, pitch: &self.pitch, energy: &self.energy, mel }
     }
 
     /// What to say of a sound with fewer samples than the utterance has frames for.

@@ -1,5 +1,7 @@
 //! From a text to sound: sentence by sentence, and within a sentence chunk by chunk, so that memory does not grow with the text.
 
+use super::gate::Gate;
+use super::pauses::Pauses;
 use super::vocoder::VocoderModel;
 use super::voice::Voice;
 use crate::{Error, Result};
@@ -11,15 +13,13 @@ use primal_engine::nn::Purpose;
 use primal_engine::nn::tensors;
 use primal_speech::mel::{FLOOR, MelSettings};
 use primal_speech::normalise::Warning;
-use primal_speech::sentences::{ends_paragraph, sentences};
+use primal_speech::sentences::{End, Piece, pieces};
 use primal_speech::{Lexicon, Phone, Phonemes};
 
 /// Phones that are spoken in one breath, at most: as many as the longest sentences that voices learn from have. In longer ones the voice fades.
 const MOST_PHONES: usize = 112;
 /// Frames of a breath, at most: 23 s at 22,050 Hz.
 const MOST_FRAMES: usize = 2000;
-/// Silence after a paragraph, and for a line without words, in seconds.
-const PAUSE: f64 = 0.4;
 /// Warnings that are told in words.
 const WARNINGS: usize = 20;
 
@@ -108,9 +108,8 @@ impl<'a, D: Device> Synthesizer<'a, D> {
     /// A text without anything to say; those of the listener.
     pub fn speak(&mut self, text: &str, controls: &Controls, listener: &mut impl Listener) -> Result<Speech> {
         let mut speech = Speech::default();
-        // Whether silence is owed before what comes next.
-        let mut pause = false;
-        for sentence in sentences(text) {
+        let mut pauses = Pauses::new(1.0 / self.mel.seconds(1), controls.speed);
+        for Piece { text: sentence, end: ends } in pieces(text) {
             let phonemes = self.lexicon.phonemes(sentence);
             let place = sentence.as_ptr() as usize - text.as_ptr() as usize;
             let warnings = phonemes.warnings.iter().map(|warning| {
@@ -119,18 +118,18 @@ impl<'a, D: Device> Synthesizer<'a, D> {
             });
             speech.warn(warnings);
             // A blank line, or one of dots.
+            if phonemes.is_empty() && phonemes.warnings.is_empty() {
+                pauses.lengthen(End::Paragraph);
+            }
             if phonemes.is_empty() {
-                pause |= phonemes.warnings.is_empty();
                 continue;
             }
-            if std::mem::take(&mut pause) {
-                self.pause(listener, &mut speech)?;
-            }
-            pause = ends_paragraph(sentence);
             let mut start = 0;
             while start < phonemes.phones.len() {
                 let end = start + breath_of(&phonemes, start);
-                self.say(&phonemes.phones[start..end], controls, listener, &mut speech)?;
+                let phones = &phonemes.phones[start..end];
+                let ends = if end == phonemes.phones.len() { Some(ends) } else { end_within(phones) };
+                self.say(phones, ends, controls, &mut pauses, listener, &mut speech)?;
                 start = end;
             }
         }
@@ -153,9 +152,8 @@ impl<'a, D: Device> Synthesizer<'a, D> {
 }
 
 impl<D: Device> Synthesizer<'_, D> {
-    /// Says nothing for a while.
-    fn pause(&self, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
-        let frames = (PAUSE / self.mel.seconds(1)).ceil() as usize;
+    /// Says nothing for so many frames.
+    fn pause(&self, frames: usize, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
         let mel = vec![FLOOR.ln(); frames * self.mel.num_mels];
         listener.said(&Said { phones: &[Phone::SIL], durations: &[frames as u32], unrounded: &[frames as f32], mel: &mel })?;
         let samples = vec![0.0; frames * self.mel.hop_size];
@@ -164,23 +162,42 @@ impl<D: Device> Synthesizer<'_, D> {
     }
 
     /// Speaks phones without taking breath, or in two breaths where they last too long for one.
-    fn say(&mut self, phones: &[Phone], controls: &Controls, listener: &mut impl Listener, speech: &mut Speech) -> Result<()> {
+    fn say(
+        &mut self,
+        phones: &[Phone],
+        end: Option<End>,
+        controls: &Controls,
+        pauses: &mut Pauses,
+        listener: &mut impl Listener,
+        speech: &mut Speech,
+    ) -> Result<()> {
         let (b, p) = (&mut self.backend, &self.parameters);
-        let SpokenMel { durations, unrounded, mel } = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, controls) {
+        // A source is as much higher as it is told, and the spectrogram stays as it was learnt.
+        let is_sung = controls.pitch != 0.0 && self.vocoder.has_source();
+        let mel_controls = Controls { pitch: if is_sung { 0.0 } else { controls.pitch }, ..*controls };
+        let mut spoken = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, &mel_controls) {
             Ok(spoken) => spoken,
             // Only their frames can be too many: slow speech, or a predictor that knows no better.
             Err(_) if phones.len() > 1 => {
                 let (first, second) = phones.split_at(middle_of(phones));
-                self.say(first, controls, listener, speech)?;
-                return self.say(second, controls, listener, speech);
+                self.say(first, end_within(first), controls, pauses, listener, speech)?;
+                return self.say(second, end, controls, pauses, listener, speech);
             }
             Err(error) => return Err(error.into()),
         };
+        let missing = pauses.fit(phones, &mut spoken, end);
+        if missing > 0 {
+            self.pause(missing, listener, speech)?;
+        }
+        let SpokenMel { durations, unrounded, mel } = spoken;
         listener.said(&Said { phones, durations: &durations, unrounded: &unrounded, mel: &mel })?;
         speech.phones.extend_from_slice(phones);
-        self.vocoder.vocode(&mut self.backend, &mel, |samples| {
+        let mut f0 = if is_sung { self.vocoder.f0(&mut self.backend, &mel)? } else { None };
+        f0.iter_mut().flatten().for_each(|hz| *hz *= (controls.pitch / 12.0).exp2());
+        let mut gate = Gate::new(phones, &durations, &mel, self.mel.hop_size);
+        self.vocoder.vocode_at(&mut self.backend, &mel, f0.as_deref(), |samples| {
             speech.samples += samples.len() as u64;
-            listener.samples(samples)
+            listener.samples(gate.pass(samples))
         })
     }
 }
@@ -195,6 +212,11 @@ impl Speech {
             }
         }
     }
+}
+
+/// What phones within a piece end with: a pause as between clauses, or none.
+fn end_within(phones: &[Phone]) -> Option<End> {
+    phones.ends_with(&[Phone::SIL]).then_some(End::Clause)
 }
 
 /// How many of the phones from `start` on are spoken in one breath: all, or to the last pause, end of a word, or phone that it reaches.

@@ -7,7 +7,7 @@ use primal_engine::backend::Backend;
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
 use primal_engine::models::hifigan::{self, Hifigan, HifiganConfig};
-use primal_engine::models::source_filter::{self, SourceFilter};
+use primal_engine::models::source_filter::{self, Given, SourceFilter};
 use primal_speech::mel::MelSettings;
 
 use crate::{Error, Result};
@@ -151,9 +151,39 @@ impl VocoderModel {
     /// # Errors
     /// Those of `sink`, which end the synthesis; a device that failed.
     pub fn vocode<B: Backend>(&self, b: &mut B, mel: &[f32], sink: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        self.vocode_at(b, mel, None, sink)
+    }
+
+    /// [`Self::vocode`] with F0 in Hz, `[frames]`, from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::vocode`].
+    ///
+    /// # Panics
+    /// If F0 is given to a vocoder without a source, or of another length.
+    pub fn vocode_at<B: Backend>(&self, b: &mut B, mel: &[f32], f0: Option<&[f32]>, sink: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         match self {
-            Self::Hifigan(model) => model.vocode(b, mel, sink),
-            Self::SourceFilter(model) => model.vocode(b, mel, sink),
+            Self::Hifigan(model) => {
+                assert!(f0.is_none(), "HiFi-GAN has no F0");
+                model.vocode(b, mel, sink)
+            }
+            Self::SourceFilter(model) => model.vocode_with(b, mel, Given { f0, ..Given::default() }, sink),
+        }
+    }
+
+    /// Whether it has a source, of which F0 can be given.
+    pub fn has_source(&self) -> bool {
+        matches!(self, Self::SourceFilter(_))
+    }
+
+    /// F0 of log-mel frames in Hz, of a vocoder with a source.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn f0<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Option<Vec<f32>>> {
+        match self {
+            Self::Hifigan(_) => Ok(None),
+            Self::SourceFilter(model) => Ok(Some(model.f0(b, mel)?)),
         }
     }
 

@@ -1,9 +1,10 @@
-//! A voice: an acoustic model, a vocoder and a lexicon in a folder, or in the program itself.
+//! A voice: an acoustic model, a vocoder and a lexicon in a folder.
 
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::embedded::english;
 use super::vocoder::Vocoder;
 use crate::data::{VoiceFacts, require_phones};
 use crate::{Error, Result, input};
@@ -38,7 +39,7 @@ pub struct Description {
     pub licence: String,
     /// File of the acoustic model, GhostTTS.
     pub acoustic: String,
-    /// File of the vocoder, HiFi-GAN.
+    /// File of the vocoder.
     pub vocoder: String,
     /// File of the lexicon; without it, the voice uses the one in the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,18 +92,6 @@ impl Acoustic {
     }
 }
 
-/// The voice in this program.
-macro_rules! embedded {
-    ($file:literal) => {
-        include_bytes!(concat!("../../../models/voices/slt/", $file))
-    };
-}
-
-/// The lexicon in this program.
-pub fn english() -> Lexicon {
-    Lexicon::trusted(embedded!("english.lexicon"), "the lexicon in this program").expect("the file in this program is a lexicon")
-}
-
 /// Reads a lexicon file.
 ///
 /// # Errors
@@ -130,19 +119,11 @@ impl Voice {
         Self::assemble(description, acoustic, vocoder, lexicon)
     }
 
-    /// The voice in this program.
+    /// Checks that the parts fit together.
     ///
     /// # Errors
-    /// Not enough memory.
-    pub fn embedded() -> Result<Self> {
-        let text = include_str!("../../../models/voices/slt/voice.toml");
-        let description = Description::parse(text, Path::new("the voice in this program"))?;
-        let acoustic = Checkpoint::from_bytes("the acoustic model in this program", embedded!("acoustic.safetensors"))?;
-        let vocoder = Vocoder::from_bytes("the vocoder in this program", embedded!("vocoder.safetensors"))?;
-        Self::assemble(description, acoustic, vocoder, english())
-    }
-
-    fn assemble(description: Description, acoustic: Checkpoint, vocoder: Vocoder, lexicon: Lexicon) -> Result<Self> {
+    /// Parts that are not what they should be, or do not fit.
+    pub(super) fn assemble(description: Description, acoustic: Checkpoint, vocoder: Vocoder, lexicon: Lexicon) -> Result<Self> {
         let acoustic = Acoustic::new(acoustic)?;
         acoustic.require_fit(&vocoder, format!("vocoder {} of the voice {}", description.vocoder, description.name))?;
         Ok(Self { description, acoustic, vocoder, lexicon })
@@ -179,7 +160,7 @@ impl Description {
     ///
     /// # Errors
     /// Bad input that names the line, or a file that is not in the folder itself.
-    fn parse(text: &str, path: &Path) -> Result<Self> {
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self> {
         let description: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             Error::bad_input(format!("{}, line {line}", path.display()), "the description of a voice", error.message(), HINT)

@@ -68,7 +68,8 @@ impl Speakers {
         let folder = self.emptied(&name_of(voice))?;
         let mut tts = Command::new(&self.program);
         tts.args([OsStr::new("tts"), "--file".as_ref(), sentences.as_os_str(), "--out-dir".as_ref(), folder.as_os_str()]);
-        tts.args([OsStr::new("--voice"), voice.as_os_str(), "--threads".as_ref(), "1".as_ref(), "--json".as_ref()]);
+        // A plain name would be that of a voice in the program.
+        tts.arg("--voice").arg(Path::new(".").join(voice)).args(["--threads", "1", "--json"]);
         let printed = output(&mut tts)?;
         let bytes = files(voice, "")?.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
         Ok(Spoken { bytes: Some(bytes), ..Spoken::of(name_of(voice), folder).timed(&printed) })

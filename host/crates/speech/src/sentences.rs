@@ -13,9 +13,37 @@ const SHORTEST: usize = 5;
 /// Lines are at least so many characters wide, if their ends mean nothing.
 const NARROWEST: usize = 36;
 
+/// What a piece ends with; the later ones have the longer pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// A word of a sentence that was too long.
+    Words,
+    /// A clause of such a sentence.
+    Clause,
+    /// A sentence, a line that ends by itself, or the text.
+    Sentence,
+    /// A blank line.
+    Paragraph,
+}
+
+/// A part of a text that is spoken by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// The part, with the white space behind it.
+    pub text: &'a str,
+    /// What comes to its end.
+    pub end: End,
+}
+
+/// The texts of [`pieces`].
+pub fn sentences(text: &str) -> Vec<&str> {
+    pieces(text).into_iter().map(|piece| piece.text).collect()
+}
+
 /// The text in pieces of at most about 20 words: split after sentences and after lines that end by themselves, and longer sentences after clauses
 /// or, failing that, between words. Joined, the pieces are the text.
-pub fn sentences(text: &str) -> Vec<&str> {
+pub fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let piece = |text, end| Piece { text, end: if ends_paragraph(text) { End::Paragraph } else { end } };
     let mut pieces = Vec::new();
     let (mut start, mut words) = (0, 0);
     // Where the piece was last split between clauses, and the words up to there.
@@ -27,28 +55,28 @@ pub fn sentences(text: &str) -> Vec<&str> {
         let word = &text[word_start..word_end];
         words += 1;
         let end = if ends_sentence(word, &text[word_end..]) || lines.end(word_start..word_end) {
-            Some(word_end)
+            Some((word_end, End::Sentence))
         } else {
             if words >= SHORTEST && ends_clause(word) {
                 clause = Some(word_end);
             }
-            (words >= LONGEST).then(|| clause.unwrap_or(word_end))
+            (words >= LONGEST).then(|| clause.map_or((word_end, End::Words), |at| (at, End::Clause)))
         };
-        if let Some(end) = end.filter(|&end| end < text.len()) {
-            pieces.push(&text[start..end]);
+        if let Some((end, kind)) = end.filter(|&(end, _)| end < text.len()) {
+            pieces.push(piece(&text[start..end], kind));
             start = end;
             clause = None;
             words = self::word_starts(&text[end..word_end]).count();
         }
     }
     if start < text.len() {
-        pieces.push(&text[start..]);
+        pieces.push(piece(&text[start..], End::Sentence));
     }
     pieces
 }
 
-/// Whether blank lines or more end this piece.
-pub fn ends_paragraph(piece: &str) -> bool {
+/// Whether blank lines end this piece.
+fn ends_paragraph(piece: &str) -> bool {
     piece[piece.trim_end().len()..].matches('\n').count() > 1
 }
 
@@ -179,11 +207,27 @@ mod tests {
     fn long_sentences_are_split_at_clauses() {
         let text = "one two three four five six seven eight, nine ten eleven twelve thirteen fourteen fifteen sixteen, seventeen eighteen nineteen twenty \
             one two three four five six seven eight nine ten.";
-        let pieces = sentences(text);
+        let pieces = pieces(text);
         assert_eq!(pieces.len(), 2, "{pieces:?}");
-        assert!(pieces[0].ends_with("sixteen, "), "{pieces:?}");
+        assert!(pieces[0].text.ends_with("sixteen, "), "{pieces:?}");
         let pieces = sentences("word ".repeat(100).leak()).len();
         assert_eq!(pieces, 5);
+    }
+
+    #[test]
+    fn pieces_know_what_they_end_with() {
+        let words = |count: usize| "word ".repeat(count);
+        let clauses = format!("{}word, {}end. Last", words(9), words(15));
+        for (text, expected) in [
+            ("One. Two!\nThree", &[End::Sentence, End::Sentence, End::Sentence][..]),
+            ("A heading\n\nOne. \n \n Two.\n", &[End::Paragraph, End::Paragraph, End::Sentence]),
+            ("To buy:\n- milk\n- eggs\n\n", &[End::Sentence, End::Sentence, End::Paragraph]),
+            (&words(45), &[End::Words, End::Words, End::Sentence]),
+            (&clauses, &[End::Clause, End::Sentence, End::Sentence]),
+        ] {
+            let ends: Vec<End> = pieces(text).iter().map(|piece| piece.end).collect();
+            assert_eq!(ends, expected, "{text:?}");
+        }
     }
 
     proptest! {

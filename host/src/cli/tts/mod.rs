@@ -43,7 +43,7 @@ pub struct Tts {
     /// the text is Markdown or HTML, whose marks are not read
     #[argh(switch)]
     markup: bool,
-    /// folder of a voice (default: the voice inside this program)
+    /// a voice in this program, slt (the default), or the folder of another one; a folder of such a name is given as ./slt
     #[argh(option)]
     voice: Option<PathBuf>,
     /// the WAV to write (default speech.wav); - is standard output
@@ -166,7 +166,7 @@ impl Work for Job<'_> {
         // What can be wrong with the input is found before the voice is loaded.
         let bytes = bytes_of("--text", flags.text.as_deref(), flags.file.as_deref())?;
         let voice = match &flags.voice {
-            Some(folder) => Voice::open(folder)?,
+            Some(name_or_folder) => Voice::find(name_or_folder)?,
             None => Voice::embedded()?,
         };
         if flags.is_batch() {

@@ -276,7 +276,7 @@ fn best_scale(weights: &[f32], grid: &Grid, sign: f32, widest: f32, places: &mut
                 break;
             }
             let scale = w / (0.5 * (level(code) + level(next)));
-            if !(scale > lowest) {
+            if scale.is_nan() || scale <= lowest {
                 break;
             }
             places.push(u64::from(scale.to_bits()) << 32 | (at as u64) << 4 | u64::from(code));

@@ -81,9 +81,10 @@ fn round_row(q: &mut [i8], steps: &mut [f32], starts: &mut [i32], sums: &mut [f3
             *rounded = (x * inverse + ROUND).to_bits() as i8 as i32;
         }
         let mut halves = [[0i8; HALF]; 2];
-        for at in 0..HALF {
+        let [first, second] = &mut halves;
+        for (at, (first, second)) in first.iter_mut().zip(second).enumerate() {
             let of = if order == Order::Natural { [at, at + HALF] } else { [2 * at, 2 * at + 1] };
-            (halves[0][at], halves[1][at]) = (rounded[of[0]] as i8, rounded[of[1]] as i8);
+            (*first, *second) = (rounded[of[0]] as i8, rounded[of[1]] as i8);
         }
         for (first, half) in order.places(index).into_iter().zip(halves) {
             q[first..first + HALF].copy_from_slice(&half);

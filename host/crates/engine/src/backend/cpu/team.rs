@@ -1,11 +1,14 @@
 //! Tasks over the threads of a pool that follow each other closely: a token is some hundred products of some microseconds.
 //!
+//! Each thread begins with a range of tasks of its own, so that it goes through memory in order, and then takes what others have left.
+//!
 //! A thread that ran a task waits for the next one awake, for [`PATIENCE`], and only then goes back to its pool, which puts it to sleep. Who has tasks
 //! begins with them at once, and waits for nobody to wake up.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::hint::spin_loop;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -49,11 +52,34 @@ unsafe fn call<F: Fn(usize)>(run: *const (), task: usize) {
     unsafe { (*run.cast::<F>())(task) }
 }
 
+/// Ranges that tasks are divided into, at most.
+const RANGES: usize = 16;
+
+/// Tasks that follow each other: the end of them in the upper half, the next one that nobody took in the lower half. Alone in its lines of the cache.
+#[derive(Default)]
+#[repr(align(128))]
+struct Tasks(AtomicU64);
+
+impl Tasks {
+    /// Whoever takes one of them from now on sees what was written before.
+    fn set(&self, tasks: Range<usize>) {
+        let [start, end] = [tasks.start, tasks.end].map(|task| u32::try_from(task).expect("a number of tasks"));
+        self.0.store(u64::from(end) << 32 | u64::from(start), Ordering::Release);
+    }
+
+    /// The number of a task that is the caller's from now on.
+    fn take(&self) -> Option<usize> {
+        let open = |state: u64| (state as u32) < (state >> 32) as u32;
+        // A look first, so that many do not count the lower half up.
+        let state = open(self.0.load(Ordering::Relaxed)).then(|| self.0.fetch_add(1, Ordering::Acquire))?;
+        open(state).then_some(state as u32 as usize)
+    }
+}
+
 /// What a leader shares with those that help it.
 #[derive(Default)]
 struct Team {
-    /// The number of tasks in the upper half, the next one that nobody took in the lower half.
-    tasks: AtomicU64,
+    tasks: [Tasks; RANGES],
     /// The closure that runs them, and its [`Call`]; both belong to the tasks and live until the last of them is done.
     run: AtomicPtr<()>,
     call: AtomicPtr<()>,
@@ -69,14 +95,17 @@ impl Team {
         self.run.store(std::ptr::from_ref(run).cast_mut().cast(), Ordering::Relaxed);
         self.call.store(function as *mut (), Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
-        self.tasks.store((u32::try_from(tasks).expect("a number of tasks") as u64) << 32, Ordering::Release);
+        let ranges = threads.min(RANGES);
+        for (i, range) in self.tasks[..ranges].iter().enumerate() {
+            range.set(i * tasks / ranges..(i + 1) * tasks / ranges);
+        }
         for _ in self.awake.load(Ordering::Relaxed)..(threads - 1).min(tasks - 1) {
             self.awake.fetch_add(1, Ordering::Relaxed);
             let team = self.clone();
             rayon::spawn(move || team.help(leader));
         }
         let mut failure: Option<Box<dyn Any + Send>> = None;
-        while let Some(task) = self.take() {
+        while let Some(task) = self.take(leader) {
             if let Err(error) = catch_unwind(AssertUnwindSafe(|| run(task))) {
                 failure = Some(error);
             }
@@ -93,12 +122,9 @@ impl Team {
         assert!(!self.panicked.swap(false, Ordering::Relaxed), "a task panicked on another thread");
     }
 
-    /// The number of a task that is the caller's from now on.
-    fn take(&self) -> Option<usize> {
-        let open = |state: u64| (state as u32) < (state >> 32) as u32;
-        // A look first, so that many do not count the lower half up.
-        let state = open(self.tasks.load(Ordering::Relaxed)).then(|| self.tasks.fetch_add(1, Ordering::Acquire))?;
-        open(state).then_some(state as u32 as usize)
+    /// A task for the thread of that number: one of its own, or of the next that has some.
+    fn take(&self, thread: usize) -> Option<usize> {
+        (thread..thread + RANGES).find_map(|range| self.tasks[range % RANGES].take())
     }
 
     /// Runs tasks of this team until there has been none for a while.
@@ -106,8 +132,9 @@ impl Team {
         // The leader may find this job itself, while it waits for others of its pool.
         let mut since = Instant::now();
         let mut looks = 0;
-        while rayon::current_thread_index() != Some(leader) {
-            if let Some(task) = self.take() {
+        let thread = rayon::current_thread_index().filter(|&thread| thread != leader);
+        while let Some(thread) = thread {
+            if let Some(task) = self.take(thread) {
                 let (run, function) = (self.run.load(Ordering::Relaxed), self.call.load(Ordering::Relaxed));
                 // SAFETY: a `Call` was stored there before the tasks that one was taken of, and a taken task that is not done keeps its closure alive,
                 // and the leader from storing another.

@@ -1,7 +1,7 @@
 //! A spectrogram for phones whose sound nobody knows yet.
 
 use super::batch::{SpeechBatch, UtteranceInput};
-use super::network::GhostTts;
+use super::network::{GhostTts, Lengths};
 use super::scale::MelScale;
 use crate::backend::Backend;
 use crate::nn::Parameters;
@@ -95,13 +95,32 @@ impl GhostTts {
         batch.clear();
         batch.push(&UtteranceInput { phones, durations: &durations, pitch: &pitch, energy: &energy, mel: &[] }, scale);
         let lengths = self.load(b, batch);
-        self.decode(b, p, &lengths);
-        let mut mel = vec![0.0; total * self.mels];
-        b.download(self.postnet.output(total), &mut mel);
+        let mel = self.drawn(b, p, &lengths, scale)?;
+        Ok(SpokenMel { durations, unrounded, mel })
+    }
+}
+
+impl GhostTts {
+    /// The log-mel spectrogram of a batch whose durations, pitch and energy are known, `[frames, mels]`: what its vocoder will get.
+    ///
+    /// # Errors
+    /// A failure where it is not finite, or of the device.
+    pub fn draw<B: Backend>(&self, b: &mut B, p: &Parameters, batch: &SpeechBatch, scale: &MelScale) -> Result<Vec<f32>> {
+        let lengths = self.load(b, batch);
+        self.encode(b, p, lengths.phones);
+        self.drawn(b, p, &lengths, scale)
+    }
+
+    /// The spectrogram of the loaded batch, whose phones are encoded.
+    fn drawn<B: Backend>(&self, b: &mut B, p: &Parameters, lengths: &Lengths, scale: &MelScale) -> Result<Vec<f32>> {
+        self.decode(b, p, lengths);
+        let frames = lengths.frames.rows();
+        let mut mel = vec![0.0; frames * self.mels];
+        b.download(self.postnet.output(frames), &mut mel);
         b.fault()?;
         scale.restore(&mut mel);
         require_finite("spectrogram", &mel)?;
-        Ok(SpokenMel { durations, unrounded, mel })
+        Ok(mel)
     }
 }
 

@@ -206,15 +206,21 @@ impl SourceFilter {
         })
     }
 
-    /// F0 of all frames in Hz, as [`Self::vocode`] finds it where the utterance is one chunk.
+    /// F0 of log-mel frames `[frames, 80]` in Hz, as [`Self::vocode`] finds it.
     ///
-    /// # Panics
-    /// If the mel is longer than a chunk.
-    pub fn f0<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Vec<f32> {
+    /// # Errors
+    /// A device that failed.
+    pub fn f0<B: Backend>(&self, b: &mut B, mel: &[f32]) -> Result<Vec<f32>> {
         let frames = mel.len() / BANDS;
-        let window = Window::new(&self.config, 0..frames, frames);
-        self.upload_mel(b, mel, &window);
-        self.find_f0(b, &window)
+        let mut all = Vec::with_capacity(frames);
+        for (_, chunk) in self.chunks(frames) {
+            let window = Window::new(&self.config, chunk.clone(), frames);
+            self.upload_mel(b, mel, &window);
+            let f0 = self.find_f0(b, &window);
+            b.fault()?;
+            all.extend_from_slice(&f0[chunk.start - window.f0.start..][..chunk.len()]);
+        }
+        Ok(all)
     }
 
     /// The scaled mel of a window, on the device and here.
