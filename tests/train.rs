@@ -28,6 +28,7 @@ use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
+use primal_host::data::{Corpus, CorpusOptions, Source, TextCodec};
 use trainer::{corpus, state_bytes, trainer};
 
 fn config(rule: Rule) -> Config {
@@ -99,6 +100,30 @@ fn every_rule_learns_on_every_grid() {
             assert!(last < share * first, "{rule:?} on {}: loss {first} → {last}", grid.name());
         }
     }
+}
+
+#[test]
+fn answers_alone_are_learnt() {
+    use primal_device::philox::RandomStream;
+    let letter = |at: u32| char::from(b'a' + (RandomStream::new(1, 0, 0).words(at)[0] % 26) as u8);
+    let line = |at: u32| format!("{}\tyes\n", (0..5).map(|i| letter(5 * at + i)).collect::<String>());
+    let text: String = (0..2000).map(line).collect();
+    let source = Source::from_text("questions", text).expect("a text");
+    let corpus = Corpus::from_sources(vec![source], TextCodec::Bytes, &CorpusOptions::default()).expect("a corpus");
+    let mut config = config(Rule::Votes);
+    config.train.steps = 60;
+    config.train.warmup = 5;
+    config.train.lr = 1e-2;
+    let mut losses = |answers_after| {
+        config.train.answers_after = answers_after;
+        let mut trainer = trainer::<Gpt>(&config);
+        let last = (0..60).map(|_| trainer.step(&corpus).expect("a step").loss).last().expect("steps");
+        [f64::from(last), trainer.validate(&corpus).expect("a validation").loss]
+    };
+    // The five letters have 3.3 nats each, half of the line; the answer, nothing that could not be known.
+    assert!(losses(None).iter().all(|&loss| loss > 1.2));
+    let answers = losses(Some('\t'));
+    assert!(answers.iter().all(|&loss| loss < 0.3), "{answers:?}");
 }
 
 /// Trains one good step, spoils the run, and returns what the next step says.
@@ -304,12 +329,14 @@ fn bad_input_is_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let long = HUGE.replace("context = 1024", &format!("context = {}", attention::MAX_SEQ + 1));
+    let answers = format!("{HUGE}answers_after = \"\\t\"\n");
     for (name, content) in [
         ("unknown.toml", &b"[model]\ndimm = 3\n"[..]),
         ("empty", b""),
         ("huge.toml", HUGE.as_bytes()),
         ("long.toml", long.as_bytes()),
         ("binary", b"no \xfe\xed text"),
+        ("answers.toml", answers.as_bytes()),
         ("short.txt", b"short\n"),
         ("zip", b"PK\x03\x04 and so on"),
     ] {
@@ -333,6 +360,8 @@ fn bad_input_is_refused_with_code_2() {
         ("train --config @binary --out @run", "binary"),
         ("train --config @huge.toml --batch 65536 --seq-len 1024 --out @run", "available"),
         ("train --config @long.toml --out @run", "model.context"),
+        ("train --config @answers.toml --out @run", "train.answers_after"),
+        ("train --config @answers.toml --tokenizer bytes --batch 65536 --seq-len 1024 --out @run", "available"),
         ("{train} --batch 0", "train.batch"),
         ("{train} --batch -1", "--batch"),
         ("{train} --batch many", "'many'"),

@@ -14,7 +14,7 @@ const BENCHES: [(&str, &str, &str, &str); 11] = [
     ("dequantize", "primal-host", "", "f32 of the blocks of GGUF files, bit for bit against ggml"),
     ("tokenizers", "primal-host", "", "tokens of files' tokenizers, against those that other programs give"),
     ("models", "primal-host", "", "logits of tiny models of every architecture, against transformers"),
-    ("g2p", "primal-speech", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
+    ("g2p", "primal-host", "g2p-bench", "phone errors on words that are in no dictionary, against g2p_en"),
     ("vocoder", "primal-host", "", "seconds of work for a second of audio, against ONNX Runtime"),
     ("emulator", "ptx-emulator", "", "lane-instructions a second of PTX on the emulated GPU"),
 ];

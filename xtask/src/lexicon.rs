@@ -20,6 +20,10 @@ pub struct MakeLexicon {
     /// a checkout of WikipediaHomographData, to train what tells words apart that are written alike; without it, that of the lexicon at hand is kept
     #[argh(option)]
     homographs: Option<PathBuf>,
+    /// write, in place of a lexicon, the text that `primal-host train --config models/letters.toml` learns to pronounce words from: without the words
+    /// that `bench g2p` asks for
+    #[argh(option)]
+    letters: Option<PathBuf>,
 }
 
 impl MakeLexicon {
@@ -27,7 +31,10 @@ impl MakeLexicon {
     pub fn run(self) -> ExitCode {
         let english = root().join(ENGLISH);
         let path = |path: PathBuf| path.into_os_string().into_string().expect("argh takes UTF-8 only");
-        let mut arguments = vec!["--like".into(), path(english.clone()), "--out".into(), path(self.out.unwrap_or(english))];
+        let is_text = self.letters.is_some();
+        let out = self.letters.or(self.out).unwrap_or_else(|| english.clone());
+        let mut arguments = vec!["--like".into(), path(english), "--out".into(), path(out)];
+        arguments.extend(is_text.then(|| "--letters".into()));
         arguments.extend(self.homographs.into_iter().flat_map(|folder| ["--homographs".into(), path(folder)]));
         let package = ["run", "--package", "primal-speech", "--features", "make-lexicon", "--bin", "make-lexicon", "--"];
         cargo(&package, &arguments)

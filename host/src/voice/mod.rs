@@ -9,11 +9,13 @@
 //! | `pauses.rs`    | how long it is silent between its parts |
 //! | `gate.rs`      | silence where pauses are quiet |
 //! | `samples.rs`   | what a voice in training says |
+//! | `letters.rs`   | phones of a word from its letters, by a language model |
 //! | `draw.rs`      | pictures of mel spectrograms |
 
 pub mod draw;
 pub mod embedded;
 mod gate;
+pub mod letters;
 mod pauses;
 pub mod samples;
 pub mod synthesis;

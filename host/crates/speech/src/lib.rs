@@ -16,6 +16,7 @@
 //! | `letters.rs`    | the names of the letters |
 //! | `g2p.rs`        | phones of unknown words by a joint-sequence model |
 //! | `ngram.rs`      | n-grams with backing off |
+//! | `spelling.rs`   | lines of letters and phones, for a language model |
 //! | `flac.rs`       | FLAC, decoded and checked |
 //! | `wav.rs`        | WAV, decoded and checked, and encoded |
 //! | `wav_stream.rs` | a WAV that is written while it is spoken |
@@ -47,6 +48,7 @@ pub mod phone;
 pub mod pitch;
 pub mod prosody;
 pub mod sentences;
+pub mod spelling;
 pub mod wav;
 pub mod wav_stream;
 

@@ -106,6 +106,11 @@ pub trait TextTable: ModelTable {
         let context = self.context();
         check.that((1..=MAX_CONTEXT).contains(&context), "model.context", &format!("1 to {MAX_CONTEXT}"), &context)?;
         check.that((1..=65536).contains(&t.batch), "train.batch", "1 to 65536", &t.batch)?;
+        if let Some(mark) = t.answers_after {
+            let (key, bytes) = ("train.answers_after", self.tokenizer() == Tokenizer::Bytes);
+            check.that(bytes, key, "model.tokenizer = \"bytes\" beside it", &self.tokenizer().name())?;
+            check.that(mark.is_ascii() && mark != '\n', key, "an ASCII character that ends no line", &format!("{mark:?}"))?;
+        }
         let rows = t.logit_rows.unwrap_or(1);
         check.that((1..=1 << 20).contains(&rows), "train.logit_rows", "1 to 1048576", &rows)?;
         check.that((1..=context).contains(&t.seq_len), "train.seq_len", &format!("1 to model.context = {context}"), &t.seq_len)

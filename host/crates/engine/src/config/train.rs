@@ -80,6 +80,10 @@ pub struct TrainConfig {
     /// Of text: rows of logits held at a time. New runs get 1024.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_rows: Option<usize>,
+    /// Of text in bytes: on each line only what follows this character is learnt and measured, as the answer to what stands before it; nothing is
+    /// learnt of a line whose beginning is outside the window. Without it, all is learnt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers_after: Option<char>,
     /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.
     pub hold_out_test: bool,
     /// Validate every so many steps; 0 for only at the end.
@@ -125,6 +129,7 @@ impl Default for TrainConfig {
             recompute: Recompute::Auto,
             activations: Act::F32,
             logit_rows: None,
+            answers_after: None,
             hold_out_test: false,
             validate_every: 100,
             validation_tokens: 32768,

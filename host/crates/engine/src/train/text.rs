@@ -31,6 +31,22 @@ pub trait TextSource {
     fn bytes_of(&self, token: u32) -> usize;
 }
 
+/// Masks all targets but those that follow `mark` on their line, of whose line the mark is among `inputs`.
+fn keep_answers(mark: char, inputs: &[u32], targets: &mut [u32]) {
+    let mut is_answer = false;
+    for (&input, target) in inputs.iter().zip(targets) {
+        is_answer = input == u32::from(mark) || is_answer && input != u32::from('\n');
+        if !is_answer {
+            *target = u32::MAX;
+        }
+    }
+}
+
+/// Targets that are not masked.
+fn learnt(targets: &[u32]) -> usize {
+    targets.iter().filter(|&&target| target != u32::MAX).count()
+}
+
 /// A micro-batch on the host.
 pub struct HostBatch {
     inputs: Vec<u32>,
@@ -82,6 +98,10 @@ impl<M: TextModel> Task for TextTask<M> {
 
     fn draw(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) {
         corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
+        if let Some(mark) = t.answers_after {
+            let rows = batch.inputs.chunks_exact(t.seq_len).zip(batch.targets.chunks_exact_mut(t.seq_len));
+            rows.for_each(|(inputs, targets)| keep_answers(mark, inputs, targets));
+        }
         by_id(&batch.inputs, &mut batch.places, &mut batch.order);
     }
 
@@ -94,14 +114,14 @@ impl<M: TextModel> Task for TextTask<M> {
         sink: &mut Sink<'_>,
         sums: Span<f32>,
     ) -> Seen {
-        let (tokens, spans) = (batch.inputs.len(), model.batch());
-        let gradient_scale = 1.0 / (tokens as f32 * t.grad_accum as f32);
+        let (tokens, learnt, spans) = (batch.inputs.len(), learnt(&batch.targets).max(1), model.batch());
+        let gradient_scale = 1.0 / (learnt as f32 * t.grad_accum as f32);
         b.upload(spans.inputs, &batch.inputs);
         b.upload(spans.order, &batch.order);
         b.upload(spans.targets, &batch.targets);
         model.train(b, p, sink, gradient_scale);
         b.run(Sum { sum: sums, x: spans.losses.into() });
-        Seen { values: [tokens as f64; MAX_TERMS], items: tokens as u64 }
+        Seen { values: [learnt as f64; MAX_TERMS], items: tokens as u64 }
     }
 
     fn validate<B: Backend>(
@@ -116,7 +136,10 @@ impl<M: TextModel> Task for TextTask<M> {
         let next = |inputs: &mut [u32], targets: &mut [u32]| {
             let filled = corpus.held_out(index, inputs, targets);
             index += 1;
-            bytes += targets[..filled].iter().map(|&token| corpus.bytes_of(token)).sum::<usize>();
+            if let Some(mark) = t.answers_after {
+                keep_answers(mark, &inputs[..filled], &mut targets[..filled]);
+            }
+            bytes += targets[..filled].iter().filter(|&&token| token != u32::MAX).map(|&token| corpus.bytes_of(token)).sum::<usize>();
             filled
         };
         let HostBatch { inputs, targets, losses, .. } = batch;
@@ -143,7 +166,7 @@ impl<M: TextModel> Task for TextTask<M> {
 pub struct Measured {
     /// Sum of the losses of all tokens, in nats.
     pub nats: f64,
-    /// Tokens.
+    /// Tokens whose targets are not masked.
     pub tokens: u64,
 }
 
@@ -177,7 +200,7 @@ pub fn measure<B: Backend, M: TextModel>(
         b.download(model.batch().losses, losses);
         b.fault()?;
         all.nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        all.tokens += filled as u64;
+        all.tokens += learnt(targets) as u64;
     }
     Ok(all)
 }

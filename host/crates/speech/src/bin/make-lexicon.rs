@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 use primal_speech::make::homographs::Data;
-use primal_speech::make::{PRUNE, cmudict, lexicon};
+use primal_speech::make::{PRUNE, cmudict, letters, lexicon};
 use primal_speech::{Error, Lexicon, Result};
 
 /// make a lexicon file of all words of CMUdict
@@ -21,6 +21,9 @@ struct Arguments {
     /// an earlier lexicon file
     #[argh(option)]
     like: PathBuf,
+    /// write to --out, in place of a lexicon, the text that `primal-host train` learns letters and phones from
+    #[argh(switch)]
+    letters: bool,
 }
 
 fn main() -> ExitCode {
@@ -38,18 +41,25 @@ fn make(arguments: &Arguments) -> Result<()> {
     let bytes = fs::read(&arguments.like).map_err(|error| refused(&arguments.like, "--like: a lexicon file", &error))?;
     let earlier = Lexicon::from_bytes(&bytes, arguments.like.display())?;
     let words = cmudict::words()?;
+    if arguments.letters {
+        return write(&arguments.out, letters(&words).as_bytes());
+    }
     let trained = match &arguments.homographs {
         Some(folder) => Some(Data::read(folder, &words, &earlier, &say)?.train()),
         None => None,
     };
     let first: Vec<_> = words.iter().map(|(word, phones)| (&word[..], &phones[0][..])).collect();
     let file = lexicon(&first, trained.as_ref().unwrap_or(earlier.homographs()), PRUNE, &say);
+    write(&arguments.out, &file)
+}
+
+fn write(out: &Path, file: &[u8]) -> Result<()> {
     // Beside it first, so that a file that was there is replaced by a whole one or not at all.
-    let mut part = arguments.out.clone().into_os_string();
+    let mut part = out.to_path_buf().into_os_string();
     part.push(".part");
-    let written = fs::write(&part, &file).and_then(|()| fs::rename(&part, &arguments.out));
-    written.map_err(|error| refused(&arguments.out, "--out: a file that can be written", &error))?;
-    println!("{}: {} bytes", arguments.out.display(), file.len());
+    let written = fs::write(&part, file).and_then(|()| fs::rename(&part, out));
+    written.map_err(|error| refused(out, "--out: a file that can be written", &error))?;
+    println!("{}: {} bytes", out.display(), file.len());
     Ok(())
 }
 

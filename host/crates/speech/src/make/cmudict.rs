@@ -28,6 +28,19 @@ pub fn words() -> Result<Words> {
     Ok(words)
 }
 
+/// One word of so many is held out.
+const HELD_OUT: u32 = 20;
+
+/// Whether a word is one of more than a letter without apostrophes: what a model of letters learns from.
+pub fn is_spelled(word: &str) -> bool {
+    word.len() > 1 && !word.contains('\'')
+}
+
+/// Whether models are measured on a word, and so must not learn from it: one in twenty by checksum.
+pub fn is_held_out(word: &str) -> bool {
+    is_spelled(word) && crc32c::crc32c(word.as_bytes()).is_multiple_of(HELD_OUT)
+}
+
 /// The dictionary's file in the sources of its crate.
 fn file() -> Result<PathBuf> {
     let unknown =

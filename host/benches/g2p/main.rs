@@ -6,16 +6,22 @@ mod homographs;
 mod score;
 mod suite;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::LazyLock;
 use std::time::Instant;
 
 use argh::FromArgs;
 use primal_speech::disambiguation::Disambiguator;
-use primal_speech::make::{PRUNE, cmudict, lexicon};
-use primal_speech::{Lexicon, Phone, Result};
+use primal_speech::make::cmudict::{self, is_held_out};
+use primal_speech::make::{PRUNE, lexicon};
+use primal_speech::{Lexicon, Phone};
+
+use primal_engine::files;
+use primal_host::Result;
+use primal_host::voice::english;
+use primal_host::voice::letters::{BEAM, Letters};
 
 use score::Score;
 
@@ -25,6 +31,12 @@ struct Arguments {
     /// least loss, in nats over all words, for which the model keeps an n-gram (default 0.7)
     #[argh(option, default = "PRUNE")]
     prune: f64,
+    /// a checkpoint of a model that `primal-host train --config models/letters.toml` trained: measured beside the others, on one core
+    #[argh(option)]
+    letters: Option<PathBuf>,
+    /// with --letters: answers that are followed at each letter (default 4)
+    #[argh(option, default = "BEAM")]
+    beam: usize,
     /// a folder of a published suite of text normalisation: print how much of it is read alike, and nothing else
     #[argh(option)]
     suite: Option<PathBuf>,
@@ -40,14 +52,6 @@ struct Arguments {
     bench: bool,
 }
 
-/// One word of so many is held out.
-const HELD_OUT: u32 = 20;
-
-static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| {
-    let file = include_bytes!("../../../../../models/voices/english.lexicon");
-    Lexicon::trusted(file, "english.lexicon").expect("the lexicon of the voice")
-});
-
 fn main() -> ExitCode {
     match run(&argh::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,20 +64,21 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.suite {
-        suite::measure(folder, arguments.misses, &ENGLISH);
+        suite::measure(folder, arguments.misses, &english());
         return Ok(());
     }
     let words = cmudict::words()?;
     match &arguments.homographs {
-        Some(folder) => homographs::measure(folder, &words, &ENGLISH)?,
-        None => measure(&words, arguments.prune),
+        Some(folder) => Ok(homographs::measure(folder, &words, &english())?),
+        None => {
+            let letters = arguments.letters.as_ref().map(|path| Letters::new(&*files::open(path)?, arguments.beam)).transpose()?;
+            measure(&words, arguments.prune, letters);
+            Ok(())
+        }
     }
-    Ok(())
 }
 
-fn measure(words: &cmudict::Words, prune: f64) {
-    let plain = |word: &str| word.len() > 1 && !word.contains('\'');
-    let is_held_out = |word: &str| plain(word) && crc32c::crc32c(word.as_bytes()).is_multiple_of(HELD_OUT);
+fn measure(words: &cmudict::Words, prune: f64, letters: Option<Letters>) {
     let known: Vec<_> = words.iter().filter(|(word, _)| !is_held_out(word)).map(|(word, phones)| (&word[..], &phones[0][..])).collect();
     let held_out: Vec<_> = words.iter().filter(|(word, _)| is_held_out(word)).collect();
     let file = lexicon(&known, &Disambiguator::default(), prune, &|line| println!("{line}"));
@@ -97,6 +102,10 @@ fn measure(words: &cmudict::Words, prune: f64) {
     };
     report("joint-sequence model", &|word| lexicon.model().phones(word));
     report("lexicon with its rules", &|word| lexicon.word(word).0);
+    if let Some(letters) = letters.map(RefCell::new) {
+        rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("threads");
+        report("letters by `train`, 4 bits", &|word| letters.borrow_mut().phones(word));
+    }
     let peer = grapheme_to_phoneme::Model::load_in_memory().expect("the peer's weights");
     report("g2p_en (has seen these words)", &|word| {
         let mut names = peer.predict_phonemes_strs(word).unwrap_or_default();
