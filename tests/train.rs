@@ -118,7 +118,7 @@ fn answers_alone_are_learnt() {
         config.train.answers_after = answers_after;
         let mut trainer = trainer::<Gpt>(&config);
         let last = (0..60).map(|_| trainer.step(&corpus).expect("a step").loss).last().expect("steps");
-        [f64::from(last), trainer.validate(&corpus).expect("a validation").loss]
+        [last, trainer.validate(&corpus).expect("a validation").loss]
     };
     // The five letters have 3.3 nats each, half of the line; the answer, nothing that could not be known.
     assert!(losses(None).iter().all(|&loss| loss > 1.2));
