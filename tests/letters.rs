@@ -36,7 +36,7 @@ fn words_are_read_as_they_were_learnt() {
     let config: ConfigOf<LlamaConfig> = ConfigOf::parse(text, "a test").expect("a configuration");
     let mut trainer = trainer::trainer::<Llama>(&config);
     let loss = (0..150).map(|_| trainer.step(&corpus).expect("a step").loss).last();
-    let bytes = state::checkpoint(&mut trainer, &corpus, |meta, tensors| encode(meta, tensors)).expect("a checkpoint");
+    let bytes = state::checkpoint(&mut trainer, &corpus, encode).expect("a checkpoint");
     let file = files::from_bytes("a test", &bytes).expect("a checkpoint");
     for beam in [1, 3] {
         let mut letters = Letters::new(&*file, beam).expect("a model of letters");
