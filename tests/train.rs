@@ -361,7 +361,6 @@ fn bad_input_is_refused_with_code_2() {
         ("train --config @huge.toml --batch 65536 --seq-len 1024 --out @run", "available"),
         ("train --config @long.toml --out @run", "model.context"),
         ("train --config @answers.toml --out @run", "train.answers_after"),
-        ("train --config @answers.toml --tokenizer bytes --batch 65536 --seq-len 1024 --out @run", "available"),
         ("{train} --batch 0", "train.batch"),
         ("{train} --batch -1", "--batch"),
         ("{train} --batch many", "'many'"),
