@@ -30,7 +30,7 @@ macro_rules! embedded {
 
 /// A new voice is a line here, a folder, and its name in the help of `tts --voice`. The first one speaks where none is named.
 const VOICES: &[Embedded] = embedded![
-    "slt", //
+    "heart", "slt", //
 ];
 
 /// Their names.

@@ -18,7 +18,7 @@ Licences of what is inside primal-host and the kernels besides PRIMAL's own code
 =================================================================================
 Rust's standard library and core, in the program and in the kernels: MIT OR Apache-2.0, (c) The Rust Project Contributors; the texts are
 those of LICENSE-MIT and LICENSE-APACHE beside this file.
-The lexicon: models.md. The voice: voice.md.
+The lexicon: models.md. The voices: voice-heart.md and voice-slt.md.
 ";
 
 /// All texts, each once, after the names of the crates that are under it.

@@ -23,7 +23,7 @@ use speakers::{Speakers, Spoken};
 /// score voices by word errors (Whisper-base), DistillMOS, DNSMOS, comb, range of F0 and speed, beside teachers, peers (Piper's joe, espeak-ng) and recordings
 #[derive(FromArgs)]
 struct Arguments {
-    /// folder of a voice; may be repeated (default models/voices/slt)
+    /// folder of a voice; may be repeated (default models/voices/heart, then slt)
     #[argh(option)]
     voice: Vec<PathBuf>,
     /// one sentence a line (default tests/speech/sentences.txt)
@@ -74,7 +74,11 @@ fn bench(arguments: &Arguments) -> Result<(), String> {
     };
     call(crate::cargo_command().current_dir(root).args(["build", "--release", "--package", "primal-host"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let voices = if arguments.voice.is_empty() { vec![root.join("models/voices/slt")] } else { arguments.voice.clone() };
+    let voices = if arguments.voice.is_empty() {
+        ["heart", "slt"].map(|name| root.join("models/voices").join(name)).to_vec()
+    } else {
+        arguments.voice.clone()
+    };
     let speakers = Speakers { program: target.join("release/primal-host"), python: python.clone(), work: work.clone() };
 
     let mut spoken = Vec::new();

@@ -43,7 +43,7 @@ pub struct Tts {
     /// the text is Markdown or HTML, whose marks are not read
     #[argh(switch)]
     markup: bool,
-    /// a voice in this program, slt (the default), or the folder of another one; a folder of such a name is given as ./slt
+    /// a voice in this program, heart (the default) or slt, or the folder of another one; a folder of such a name is given as ./slt
     #[argh(option)]
     voice: Option<PathBuf>,
     /// the WAV to write (default speech.wav); - is standard output
