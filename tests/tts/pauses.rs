@@ -64,7 +64,10 @@ fn pauses_are_as_long_as_people_expect() {
     // A text of one sentence is that sentence.
     let (one, first) = (Heard::of("One.", 1.0), Heard::of("One. Two!", 1.0));
     assert!(first.samples.starts_with(&one.samples));
-    assert!(Heard::of("...\n\nOne.\n\n\n", 1.0).samples == one.samples, "silence around a text");
+    assert!(Heard::of("\n\nOne.\n\n\n", 1.0).samples == one.samples, "silence around a text");
+    let dots = Heard::of("...\nOne.", 1.0).samples;
+    let (pause, said) = dots.split_at(dots.len() - one.samples.len());
+    assert!(said == one.samples && pause.iter().all(|&sample| sample == 0.0) && pause.len() > 11_025 / 2, "dots before a text");
 }
 
 #[test]

@@ -42,11 +42,10 @@ impl Pauses {
         ((seconds * self.frames).round() as usize).max(LEAST)
     }
 
-    /// Has what was said last, if anything was, end at least like `end`.
+    /// Has what was said last end at least like `end`; before the first word of all there is such a pause then.
     pub fn lengthen(&mut self, end: End) {
-        if let Some((last, _)) = &mut self.last {
-            *last = end.max(*last);
-        }
+        let (last, _) = self.last.get_or_insert((end, 0));
+        *last = end.max(*last);
     }
 
     /// Cuts the silence of a part that is too long, and answers how many frames of silence come before it. A part without an `end` goes on with the next.
@@ -133,7 +132,6 @@ mod tests {
     #[test]
     fn what_goes_on_has_no_pause_and_blank_lines_one_of_a_paragraph() {
         let mut pauses = Pauses::new(FRAMES, 1.0);
-        pauses.lengthen(End::Paragraph);
         let vowel = [Phone::from_name("AA1").unwrap(); 2];
         let plain = SpokenMel { durations: vec![3, 4], unrounded: vec![3.0, 4.0], mel: vec![0.0; 7 * MELS] };
         for _ in 0..2 {
@@ -145,6 +143,10 @@ mod tests {
         pauses.lengthen(End::Paragraph);
         pauses.lengthen(End::Words);
         assert_eq!(pauses.fit(&phones, &mut said, Some(End::Clause)), 60 - 10 - 2);
+        // What begins with a blank line begins with a pause.
+        let mut pauses = Pauses::new(FRAMES, 1.0);
+        pauses.lengthen(End::Paragraph);
+        assert_eq!(pauses.fit(&phones, &mut said, Some(End::Clause)), 60 - 2);
         // A pause alone is the end of what it follows.
         let mut pauses = Pauses::new(FRAMES, 1.0);
         let mut silence = SpokenMel { durations: vec![90], unrounded: vec![90.0], mel: vec![0.0; 90 * MELS] };
