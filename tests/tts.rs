@@ -210,7 +210,9 @@ fn voices_in_the_program_are_found_by_name_and_folders_by_path() {
     fs::rename(&tiny.voice, here.path().join("slt")).expect("the same file system");
     let (named, folder) = (say(&["--voice", "slt"]), say(&["--voice", "./slt"]));
     assert_eq!(folder.status.code(), Some(0), "{}", text(&folder.stderr));
+    assert_eq!(named.status.code(), Some(0), "{}", text(&named.stderr));
     assert!(named.stdout != folder.stdout, "a folder in place of the voice slt");
+    assert!(named.stdout != default.stdout, "slt is not what speaks by default");
     let first = embedded::names().next().expect("a voice");
     assert!(say(&["--voice", first]).stdout == default.stdout, "{first} is not what speaks by default");
     let output = Command::new(env!("CARGO_BIN_EXE_primal-host")).args(["tts", "--help"]).output().expect("primal-host runs");

@@ -71,6 +71,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.homographs {
         Some(folder) => Ok(homographs::measure(folder, &words, &english())?),
         None => {
+            // Before the first question for the number of threads: one core answers.
+            rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("threads");
             let letters = arguments.letters.as_ref().map(|path| Letters::new(&*files::open(path)?, arguments.beam)).transpose()?;
             measure(&words, arguments.prune, letters);
             Ok(())
@@ -103,7 +105,6 @@ fn measure(words: &cmudict::Words, prune: f64, letters: Option<Letters>) {
     report("joint-sequence model", &|word| lexicon.model().phones(word));
     report("lexicon with its rules", &|word| lexicon.word(word).0);
     if let Some(letters) = letters.map(RefCell::new) {
-        rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("threads");
         report("letters by `train`, 4 bits", &|word| letters.borrow_mut().phones(word));
     }
     let peer = grapheme_to_phoneme::Model::load_in_memory().expect("the peer's weights");

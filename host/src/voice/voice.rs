@@ -25,7 +25,7 @@ pub const ACOUSTIC: &str = "acoustic.safetensors";
 pub const VOCODER: &str = "vocoder.safetensors";
 /// The name that its lexicon gets, if it has its own.
 pub const LEXICON: &str = "english.lexicon";
-const HINT: &str = "give the folder of a voice, as `primal-host export-voice` makes it; without --voice, the voice in this program speaks";
+const HINT: &str = "give the folder of a voice, as `primal-host export-voice` makes it; without --voice, one in this program speaks";
 
 /// What `voice.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -81,7 +81,7 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_rows: Option<usize>,
     /// Of text in bytes: on each line only what follows this character is learnt and measured, as the answer to what stands before it; nothing is
-    /// learnt of a line whose beginning is outside the window. Without it, all is learnt.
+    /// learnt of a line whose mark is outside the window. Without it, all is learnt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_after: Option<char>,
     /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.

@@ -145,7 +145,13 @@ impl<M: TextModel> Task for TextTask<M> {
         let HostBatch { inputs, targets, losses, .. } = batch;
         let Measured { nats, tokens } = measure(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
         if tokens == 0 {
-            return Err(Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"));
+            return Err(match t.answers_after {
+                Some(mark) => {
+                    let hint = "see that train.answers_after is the mark of the text's lines, or hold more text back";
+                    Error::invalid("the validation text", format!("lines with an answer after {mark:?}"), "none", hint)
+                }
+                None => Error::invalid("the validation text", "2 tokens or more", "fewer", "hold more text back"),
+            });
         }
         let mut terms = [0.0; MAX_TERMS];
         terms[0] = nats / tokens as f64;
