@@ -6,9 +6,9 @@ use crate::Error;
 use crate::configurations::{Load, architecture};
 use crate::data::SpeechData;
 use crate::data::{Corpus, CorpusOptions, SpeechCorpus, TextCodec};
+use crate::voice::embedded;
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
-use crate::voice::{VocoderFile, embedded};
 use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
@@ -49,8 +49,6 @@ const TIE_OF_FRAMES: f32 = 1e-2;
 const SPEECH_TOLERANCE: f32 = 1e-2;
 /// Of samples, in ±1.
 const SOUND_TOLERANCE: f32 = 1e-3;
-/// The same of a source-filter vocoder: the phase of its source adds up the errors of F0.
-const SOURCE_TOLERANCE: f32 = 2e-2;
 
 /// A grid that is on no list: nothing of it is even, its zero is no level, its integers are none.
 static OWN: Grid = Grid::irrational("own", &[-1.1, -0.7, -0.41, -0.15, 0.08, 0.3, 0.62, 0.9]);
@@ -279,11 +277,7 @@ fn says_the_same<D: Device>(name: &str) {
     let differ = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let (mel, sound) = (differ(&cpu.mel, &device.mel), differ(&cpu.samples, &device.samples));
     assert_eq!((cpu.mel.len(), cpu.samples.len()), (device.mel.len(), device.samples.len()), "values");
-    let tolerance = match voice.vocoder().file {
-        VocoderFile::Hifigan(_) => SOUND_TOLERANCE,
-        VocoderFile::SourceFilter(_) => SOURCE_TOLERANCE,
-    };
-    assert!(mel < SPEECH_TOLERANCE && sound < tolerance, "{name}: spectrograms differ by {mel}, samples by {sound}");
+    assert!(mel < SPEECH_TOLERANCE && sound < SOUND_TOLERANCE, "{name}: spectrograms differ by {mel}, samples by {sound}");
     println!("{name}: {} samples differ by {sound:.1e} at most, their spectrogram by {mel:.1e}", cpu.samples.len());
 }
 
