@@ -2,7 +2,7 @@
 //!
 //! `fixtures/source_filter/make.py` made the weights and what PyTorch computed with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,11 +14,13 @@ use primal_engine::models::source_filter::{Given, SourceFilter, VocoderFile};
 use primal_host::sound;
 use primal_host::voice::Vocoder;
 use primal_speech::pitch::PitchTracker;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, serialize};
+use safetensors::{Dtype, SafeTensors};
 
+#[path = "vocoder/parts.rs"]
+mod parts;
 #[path = "tts/tiny.rs"]
 mod tiny;
+use parts::Parts;
 use tiny::Tiny;
 
 /// Samples may differ by this from those of 64-bit floats.
@@ -245,7 +247,7 @@ fn a_voice_with_it_is_as_many_semitones_higher_as_it_is_told() {
     let tiny = Tiny::new();
     let at = |name: &str| tiny.folder.path().join(name);
     // Nothing but harmonics: what is measured is F0.
-    let mut parts = Parts::new();
+    let mut parts = Parts::of(fixture("exported.safetensors"));
     let noise: Vec<u8> =
         (0..2 * 3 * 257).flat_map(|row| half::f16::from_f32(if row / 257 % 3 == 2 { -20.0 } else { 0.0 }).to_le_bytes()).collect();
     parts.tensors.get_mut("head.bias").expect("there").2 = noise;
@@ -291,28 +293,6 @@ fn f0_in_chunks_is_that_of_the_whole() {
     }
 }
 
-/// The tensors and metadata of a file, to be changed and written again.
-struct Parts {
-    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-    metadata: HashMap<String, String>,
-}
-
-impl Parts {
-    fn new() -> Self {
-        let bytes = fs::read(fixture("exported.safetensors")).expect("a fixture");
-        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-        let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())));
-        let metadata = SafeTensors::read_metadata(&bytes).expect("a header").1.metadata().clone().expect("metadata");
-        Self { tensors: tensors.collect(), metadata }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let views =
-            self.tensors.iter().map(|(name, (dtype, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).expect("a tensor")));
-        serialize(views, Some(self.metadata.clone())).expect("safetensors")
-    }
-}
-
 #[test]
 fn imports_refuse_what_is_no_such_vocoder_and_leave_nothing_behind() {
     type Change = fn(&mut Parts);
@@ -341,7 +321,7 @@ fn imports_refuse_what_is_no_such_vocoder_and_leave_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name).display().to_string();
     for (i, (change, expected)) in cases.into_iter().enumerate() {
-        let mut parts = Parts::new();
+        let mut parts = Parts::of(fixture("exported.safetensors"));
         change(&mut parts);
         fs::write(at("in.safetensors"), parts.bytes()).expect("written");
         let (code, _, err) = primal(&["import", "source-filter", &at("in.safetensors"), "--out", &at("out.safetensors")]);

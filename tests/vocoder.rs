@@ -2,7 +2,7 @@
 //!
 //! `fixtures/vocoder/make.py` made the weights and what PyTorch 2.5.1 computed with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,10 @@ use primal_host::sound;
 use primal_host::voice::Vocoder;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
+
+#[path = "vocoder/parts.rs"]
+mod parts;
+use parts::Parts;
 
 /// Samples may differ by this from another implementation in 32-bit floats: ten times what those of PyTorch differ from 64-bit ones, and five
 /// times that for deeper generators.
@@ -189,7 +193,7 @@ fn a_generator_in_safetensors_is_imported_whatever_it_says_of_itself() {
     let (own, said) = import(folder.path(), "v2.safetensors", None, &[]);
     assert!(said.contains("configuration: that of "), "{said}");
     // Tensors alone, under the names of a checkpoint of training.
-    let Parts { tensors, .. } = Parts::new();
+    let Parts { tensors, .. } = Parts::of(fixture("v2.safetensors"));
     let bare = Parts {
         tensors: tensors.into_iter().map(|(name, tensor)| (format!("generator.{name}"), tensor)).collect(),
         metadata: HashMap::new(),
@@ -226,28 +230,6 @@ fn halves_take_half_the_room_and_sound_the_same() {
     assert_close("halves", &synthesise(&vocoder, &mel, 64), &audio, AUDIO_OF_HALVES);
 }
 
-/// The tensors and metadata of the fixture `v2.safetensors`, to be changed and written again.
-struct Parts {
-    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-    metadata: HashMap<String, String>,
-}
-
-impl Parts {
-    fn new() -> Self {
-        let bytes = fs::read(fixture("v2.safetensors")).expect("a fixture");
-        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-        let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())));
-        let metadata = SafeTensors::read_metadata(&bytes).expect("a header").1.metadata().clone().expect("metadata");
-        Self { tensors: tensors.collect(), metadata }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let views =
-            self.tensors.iter().map(|(name, (dtype, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).expect("a tensor")));
-        serialize(views, Some(self.metadata.clone())).expect("safetensors")
-    }
-}
-
 #[test]
 fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
     type Change = fn(&mut Parts);
@@ -270,7 +252,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
         (|p| drop(p.metadata.insert("mel".into(), p.metadata["mel"].replace("8000", "80000"))), &["fmax"]),
     ];
     for (change, expected) in cases {
-        let mut parts = Parts::new();
+        let mut parts = Parts::of(fixture("v2.safetensors"));
         change(&mut parts);
         let error = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a file to be refused");
         assert_eq!(error.exit_code(), 2);
@@ -291,7 +273,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
         ("channel\": 32", "channel\": 18446744073709551615", "`upsample_initial_channel` from 1"),
     ];
     for (from, to, expected) in shapes {
-        let mut parts = Parts::new();
+        let mut parts = Parts::of(fixture("v2.safetensors"));
         config(&mut parts, from, to);
         let message = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a configuration to be refused").to_string();
         assert!(message.contains(expected), "expected {expected:?} in: {message}");
@@ -300,7 +282,7 @@ fn files_that_are_no_vocoder_are_refused_by_what_is_wrong_with_them() {
 
 #[test]
 fn weights_that_are_not_finite_are_named() {
-    let mut parts = Parts::new();
+    let mut parts = Parts::of(fixture("v2.safetensors"));
     parts.tensors.get_mut("ups.2.weight").expect("there").2[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
     let error = Vocoder::from_bytes("voice", &parts.bytes()).expect_err("a value to be refused");
     assert!(error.to_string().contains("`ups.2.weight`") && error.exit_code() == 2, "{error}");
