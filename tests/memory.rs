@@ -140,7 +140,7 @@ fn a_step_of_speech_allocates_nothing() {
                 let Layout { model, parameters, optimizer, .. } = Layout::<SpeechTask>::plan(&config, &mut plan);
                 let b = &mut Cpu::new(&mut plan);
                 model.prepare(b);
-                optimizer.initialise(b, &parameters, 1);
+                optimizer.initialise(b, &parameters, &config.train);
                 let utterances = [4, 9].map(|phones| Random::new(phones, phones as usize, model.mels));
                 let utterances = batch(&model, &utterances);
                 let mut steps = |from, count| {

@@ -3,7 +3,7 @@
 use primal_engine::backend::Backend;
 use primal_engine::memory::{Activation, Span};
 use primal_engine::nn::{GradientPart, GradientSink, MatrixId, VectorId};
-use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight};
+use primal_engine::ops::{Conv1dBackwardWeight, ConvolutionShape, GatherBackward, LinearBackwardWeight};
 
 /// Keeps plain gradients of everything.
 pub struct Plain {
@@ -20,6 +20,14 @@ impl<B: Backend> GradientSink<B> for Plain {
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
         b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
+    }
+
+    fn lookup(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, ids: Span<u32>, part: GradientPart) {
+        let (d_table, dim) = (self.matrices[id.0], dy.len() / ids.len());
+        if part.first {
+            b.zero(d_table);
+        }
+        b.run(GatherBackward { d_table, dy, ids, dim });
     }
 
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {

@@ -56,6 +56,17 @@ pub fn nibble_of_vote(vote: i32) -> u8 {
     (vote + EXCESS) as u8
 }
 
+/// Sets the vote of a column in the bytes of its row.
+pub fn set_vote(bits: VoteBits, row: &mut [u8], column: usize, vote: i32) {
+    match bits {
+        VoteBits::Eight => row[column] = vote as i8 as u8,
+        VoteBits::Four => {
+            let shift = 4 * (column % 2);
+            row[column / 2] = row[column / 2] & !(15 << shift) | nibble_of_vote(vote) << shift;
+        }
+    }
+}
+
 /// The byte of weights without votes.
 pub const fn empty_votes(bits: VoteBits) -> u8 {
     match bits {

@@ -13,7 +13,8 @@ mod scales;
 mod table;
 
 pub use codec::{
-    BLOCK, VoteBits, empty_votes, nibble_of_vote, pack_codes, pack_codes_to_word, unpack_codes, unpack_codes_of_word, vote_of_nibble,
+    BLOCK, VoteBits, empty_votes, nibble_of_vote, pack_codes, pack_codes_to_word, set_vote, unpack_codes, unpack_codes_of_word,
+    vote_of_nibble,
 };
 pub use levels::{Ends, Grid};
 pub use packing::{PADDING, ROW_ALIGN, get, histogram, pack_row, padded, row_bytes, set, unpack_row};

@@ -30,6 +30,14 @@ impl VoteRule {
         Self { max, quantum, threshold, consumed: kappa * quantum }
     }
 
+    /// The rule with its consensus at this share of a gap, as near as votes count. The least one is the one at which a weight that has just moved does not
+    /// turn back at once.
+    pub fn with_threshold(self, share: f32) -> Self {
+        let least = (0.5 * self.consumed) as i32 + 1;
+        let wanted = nearest(share * self.quantum).0;
+        Self { threshold: wanted.max(least).min(self.max), ..self }
+    }
+
     /// The levels by which a weight of that vote moves: −1, 0 or 1.
     #[inline(always)]
     pub fn step(&self, vote: i32) -> i32 {

@@ -16,7 +16,7 @@ use primal_engine::files::gguf::{self, Gguf};
 use primal_engine::files::{self, TensorFile};
 use primal_engine::memory::Plan;
 use primal_engine::models::source_filter::export::is_export;
-use primal_engine::nn::{Parameters, kept, tensors};
+use primal_engine::nn::{kept, tensors};
 use primal_engine::train::state;
 use primal_engine::train::trainer::Layout;
 
@@ -168,21 +168,11 @@ impl OnTask for Describe<'_> {
 fn describe<T: Told>(file: &dyn TensorFile) -> Result<()> {
     let config = state::config_of::<T::Config>(file)?;
     let step = state::step_of(file, &config)?;
-    let (parameters, tensors) = if file.metadata().contains_key(kept::KEY) {
-        // An imported model, as it is: nothing trains it.
-        let (_, mut specs) = T::layers(&config);
-        kept::apply(&mut specs, file)?;
-        let parameters = Parameters::plan(specs, &mut Plan::default());
-        let tensors = tensors::parameters(&parameters);
-        (parameters, tensors)
-    } else {
-        let layout = Layout::<T>::plan(&config, &mut Plan::default());
-        // Parameters come first; what training keeps besides need not be there.
-        let (mut tensors, needed) = (state::tensors(&layout), tensors::parameters(&layout.parameters).len());
-        let besides = tensors.split_off(needed).into_iter().filter(|tensor| file.find(&tensor.name).is_some());
-        tensors.extend(besides);
-        (layout.parameters, tensors)
-    };
+    kept::apply(&mut T::layers(&config).1, file)?;
+    let Layout { parameters, optimizer, .. } = Layout::<T>::plan_kept(&config, &kept::of(file)?, &mut Plan::default());
+    let mut tensors = tensors::parameters(&parameters);
+    // What training keeps besides need not be there.
+    tensors.extend(state::besides(&optimizer, &parameters).into_iter().filter(|tensor| file.find(&tensor.name).is_some()));
     tensors::validate(&tensors, file)?;
     print(format!("step {step}; every checksum is right\n\n{}", config.to_toml()))?;
     list(file)?;

@@ -1,5 +1,6 @@
 //! What this machine can run, checked before anything large is allocated or written.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::output::warn;
@@ -7,6 +8,7 @@ use crate::{Error, Result};
 use primal_engine::backend::Device;
 use primal_engine::config::{ConfigOf, Recompute};
 use primal_engine::memory::Plan;
+use primal_engine::nn::kept::Kept;
 use primal_engine::train::task::Task;
 use primal_engine::train::trainer::Layout;
 
@@ -79,12 +81,12 @@ pub(super) fn context(given: Option<usize>, of_model: usize) -> Result<usize> {
 ///
 /// # Errors
 /// No such device.
-pub(super) fn choose_recompute<T: Task, D: Device>(config: &mut ConfigOf<T::Config>) -> Result<()> {
+pub(super) fn choose_recompute<T: Task, D: Device>(config: &mut ConfigOf<T::Config>, kept: &BTreeMap<String, Kept>) -> Result<()> {
     if config.train.recompute != Recompute::Auto {
         return Ok(());
     }
     let mut plan = Plan::default();
-    Layout::<T>::plan(config, &mut plan);
+    Layout::<T>::plan_kept(config, kept, &mut plan);
     D::plan_scratch(&mut plan);
     let available = available::<D>()?;
     if plan.total_bytes() <= available - available / REST {

@@ -2,16 +2,17 @@
 
 use std::marker::PhantomData;
 
-use crate::Result;
 use crate::configurations::default_of;
 use crate::data::{Corpus, CorpusOptions, STORIES, TextCodec, generate};
+use crate::{Error, Result};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{Family, ModelTable, TextTable};
+use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
 use primal_engine::memory;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
 use primal_engine::models::text::TextModel;
+use primal_engine::nn::embedding::Embeddings;
 use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
@@ -64,14 +65,36 @@ impl Train {
         }
     }
 
+    /// Applies the flags, and names those that were given.
+    fn configure(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<String>> {
+        let mut given = self.apply(config)?;
+        if let Some(name) = &self.embeddings {
+            let (kept, is_trained) = match name.as_str() {
+                "frozen" => (*config.model.embeddings_mut(), false),
+                "grid" => (Embeddings::Matrix, true),
+                "float" => (Embeddings::Float, false),
+                _ => return Err(Error::bad_input("--embeddings", "frozen, grid or float", name, "give one of them")),
+            };
+            if name == "frozen" && kept == Embeddings::Float {
+                let hint = "leave it out: floats are trained; or give grid";
+                return Err(Error::bad_input("--embeddings", "a model whose table is not of floats", "one of floats", hint));
+            }
+            *config.model.embeddings_mut() = kept;
+            config.train.trains_table = is_trained;
+            given.push("--embeddings".into());
+        }
+        Ok(given)
+    }
+
     fn train<D: Device, M: TextModel>(&self) -> Result<()> {
-        let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.apply(config))?;
+        let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
         let (config, t) = (&folder.config, &folder.config.train);
         let sources = folder.sources(&self.data, Some(STORIES))?;
         let mut plan = memory::Plan::default();
         let mut planned = config.clone();
-        limits::choose_recompute::<TextTask<M>, D>(&mut planned)?;
-        let layout = Layout::<TextTask<M>>::plan(&planned, &mut plan);
+        let kept = folder.kept::<TextTask<M>>()?;
+        limits::choose_recompute::<TextTask<M>, D>(&mut planned, &kept)?;
+        let layout = Layout::<TextTask<M>>::plan_kept(&planned, &kept, &mut plan);
         D::require(&layout.model.attention())?;
         if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
             warn("warning: train.rescale_every does nothing: scales of groups are not trained");

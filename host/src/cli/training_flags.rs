@@ -10,7 +10,7 @@ use super::limits::MemorySize;
 use super::overrides::{Overrides, one_of};
 use crate::Result;
 use crate::configurations::default_of;
-use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, votes_of};
+use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, votes_of};
 use primal_engine::memory::Act;
 
 /// Sorts the flags of a list by the commands that have them. What is read of a flag without `=>` is no part of the configuration.
@@ -151,6 +151,18 @@ commands! {
     train, tts_train, plan {
         /// bits of a vote: 8 (default) or 4
         votes: Option<i64> => train.votes, |flag, bits| one_of(flag, config::VOTES, bits, votes_of(*bits))
+    }
+    train, tts_train {
+        /// votes at the start: zero, spread, or remainder, which is what an import with --for-training keeps (default: spread with --from an imported model, else zero)
+        start: Option<String> => train.vote_start, |flag, name| one_of(flag, config::STARTS, name, VoteStart::from_name(name))
+    }
+    train, tts_train {
+        /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8)
+        threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
+    }
+    train {
+        /// table of embeddings: frozen, grid or float (default: what the configuration says; frozen with --from an imported model)
+        embeddings: Option<String>
     }
     train, plan {
         /// how activations are stored that the backward pass needs: f32 (default) or f16, of half the size

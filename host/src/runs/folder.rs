@@ -1,5 +1,6 @@
 //! The folder of a run: `--out`, `--resume` and `--from`. It is taken (locked) before anything in it is read or written.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,13 @@ use crate::report::metrics;
 use crate::runs::identity::{Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
-use primal_engine::convert::attached;
-use primal_engine::files::checkpoint::{Checkpoint, LOCK, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
+use primal_engine::convert::{attached, import};
+use primal_engine::files::checkpoint::{Checkpoint, LOCK, LOSS_KEY, Latest, RUN_KEY, Retention, TensorRef, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
-use primal_engine::nn::kept;
+use primal_engine::nn::kept::{self, Kept};
 use primal_engine::optim::schedule;
-use primal_engine::train::state;
+use primal_engine::train::task::Task;
+use primal_engine::train::{begin, state};
 
 const CHECKPOINTS: &str = "checkpoints";
 const CONFIG: &str = "config.toml";
@@ -71,6 +73,14 @@ impl Beginning {
         }
     }
 
+    /// What the file says of the model that its checkpoints go on to say: name, licence, where it came from.
+    pub fn about(&self) -> BTreeMap<String, String> {
+        const OF_A_RUN: [&str; 6] = ["config", "step", "data_fingerprint", RUN_KEY, LOSS_KEY, kept::KEY];
+        let metadata = self.checkpoint().into_iter().flat_map(|checkpoint| checkpoint.metadata());
+        let about = metadata.filter(|(key, _)| !OF_A_RUN.contains(&key.as_str()));
+        about.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// The files that came with the model, which its checkpoints keep.
     pub fn attached(&self) -> Result<Vec<TensorRef<'_>>> {
         let Some(checkpoint) = self.checkpoint() else { return Ok(Vec::new()) };
@@ -113,7 +123,13 @@ impl<M: ModelTable> RunFolder<M> {
     fn open_new(flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
         let weights = flags.from.map(Checkpoint::open_verified).transpose()?;
         let (mut config, name) = match (&weights, flags.config) {
-            (Some(weights), None) => (state::config_of(weights)?, weights.path().display().to_string()),
+            (Some(weights), None) => {
+                let mut config: ConfigOf<M> = state::config_of(weights)?;
+                if weights.metadata().contains_key(import::FROM) {
+                    config.train = config.model.fine_tuning();
+                }
+                (config, weights.path().display().to_string())
+            }
             (_, name) => {
                 let name = name.unwrap_or(flags.default);
                 (ConfigOf::load(name)?, name.to_owned())
@@ -194,6 +210,21 @@ impl<M: ModelTable> RunFolder<M> {
         };
         let (path, before) = (run.to_path_buf(), before.to_toml());
         Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
+    }
+
+    /// What matrices of the run are kept otherwise than its configuration says.
+    ///
+    /// # Errors
+    /// A file that the run begins from or goes on from that does not say so rightly.
+    pub fn kept<T: Task<Config = M>>(&self) -> Result<BTreeMap<String, Kept>> {
+        match &self.beginning {
+            Beginning::Anew => Ok(BTreeMap::new()),
+            Beginning::Weights(weights) => Ok(begin::kept::<T>(&self.config, weights)?),
+            Beginning::Checkpoint(latest) => {
+                kept::apply(&mut T::layers(&self.config).1, &latest.checkpoint)?;
+                Ok(kept::of(&latest.checkpoint)?)
+            }
+        }
     }
 
     /// The data: those of the flags, else those that the run was begun with, else `default`.
@@ -378,13 +409,10 @@ fn reopen(from: &Origin) -> Result<Checkpoint> {
 
 /// Weights fit no other model.
 fn require_same_model<M: ModelTable>(config: &ConfigOf<M>, weights: &Checkpoint) -> Result<()> {
-    if weights.metadata().contains_key(kept::KEY) {
-        let found = "weights that are kept as another program left them";
-        let hint = "import the model on a grid: primal-host import model … --grid int4 --scales row";
-        return Err(Error::bad_input(weights.path().display(), "a model with all weights on its configuration's grid", found, hint));
-    }
     let own: ConfigOf<M> = state::config_of(weights)?;
-    let model = |found: &Difference| found.key.starts_with("model.");
+    // What weights are kept as is no matter: they are converted.
+    const FORM: [&str; 4] = ["model.grid", "model.last_grid", "model.scales", "model.embeddings"];
+    let model = |found: &Difference| found.key.starts_with("model.") && !FORM.contains(&found.key.as_str());
     let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(model) else { return Ok(()) };
     let expected = format!("a checkpoint with {key} = {one}");
     Err(Error::bad_input(

@@ -56,10 +56,7 @@ pub(crate) fn train<D: Device, T: Told>(
     let mut trainer = Trainer::new(folder.config.clone(), layout, backend);
     match &folder.beginning {
         Beginning::Anew => trainer.initialise(),
-        Beginning::Weights(weights) => {
-            trainer.initialise();
-            tensors::load(&mut trainer.backend, &state::weights(&trainer.layout), weights)?;
-        }
+        Beginning::Weights(weights) => trainer.begin_from(weights)?,
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
     }
     folder.begin(trainer.step, T::fingerprint(corpus), &sources)?;
@@ -143,9 +140,10 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
         mapped::require_unchanged()?;
         let (step, retention) = (trainer.step, &mut self.folder.retention);
         let attached = self.folder.beginning.attached()?;
+        let about = self.folder.beginning.about();
         state::checkpoint(trainer, self.corpus, |metadata, tensors| {
             let all: Vec<_> = tensors.iter().cloned().chain(attached).collect();
-            retention.save(step, validation_loss, metadata, &all)
+            retention.save(step, validation_loss, &about.into_iter().chain(metadata.clone()).collect(), &all)
         })?;
         Ok(())
     }

@@ -289,7 +289,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
     let largest = p.matrices.iter().map(|w| w.out_features * w.in_features).max().expect("matrices");
     let gradients: Span<f32> = plan.span(Kind::Scratch, "gradients", largest);
     let b = &mut D::open(&mut plan).expect("a device: it was there a moment ago");
-    optimizer.initialise(b, p, config.train.seed);
+    optimizer.initialise(b, p, &config.train);
     let (rule, counts) = (VoteRule::new(config.train.votes, config.train.kappa), optimizer.readings.counts.slice(0, 2));
     let mut bytes = Vec::new();
     for (tensor, (weight, state)) in p.matrices.iter().zip(&optimizer.matrices).enumerate() {

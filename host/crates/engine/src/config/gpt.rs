@@ -72,6 +72,10 @@ impl ModelTable for GptConfig {
         self.complete_text(train);
     }
 
+    fn fine_tuning(&self) -> TrainConfig {
+        self.fine_tuning_text()
+    }
+
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.width(self.dim, self.heads)?;
         check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
@@ -91,6 +95,10 @@ impl TextTable for GptConfig {
 
     fn tokenizer_mut(&mut self) -> &mut Tokenizer {
         &mut self.tokenizer
+    }
+
+    fn embeddings_mut(&mut self) -> &mut Embeddings {
+        &mut self.embeddings
     }
 
     fn grid_mut(&mut self) -> &mut &'static Grid {

@@ -112,6 +112,10 @@ impl ModelTable for LlamaConfig {
         self.complete_text(train);
     }
 
+    fn fine_tuning(&self) -> TrainConfig {
+        self.fine_tuning_text()
+    }
+
     fn check(&self, t: &TrainConfig, check: &Check) -> Result<()> {
         check.that((1..=65536).contains(&self.dim), "model.dim", "1 to 65536", &self.dim)?;
         check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
@@ -149,6 +153,10 @@ impl TextTable for LlamaConfig {
 
     fn tokenizer_mut(&mut self) -> &mut Tokenizer {
         &mut self.tokenizer
+    }
+
+    fn embeddings_mut(&mut self) -> &mut Embeddings {
+        &mut self.embeddings
     }
 
     fn grid_mut(&mut self) -> &mut &'static Grid {

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tokenizer::Tokenizer;
-use super::train::TrainConfig;
+use super::train::{TrainConfig, VoteStart};
+use crate::nn::embedding::Embeddings;
 use crate::{Error, Result};
 
 /// Longest sequence of a model, in tokens or frames.
@@ -46,6 +47,11 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// Sets what a new run must keep, and what a configuration need not say.
     fn complete(&self, _train: &mut TrainConfig) {}
 
+    /// How such a model that another program trained is trained on, unless flags say otherwise.
+    fn fine_tuning(&self) -> TrainConfig {
+        TrainConfig::default()
+    }
+
     /// Checks the ranges of all values, and those of the training that depend on the model.
     ///
     /// # Errors
@@ -63,6 +69,8 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Tokens of a sequence when a model is trained on.
+const FINE_TUNING_TOKENS: usize = 512;
 /// Rows of logits held at a time by a new run.
 const LOGIT_ROWS: usize = 1024;
 /// Logits that a run held whose configuration does not say how many.
@@ -84,6 +92,9 @@ pub trait TextTable: ModelTable {
     /// Text to tokens, for a flag to change.
     fn tokenizer_mut(&mut self) -> &mut Tokenizer;
 
+    /// How the table of embeddings is kept, for a flag to change.
+    fn embeddings_mut(&mut self) -> &mut Embeddings;
+
     /// The grid of linear layers, for a flag to change.
     fn grid_mut(&mut self) -> &mut &'static Grid;
 
@@ -96,6 +107,23 @@ pub trait TextTable: ModelTable {
     /// Sets what a new run must keep.
     fn complete_text(&self, train: &mut TrainConfig) {
         train.logit_rows.get_or_insert(LOGIT_ROWS);
+    }
+
+    /// How a text model that another program trained is trained on.
+    fn fine_tuning_text(&self) -> TrainConfig {
+        let seq_len = self.context().min(FINE_TUNING_TOKENS);
+        TrainConfig {
+            steps: 500,
+            batch: 1,
+            seq_len,
+            lr: 1e-4,
+            warmup: 20,
+            vote_start: VoteStart::Remainder,
+            threshold: Some(0.52),
+            validate_every: 50,
+            checkpoint_every: 50,
+            ..TrainConfig::default()
+        }
     }
 
     /// Checks what the training of every text model depends on.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_name;
 use super::rule::Rule;
+use super::table::is_default;
 use crate::memory::Act;
 
 /// When flips happen.
@@ -27,6 +28,32 @@ pub enum Recompute {
     On,
     /// Never.
     Off,
+}
+
+/// What votes are when a run begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoteStart {
+    /// All 0: a weight that is to move has to gather a whole consensus first.
+    #[default]
+    Zero,
+    /// Evenly spread over all votes below the consensus: of weights that are to move by a hundredth of a gap, a hundredth flips at once. For weights whose
+    /// rounding is not known.
+    Spread,
+    /// What rounding left over, where the file that the run starts from says it; else as `spread`.
+    Remainder,
+}
+
+impl VoteStart {
+    /// The start of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "zero" => Some(Self::Zero),
+            "spread" => Some(Self::Spread),
+            "remainder" => Some(Self::Remainder),
+            _ => None,
+        }
+    }
 }
 
 /// How a model is trained: the table `[train]`.
@@ -58,6 +85,15 @@ pub struct TrainConfig {
     pub votes: VoteBits,
     /// Share of a full vote that a flip consumes.
     pub kappa: f32,
+    /// Share of a gap at which votes agree and a weight flips; without it 0.80 with 8 bits and 0.85 with 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Votes at the start.
+    #[serde(skip_serializing_if = "is_default")]
+    pub vote_start: VoteStart,
+    /// Whether a table of embeddings on a grid is trained as linear layers are; if not, it stays as it is. One of floats always is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub trains_table: bool,
     /// Flips once a step, or after each micro-batch.
     pub flips: Flips,
     /// Decay of the first moments of float parameters.
@@ -119,6 +155,9 @@ impl Default for TrainConfig {
             seed: 1,
             votes: VoteBits::Eight,
             kappa: 1.0,
+            threshold: None,
+            vote_start: VoteStart::Zero,
+            trains_table: false,
             flips: Flips::Step,
             beta1: 0.9,
             beta2: 0.98,

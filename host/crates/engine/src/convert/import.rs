@@ -184,7 +184,7 @@ pub fn import_into(source: &Source, choice: Choice, out: &mut Unfinished, observ
     observe(Event { name: "the file", done: total, total });
     let mut metadata = source.about.clone();
     metadata.extend([("config".into(), table.to_toml(&source.path.display().to_string())?), ("step".into(), "0".into())]);
-    metadata.extend(source.path.file_name().map(|name| ("imported_from".into(), name.to_string_lossy().into_owned())));
+    metadata.extend(source.path.file_name().map(|name| (FROM.into(), name.to_string_lossy().into_owned())));
     if !others.is_empty() {
         metadata.insert(kept::KEY.into(), kept::to_json(others));
     }
@@ -204,6 +204,9 @@ pub fn import_into(source: &Source, choice: Choice, out: &mut Unfinished, observ
     save_in(out, &metadata, &tensors.chain(files).collect::<Vec<_>>())?;
     Ok(report)
 }
+
+/// The metadata key of the name of the file that a model came from.
+pub const FROM: &str = "imported_from";
 
 /// The grid and scales of most of the weights that a grid holds exactly.
 fn commonest(source: &Source) -> Option<(&'static Grid, ScaleForm)> {

@@ -139,50 +139,54 @@ impl Model {
     pub fn rows(&self, parameter: Parameter, rows: Range<usize>, pairs: RotaryPairs) -> Result<Rows> {
         match self.width_of_heads(parameter.name()) {
             Some((width, ours)) if ours != pairs => {
-                let each = rows.map(|row| row_of(row, width, ours, pairs)).map(|row| self.rows_here(parameter, row..row + 1));
+                let each = rows.map(|row| row_of(row, width, ours, pairs)).map(|row| stored_rows(&*self.file, parameter, row..row + 1));
                 let mut each = each.collect::<Result<Vec<_>>>()?.into_iter();
                 let first = each.next();
                 first.map_or(Ok(Rows::Floats(Vec::new())), |first| Ok(each.fold(first, Rows::and)))
             }
-            _ => self.rows_here(parameter, rows),
+            _ => stored_rows(&*self.file, parameter, rows),
         }
     }
+}
 
-    fn rows_here(&self, parameter: Parameter, rows: Range<usize>) -> Result<Rows> {
-        let (name, [count, cols]) = (parameter.name(), parameter.lines());
-        let floats = |part: &str, shape: &[usize], width: usize| {
-            let view = view(&*self.file, &format!("{name}{part}"), Dtype::F32, shape)?;
-            let mut out = vec![0.0; rows.len() * width];
-            dequantizer(Dtype::F32).expect("floats")(&view.bytes()?[4 * rows.start * width..4 * rows.end * width], &mut out);
-            Ok::<_, Error>(out)
-        };
-        let bytes = |part: &str, dtype: Dtype, width: usize| {
-            let view = view(&*self.file, &format!("{name}.{part}"), dtype, &[count, width])?;
-            let size = width * dtype.block().1;
-            Ok::<_, Error>(view.bytes()?[rows.start * size..rows.end * size].to_vec())
-        };
-        let halves = |part: &str| {
-            let bytes = bytes(part, Dtype::F16, grid::groups(cols))?;
-            Ok::<_, Error>(bytes.as_chunks::<2>().0.iter().map(|&half| f16::from_le_bytes(half)).collect::<Vec<_>>())
-        };
-        Ok(match (parameter, parameter.kept()) {
-            (Parameter::Vector(spec), _) => Rows::Floats(floats("", &spec.shape, cols)?),
-            (_, Kept::Float) => Rows::Floats(floats(".weight", &[count, cols], cols)?),
-            (_, Kept::Blocks(dtype)) => {
-                let width = dtype.byte_len(cols).expect("rows of whole blocks");
-                Rows::Blocks(dtype, bytes("blocks", Dtype::U8, width)?)
-            }
-            (_, Kept::Grid(grid, form)) => {
-                let codes = bytes("codes", Dtype::U8, grid::row_bytes(cols))?;
-                let scales = match form {
-                    ScaleForm::Row => Scales::Row(floats(".scale", &[count], 1)?),
-                    ScaleForm::Group32 => Scales::Group32 { step: halves("step")? },
-                    ScaleForm::Group32Offset => Scales::Group32Offset { step: halves("step")?, offset: halves("offset")? },
-                };
-                Rows::Grid(grid, Fitted { codes, scales })
-            }
-        })
-    }
+/// Some rows of a parameter, as a file has them.
+///
+/// # Errors
+/// A tensor that is missing or of another shape.
+pub(crate) fn stored_rows(file: &dyn TensorFile, parameter: Parameter, rows: Range<usize>) -> Result<Rows> {
+    let (name, [count, cols]) = (parameter.name(), parameter.lines());
+    let floats = |part: &str, shape: &[usize], width: usize| {
+        let view = view(file, &format!("{name}{part}"), Dtype::F32, shape)?;
+        let mut out = vec![0.0; rows.len() * width];
+        dequantizer(Dtype::F32).expect("floats")(&view.bytes()?[4 * rows.start * width..4 * rows.end * width], &mut out);
+        Ok::<_, Error>(out)
+    };
+    let bytes = |part: &str, dtype: Dtype, width: usize| {
+        let view = view(file, &format!("{name}.{part}"), dtype, &[count, width])?;
+        let size = width * dtype.block().1;
+        Ok::<_, Error>(view.bytes()?[rows.start * size..rows.end * size].to_vec())
+    };
+    let halves = |part: &str| {
+        let bytes = bytes(part, Dtype::F16, grid::groups(cols))?;
+        Ok::<_, Error>(bytes.as_chunks::<2>().0.iter().map(|&half| f16::from_le_bytes(half)).collect::<Vec<_>>())
+    };
+    Ok(match (parameter, parameter.kept()) {
+        (Parameter::Vector(spec), _) => Rows::Floats(floats("", &spec.shape, cols)?),
+        (_, Kept::Float) => Rows::Floats(floats(".weight", &[count, cols], cols)?),
+        (_, Kept::Blocks(dtype)) => {
+            let width = dtype.byte_len(cols).expect("rows of whole blocks");
+            Rows::Blocks(dtype, bytes("blocks", Dtype::U8, width)?)
+        }
+        (_, Kept::Grid(grid, form)) => {
+            let codes = bytes("codes", Dtype::U8, grid::row_bytes(cols))?;
+            let scales = match form {
+                ScaleForm::Row => Scales::Row(floats(".scale", &[count], 1)?),
+                ScaleForm::Group32 => Scales::Group32 { step: halves("step")? },
+                ScaleForm::Group32Offset => Scales::Group32Offset { step: halves("step")?, offset: halves("offset")? },
+            };
+            Rows::Grid(grid, Fitted { codes, scales })
+        }
+    })
 }
 
 impl Rows {

@@ -4,7 +4,7 @@ use primal_device::grid::Grid;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{Init, MatrixId, Parameters, Specs, VectorId};
-use super::pass::{Backward, GradientSink, Rows};
+use super::pass::{Backward, GradientPart, GradientSink, Rows};
 use crate::backend::{Backend, Sequences, Storage, Weight};
 use crate::memory::{Activation, Span};
 use crate::ops::{self, Add, EmbeddingBackward, Gather, GatherBackward, LinearBackwardInput, LinearBackwardWeight, Lookup, LutGemv};
@@ -47,7 +47,7 @@ pub enum Embeddings {
     /// As floats, which training moves.
     #[default]
     Float,
-    /// As the linear layers are: on the grid, or as a file had it. Training leaves it as it is.
+    /// As the linear layers are: on the grid, or as a file had it. Training moves it on its grid, or leaves it as it is.
     Matrix,
 }
 
@@ -56,7 +56,7 @@ pub enum Embeddings {
 enum Table {
     /// Floats, which training moves.
     Float(VectorId),
-    /// As linear layers are kept; training leaves it as it is.
+    /// As linear layers are kept.
     Matrix(MatrixId),
 }
 
@@ -67,25 +67,34 @@ pub struct TokenEmbedding {
     positions: Option<VectorId>,
     vocab: usize,
     dim: usize,
+    /// Whether the table is the head as well.
+    is_head: bool,
 }
 
+/// The table of tokens of text models.
+pub const TOKENS: &str = "embedding.tokens";
+
 impl TokenEmbedding {
-    /// Names `<name>.tokens`, `[vocab, dim]`, and `<name>.positions`, `[positions, dim]`, if there are such.
+    /// Names [`TOKENS`], `[vocab, dim]`, and `embedding.positions`, `[positions, dim]`, if there are such. `is_head` says whether the table is used to
+    /// [`project`](Self::project) as well.
     pub fn new(
         specs: &mut Specs,
-        name: &str,
         [vocab, dim]: [usize; 2],
         positions: Option<usize>,
         kept: Embeddings,
         grid: Option<&'static Grid>,
+        is_head: bool,
     ) -> Self {
-        let tokens = format!("{name}.tokens");
         let tokens = match kept {
-            Embeddings::Float => Table::Float(table(specs, &tokens, [vocab, dim])),
-            Embeddings::Matrix => Table::Matrix(specs.matrix(tokens, [vocab, dim], grid, EMBEDDING_SIGMA)),
+            Embeddings::Float => Table::Float(table(specs, TOKENS, [vocab, dim])),
+            Embeddings::Matrix => {
+                let id = specs.matrix(TOKENS.into(), [vocab, dim], grid, EMBEDDING_SIGMA);
+                specs.matrices[id.0].is_shared = is_head;
+                Table::Matrix(id)
+            }
         };
-        let positions = positions.map(|positions| table(specs, &format!("{name}.positions"), [positions, dim]));
-        Self { tokens, positions, vocab, dim }
+        let positions = positions.map(|positions| table(specs, "embedding.positions", [positions, dim]));
+        Self { tokens, positions, vocab, dim, is_head }
     }
 
     fn weight(&self, p: &Parameters) -> Weight {
@@ -127,7 +136,12 @@ impl TokenEmbedding {
         sequences: Sequences,
     ) {
         let dim = self.dim;
-        let Table::Float(tokens) = self.tokens else {
+        let tokens = match self.tokens {
+            Table::Float(tokens) => Ok(tokens),
+            Table::Matrix(id) => Err(id),
+        };
+        let Ok(tokens) = tokens.map_err(|id| pass.sink.lookup(pass.b, id, dy, ids, GradientPart { first: !self.is_head, last: true }))
+        else {
             if let Some(positions) = self.positions {
                 let len = sequences.longest() * dim;
                 let d_positions = pass.sink.vector(positions).slice(0, len);
@@ -156,10 +170,20 @@ impl TokenEmbedding {
         b.run(ops::Linear { y: y.into(), x: x.into(), weight, rows });
     }
 
-    /// Adds to the gradient of the table, where training moves it, and writes that of x in its place.
-    pub fn project_backward<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, x: Span<f32>, dy: Span<f32>, rows: usize) {
-        if let Table::Float(tokens) = self.tokens {
-            pass.b.run(LinearBackwardWeight { dw: pass.sink.vector(tokens), dy, x: x.into(), rows, accumulate: true });
+    /// Gives a part of the table's gradient to the sink, which is complete after [`backward`](Self::backward), and writes that of x in its place.
+    pub fn project_backward<B: Backend, S: GradientSink<B>>(
+        &self,
+        pass: &mut Backward<B, S>,
+        x: Span<f32>,
+        dy: Span<f32>,
+        rows: usize,
+        part: GradientPart,
+    ) {
+        match self.tokens {
+            Table::Float(tokens) => {
+                pass.b.run(LinearBackwardWeight { dw: pass.sink.vector(tokens), dy, x: x.into(), rows, accumulate: true });
+            }
+            Table::Matrix(id) => pass.sink.matrix(pass.b, id, dy, x.into(), rows, GradientPart { last: false, ..part }),
         }
         pass.b.run(LinearBackwardInput { dx: x, dy, weight: self.weight(pass.p), rows, accumulate: false });
     }

@@ -85,20 +85,32 @@ pub fn to_json<'a>(kept: impl IntoIterator<Item = (&'a str, Kept)>) -> String {
 /// # Errors
 /// A key that does not parse; a matrix that the model does not have, or that cannot be kept so.
 pub fn apply(specs: &mut Specs, file: &dyn TensorFile) -> Result<()> {
-    let Some(text) = file.metadata().get(KEY) else { return Ok(()) };
-    let bad = |expected: &str, found: String| {
-        let subject = format!("{}: metadata `{KEY}`", file.path().display());
-        Error::invalid(subject, expected, found, "the file is damaged, or of another version of this program: import it again")
-    };
-    const EXPECTED: &str = "an object that says of matrices on which grid, in which blocks or whether in floats they are";
-    let written: BTreeMap<String, Written> = serde_json::from_str(text).map_err(|error| bad(EXPECTED, error.to_string()))?;
-    for (name, written) in written {
-        let kept = Kept::try_from(written).map_err(|found| bad(EXPECTED, format!("{found} for {name:?}")))?;
+    for (name, kept) in of(file)? {
         let spec = specs.matrices.iter_mut().find(|spec| spec.name == name);
-        let spec = spec.ok_or_else(|| bad("names of matrices of the model", format!("{name:?}")))?;
-        spec.keep(kept).map_err(|found| bad("rows of whole blocks", found))?;
+        let spec = spec.ok_or_else(|| bad(file, "names of matrices of the model", format!("{name:?}")))?;
+        spec.keep(kept).map_err(|found| bad(file, "rows of whole blocks", found))?;
     }
     Ok(())
+}
+
+/// What the file says of matrices, by their names.
+///
+/// # Errors
+/// A key that does not parse.
+pub fn of(file: &dyn TensorFile) -> Result<BTreeMap<String, Kept>> {
+    let Some(text) = file.metadata().get(KEY) else { return Ok(BTreeMap::new()) };
+    const EXPECTED: &str = "an object that says of matrices on which grid, in which blocks or whether in floats they are";
+    let written: BTreeMap<String, Written> = serde_json::from_str(text).map_err(|error| bad(file, EXPECTED, error.to_string()))?;
+    let each = written.into_iter().map(|(name, written)| match Kept::try_from(written) {
+        Ok(kept) => Ok((name, kept)),
+        Err(found) => Err(bad(file, EXPECTED, format!("{found} for {name:?}"))),
+    });
+    each.collect()
+}
+
+fn bad(file: &dyn TensorFile, expected: &str, found: String) -> Error {
+    let subject = format!("{}: metadata `{KEY}`", file.path().display());
+    Error::invalid(subject, expected, found, "the file is damaged, or of another version of this program: import it again")
 }
 
 impl MatrixSpec {

@@ -41,6 +41,10 @@ pub struct MatrixSpec {
     pub blocks: Option<Dtype>,
     /// Standard deviation at the start.
     pub sigma: f32,
+    /// Whether training leaves it as it is.
+    pub is_frozen: bool,
+    /// Whether two layers use it, so that its gradient comes at two places of a backward pass.
+    pub is_shared: bool,
 }
 
 impl MatrixSpec {
@@ -117,7 +121,17 @@ impl Specs {
 
     /// Adds a matrix.
     pub fn matrix(&mut self, name: String, [out_features, in_features]: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> MatrixId {
-        self.matrices.push(MatrixSpec { name, out_features, in_features, grid, scales: self.scales, blocks: None, sigma });
+        self.matrices.push(MatrixSpec {
+            name,
+            out_features,
+            in_features,
+            grid,
+            scales: self.scales,
+            blocks: None,
+            sigma,
+            is_frozen: false,
+            is_shared: false,
+        });
         MatrixId(self.matrices.len() - 1)
     }
 

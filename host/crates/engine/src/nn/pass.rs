@@ -42,6 +42,9 @@ pub trait GradientSink<B: Backend> {
     /// Takes a linear layer's `dyᵀ·x` (dy `[rows, out]`, x `[rows, in]`). A gradient may come in parts over disjoint rows; the sink uses it after the last.
     fn matrix(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart);
 
+    /// Takes the gradient of a table of which `y[r] = table[ids[r]]` was read; dy `[rows, in]`, ids `[rows]`. It may be a part, as above.
+    fn lookup(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, ids: Span<u32>, part: GradientPart);
+
     /// Takes a convolution's weight gradient, of dy `[rows, out]` and x `[rows, in]`.
     fn convolution(&mut self, backend: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape);
 }

@@ -51,7 +51,7 @@ impl<R: UpdateRule> Fixture<R> {
         let counts = plan.span(Kind::Io, "counts", 2);
         let mut b = Cpu::new(&mut plan);
         p.initialise(&mut b, 1, |b, _, first, values| rule.receive_start(b, first, values));
-        rule.initialise(&mut b);
+        rule.initialise(&mut b, &p.matrices[0], &Turn { config: &config, tensor: 0, step: 0, micro_batch: 0 });
         let diagonal: Vec<f32> = (0..SHAPE[1] * SHAPE[1]).map(|i| if i % (SHAPE[1] + 1) == 0 { 1.0 } else { 0.0 }).collect();
         b.upload(eye, &diagonal);
         floats.iter().flat_map(|float| float.moments).for_each(|moment| b.zero(moment));

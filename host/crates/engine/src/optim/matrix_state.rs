@@ -10,6 +10,8 @@ macro_rules! rules {
         #[derive(Clone, Debug)]
         pub enum MatrixState {
             $($(#[$doc])* $rule(super::$module::$rule),)+
+            /// The matrix is not trained.
+            Frozen(super::frozen::Frozen),
         }
 
         $(
@@ -37,6 +39,7 @@ macro_rules! rules {
             ($of:expr, $it:ident => $do:expr) => {
                 match $of {
                     $(MatrixState::$rule($it) => $do,)+
+                    MatrixState::Frozen($it) => $do,
                 }
             };
         }

@@ -11,6 +11,7 @@ pub mod adamw;
 #[cfg(test)]
 mod fixture;
 pub mod float;
+pub mod frozen;
 mod matrix_state;
 pub mod poltergeist;
 pub mod qat;
@@ -22,6 +23,7 @@ pub mod votes;
 pub use matrix_state::MatrixState;
 
 use float::FloatState;
+use frozen::Frozen;
 use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
@@ -34,7 +36,7 @@ use crate::memory::{Activation, Kind, Plan, Span};
 use crate::nn::parameters::{Init, MIN_SCALE, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
-use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, LinearBackwardWeight, Sum, SumSquares};
+use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, GatherBackward, LinearBackwardWeight, Sum, SumSquares};
 
 /// Optimizer state of all parameters.
 pub struct Optimizer {
@@ -48,6 +50,8 @@ pub struct Optimizer {
     d_scales: Vec<Option<Span<f32>>>,
     /// The gradient of one matrix at a time.
     scratch: Option<Span<f32>>,
+    /// Gradients of matrices that two layers share, until both have given theirs.
+    shared: Vec<Option<Span<f32>>>,
     /// What the host reads after a step.
     pub readings: Readings,
     /// What must be finite after a step, with its name: values of float tensors, then mean squares that the rule keeps.
@@ -63,8 +67,16 @@ impl Optimizer {
             let weight_decay = if matches!(spec.init, Init::Normal(_)) { config.weight_decay } else { 0.0 };
             floats.push(FloatState { weight_decay, ..FloatState::plan(plan, spec.name.clone(), value) });
         }
-        let (mut matrices, mut d_scales) = (Vec::new(), Vec::new());
+        let (mut matrices, mut d_scales, mut shared) = (Vec::new(), Vec::new(), Vec::new());
         for (spec, weight) in p.specs.matrices.iter().zip(&p.matrices) {
+            if spec.is_frozen {
+                matrices.push(MatrixState::Frozen(Frozen));
+                d_scales.push(None);
+                shared.push(None);
+                continue;
+            }
+            let has_own = spec.is_shared && !config.optimizer.is_float();
+            shared.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
             let trained = if let Storage::Grid(grid) = &weight.storage { grid.scales.trained() } else { None };
             d_scales.push(trained.map(|scale| {
                 let lr_factor = config.scale_lr * spec.initial_scale();
@@ -74,24 +86,30 @@ impl Optimizer {
             }));
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
-        let largest = p.specs.matrices.iter().map(MatrixSpec::weights).max().unwrap_or(0);
+        let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared);
+        let largest = in_scratch.map(MatrixSpec::weights).max().unwrap_or(0);
         let scratch = (!config.optimizer.is_float()).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
         let mut watched: Vec<_> = floats.iter().map(|float| (float.name.clone(), float.value)).collect();
         let squares = tensors(p, &matrices).filter(|tensor| tensor.content == Content::Squares);
         watched.extend(squares.map(|tensor| (tensor.name, tensor.bytes.cast())));
         let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
         let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
-        Self { rule: config.optimizer, matrices, floats, d_scales, scratch, readings, watched }
+        Self { rule: config.optimizer, matrices, floats, d_scales, scratch, shared, readings, watched }
     }
 
     /// Start values of parameters and state.
-    pub fn initialise<B: Backend>(&self, b: &mut B, p: &Parameters, seed: u64) {
-        p.initialise(b, seed, |b, id, first, values| with_state!(&self.matrices[id.0], state => state.receive_start(b, first, values)));
+    pub fn initialise<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
+        p.initialise(b, config.seed, |b, id, first, values| self.receive_start(b, id, first, values));
+        self.initialise_state(b, p, config);
+    }
+
+    /// Start values of what is kept besides parameters.
+    pub fn initialise_state<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
         for float in &self.floats {
             float.moments.iter().for_each(|&moment| b.zero(moment));
         }
-        for state in &self.matrices {
-            with_state!(state, state => state.initialise(b));
+        for (state, weight, turn) in self.turns(p, Turn { config, tensor: 0, step: 0, micro_batch: 0 }) {
+            with_state!(state, state => state.initialise(b, weight, &turn));
         }
     }
 
@@ -177,6 +195,17 @@ impl Optimizer {
         tensors(p, &self.matrices)
     }
 
+    /// The tensors of a matrix's state that are weights themselves.
+    pub fn weights(&self, p: &Parameters, id: MatrixId) -> Vec<Tensor> {
+        let tensors = with_state!(&self.matrices[id.0], state => state.tensors(&p.specs.matrices[id.0]));
+        tensors.into_iter().filter(|tensor| tensor.content == Content::Values).collect()
+    }
+
+    /// Hands a matrix's float start values to its rule, some at a time: those from the `first` on.
+    pub fn receive_start<B: Backend>(&self, b: &mut B, id: MatrixId, first: usize, values: &[f32]) {
+        with_state!(&self.matrices[id.0], state => state.receive_start(b, first, values));
+    }
+
     /// Bytes of what is kept of each weight of the matrices besides its code: votes, or floats and their moments.
     pub fn bytes(&self) -> usize {
         self.matrices.iter().map(|state| with_state!(state, state => state.bytes())).sum()
@@ -205,6 +234,16 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
         self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
     }
 
+    fn lookup(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, ids: Span<u32>, part: GradientPart) {
+        let dim = self.p.weight(id).in_features;
+        self.take(b, id, part, |b, dw, accumulate| {
+            if !accumulate {
+                b.zero(dw);
+            }
+            b.run(GatherBackward { d_table: dw, dy, ids, dim });
+        });
+    }
+
     fn convolution(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Span<f32>, shape: ConvolutionShape) {
         self.take(b, id, GradientPart::WHOLE, |b, dw, accumulate| b.run(Conv1dBackwardWeight { dw, dy, x, shape, accumulate }));
     }
@@ -215,11 +254,15 @@ impl Sink<'_> {
     fn take<B: Backend>(&mut self, b: &mut B, id: MatrixId, part: GradientPart, product: impl FnOnce(&mut B, Span<f32>, bool)) {
         let (optimizer, weight) = (self.optimizer, self.p.weight(id));
         let state = &optimizer.matrices[id.0];
+        if let MatrixState::Frozen(_) = state {
+            return;
+        }
         if let Some(gradient) = with_state!(state, state => state.accumulator()) {
             product(b, gradient, self.turn.micro_batch > 0 || !part.first);
             return;
         }
-        let dw = optimizer.scratch.expect("a scratch gradient").slice(0, weight.out_features * weight.in_features);
+        let scratch = || optimizer.scratch.expect("a scratch gradient").slice(0, weight.out_features * weight.in_features);
+        let dw = optimizer.shared[id.0].unwrap_or_else(scratch);
         product(b, dw, !part.first);
         if !part.last {
             return;

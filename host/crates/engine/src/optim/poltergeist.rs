@@ -21,7 +21,7 @@ impl UpdateRule for Poltergeist {
         Self(plan.span(Kind::State, format!("{}.votes", spec.name), spec.out_features * grid::padded(spec.in_features)))
     }
 
-    fn initialise<B: Backend>(&self, b: &mut B) {
+    fn initialise<B: Backend>(&self, b: &mut B, _weight: &Weight, _turn: &Turn) {
         b.zero(self.0);
     }
 

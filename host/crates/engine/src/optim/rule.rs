@@ -24,7 +24,7 @@ pub trait UpdateRule: Sized {
     fn receive_start<B: Backend>(&self, _b: &mut B, _first: usize, _values: &[f32]) {}
 
     /// Start values of what is kept.
-    fn initialise<B: Backend>(&self, _b: &mut B) {}
+    fn initialise<B: Backend>(&self, _b: &mut B, _weight: &Weight, _turn: &Turn) {}
 
     /// Where the gradient of all micro-batches is added up; `None` where [`take`](Self::take) is to have that of each one.
     fn accumulator(&self) -> Option<Span<f32>> {

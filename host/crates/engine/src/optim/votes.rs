@@ -1,11 +1,13 @@
 //! The vote rule: each weight remembers, as a vote in units of the gap to its neighbouring level, where its gradients want it to go, and flips by
 //! one level where the vote reaches a consensus. No shadow weights.
 
-use primal_device::grid::empty_votes;
+use primal_device::grid::{empty_votes, set_vote};
+use primal_device::philox::RandomStream;
 use primal_device::rules::votes::VoteRule;
+use rayon::prelude::*;
 
 use crate::backend::{Backend, Weight};
-use crate::config::{Flips, TrainConfig};
+use crate::config::{Flips, TrainConfig, VoteStart};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
@@ -41,9 +43,11 @@ impl UpdateRule for Votes {
         })
     }
 
-    fn initialise<B: Backend>(&self, b: &mut B) {
+    fn initialise<B: Backend>(&self, b: &mut B, weight: &Weight, turn: &Turn) {
         let Self(state) = self;
-        b.upload(state.votes, &vec![empty_votes(state.bits); state.votes.len()]);
+        let spread = turn.config.vote_start != VoteStart::Zero;
+        let votes = if spread { spread_votes(state, weight, turn) } else { vec![empty_votes(state.bits); state.votes.len()] };
+        b.upload(state.votes, &votes);
         b.zero(state.row);
         b.zero(state.column);
     }
@@ -88,8 +92,35 @@ impl UpdateRule for Votes {
     }
 }
 
-fn constants(config: &TrainConfig) -> VoteRule {
-    VoteRule::new(config.votes, config.kappa)
+/// The rule of a run.
+pub fn constants(config: &TrainConfig) -> VoteRule {
+    let rule = VoteRule::new(config.votes, config.kappa);
+    config.threshold.map_or(rule, |share| rule.with_threshold(share))
+}
+
+/// The step of the random numbers of votes at the start.
+const START: u64 = u64::MAX - 1;
+
+/// Votes evenly spread over those below the consensus, of Philox; those of padding are empty.
+fn spread_votes(state: &VoteState, weight: &Weight, turn: &Turn) -> Vec<u8> {
+    let (stream, rule) = (RandomStream::new(turn.config.seed, turn.tensor, START), constants(turn.config));
+    let (most, row_bytes) = (rule.threshold - 1, state.votes.len() / weight.out_features);
+    let mut votes = vec![empty_votes(state.bits); state.votes.len()];
+    votes.par_chunks_exact_mut(row_bytes).enumerate().for_each(|(row, votes)| {
+        let first = row * weight.in_features;
+        let (mut block, mut words) = (u32::MAX, [0; 4]);
+        for column in 0..weight.in_features {
+            let at = first + column;
+            if block != (at / 4) as u32 {
+                block = (at / 4) as u32;
+                words = stream.words(block);
+            }
+            // The high half of a product maps 32 random bits to as many votes as there are.
+            let vote = ((u64::from(words[at % 4]) * (2 * most as u64 + 1)) >> 32) as i32 - most;
+            set_vote(state.bits, votes, column, vote);
+        }
+    });
+    votes
 }
 
 /// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by

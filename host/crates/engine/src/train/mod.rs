@@ -1,5 +1,6 @@
 //! Training: the loop and who watches it, the step, validation, and the state of a run as named tensors.
 
+pub mod begin;
 pub mod bytes;
 pub mod fit;
 mod layers;

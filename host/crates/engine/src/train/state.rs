@@ -8,7 +8,10 @@ use crate::config::{ConfigOf, ModelTable, architecture_of};
 use crate::files::TensorFile;
 use crate::files::checkpoint::{Content, TensorRef, TensorSource};
 use crate::memory::Span;
+use crate::nn::Parameters;
+use crate::nn::kept;
 use crate::nn::tensors::{Tensor, parameters, tensor};
+use crate::optim::Optimizer;
 use crate::train::task::Task;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -23,12 +26,19 @@ pub fn weights<T: Task>(layout: &Layout<T>) -> Vec<Tensor> {
 /// All tensors of a run in training.
 pub fn tensors<T: Task>(layout: &Layout<T>) -> Vec<Tensor> {
     let mut tensors = parameters(&layout.parameters);
-    for float in &layout.optimizer.floats {
+    tensors.extend(besides(&layout.optimizer, &layout.parameters));
+    tensors
+}
+
+/// What a run keeps besides its parameters.
+pub fn besides(optimizer: &Optimizer, p: &Parameters) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    for float in &optimizer.floats {
         for (moment, (name, content)) in float.moments.iter().zip([("m", Content::Means), ("v", Content::Squares)]) {
             tensors.push(tensor(format!("{}.{name}", float.name), content, &[moment.len()], *moment));
         }
     }
-    tensors.extend(layout.optimizer.tensors(&layout.parameters));
+    tensors.extend(optimizer.tensors(p));
     tensors
 }
 
@@ -65,6 +75,9 @@ pub fn checkpoint<B: Backend, T: Task, R>(
         ("data_fingerprint".to_string(), format!("{:016x}", T::fingerprint(corpus))),
     ]);
     metadata.extend(T::metadata(corpus));
+    if !trainer.layout.kept.is_empty() {
+        metadata.insert(kept::KEY.into(), kept::to_json(trainer.layout.kept.iter().map(|(name, &kept)| (name.as_str(), kept))));
+    }
     let tensors = tensors(&trainer.layout);
     let device = RefCell::new((&mut trainer.backend, vec![0; PIECE]));
     let sources: Vec<_> = tensors.iter().map(|tensor| Streamed { device: &device, bytes: tensor.bytes }).collect();

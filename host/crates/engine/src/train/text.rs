@@ -8,6 +8,7 @@ use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
 use crate::memory::{Act, Plan, Span};
 use crate::models::gpt::Gpt;
 use crate::models::text::{DecoderShape, TextDecoder, TextModel};
+use crate::nn::embedding::TOKENS;
 use crate::nn::parameters::Specs;
 use crate::nn::{Parameters, Purpose};
 use crate::ops::{Sum, by_id};
@@ -71,7 +72,10 @@ impl<M: TextModel> Task for TextTask<M> {
     const TERMS: &'static [(&'static str, f64)] = &[("cross_entropy", 1.0)];
 
     fn layers(config: &ConfigOf<M::Config>) -> (M::Layers, Specs) {
-        M::layers(&config.model, config.train.optimizer.is_float())
+        let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
+        let table = specs.matrices.iter_mut().find(|spec| spec.name == TOKENS);
+        table.into_iter().for_each(|table| table.is_frozen = !config.train.trains_table);
+        (layers, specs)
     }
 
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {

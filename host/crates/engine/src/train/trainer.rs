@@ -1,10 +1,14 @@
 //! One run: a model, its optimizer, a back end, and the step.
 
+use std::collections::BTreeMap;
+
 use half::f16;
 
 use crate::backend::{Backend, GridWeight, Scales, Storage};
 use crate::config::ConfigOf;
 use crate::memory::{Kind, Plan, Span};
+use crate::nn::kept::Kept;
+use crate::nn::parameters::MatrixSpec;
 use crate::nn::{MatrixId, Parameters};
 use crate::ops::LevelHistogram;
 use crate::{Error, Result};
@@ -27,18 +31,35 @@ pub struct Layout<T: Task = TextTask> {
     pub parameters: Parameters,
     /// Optimizer state of the parameters.
     pub optimizer: Optimizer,
+    /// Matrices that are kept otherwise than the configuration says, by name.
+    pub kept: BTreeMap<String, Kept>,
     histogram: Span<u32>,
 }
 
 impl<T: Task> Layout<T> {
     /// Plans parameters, state and activations of a configuration. All activations are kept unless it says that they are recomputed.
     pub fn plan(config: &ConfigOf<T::Config>, plan: &mut Plan) -> Self {
-        let (layers, specs) = T::layers(config);
+        Self::plan_kept(config, &BTreeMap::new(), plan)
+    }
+
+    /// The same, with some matrices kept as another program left them: those in blocks, and in floats where the configuration's are on a grid, are not
+    /// trained.
+    ///
+    /// # Panics
+    /// If a matrix cannot be kept so.
+    pub fn plan_kept(config: &ConfigOf<T::Config>, kept: &BTreeMap<String, Kept>, plan: &mut Plan) -> Self {
+        let (layers, mut specs) = T::layers(config);
+        for spec in &mut specs.matrices {
+            if let Some(&kept) = kept.get(&spec.name) {
+                spec.keep(kept).expect("what a file holds");
+                spec.is_frozen |= !matches!(kept, Kept::Grid(..));
+            }
+        }
         let parameters = Parameters::plan(specs, plan);
         let optimizer = Optimizer::plan(&config.train, &parameters, T::TERMS.len(), plan);
         let (model, sampler) = T::plan(config, layers, plan);
         let histogram = plan.span(Kind::Io, "histogram", 16);
-        Self { model, sampler, parameters, optimizer, histogram }
+        Self { model, sampler, parameters, optimizer, kept: kept.clone(), histogram }
     }
 }
 
@@ -99,7 +120,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
 
     /// Start values.
     pub fn initialise(&mut self) {
-        self.layout.optimizer.initialise(&mut self.backend, &self.layout.parameters, self.config.train.seed);
+        self.layout.optimizer.initialise(&mut self.backend, &self.layout.parameters, &self.config.train);
     }
 
     /// Whether what is done every so many steps is due after those done: 0 for after the last one alone.
@@ -151,7 +172,8 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         if !loss.is_finite() || self.readout.norms()[1..].iter().chain(self.readout.watch()).any(|value| !value.is_finite()) {
             return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
-        let weights = p.specs.matrix_weights() as f64;
+        let trained = p.specs.matrices.iter().filter(|spec| !spec.is_frozen).map(MatrixSpec::weights);
+        let weights = trained.sum::<usize>().max(1) as f64;
         let (flipped, at_rail) =
             self.readout.counts().chunks_exact(2).fold((0u64, 0u64), |(f, r), c| (f + u64::from(c[0]), r + u64::from(c[1])));
         let stats = StepStats {

@@ -25,7 +25,7 @@ pub use super::dtype::Dtype;
 pub use content::{Content, LARGEST};
 pub use header::{FORMAT_VERSION, Header, TensorEntry, VERSION_KEY, parse_header};
 pub use reader::{Checkpoint, Element, FORMAT, MappedTensor};
-pub use retention::{Best, LOCK, Latest, RUN_KEY, Retention, Saved, best, latest_good, list, step_file};
+pub use retention::{Best, LOCK, LOSS_KEY, Latest, RUN_KEY, Retention, Saved, best, latest_good, list, step_file};
 pub use writer::{TensorData, TensorRef, TensorSource, encode, save, save_in};
 
 // Tensors are stored little-endian and mapped as they are.

@@ -18,7 +18,7 @@ pub const LOCK: &str = ".lock";
 /// The metadata key by which a checkpoint names its run.
 pub const RUN_KEY: &str = "run";
 /// The metadata key of the validation loss, for checkpoints that were validated.
-const LOSS_KEY: &str = "validation_loss";
+pub const LOSS_KEY: &str = "validation_loss";
 /// How often a lock is tried whose file goes away.
 const LOCK_TRIES: u32 = 3;
 

@@ -57,7 +57,7 @@ impl CausalLayers {
         let residual = 1.0 / (2.0 * shape.layers as f32).sqrt();
         let [grid, last_grid] = shape.grids.map(|grid| (!float).then_some(grid));
         let positions = shape.rotary.is_none().then(|| config.context());
-        let embedding = TokenEmbedding::new(&mut specs, "embedding", [vocab, dim], positions, shape.embeddings, grid);
+        let embedding = TokenEmbedding::new(&mut specs, [vocab, dim], positions, shape.embeddings, grid, shape.tied);
         let blocks = (0..shape.layers).map(|i| {
             let grid = if i + 1 == shape.layers { last_grid } else { grid };
             Block::new(&mut specs, &format!("blocks.{i}"), &shape.block, grid, residual)
@@ -96,7 +96,7 @@ impl CausalLayers {
                 head.backward_weight(pass, d_logits, x, rows, part);
                 head.backward_input(pass, x, d_logits, rows, false);
             }
-            None => self.embedding.project_backward(pass, x, d_logits, rows),
+            None => self.embedding.project_backward(pass, x, d_logits, rows, part),
         }
     }
 
