@@ -31,15 +31,17 @@ trait Check {
 fn each_model(check: &impl Check) {
     fn parsed<C: CausalTable>(architecture: &str, more: &str) -> ConfigOf<C> {
         let sizes = "dim = 24\nlayers = 2\nheads = 2\ncontext = 16\ntokenizer = 'bytes'\ngrid = 'uniform15'";
-        let train = "steps = 40\nbatch = 3\nseq_len = 13\nlr = 8e-3\nwarmup = 4";
+        let train = "steps = 40\nbatch = 3\nseq_len = 13\nlr = 8e-3\nwarmup = 4\ntrains_table = true";
         let text = format!("[model]\narchitecture = '{architecture}'\n{sizes}\n{more}\n[train]\n{train}\n");
         ConfigOf::parse(&text, "a test").expect("a configuration")
     }
     check.of::<Gpt>("GPT", parsed("gpt", ""));
     check.of::<Gpt>("GPT-2", parsed("gpt", "biases = true\ntied = true"));
+    check.of::<Gpt>("GPT-2 with its table on the grid", parsed("gpt", "biases = true\ntied = true\nembeddings = 'matrix'"));
     for (name, more) in [
         ("Llama", "hidden = 80"),
         ("Llama with grouped queries, tied", "hidden = 40\nkv_heads = 1\ntied = true\nrotary = 'adjacent'"),
+        ("Llama with its table on the grid", "hidden = 80\nembeddings = 'matrix'"),
         ("Qwen2", "hidden = 80\nkv_heads = 1\nqkv_biases = true\nrope_base = 100.0"),
         ("Qwen3", "hidden = 40\nhead_dim = 20\nqk_norms = true\nrope_scaling = { rope_type = 'linear', factor = 2.0 }"),
     ] {

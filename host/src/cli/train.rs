@@ -70,9 +70,9 @@ impl Train {
         let mut given = self.apply(config)?;
         if let Some(name) = &self.embeddings {
             let (kept, is_trained) = match name.as_str() {
-                "frozen" => (*config.model.embeddings_mut(), false),
-                "grid" => (Embeddings::Matrix, true),
-                "float" => (Embeddings::Float, false),
+                "frozen" => (*config.model.embeddings_mut(), Some(false)),
+                "grid" => (Embeddings::Matrix, Some(true)),
+                "float" => (Embeddings::Float, Some(true)),
                 _ => return Err(Error::bad_input("--embeddings", "frozen, grid or float", name, "give one of them")),
             };
             if name == "frozen" && kept == Embeddings::Float {

@@ -161,7 +161,7 @@ commands! {
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
     }
     train {
-        /// table of embeddings: frozen, grid or float (default: what the configuration says; frozen with --from an imported model)
+        /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says; frozen with --from an imported model)
         embeddings: Option<String>
     }
     train, plan {

@@ -120,6 +120,7 @@ pub trait TextTable: ModelTable {
             warmup: 20,
             vote_start: VoteStart::Remainder,
             threshold: Some(0.52),
+            trains_table: Some(false),
             validate_every: 50,
             checkpoint_every: 50,
             ..TrainConfig::default()

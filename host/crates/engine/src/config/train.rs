@@ -91,9 +91,10 @@ pub struct TrainConfig {
     /// Votes at the start.
     #[serde(skip_serializing_if = "is_default")]
     pub vote_start: VoteStart,
-    /// Whether a table of embeddings on a grid is trained as linear layers are; if not, it stays as it is. One of floats always is.
-    #[serde(skip_serializing_if = "is_default")]
-    pub trains_table: bool,
+    /// Of text: whether a table of embeddings that is kept as linear layers are, and the head, are trained as those are, or stay as they are. Without the key
+    /// only the head is trained. A table of floats always is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trains_table: Option<bool>,
     /// Flips once a step, or after each micro-batch.
     pub flips: Flips,
     /// Decay of the first moments of float parameters.
@@ -157,7 +158,7 @@ impl Default for TrainConfig {
             kappa: 1.0,
             threshold: None,
             vote_start: VoteStart::Zero,
-            trains_table: false,
+            trains_table: None,
             flips: Flips::Step,
             beta1: 0.9,
             beta2: 0.98,

@@ -15,6 +15,7 @@ use crate::convert::weights::{Parameter, stored_rows};
 use crate::files::TensorFile;
 use crate::files::checkpoint::Dtype;
 use crate::memory::Span;
+use crate::models::causal::HEAD;
 use crate::nn::MatrixId;
 use crate::nn::embedding::TOKENS;
 use crate::nn::fit::{Fitted, fit, fit_largest};
@@ -44,7 +45,7 @@ pub fn kept<T: Task>(config: &ConfigOf<T::Config>, file: &dyn TensorFile) -> Res
         is_regridded.map(|specs| specs.matrices.iter().map(|spec| (spec.name.clone(), spec.kept())).collect::<BTreeMap<_, _>>());
     kept.retain(|name, kept| {
         let Some(spec) = ours.matrices.iter().find(|spec| spec.name == *name) else { return false };
-        let stays = if name == TOKENS { spec.is_frozen } else { now.get(name) == before.get(name) };
+        let stays = if [TOKENS, HEAD].contains(&name.as_str()) { spec.is_frozen } else { now.get(name) == before.get(name) };
         // The float twin has floats where the file has grids.
         stays && !(config.train.optimizer.is_float() && matches!(kept, Kept::Grid(..)))
     });

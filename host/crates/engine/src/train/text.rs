@@ -6,6 +6,7 @@ use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
 use crate::backend::{AttentionShape, Backend};
 use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
 use crate::memory::{Act, Plan, Span};
+use crate::models::causal::HEAD;
 use crate::models::gpt::Gpt;
 use crate::models::text::{DecoderShape, TextDecoder, TextModel};
 use crate::nn::embedding::TOKENS;
@@ -58,6 +59,9 @@ pub struct HostBatch {
     losses: Vec<f32>,
 }
 
+/// Tokens of a sample, at most.
+const SAMPLED: usize = 512;
+
 /// Learning to continue text, whatever the model.
 pub struct TextTask<M: TextModel = Gpt>(PhantomData<fn() -> M>);
 
@@ -73,15 +77,22 @@ impl<M: TextModel> Task for TextTask<M> {
 
     fn layers(config: &ConfigOf<M::Config>) -> (M::Layers, Specs) {
         let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
-        let table = specs.matrices.iter_mut().find(|spec| spec.name == TOKENS);
-        table.into_iter().for_each(|table| table.is_frozen = !config.train.trains_table);
+        let trains = config.train.trains_table;
+        for spec in &mut specs.matrices {
+            spec.is_frozen = match spec.name.as_str() {
+                TOKENS => trains != Some(true),
+                HEAD => trains == Some(false),
+                _ => false,
+            };
+        }
         (layers, specs)
     }
 
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
         let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing(t.activations) } else { Purpose::Train(t.activations) };
-        let sampler = M::plan_decoder(layers.clone(), DecoderShape { context: config.model.context(), cache: Act::F32 }, plan);
+        let shape = DecoderShape { context: config.model.context().min(SAMPLED), cache: Act::F16 };
+        let sampler = M::plan_decoder(layers.clone(), shape, plan);
         (M::plan(layers, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
 

@@ -37,6 +37,9 @@ pub trait CausalTable: TextTable {
     fn shape(&self) -> CausalShape;
 }
 
+/// The name of a head that is no table of embeddings.
+pub const HEAD: &str = "head";
+
 /// The layers of the model.
 #[derive(Clone, Debug)]
 pub struct CausalLayers {
@@ -64,7 +67,7 @@ impl CausalLayers {
         });
         let blocks = blocks.collect();
         let norm = Norm::new(&mut specs, "norm", shape.block.norm, dim);
-        let head = (!shape.tied).then(|| LinearLayer::new(&mut specs, "head", [vocab, dim], grid, start_sigma(dim)));
+        let head = (!shape.tied).then(|| LinearLayer::new(&mut specs, HEAD, [vocab, dim], grid, start_sigma(dim)));
         (Self { shape, embedding, stack: Stack { blocks, norm }, vocab, head }, specs)
     }
 

@@ -11,5 +11,5 @@ mod layers;
 mod network;
 
 pub use decoder::Decoder;
-pub use layers::{CausalLayers, CausalShape, CausalTable};
+pub use layers::{CausalLayers, CausalShape, CausalTable, HEAD};
 pub use network::Causal;

@@ -1,0 +1,195 @@
+//! Runs that begin from a model: `train --from`, whatever its weights are kept as.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use half::f16;
+use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
+use primal_engine::files::{Dtype, TensorFile};
+
+const MODEL: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 2\nkv_heads = 1\nhidden = 96\ncontext = 64\n\
+    tokenizer = 'bytes'\nembeddings = 'matrix'\ngrid = 'int4'\nscales = 'group32'\n[train]\nbatch = 2\nseq_len = 32\nlr = 1e-9\nwarmup = 1\n\
+    validate_every = 0\nsample_every = 0\nvalidation_tokens = 512\n";
+/// Blocks of Q8_0: a half and 32 bytes.
+const BLOCK: usize = 34;
+
+/// What the program says in a folder, where it ends with that code.
+fn program(folder: &Path, line: &str, code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = command.current_dir(folder).args(line.split_whitespace()).output().expect("primal-host runs");
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{line}: {err}");
+    out + &err
+}
+
+/// A folder with a text and the models `tied.safetensors` and `untied.safetensors`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let text: String = (0..600).map(|i| format!("line {i} of a text that says {} and {}\n", i % 7, (i * i) % 11)).collect();
+    fs::write(path.join("text"), text).expect("a text");
+    for (name, more) in [("tied", "tied = true\n"), ("untied", "")] {
+        fs::write(path.join("c.toml"), MODEL.replace("[train]", &format!("{more}[train]"))).expect("a configuration");
+        program(path, &format!("init --config c.toml --out {name}.safetensors"), 0);
+    }
+    folder
+}
+
+fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let file = Checkpoint::open_verified(path).expect("a checkpoint");
+    let bytes = |name: &str| file.tensor(name).expect("a tensor").bytes.to_vec();
+    file.names().map(|name| (name.to_owned(), bytes(name))).collect()
+}
+
+/// The loss of a checkpoint, nats a token.
+fn loss(folder: &Path, checkpoint: &str) -> f64 {
+    let json = program(folder, &format!("eval --checkpoint {checkpoint} --data text --seq-len 32 --json"), 0);
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    value["nats_per_token"].as_f64().unwrap_or_else(|| panic!("no loss in {json}"))
+}
+
+/// A copy of a model whose table of embeddings is in blocks of Q8_0, as imports leave it.
+fn with_blocks(from: &Path, to: &Path) {
+    let file = Checkpoint::open_verified(from).expect("a checkpoint");
+    let rows = 256;
+    let mut blocks = Vec::new();
+    for block in 0..rows * 2 {
+        blocks.extend(f16::from_f32(1e-3).to_le_bytes());
+        blocks.extend((0..32).map(|at| ((block * 31 + at * 17) % 201) as u8));
+    }
+    assert_eq!(blocks.len(), rows * 2 * BLOCK);
+    let mut metadata = file.metadata().clone();
+    metadata.insert("weights".into(), r#"{"embedding.tokens": {"blocks": "Q8_0"}}"#.into());
+    metadata.insert("license".into(), "of the model".into());
+    let others = file.names().filter(|name| !name.starts_with("embedding.tokens")).map(|name| {
+        let tensor = file.tensor(name).expect("a tensor");
+        TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes)
+    });
+    let all = others.chain([TensorRef::u8("embedding.tokens.blocks", &[rows, 2 * BLOCK], &blocks)]);
+    save(to, &metadata, &all.collect::<Vec<_>>()).expect("a file");
+    assert_eq!(Dtype::Q8_0.byte_len(64), Some(2 * BLOCK));
+}
+
+const STEP: &str = "r/checkpoints/step-00000001.safetensors";
+
+#[test]
+fn a_run_begins_with_the_weights_of_its_model_in_whatever_form() {
+    let folder = folder();
+    let path = folder.path();
+    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"));
+    for model in ["tied", "untied", "blocks"] {
+        let before = loss(path, &format!("{model}.safetensors"));
+        for optimizer in ["votes", "qat", "adamw"] {
+            for embeddings in ["frozen", "grid", "float"] {
+                let name = format!("{model} by {optimizer}, table {embeddings}");
+                let line = format!(
+                    "train --from {model}.safetensors --data text --out r --steps 1 --optimizer {optimizer} --embeddings {embeddings}"
+                );
+                program(path, &line, 0);
+                let after = loss(path, STEP);
+                // What lay in blocks lies on the grid of 4 bits now.
+                let tolerance = if (model, embeddings) == ("blocks", "grid") && optimizer != "adamw" { 0.1 } else { 2e-5 };
+                assert!((after - before).abs() < tolerance, "{name}: loss {before} before, {after} at the start of the run");
+                fs::remove_dir_all(path.join("r")).expect("a folder");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_frozen_stays_and_what_is_trained_moves() {
+    let folder = folder();
+    let path = folder.path();
+    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"));
+    for (model, embeddings) in
+        [("tied", "frozen"), ("tied", "grid"), ("untied", "frozen"), ("untied", "grid"), ("blocks", "frozen"), ("blocks", "grid")]
+    {
+        let line = format!(
+            "train --from {model}.safetensors --data text --out r --steps 3 --lr 3e-2 --start spread --threshold 0.52 --embeddings {embeddings}"
+        );
+        program(path, &line, 0);
+        let (before, after) =
+            (tensors(&path.join(format!("{model}.safetensors"))), tensors(&path.join("r/checkpoints/step-00000003.safetensors")));
+        let has_moved = |name: &str| before.get(name) != after.get(name);
+        let is_trained = embeddings == "grid";
+        let name = format!("{model}, {embeddings}");
+        for part in ["embedding.tokens.codes", "embedding.tokens.blocks", "head.codes"] {
+            if before.contains_key(part) {
+                assert_eq!(has_moved(part), is_trained, "{name}: {part}");
+            }
+        }
+        for votes in ["embedding.tokens.votes", "head.votes"] {
+            let is_there = is_trained && (votes != "head.votes" || model == "untied");
+            assert_eq!(after.contains_key(votes), is_there, "{name}: {votes}");
+        }
+        assert!(has_moved("blocks.0.attention.q.codes") && has_moved("blocks.1.mlp.down.codes"), "{name}");
+        assert!(!has_moved("blocks.0.attention.q.step"), "{name}: scales of groups stay");
+        // It can be run and resumed as what it is.
+        program(path, "generate --checkpoint r/checkpoints/step-00000003.safetensors --prompt line --max-tokens 3", 0);
+        program(path, "train --resume r --steps 4", 0);
+        if model == "blocks" {
+            let file = Checkpoint::open_verified(path.join("r/checkpoints/step-00000004.safetensors")).expect("a checkpoint");
+            assert_eq!(file.metadata().get("license").map(String::as_str), Some("of the model"));
+        }
+        fs::remove_dir_all(path.join("r")).expect("a folder");
+    }
+}
+
+#[test]
+fn votes_begin_as_the_configuration_says() {
+    let folder = folder();
+    let path = folder.path();
+    let votes = |start: &str, bits: u32, seed: u32| {
+        let line = format!(
+            "train --from untied.safetensors --data text --out r --steps 1 --start {start} --threshold 0.52 --votes {bits} --seed {seed}"
+        );
+        program(path, &line, 0);
+        let all = tensors(&path.join(STEP));
+        fs::remove_dir_all(path.join("r")).expect("a folder");
+        all["blocks.0.mlp.up.votes"].clone()
+    };
+    assert!(votes("zero", 8, 1).iter().all(|&vote| (vote as i8).abs() <= 1), "a step of 1e-9 casts no votes");
+    // Spread: all votes below the consensus, each about as often.
+    for (bits, most) in [(8, 77), (4, 4)] {
+        let spread = votes("spread", bits, 1);
+        let each: Vec<i32> = match bits {
+            8 => spread.iter().map(|&vote| i32::from(vote as i8)).collect(),
+            _ => spread.iter().flat_map(|&pair| [pair & 15, pair >> 4]).map(|nibble| i32::from(nibble) - 8).collect(),
+        };
+        // One vote more is the rounding of the step.
+        assert!(each.iter().all(|vote| vote.abs() <= most + 1), "{bits} bits");
+        let mean = |of: &dyn Fn(f64) -> f64| each.iter().map(|&vote| of(f64::from(vote))).sum::<f64>() / each.len() as f64;
+        let variance = f64::from(most * (most + 1)) / 3.0;
+        assert!(mean(&|v| v).abs() < 0.05 * f64::from(most), "{bits} bits: mean {}", mean(&|v| v));
+        assert!((mean(&|v| v * v) / variance - 1.0).abs() < 0.05, "{bits} bits: variance {}, not {variance}", mean(&|v| v * v));
+        assert_eq!(spread, votes("spread", bits, 1), "the same seed");
+        assert_ne!(spread, votes("spread", bits, 2), "another seed");
+    }
+    // What rounding left over: from another grid, whose levels lie between those of this one.
+    let line =
+        "train --from untied.safetensors --data text --out r --steps 1 --grid fine15 --scales group32 --start remainder --threshold 0.52";
+    program(path, line, 0);
+    let remainders = &tensors(&path.join(STEP))["blocks.0.mlp.up.votes"];
+    let large = remainders.iter().filter(|&&vote| (vote as i8).abs() > 10).count();
+    assert!(large > remainders.len() / 4, "{large} of {} weights lie between levels", remainders.len());
+    assert!(remainders.iter().all(|&vote| (vote as i8).abs() <= 78));
+}
+
+#[test]
+fn models_of_another_shape_and_flags_that_mean_nothing_are_refused() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("other.toml"), MODEL.replace("layers = 2", "layers = 3")).expect("a configuration");
+    for (more, words) in [
+        ("--config other.toml", ["--from", "model.layers = 3"]),
+        ("--embeddings fixed", ["--embeddings", "frozen, grid or float"]),
+        ("--start middle", ["--start", "zero, spread or remainder"]),
+        ("--threshold 0.4", ["train.threshold", "0.5 to 0.85"]),
+    ] {
+        let said = program(path, &format!("train --from tied.safetensors --data text --out r {more}"), 2);
+        assert!(words.iter().all(|word| said.contains(word)), "{more}: {said}");
+        assert!(!path.join("r").exists(), "{more}: nothing is left behind");
+    }
+}
