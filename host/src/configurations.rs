@@ -16,6 +16,7 @@ const TEXT: Table = &[
     ("gpt-small-cpu", include_str!("../../models/gpt-small-cpu.toml")),
     ("gpt-0.1b", include_str!("../../models/gpt-0.1b.toml")),
     ("llama-1.1b", include_str!("../../models/llama-1.1b.toml")),
+    ("llama-7b", include_str!("../../models/llama-7b.toml")),
 ];
 
 /// Speech models.

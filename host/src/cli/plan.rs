@@ -3,7 +3,7 @@
 use primal_device::grid::ScaleForm;
 
 use super::limits::{self, MemorySize};
-use super::training_flags::PlanCommand;
+use super::training_flags::{PlanCommand, apply_embeddings};
 use crate::configurations::any_text_of;
 use crate::output::{print, print_json};
 use crate::report::told::Told;
@@ -47,6 +47,7 @@ impl PlanCommand {
 
     fn plan<T: Told>(&self, mut config: ConfigOf<T::Config>) -> Result<()> {
         self.apply(&mut config)?;
+        apply_embeddings(self.embeddings.as_deref(), &mut config)?;
         config.model.complete(&mut config.train);
         config.check(&self.config)?;
         let plan_with = |recompute| {
@@ -77,6 +78,9 @@ impl PlanCommand {
         if recompute {
             print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
         }
+        let [parameters, kept] = [Kind::Parameter, Kind::State].map(|kind| plan.bytes_of(kind));
+        let count = weights + layout.parameters.vectors.iter().map(|vector| vector.len()).sum::<usize>();
+        print(format!("{count} parameters, {:.3} bytes of parameters and state each", (parameters + kept) as f64 / count as f64))?;
         let kept = if config.model.scales() == ScaleForm::Row { "codes and votes" } else { "codes, scales of groups and votes" };
         print(format!("{weights} grid weights, {state} bytes of {kept}: {:.3} bytes a weight", state as f64 / weights as f64))
     }
@@ -86,6 +90,7 @@ impl PlanCommand {
     /// Plans what runs a model: its weights, which lie in the mapped file, and what decoding takes.
     fn plan_generation<M: TextModel>(&self, mut config: ConfigOf<M::Config>) -> Result<()> {
         self.apply(&mut config)?;
+        apply_embeddings(self.embeddings.as_deref(), &mut config)?;
         config.check(&self.config)?;
         let context = limits::context(self.context, config.model.context())?;
         let mut plan = memory::Plan::default();

@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
+use crate::Result;
 use crate::configurations::default_of;
 use crate::data::{Corpus, CorpusOptions, STORIES, TextCodec, generate};
-use crate::{Error, Result};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
@@ -12,14 +12,13 @@ use primal_engine::memory;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
 use primal_engine::models::text::TextModel;
-use primal_engine::nn::embedding::Embeddings;
 use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, Work};
 use super::limits;
 use super::threads::in_pool;
-use super::training_flags::Train;
+use super::training_flags::{Train, apply_embeddings};
 use crate::output::warn;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
 use crate::runs::training::{self, Start};
@@ -68,21 +67,7 @@ impl Train {
     /// Applies the flags, and names those that were given.
     fn configure(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<String>> {
         let mut given = self.apply(config)?;
-        if let Some(name) = &self.embeddings {
-            let (kept, is_trained) = match name.as_str() {
-                "frozen" => (*config.model.embeddings_mut(), Some(false)),
-                "grid" => (Embeddings::Matrix, Some(true)),
-                "float" => (Embeddings::Float, Some(true)),
-                _ => return Err(Error::bad_input("--embeddings", "frozen, grid or float", name, "give one of them")),
-            };
-            if name == "frozen" && kept == Embeddings::Float {
-                let hint = "leave it out: floats are trained; or give grid";
-                return Err(Error::bad_input("--embeddings", "a model whose table is not of floats", "one of floats", hint));
-            }
-            *config.model.embeddings_mut() = kept;
-            config.train.trains_table = is_trained;
-            given.push("--embeddings".into());
-        }
+        given.extend(apply_embeddings(self.embeddings.as_deref(), config)?);
         Ok(given)
     }
 

@@ -8,10 +8,11 @@ use primal_device::grid::{self, ScaleForm};
 use super::device::DeviceName;
 use super::limits::MemorySize;
 use super::overrides::{Overrides, one_of};
-use crate::Result;
 use crate::configurations::default_of;
+use crate::{Error, Result};
 use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, votes_of};
 use primal_engine::memory::Act;
+use primal_engine::nn::embedding::Embeddings;
 
 /// Sorts the flags of a list by the commands that have them. What is read of a flag without `=>` is no part of the configuration.
 macro_rules! commands {
@@ -160,7 +161,7 @@ commands! {
         /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8)
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
     }
-    train {
+    train, plan {
         /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says; frozen with --from an imported model)
         embeddings: Option<String>
     }
@@ -256,6 +257,28 @@ commands! {
         /// threads (default: all cores)
         threads: Option<usize>
     }
+}
+
+/// Applies the flag `--embeddings`, which says how the table is kept and whether it is trained; its name, if it was given.
+pub(super) fn apply_embeddings(flag: Option<&str>, config: &mut ConfigOf<impl ModelTable>) -> Result<Option<String>> {
+    const FLAG: &str = "--embeddings";
+    let Some(name) = flag else { return Ok(None) };
+    let Some(table) = config.model.embeddings_mut() else {
+        return Err(Error::bad_input(FLAG, "no such flag: the table of this model is of floats", name, "leave it out"));
+    };
+    let (kept, is_trained) = match name {
+        "frozen" if *table == Embeddings::Float => {
+            let hint = "leave it out: floats are trained; or give grid";
+            return Err(Error::bad_input(FLAG, "a model whose table is not of floats", "one of floats", hint));
+        }
+        "frozen" => (*table, false),
+        "grid" => (Embeddings::Matrix, true),
+        "float" => (Embeddings::Float, true),
+        _ => return Err(Error::bad_input(FLAG, "frozen, grid or float", name, "give one of them")),
+    };
+    *table = kept;
+    config.train.trains_table = Some(is_trained);
+    Ok(Some(FLAG.into()))
 }
 
 #[cfg(test)]

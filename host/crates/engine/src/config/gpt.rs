@@ -72,6 +72,10 @@ impl ModelTable for GptConfig {
         self.complete_text(train);
     }
 
+    fn embeddings_mut(&mut self) -> Option<&mut Embeddings> {
+        Some(&mut self.embeddings)
+    }
+
     fn fine_tuning(&self) -> TrainConfig {
         self.fine_tuning_text()
     }
@@ -95,10 +99,6 @@ impl TextTable for GptConfig {
 
     fn tokenizer_mut(&mut self) -> &mut Tokenizer {
         &mut self.tokenizer
-    }
-
-    fn embeddings_mut(&mut self) -> &mut Embeddings {
-        &mut self.embeddings
     }
 
     fn grid_mut(&mut self) -> &mut &'static Grid {

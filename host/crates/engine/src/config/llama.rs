@@ -112,6 +112,10 @@ impl ModelTable for LlamaConfig {
         self.complete_text(train);
     }
 
+    fn embeddings_mut(&mut self) -> Option<&mut Embeddings> {
+        Some(&mut self.embeddings)
+    }
+
     fn fine_tuning(&self) -> TrainConfig {
         self.fine_tuning_text()
     }
@@ -153,10 +157,6 @@ impl TextTable for LlamaConfig {
 
     fn tokenizer_mut(&mut self) -> &mut Tokenizer {
         &mut self.tokenizer
-    }
-
-    fn embeddings_mut(&mut self) -> &mut Embeddings {
-        &mut self.embeddings
     }
 
     fn grid_mut(&mut self) -> &mut &'static Grid {

@@ -47,6 +47,11 @@ pub trait ModelTable: Clone + std::fmt::Debug + Serialize + DeserializeOwned + '
     /// Sets what a new run must keep, and what a configuration need not say.
     fn complete(&self, _train: &mut TrainConfig) {}
 
+    /// How the table of embeddings is kept, for a flag to change; `None` of models whose table is always of floats.
+    fn embeddings_mut(&mut self) -> Option<&mut Embeddings> {
+        None
+    }
+
     /// How such a model that another program trained is trained on, unless flags say otherwise.
     fn fine_tuning(&self) -> TrainConfig {
         TrainConfig::default()
@@ -91,9 +96,6 @@ pub trait TextTable: ModelTable {
 
     /// Text to tokens, for a flag to change.
     fn tokenizer_mut(&mut self) -> &mut Tokenizer;
-
-    /// How the table of embeddings is kept, for a flag to change.
-    fn embeddings_mut(&mut self) -> &mut Embeddings;
 
     /// The grid of linear layers, for a flag to change.
     fn grid_mut(&mut self) -> &mut &'static Grid;

@@ -60,7 +60,7 @@ pub struct HostBatch {
 }
 
 /// Tokens of a sample, at most.
-const SAMPLED: usize = 512;
+const SAMPLED: usize = 384;
 
 /// Learning to continue text, whatever the model.
 pub struct TextTask<M: TextModel = Gpt>(PhantomData<fn() -> M>);
