@@ -28,6 +28,8 @@ pub struct Inputs {
 pub enum Scenario {
     /// Training on text.
     Train,
+    /// Training a model on, its table of embeddings too.
+    FineTune,
     /// Training a voice.
     TtsTrain,
     /// A text into one WAV, with its picture.
@@ -38,14 +40,20 @@ pub enum Scenario {
     TtsLines,
 }
 
-pub const SCENARIOS: [Scenario; 5] = [Scenario::Train, Scenario::TtsTrain, Scenario::Tts, Scenario::TtsStream, Scenario::TtsLines];
+pub const SCENARIOS: [Scenario; 6] =
+    [Scenario::Train, Scenario::FineTune, Scenario::TtsTrain, Scenario::Tts, Scenario::TtsStream, Scenario::TtsLines];
 const STEPS: u64 = 12;
 const SPEECH_STEPS: u64 = 6;
+/// What is trained on: `init` gives it weights.
+const MODEL: &str = "[model]\narchitecture = 'llama'\ndim = 32\nlayers = 1\nheads = 1\nhidden = 32\ncontext = 16\ntokenizer = 'bytes'\ntied = true\n\
+    embeddings = 'matrix'\ngrid = 'uint4'\nscales = 'group32-offset'\n[train]\nbatch = 2\nseq_len = 16\nsteps = 12\nlr = 1e-2\nvote_start = 'spread'\n\
+    threshold = 0.52\ntrains_table = true\nvalidate_every = 3\ncheckpoint_every = 4\nsample_every = 0\nkeep = 2\n";
 
 impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
+            Self::FineTune => "train --from",
             Self::TtsTrain => "tts-train",
             Self::Tts => "tts",
             Self::TtsStream => "tts --stream",
@@ -65,6 +73,10 @@ impl Inputs {
         fs::write(at("tiny.toml"), config.to_toml()).expect("a configuration");
         let lines: Vec<String> = (0..100).map(|i| format!("Line {i} is {} words from here.\n", i * i % 97)).collect();
         fs::write(at("text"), lines.concat()).expect("a text");
+        fs::write(at("model.toml"), MODEL).expect("a configuration");
+        let made =
+            Command::new(&program).args(["init", "--config", "model.toml", "--out", "model.safetensors"]).current_dir(&folder).status();
+        assert!(made.expect("the program").success(), "a model to start from");
         let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
         let t = &mut config.train;
         (t.steps, t.checkpoint_every, t.validate_every, t.sample_every, t.keep) = (SPEECH_STEPS, 2, 3, 3, 2);
@@ -84,10 +96,11 @@ impl Inputs {
         let voice = self.tiny.folder.path().join("voice").display().to_string();
         let is_begun = here.join("run/config.toml").exists();
         let (config, data, lines) = (self.at("tiny.toml"), self.at("text"), self.at("lines.txt"));
-        let (voice_config, corpus) = (self.at("voice.toml"), self.at("corpus"));
+        let (voice_config, corpus, model) = (self.at("voice.toml"), self.at("corpus"), self.at("model.safetensors"));
         command.args(match scenario {
-            Scenario::Train if is_begun => vec!["train", "--resume", "run"],
+            Scenario::Train | Scenario::FineTune if is_begun => vec!["train", "--resume", "run"],
             Scenario::Train => vec!["train", "--config", &config, "--data", &data, "--out", "run"],
+            Scenario::FineTune => vec!["train", "--from", &model, "--data", &data, "--out", "run"],
             Scenario::TtsTrain if is_begun => vec!["tts-train", "--resume", "run"],
             Scenario::TtsTrain => vec!["tts-train", "--config", &voice_config, "--data", &corpus, "--out", "run"],
             Scenario::Tts => vec!["tts", "--voice", &voice, "--file", &lines, "--output", "a.wav", "--mel", "a.png"],
@@ -109,7 +122,7 @@ pub fn product(scenario: Scenario, here: &Path) -> Result<Product, String> {
     let read = |path: PathBuf| fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));
     let run = here.join("run");
     let (names, steps): (Vec<PathBuf>, u64) = match scenario {
-        Scenario::Train => (vec![], STEPS),
+        Scenario::Train | Scenario::FineTune => (vec![], STEPS),
         Scenario::TtsTrain => (vec![run.join(format!("samples/step-{SPEECH_STEPS:08}.png"))], SPEECH_STEPS),
         Scenario::Tts => (vec![here.join("a.wav"), here.join("a.png")], 0),
         Scenario::TtsStream => (vec![here.join("a.wav")], 0),
