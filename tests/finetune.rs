@@ -151,9 +151,15 @@ fn votes_begin_as_the_configuration_says() {
         all["blocks.0.mlp.up.votes"].clone()
     };
     assert!(votes("zero", 8, 1).iter().all(|&vote| (vote as i8).abs() <= 1), "a step of 1e-9 casts no votes");
-    // Spread: all votes below the consensus, each about as often.
-    for (bits, most) in [(8, 77), (4, 4)] {
-        let spread = votes("spread", bits, 1);
+    // All votes below the consensus, each about as often, or fewer the nearer they are.
+    for (start, bits, most, variance) in [
+        ("spread", 8, 77, 77.0 * 78.0 / 3.0),
+        ("spread", 4, 4, 4.0 * 5.0 / 3.0),
+        // Of the sum of two draws of 78 and of 5.
+        ("peaked", 8, 77, 2.0 * (78.0f64.powi(2) - 1.0) / 12.0),
+        ("peaked", 4, 4, 2.0 * (5.0f64.powi(2) - 1.0) / 12.0),
+    ] {
+        let spread = votes(start, bits, 1);
         let each: Vec<i32> = match bits {
             8 => spread.iter().map(|&vote| i32::from(vote as i8)).collect(),
             _ => spread.iter().flat_map(|&pair| [pair & 15, pair >> 4]).map(|nibble| i32::from(nibble) - 8).collect(),
@@ -161,11 +167,10 @@ fn votes_begin_as_the_configuration_says() {
         // One vote more is the rounding of the step.
         assert!(each.iter().all(|vote| vote.abs() <= most + 1), "{bits} bits");
         let mean = |of: &dyn Fn(f64) -> f64| each.iter().map(|&vote| of(f64::from(vote))).sum::<f64>() / each.len() as f64;
-        let variance = f64::from(most * (most + 1)) / 3.0;
         assert!(mean(&|v| v).abs() < 0.05 * f64::from(most), "{bits} bits: mean {}", mean(&|v| v));
         assert!((mean(&|v| v * v) / variance - 1.0).abs() < 0.05, "{bits} bits: variance {}, not {variance}", mean(&|v| v * v));
-        assert_eq!(spread, votes("spread", bits, 1), "the same seed");
-        assert_ne!(spread, votes("spread", bits, 2), "another seed");
+        assert_eq!(spread, votes(start, bits, 1), "the same seed");
+        assert_ne!(spread, votes(start, bits, 2), "another seed");
     }
     // What rounding left over: from another grid, whose levels lie between those of this one.
     let line =
@@ -185,7 +190,7 @@ fn models_of_another_shape_and_flags_that_mean_nothing_are_refused() {
     for (more, words) in [
         ("--config other.toml", ["--from", "model.layers = 3"]),
         ("--embeddings fixed", ["--embeddings", "frozen, grid or float"]),
-        ("--start middle", ["--start", "zero, spread or remainder"]),
+        ("--start middle", ["--start", "zero, spread, peaked or remainder"]),
         ("--threshold 0.4", ["train.threshold", "0.5 to 0.85"]),
     ] {
         let said = program(path, &format!("train --from tied.safetensors --data text --out r {more}"), 2);

@@ -30,9 +30,11 @@ pub struct Arm {
 pub const BEFORE: &str = "before";
 pub const ADAMW: &str = "adamw, f32";
 
-pub const ARMS: [Arm; 4] = [
+pub const ARMS: [Arm; 6] = [
     Arm { name: BEFORE, kind: Kind::AsItIs, flags: &[], rates: &[0.0], bytes: 0.5 },
     Arm { name: ADAMW, kind: Kind::Floats, flags: &["--optimizer", "adamw"], rates: &[5e-5, 1e-4, 2e-4, 4e-4], bytes: 12.0 },
-    Arm { name: "votes of 8 bits", kind: Kind::Grid, flags: &[], rates: &[5e-5, 1e-4, 2e-4, 4e-4], bytes: 1.5 },
-    Arm { name: "votes of 4 bits", kind: Kind::Grid, flags: &["--votes", "4"], rates: &[5e-5, 1e-4, 2e-4, 4e-4], bytes: 1.0 },
+    Arm { name: "votes of 8 bits, peaked", kind: Kind::Grid, flags: &[], rates: &[1e-4, 2e-4, 4e-4, 8e-4], bytes: 1.5 },
+    Arm { name: "votes of 8 bits, spread", kind: Kind::Grid, flags: &["--start", "spread"], rates: &[5e-5, 1e-4, 2e-4], bytes: 1.5 },
+    Arm { name: "votes of 4 bits, spread", kind: Kind::Grid, flags: &["--votes", "4"], rates: &[5e-5, 1e-4, 2e-4], bytes: 1.0 },
+    Arm { name: "votes of 8 bits, from zero", kind: Kind::Grid, flags: &["--start", "zero"], rates: &[1e-4], bytes: 1.5 },
 ];

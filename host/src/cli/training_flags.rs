@@ -154,7 +154,7 @@ commands! {
         votes: Option<i64> => train.votes, |flag, bits| one_of(flag, config::VOTES, bits, votes_of(*bits))
     }
     train, tts_train {
-        /// votes at the start: zero, spread, or remainder, which is what an import with --for-training keeps (default: spread with --from an imported model, else zero)
+        /// votes at the start: zero, spread, peaked, or remainder, which is what an import with --for-training keeps (default: with --from an imported model peaked with 8 bits and spread with 4, else zero)
         start: Option<String> => train.vote_start, |flag, name| one_of(flag, config::STARTS, name, VoteStart::from_name(name))
     }
     train, tts_train {

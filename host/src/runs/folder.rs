@@ -135,7 +135,11 @@ impl<M: ModelTable> RunFolder<M> {
                 (ConfigOf::load(name)?, name.to_owned())
             }
         };
-        apply(&mut config)?;
+        let given = apply(&mut config)?;
+        if flags.config.is_none() && weights.as_ref().is_some_and(|weights| weights.metadata().contains_key(import::FROM)) {
+            let has = |flag: &str| given.iter().any(|given| given == flag);
+            config.train.settle(has("--start"), has("--lr"));
+        }
         config.model.complete(&mut config.train);
         config.check(&name)?;
         if let Some(weights) = &weights {

@@ -16,7 +16,7 @@ pub const ACTS: &str = "f32 or f16";
 pub const SCALES: &str = "row, group32 or group32-offset";
 
 /// The names of votes at the start, for errors.
-pub const STARTS: &str = "zero, spread or remainder";
+pub const STARTS: &str = "zero, spread, peaked or remainder";
 
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tokenizer::Tokenizer;
-use super::train::{TrainConfig, VoteStart};
+use super::train::TrainConfig;
 use crate::nn::embedding::Embeddings;
 use crate::{Error, Result};
 
@@ -118,9 +118,7 @@ pub trait TextTable: ModelTable {
             steps: 500,
             batch: 1,
             seq_len,
-            lr: 1e-4,
             warmup: 20,
-            vote_start: VoteStart::Remainder,
             threshold: Some(0.52),
             trains_table: Some(false),
             validate_every: 50,

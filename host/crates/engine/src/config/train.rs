@@ -37,9 +37,12 @@ pub enum VoteStart {
     /// All 0: a weight that is to move has to gather a whole consensus first.
     #[default]
     Zero,
-    /// Evenly spread over all votes below the consensus: of weights that are to move by a hundredth of a gap, a hundredth flips at once. For weights whose
-    /// rounding is not known.
+    /// Evenly spread over all votes below the consensus: of weights that are to move by a hundredth of a gap, a hundredth flips at once. So the weights
+    /// follow their gradients on average, as floats would.
     Spread,
+    /// Spread with a peak at 0, from which the votes become fewer as they near the consensus. Of weights that are to move twice as far, four times as many
+    /// flip, so that of equally many flips more are of weights whose gradients agree.
+    Peaked,
     /// What rounding left over, where the file that the run starts from says it; else as `spread`.
     Remainder,
 }
@@ -50,6 +53,7 @@ impl VoteStart {
         match name {
             "zero" => Some(Self::Zero),
             "spread" => Some(Self::Spread),
+            "peaked" => Some(Self::Peaked),
             "remainder" => Some(Self::Remainder),
             _ => None,
         }
@@ -136,6 +140,24 @@ pub struct TrainConfig {
     /// Checkpoints to keep besides the best.
     pub keep: usize,
 }
+
+impl TrainConfig {
+    /// Chooses what suits the rule, of votes at the start and of learning rates, where a model that another program trained is trained on.
+    pub fn settle(&mut self, has_start: bool, has_lr: bool) {
+        let is_wide = self.optimizer == Rule::Votes && self.votes == VoteBits::Eight;
+        if !has_start {
+            self.vote_start = if is_wide { VoteStart::Peaked } else { VoteStart::Spread };
+        }
+        if !has_lr {
+            self.lr = if is_wide && self.vote_start == VoteStart::Peaked { PEAKED_LR } else { FINE_TUNING_LR };
+        }
+    }
+}
+
+/// The learning rate of what follows gradients as floats do, for models of some hundred million weights.
+const FINE_TUNING_LR: f32 = 1e-4;
+/// That of votes with a peak at 0, most of which move no weight.
+const PEAKED_LR: f32 = 4e-4;
 
 fn is_f32(act: &Act) -> bool {
     *act == Act::F32

@@ -45,8 +45,11 @@ impl UpdateRule for Votes {
 
     fn initialise<B: Backend>(&self, b: &mut B, weight: &Weight, turn: &Turn) {
         let Self(state) = self;
-        let spread = turn.config.vote_start != VoteStart::Zero;
-        let votes = if spread { spread_votes(state, weight, turn) } else { vec![empty_votes(state.bits); state.votes.len()] };
+        let votes = match turn.config.vote_start {
+            VoteStart::Zero => vec![empty_votes(state.bits); state.votes.len()],
+            VoteStart::Spread | VoteStart::Remainder => spread_votes(state, weight, turn, evenly),
+            VoteStart::Peaked => spread_votes(state, weight, turn, with_a_peak),
+        };
         b.upload(state.votes, &votes);
         b.zero(state.row);
         b.zero(state.column);
@@ -101,10 +104,10 @@ pub fn constants(config: &TrainConfig) -> VoteRule {
 /// The step of the random numbers of votes at the start.
 const START: u64 = u64::MAX - 1;
 
-/// Votes evenly spread over those below the consensus, of Philox; those of padding are empty.
-fn spread_votes(state: &VoteState, weight: &Weight, turn: &Turn) -> Vec<u8> {
-    let (stream, rule) = (RandomStream::new(turn.config.seed, turn.tensor, START), constants(turn.config));
-    let (most, row_bytes) = (rule.threshold - 1, state.votes.len() / weight.out_features);
+/// Votes of Philox below the consensus, as `draw` makes them of 32 random bits and the consensus; those of padding are empty.
+fn spread_votes(state: &VoteState, weight: &Weight, turn: &Turn, draw: fn(u32, u32) -> i32) -> Vec<u8> {
+    let stream = RandomStream::new(turn.config.seed, turn.tensor, START);
+    let (threshold, row_bytes) = (constants(turn.config).threshold as u32, state.votes.len() / weight.out_features);
     let mut votes = vec![empty_votes(state.bits); state.votes.len()];
     votes.par_chunks_exact_mut(row_bytes).enumerate().for_each(|(row, votes)| {
         let first = row * weight.in_features;
@@ -115,12 +118,22 @@ fn spread_votes(state: &VoteState, weight: &Weight, turn: &Turn) -> Vec<u8> {
                 block = (at / 4) as u32;
                 words = stream.words(block);
             }
-            // The high half of a product maps 32 random bits to as many votes as there are.
-            let vote = ((u64::from(words[at % 4]) * (2 * most as u64 + 1)) >> 32) as i32 - most;
-            set_vote(state.bits, votes, column, vote);
+            set_vote(state.bits, votes, column, draw(words[at % 4], threshold));
         }
     });
     votes
+}
+
+/// One of the votes below the consensus, each as likely as the others. (The high half of a product maps random bits to as many values as there are.)
+fn evenly(random: u32, threshold: u32) -> i32 {
+    let votes = u64::from(2 * threshold - 1);
+    ((u64::from(random) * votes) >> 32) as i32 - threshold as i32 + 1
+}
+
+/// One of the votes below the consensus, less likely as it is nearer: the sum of two draws of half their range.
+fn with_a_peak(random: u32, threshold: u32) -> i32 {
+    let half = |bits: u32| ((bits * threshold) >> 16) as i32;
+    half(random >> 16) + half(random & 0xffff) - threshold as i32 + 1
 }
 
 /// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by
