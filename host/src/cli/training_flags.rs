@@ -118,7 +118,7 @@ commands! {
         out: Option<PathBuf>
     }
     train {
-        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, or a .toml file
+        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, llama-7b, or a .toml file
         config: Option<String>
     }
     tts_train {
