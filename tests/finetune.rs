@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use half::f16;
-use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
 use primal_engine::files::Dtype;
+use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
 
 const MODEL: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 2\nkv_heads = 1\nhidden = 96\ncontext = 64\n\
     tokenizer = 'bytes'\nembeddings = 'matrix'\ngrid = 'int4'\nscales = 'group32'\n[train]\nbatch = 2\nseq_len = 32\nlr = 1e-9\nwarmup = 1\n\

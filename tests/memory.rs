@@ -265,3 +265,34 @@ fn a_model_of_1_1_billion_weights_runs_in_half_a_gigabyte() {
     let peak = peak_resident(&["generate", "--checkpoint", &model, "--max-tokens", "20", "--prompt", &"text ".repeat(60)]);
     assert!(peak <= total + PROGRAM && peak >= mapped, "{peak} bytes resident of {total} planned, of which {mapped} are mapped");
 }
+
+/// Fine-tuning the linear layers of Llama 2 7B by votes of 8 and of 4 bits, 512 tokens at a time, in bytes.
+const SEVEN_BILLION: [(&str, f64); 2] = [("8", 11.3e9), ("4", 8.0e9)];
+
+#[test]
+fn seven_billion_weights_are_fine_tuned_in_11_or_8_gigabytes() {
+    for (votes, most) in SEVEN_BILLION {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_primal-host"));
+        let output = command.args(["plan", "--json", "--config", "llama-7b", "--votes", votes]).output().expect("primal-host runs");
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let [total, weights] = ["total_bytes", "grid_weights"].map(|key| plan[key].as_f64().expect("a number"));
+        assert!(weights > 6.7e9, "{weights} weights");
+        assert!(total <= most, "votes of {votes} bits: {total} bytes");
+    }
+}
+
+/// Of the parameters and state of a whole GPT, its tables among them, in bytes a parameter.
+const WHOLE: f64 = 1.7;
+
+#[test]
+fn a_gpt_with_its_tables_on_the_grid_keeps_1_7_bytes_a_parameter() {
+    let mut config = Config::load("gpt-0.1b").expect("an embedded configuration");
+    config.model.embeddings = primal_engine::nn::embedding::Embeddings::Matrix;
+    config.train.trains_table = Some(true);
+    let mut plan = Plan::default();
+    let layout: Layout = Layout::plan(&config, &mut plan);
+    let vectors: usize = layout.parameters.vectors.iter().map(|vector| vector.len()).sum();
+    let count = layout.parameters.specs.matrix_weights() + vectors;
+    let kept = plan.bytes_of(primal_engine::memory::Kind::Parameter) + plan.bytes_of(primal_engine::memory::Kind::State);
+    assert!(kept as f64 <= WHOLE * count as f64, "{kept} bytes of {count} parameters");
+}

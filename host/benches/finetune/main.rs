@@ -139,7 +139,7 @@ fn read(file: &Path) -> Result<Vec<Outcome>> {
 fn wanted(outcomes: &[Outcome]) -> Vec<Run> {
     let first = SEEDS[0];
     let mut runs: Vec<_> = ARMS.iter().flat_map(|arm| arm.rates.iter().map(move |&lr| Run { arm, lr, seed: first })).collect();
-    for arm in &ARMS {
+    for arm in ARMS.iter().filter(|arm| arm.kind != Kind::AsItIs) {
         let lr = best_rate(outcomes, arm);
         runs.extend(SEEDS[1..].iter().filter_map(|&seed| Some(Run { arm, lr: lr?, seed })));
     }
