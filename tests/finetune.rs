@@ -50,10 +50,9 @@ fn loss(folder: &Path, checkpoint: &str) -> f64 {
     value["nats_per_token"].as_f64().unwrap_or_else(|| panic!("no loss in {json}"))
 }
 
-/// A copy of a model whose table of embeddings is in blocks of Q8_0, as imports leave it.
-fn with_blocks(from: &Path, to: &Path) {
+/// A copy of a model of which a matrix of 64 columns is in blocks of Q8_0, as imports leave them.
+fn with_blocks(from: &Path, to: &Path, matrix: &str, rows: usize) {
     let file = Checkpoint::open_verified(from).expect("a checkpoint");
-    let rows = 256;
     let mut blocks = Vec::new();
     for block in 0..rows * 2 {
         blocks.extend(f16::from_f32(1e-3).to_le_bytes());
@@ -61,13 +60,14 @@ fn with_blocks(from: &Path, to: &Path) {
     }
     assert_eq!(blocks.len(), rows * 2 * BLOCK);
     let mut metadata = file.metadata().clone();
-    metadata.insert("weights".into(), r#"{"embedding.tokens": {"blocks": "Q8_0"}}"#.into());
+    metadata.insert("weights".into(), format!(r#"{{"{matrix}": {{"blocks": "Q8_0"}}}}"#));
     metadata.insert("license".into(), "of the model".into());
-    let others = file.names().filter(|name| !name.starts_with("embedding.tokens")).map(|name| {
+    let others = file.names().filter(|name| !name.starts_with(matrix)).map(|name| {
         let tensor = file.tensor(name).expect("a tensor");
         TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes)
     });
-    let all = others.chain([TensorRef::u8("embedding.tokens.blocks", &[rows, 2 * BLOCK], &blocks)]);
+    let blocks_name = format!("{matrix}.blocks");
+    let all = others.chain([TensorRef::u8(&blocks_name, &[rows, 2 * BLOCK], &blocks)]);
     save(to, &metadata, &all.collect::<Vec<_>>()).expect("a file");
     assert_eq!(Dtype::Q8_0.byte_len(64), Some(2 * BLOCK));
 }
@@ -78,7 +78,7 @@ const STEP: &str = "r/checkpoints/step-00000001.safetensors";
 fn a_run_begins_with_the_weights_of_its_model_in_whatever_form() {
     let folder = folder();
     let path = folder.path();
-    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"));
+    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"), "embedding.tokens", 256);
     for model in ["tied", "untied", "blocks"] {
         let before = loss(path, &format!("{model}.safetensors"));
         for optimizer in ["votes", "qat", "adamw"] {
@@ -102,7 +102,7 @@ fn a_run_begins_with_the_weights_of_its_model_in_whatever_form() {
 fn what_is_frozen_stays_and_what_is_trained_moves() {
     let folder = folder();
     let path = folder.path();
-    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"));
+    with_blocks(&path.join("tied.safetensors"), &path.join("blocks.safetensors"), "embedding.tokens", 256);
     for (model, embeddings) in
         [("tied", "frozen"), ("tied", "grid"), ("untied", "frozen"), ("untied", "grid"), ("blocks", "frozen"), ("blocks", "grid")]
     {
@@ -135,6 +135,23 @@ fn what_is_frozen_stays_and_what_is_trained_moves() {
         }
         fs::remove_dir_all(path.join("r")).expect("a folder");
     }
+}
+
+#[test]
+fn a_layer_on_no_grid_stays_and_is_told_unless_all_are_put_on_one() {
+    let folder = folder();
+    let path = folder.path();
+    with_blocks(&path.join("tied.safetensors"), &path.join("mixed.safetensors"), "blocks.0.mlp.up", 96);
+    let train = "train --from mixed.safetensors --data text --out r --steps 3 --lr 3e-2 --start spread --threshold 0.52";
+    let said = program(path, train, 0);
+    assert!(said.contains("1 linear layers are on no grid") && said.contains("--grid"), "{said}");
+    let [before, after] = ["mixed.safetensors", "r/checkpoints/step-00000003.safetensors"].map(|file| tensors(&path.join(file)));
+    assert_eq!(before["blocks.0.mlp.up.blocks"], after["blocks.0.mlp.up.blocks"]);
+    assert!(!after.contains_key("blocks.0.mlp.up.votes") && after.contains_key("blocks.1.mlp.up.votes"));
+    fs::remove_dir_all(path.join("r")).expect("a folder");
+    let said = program(path, &format!("{train} --grid uniform15"), 0);
+    assert!(!said.contains("on no grid"), "{said}");
+    assert!(tensors(&path.join("r/checkpoints/step-00000003.safetensors")).contains_key("blocks.0.mlp.up.votes"));
 }
 
 #[test]

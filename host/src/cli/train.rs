@@ -9,9 +9,12 @@ use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
 use primal_engine::memory;
+use primal_engine::models::causal::HEAD;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
 use primal_engine::models::text::TextModel;
+use primal_engine::nn::embedding::TOKENS;
+use primal_engine::nn::kept::Kept;
 use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
@@ -83,6 +86,12 @@ impl Train {
         D::require(&layout.model.attention())?;
         if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
             warn("warning: train.rescale_every does nothing: scales of groups are not trained");
+        }
+        let stay = layout.kept.iter().filter(|(name, kept)| ![TOKENS, HEAD].contains(&name.as_str()) && !matches!(kept, Kept::Grid(..)));
+        let stay = stay.count();
+        if stay > 0 {
+            let hint = "--grid int4 --scales group32 puts all on a grid";
+            warn(format!("warning: {stay} linear layers are on no grid in the file, and stay as they are; {hint}"));
         }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };

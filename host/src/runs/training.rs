@@ -19,6 +19,7 @@ use primal_engine::files::checkpoint::Latest;
 use primal_engine::files::mapped;
 use primal_engine::interrupt;
 use primal_engine::memory::Plan;
+use primal_engine::nn::parameters::MatrixSpec;
 use primal_engine::nn::tensors;
 use primal_engine::train::fit::{Ending, Observer, StepReport};
 use primal_engine::train::state;
@@ -71,9 +72,12 @@ pub(crate) fn train<D: Device, T: Told>(
 }
 
 fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path) -> String {
-    let weights = trainer.layout.parameters.specs.matrix_weights();
+    let specs = &trainer.layout.parameters.specs;
+    let weights = specs.matrix_weights();
+    let frozen: usize = specs.matrices.iter().filter(|spec| spec.is_frozen).map(MatrixSpec::weights).sum();
+    let trained = if frozen > 0 { format!(" ({} of them trained)", weights - frozen) } else { String::new() };
     format!(
-        "{weights} weights in linear layers, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads; run folder {}",
+        "{weights} weights in linear layers{trained}, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads; run folder {}",
         trainer.grid_state_bytes() as f64 / weights as f64,
         plan.total_bytes() as f64 / f64::from(1 << 20),
         rayon::current_num_threads(),

@@ -122,6 +122,7 @@ pub trait TextTable: ModelTable {
             threshold: Some(0.52),
             trains_table: Some(false),
             validate_every: 50,
+            validation_tokens: 8192,
             checkpoint_every: 50,
             ..TrainConfig::default()
         }

@@ -1,6 +1,7 @@
 //! How a run begins from the weights of a file, whatever they are kept as there.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use half::f16;
 use primal_device::grid::{ScaleForm, VoteBits, set_vote};
@@ -13,7 +14,7 @@ use crate::backend::{Backend, GridWeight, Scales, Storage};
 use crate::config::{ConfigOf, VoteStart};
 use crate::convert::weights::{Parameter, stored_rows};
 use crate::files::TensorFile;
-use crate::files::checkpoint::Dtype;
+use crate::files::checkpoint::{Dtype, LARGEST};
 use crate::memory::Span;
 use crate::models::causal::HEAD;
 use crate::nn::MatrixId;
@@ -91,7 +92,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             for first in (0..spec.out_features).step_by(rows) {
                 interrupt::check();
                 let range = first..(first + rows).min(spec.out_features);
-                let values = stored_rows(file, from, range)?.values(spec.in_features);
+                let values = floats(file, from, range)?;
                 if !is_same {
                     place(b, spec, &weight.storage, first, &values, votes.map(|votes| (votes, constants(&config.train))));
                 }
@@ -110,7 +111,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                     let cols = table.lines()[1];
                     let rows = (PIECE / cols).clamp(1, table.lines()[0]);
                     for first in (0..table.lines()[0]).step_by(rows) {
-                        let values = stored_rows(file, table, first..(first + rows).min(table.lines()[0]))?.values(cols);
+                        let values = floats(file, table, first..(first + rows).min(table.lines()[0]))?;
                         b.upload(span.slice(first * cols, values.len()), &values);
                     }
                 }
@@ -128,6 +129,20 @@ fn find<'a>(specs: &'a Specs, file: &dyn TensorFile, name: &str) -> Result<Param
         let hint = "start from a model of the same architecture and size";
         Error::invalid(file.path().display(), format!("a model with {name}"), "none", hint)
     })
+}
+
+/// Rows of a parameter as floats, which have to be weights.
+fn floats(file: &dyn TensorFile, parameter: Parameter, rows: Range<usize>) -> Result<Vec<f32>> {
+    let values = stored_rows(file, parameter, rows)?.values(parameter.lines()[1]);
+    // NaN is within no range.
+    match values.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
+        None => Ok(values),
+        Some(wrong) => {
+            let subject = format!("{}: {}", file.path().display(), parameter.name());
+            let hint = "the file is damaged, or its model diverged: start from another one";
+            Err(Error::invalid(subject, format!("finite weights up to {LARGEST}"), wrong, hint))
+        }
+    }
 }
 
 /// Puts rows of floats, from the `first` on, where a run has the matrix.
