@@ -2,13 +2,14 @@
 
 use std::marker::PhantomData;
 
-use crate::Result;
+use crate::chat::ChatTemplate;
 use crate::configurations::default_of;
-use crate::data::{Corpus, CorpusOptions, STORIES, TextCodec, generate};
+use crate::data::{Corpus, CorpusOptions, DocumentOptions, Documents, ModelFiles, Room, STORIES, TextCodec, are_documents, generate_after};
+use crate::{Error, Result};
 use primal_device::grid::ScaleForm;
-use primal_engine::backend::{Backend, Device};
+use primal_engine::backend::{AttentionShape, Backend, Device, Sequences};
 use primal_engine::config::{Family, ModelTable, TextTable};
-use primal_engine::memory;
+use primal_engine::memory::{self, Act};
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
 use primal_engine::models::text::TextModel;
@@ -77,25 +78,72 @@ impl Train {
             warn("warning: train.rescale_every does nothing: scales of groups are not trained");
         }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
-        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
+        if are_documents(&sources)? {
+            let documents = open_documents::<D, M>(&folder, &sources, &codec, &layout.model)?;
+            documents.warning().iter().for_each(warn);
+            let (description, prompt) = (documents.describe(), documents.prompt());
+            let shown = codec.decode(&prompt);
+            return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
+                progress.sample(trainer.step, &sample(trainer, &codec, (&shown, &prompt))?);
+                Ok(())
+            });
+        }
+        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, codec.clone(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        let prompt = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        let shown = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        let prompt = codec.prompt(shown);
         training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
-            progress.sample(trainer.step, &sample(trainer, &codec, prompt)?);
+            progress.sample(trainer.step, &sample(trainer, &codec, (shown, &prompt))?);
             Ok(())
         })
     }
 }
 
-fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, codec: &TextCodec, prompt: &str) -> Result<String> {
-    let mut text = prompt.trim_start().to_string();
+/// Opens documents for a model with the files that came with it.
+fn open_documents<D: Device, M: TextModel>(
+    folder: &RunFolder<M::Config>,
+    sources: &[String],
+    codec: &TextCodec,
+    model: &M,
+) -> Result<Documents> {
+    let t = &folder.config.train;
+    let (attention, most) = (model.attention(), model.batch().documents());
+    D::require(&AttentionShape { sequences: Sequences::Equal { count: most, len: attention.tokens().div_ceil(most) }, ..attention })?;
+    if t.answers_after.is_some() {
+        let hint = "leave the key out: of documents the answers alone are learnt";
+        return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
+    }
+    if t.activations == Act::F16 {
+        return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", "leave it out, or train on text"));
+    }
+    let template = match (folder.beginning.checkpoint(), codec.stored()) {
+        (Some(file), Some(tokenizer)) => {
+            let template = ModelFiles::attached_to(file)?.chat_template()?;
+            template.map(|source| ChatTemplate::of(&source, tokenizer, &file.path().display().to_string())).transpose()?
+        }
+        _ => None,
+    };
+    let template = template.map(ChatTemplate::at_fixed_time);
+    let room = Room { seq_len: t.seq_len, tokens: attention.tokens(), documents: most };
+    Documents::open(sources, &DocumentOptions { codec, template: template.as_ref(), room, hold_out_test: t.hold_out_test })
+}
+
+fn sample<M: TextModel>(
+    trainer: &mut Trainer<impl Backend, TextTask<M>>,
+    codec: &TextCodec,
+    (shown, prompt): (&str, &[u32]),
+) -> Result<String> {
+    let mut text = shown.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step, ..Sampling::GREEDY };
     let layout = &trainer.layout;
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
+    if prompt.is_empty() {
+        return Ok(text);
+    }
+    generate_after(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
         text.push_str(piece);
         Ok(())
     })?;

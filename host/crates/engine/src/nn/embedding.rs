@@ -95,13 +95,17 @@ impl TokenEmbedding {
         }
     }
 
-    /// Embeds ids `[rows]`, of sequences of one length, to y `[rows, dim]`.
+    /// Embeds ids `[rows]` to y `[rows, dim]`, which is `f32` where sequences have several lengths and positions.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation, ids: Span<u32>, rows: Rows) {
         let table = self.weight(p);
         let Some(positions) = self.positions else {
             return b.run(Lookup { y: y.f32(), weight: table, ids });
         };
         let positions = p.vector(positions);
+        if let Rows::Of(Sequences::Ragged { positions: at, .. }) = rows {
+            b.run(Lookup { y: y.f32(), weight: table, ids });
+            return b.run(Gather { y: y.f32(), table: positions, ids: at, dim: self.dim, accumulate: true });
+        }
         let (positions, seq) = match rows {
             Rows::Of(sequences) => (positions, sequences.longest()),
             Rows::After { past, count } => (positions.slice(past * self.dim, count * self.dim), count),
@@ -127,6 +131,13 @@ impl TokenEmbedding {
         sequences: Sequences,
     ) {
         let dim = self.dim;
+        if let (Some(positions), Sequences::Ragged { positions: at, .. }) = (self.positions, sequences) {
+            pass.b.run(GatherBackward { d_table: pass.sink.vector(positions), dy, ids: at, dim });
+            if let Table::Float(tokens) = self.tokens {
+                pass.b.run(GatherBackward { d_table: pass.sink.vector(tokens), dy, ids, dim });
+            }
+            return;
+        }
         let Table::Float(tokens) = self.tokens else {
             if let Some(positions) = self.positions {
                 let len = sequences.longest() * dim;
