@@ -70,9 +70,19 @@ fn answers_are_learnt_and_a_run_goes_on_to_the_same_bytes() {
     let again = metrics::read(&path.join("run/metrics.jsonl")).expect("records");
     assert_eq!(again.iter().filter_map(|record| record.tokens).collect::<Vec<_>>(), tokens);
 
+    // `eval` measures the answers alone, too, in batches of another size.
+    let checkpoint = "run/checkpoints/step-00000060.safetensors";
+    let said = program(path, &format!("eval --checkpoint {checkpoint} --data chats.jsonl --json"), 0);
+    let found: serde_json::Value = serde_json::from_str(&said).expect("an object");
+    let nats = found["nats_per_token"].as_f64().expect("a number");
+    // Six answers of "yes" and a token that ends each.
+    assert!((nats - losses[2]).abs() < 1e-4 && found["tokens"] == 24, "{said}, in training {}", losses[2]);
+    let said = program(path, &format!("eval --checkpoint {checkpoint} --data chats.jsonl --split test"), 2);
+    assert!(said.contains("documents in the test split"), "{said}");
+
     // The model answers as it learnt to.
     let answer =
-        program(path, "chat --checkpoint run/checkpoints/step-00000060.safetensors --prompt b12 --temperature 0 --max-tokens 9", 0);
+        program(path, "chat --checkpoint run/checkpoints/step-00000060.safetensors --prompt b12b12 --temperature 0 --max-tokens 9", 0);
     assert_eq!(answer, "yes\n");
     fs::write(path.join("chats.jsonl"), "{\"text\": \"other\"}\n".repeat(50)).expect("a file");
     let said = program(path, "train --resume run --steps 70", 2);

@@ -2,13 +2,13 @@
 
 use std::marker::PhantomData;
 
-use crate::chat::ChatTemplate;
 use crate::configurations::default_of;
-use crate::data::{Corpus, CorpusOptions, DocumentOptions, Documents, ModelFiles, Room, STORIES, TextCodec, are_documents, generate_after};
+use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after};
 use crate::{Error, Result};
 use primal_device::grid::ScaleForm;
-use primal_engine::backend::{AttentionShape, Backend, Device, Sequences};
+use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{Family, ModelTable, TextTable};
+use primal_engine::files::TensorFile;
 use primal_engine::memory::{self, Act};
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
@@ -17,6 +17,7 @@ use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, Work};
+use super::documents;
 use super::limits;
 use super::threads::in_pool;
 use super::training_flags::Train;
@@ -81,7 +82,17 @@ impl Train {
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
         if are_documents(&sources)? {
-            let documents = open_documents::<D, M>(&folder, &sources, &codec, &layout.model)?;
+            if t.answers_after.is_some() {
+                let hint = "leave the key out: of documents the answers alone are learnt";
+                return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
+            }
+            if t.activations == Act::F16 {
+                let hint = "leave it out, or train on text";
+                return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", hint));
+            }
+            let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
+            let held_out = (Split::Validation, t.hold_out_test);
+            let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
             documents.warning().iter().for_each(warn);
             let (description, prompt) = (documents.describe(), documents.prompt());
             let shown = codec.decode(&prompt);
@@ -101,35 +112,6 @@ impl Train {
             Ok(())
         })
     }
-}
-
-/// Opens documents for a model with the files that came with it.
-fn open_documents<D: Device, M: TextModel>(
-    folder: &RunFolder<M::Config>,
-    sources: &[String],
-    codec: &TextCodec,
-    model: &M,
-) -> Result<Documents> {
-    let t = &folder.config.train;
-    let (attention, most) = (model.attention(), model.batch().documents());
-    D::require(&AttentionShape { sequences: Sequences::Equal { count: most, len: attention.tokens().div_ceil(most) }, ..attention })?;
-    if t.answers_after.is_some() {
-        let hint = "leave the key out: of documents the answers alone are learnt";
-        return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
-    }
-    if t.activations == Act::F16 {
-        return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", "leave it out, or train on text"));
-    }
-    let template = match (folder.beginning.checkpoint(), codec.stored()) {
-        (Some(file), Some(tokenizer)) => {
-            let template = ModelFiles::attached_to(file)?.chat_template()?;
-            template.map(|source| ChatTemplate::of(&source, tokenizer, &file.path().display().to_string())).transpose()?
-        }
-        _ => None,
-    };
-    let template = template.map(ChatTemplate::at_fixed_time);
-    let room = Room { seq_len: t.seq_len, tokens: attention.tokens(), documents: most };
-    Documents::open(sources, &DocumentOptions { codec, template: template.as_ref(), room, hold_out_test: t.hold_out_test })
 }
 
 fn sample<M: TextModel>(

@@ -39,7 +39,7 @@ const LINES: usize = 4096;
 const HELD_OUT: usize = 20;
 /// Tokens of a text that a sample goes on with.
 const BEGINNING: usize = 16;
-const HINT: &str = "pass more documents to --data";
+const HINT: &str = "pass more documents to --data, or longer rows by --seq-len";
 
 /// How to read documents.
 pub struct DocumentOptions<'a> {
@@ -49,8 +49,8 @@ pub struct DocumentOptions<'a> {
     pub template: Option<&'a ChatTemplate>,
     /// What a batch has room for.
     pub room: Room,
-    /// Whether the second half of what is held back is the test split instead of more validation.
-    pub hold_out_test: bool,
+    /// The split that is measured, and whether the second half of what is held back is the test split instead of more validation.
+    pub held_out: (Split, bool),
 }
 
 /// All documents of a run as tokens, in memory.
@@ -65,8 +65,9 @@ pub struct Documents {
     starts: Vec<usize>,
     /// Those of training, validation and test.
     splits: [Vec<u32>; 3],
-    /// Batches of the validation split.
-    held_out: Vec<Range<usize>>,
+    /// Those that are measured, and their batches.
+    measured: Vec<u32>,
+    batches: Vec<Range<usize>>,
     /// Documents that were longer than there is room for, and those of them that were left out, as nothing to be learnt was left.
     cut: [usize; 2],
     fingerprint: u64,
@@ -109,7 +110,7 @@ impl Documents {
     /// # Errors
     /// As [`Self::open`].
     pub fn from_sources(sources: Vec<Source>, options: &DocumentOptions) -> Result<Self> {
-        let &DocumentOptions { codec, room, hold_out_test, .. } = options;
+        let &DocumentOptions { codec, room, held_out: (measured, has_test), .. } = options;
         let subject = match sources.as_slice() {
             [source] => source.name.clone(),
             sources => format!("{} files", sources.len()),
@@ -121,7 +122,8 @@ impl Documents {
             tokens: Vec::new(),
             starts: vec![0],
             splits: Default::default(),
-            held_out: Vec::new(),
+            measured: Vec::new(),
+            batches: Vec::new(),
             cut: [0; 2],
             fingerprint: 0,
             epoch: Mutex::new(None),
@@ -129,18 +131,22 @@ impl Documents {
         for source in sources {
             let first = all.count();
             all.read(&source, options)?;
-            all.split(first..all.count(), hold_out_test);
+            all.split(first..all.count(), has_test);
         }
         // Of few documents, one.
         if all.splits[1].is_empty() && all.splits[2].is_empty() {
             let last = all.splits[0].pop();
             all.splits[1].extend(last);
         }
-        if all.splits[0].is_empty() {
-            let expected = format!("2 documents or more of which something is learnt within {} tokens", room.seq_len);
+        all.measured = all.documents(measured);
+        if all.measured.is_empty() || measured == Split::Validation && all.splits[0].is_empty() {
+            let expected = match measured {
+                Split::Validation => format!("2 documents or more of which something is learnt within {} tokens", room.seq_len),
+                split => format!("documents in the {} split", split.name()),
+            };
             return Err(Error::bad_input(format!("--data {}", all.subject), expected, all.count(), HINT));
         }
-        all.held_out = all.batches(Split::Validation);
+        all.batches = all.room.batches(all.measured.iter().map(|&document| all.len(document)));
         all.fingerprint = all.hash();
         Ok(all)
     }
@@ -179,10 +185,10 @@ impl Documents {
     }
 
     /// Splits the documents of a file, so that of all files together one in [`HELD_OUT`] is held back.
-    fn split(&mut self, documents: Range<usize>, hold_out_test: bool) {
+    fn split(&mut self, documents: Range<usize>, has_test: bool) {
         let held_out = documents.end / HELD_OUT - documents.start / HELD_OUT;
         let cut = documents.end - held_out;
-        let test = if hold_out_test { documents.end - held_out / 2 } else { documents.end };
+        let test = if has_test { documents.end - held_out / 2 } else { documents.end };
         for (split, range) in self.splits.iter_mut().zip([documents.start..cut, cut..test, test..documents.end]) {
             split.extend(range.map(|document| document as u32));
         }
@@ -224,10 +230,6 @@ impl Documents {
         }
     }
 
-    fn batches(&self, split: Split) -> Vec<Range<usize>> {
-        self.room.batches(self.documents(split).iter().map(|&document| self.len(document)))
-    }
-
     /// Fills a batch with documents one after another; how many tokens they have.
     fn fill(&self, documents: &[u32], inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) -> usize {
         let mut rows = 0;
@@ -255,7 +257,7 @@ impl Documents {
             grouped(self.tokens.len() as u64),
             self.codec.name(),
             grouped(learnt as u64),
-            grouped(self.batches(Split::Train).len() as u64),
+            grouped(self.room.batches(self.splits[0].iter().map(|&document| self.len(document))).len() as u64),
         )
     }
 
@@ -300,8 +302,8 @@ impl TextSource for Documents {
     }
 
     fn held_out(&self, index: u64, _seq_len: usize, inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) -> usize {
-        let batch = self.held_out.get(index as usize);
-        batch.map_or(0, |batch| self.fill(&self.splits[1][batch.clone()], inputs, targets, lengths))
+        let batch = self.batches.get(index as usize);
+        batch.map_or(0, |batch| self.fill(&self.measured[batch.clone()], inputs, targets, lengths))
     }
 
     fn bytes_of(&self, token: u32) -> usize {

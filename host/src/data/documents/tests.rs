@@ -42,7 +42,7 @@ fn template(codec: &TextCodec, source: &str) -> ChatTemplate {
 fn opened(files: &[&[String]], codec: &TextCodec, source: Option<&str>, room: Room, hold_out_test: bool) -> Result<Documents> {
     let sources = (1..).zip(files).map(|(at, lines)| Source::from_text(&format!("{at}.jsonl"), lines.join("\n")).expect("a text"));
     let template = source.map(|source| template(codec, source));
-    let options = DocumentOptions { codec, template: template.as_ref(), room, hold_out_test };
+    let options = DocumentOptions { codec, template: template.as_ref(), room, held_out: (Split::Validation, hold_out_test) };
     Documents::from_sources(sources.collect(), &options)
 }
 
