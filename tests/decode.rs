@@ -154,7 +154,7 @@ fn decoding_agrees_with_evaluation() {
             let (inputs, targets) = (&tokens[..33], &tokens[1..]);
             model.backend.upload(model.network.batch().inputs, inputs);
             model.backend.upload(model.network.batch().targets, targets);
-            model.network.evaluate(&mut model.backend, &model.parameters);
+            model.network.evaluate(&mut model.backend, &model.parameters, model.network.attention().sequences);
             let mut losses = vec![0.0f32; 33];
             model.backend.download(model.network.batch().losses, &mut losses);
             let [tolerance, of_mean] = if config.model.scales() == ScaleForm::Row { [LOSSES; 2] } else { LOSSES_OF_GROUPS };

@@ -3,6 +3,8 @@
 
 #[path = "gradients/differentiate.rs"]
 mod differentiate;
+#[path = "gradients/packed.rs"]
+mod packed;
 #[path = "gradients/plain.rs"]
 mod plain;
 #[path = "train/trainer.rs"]
@@ -66,7 +68,7 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         let (b, model, p) = (&mut trainer.backend, &trainer.layout.model, &trainer.layout.parameters);
         let mut losses = vec![0.0f32; model.batch().losses.len()];
         let mut loss = |b: &mut Cpu| -> f64 {
-            model.evaluate(b, p);
+            model.evaluate(b, p, model.attention().sequences);
             b.download(model.batch().losses, &mut losses);
             losses.iter().map(|&l| f64::from(l)).sum()
         };
@@ -91,6 +93,21 @@ fn the_whole_models_gradient_agrees_with_finite_differences() {
         }
     }
     each_model(&Slopes);
+}
+
+#[test]
+fn packed_documents_are_as_each_alone() {
+    struct Packed;
+    impl Check for Packed {
+        fn of<M: TextModel<Config: CausalTable + Sync>>(&self, name: &str, mut config: ConfigOf<M::Config>) {
+            config.train.optimizer = Rule::Adamw;
+            for recompute in [Recompute::Off, Recompute::On] {
+                config.train.recompute = recompute;
+                packed::check::<M>(name, &config);
+            }
+        }
+    }
+    each_model(&Packed);
 }
 
 #[test]

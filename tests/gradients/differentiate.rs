@@ -21,13 +21,14 @@ pub fn differentiate<M: TextModel>(trainer: &mut Trainer<Cpu, TextTask<M>>) -> V
     };
     let batch = *trainer.layout.model.batch();
     let (mut inputs, mut targets) = (vec![0; batch.losses.len()], vec![0; batch.losses.len()]);
-    corpus().sample(1, Draw { step: 0, micro_batch: 0 }, 13, &mut inputs, &mut targets);
+    corpus().sample(1, Draw { step: 0, micro_batch: 0, of: 1 }, 13, &mut inputs, &mut targets, &mut Vec::new());
     let b = &mut trainer.backend;
     b.upload(batch.inputs, &inputs);
     b.upload(batch.targets, &targets);
     for float in &floats {
         b.zero(float.gradient);
     }
-    trainer.layout.model.train(b, &trainer.layout.parameters, &mut sink, 1.0);
+    let model = &trainer.layout.model;
+    model.train(b, &trainer.layout.parameters, &mut sink, model.attention().sequences, 1.0);
     floats
 }

@@ -65,10 +65,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
-        environment.add_function("strftime_now", |format: String| {
-            let now = jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now());
-            now.map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
-        });
+        set_clock(&mut environment, jiff::ZonedDateTime::now);
         let added = environment.add_template_owned(NAME, without_generation(source));
         added.map_err(|error| Error::bad_input(&subject, "a template in the language of Jinja", error, HINT))?;
         Ok(Self { environment, subject, ends })
@@ -80,6 +77,12 @@ impl ChatTemplate {
     /// As [`Self::new`].
     pub fn of(source: &str, tokenizer: &StoredTokenizer, path: &str) -> Result<Self> {
         Self::new(source, tokenizer.ends(), format!("the chat template of {path}"))
+    }
+
+    /// The template at a time that stands still, so that it writes the same on all days: that of Llama 3.2 where it is told none.
+    pub fn at_fixed_time(mut self) -> Self {
+        set_clock(&mut self.environment, || jiff::civil::date(2024, 7, 26).to_zoned_datetime(jiff::tz::TimeZone::UTC).expect("a date"));
+        self
     }
 
     /// The conversation as the model reads it, with the beginning of its answer if that is wanted.
@@ -103,6 +106,14 @@ impl ChatTemplate {
         });
         rendered.map_err(|error| Error::bad_input(&self.subject, "a template that takes this conversation", error, HINT))
     }
+}
+
+/// What the template is told of the time.
+fn set_clock(environment: &mut Environment<'static>, now: impl Fn() -> jiff::ZonedDateTime + Send + Sync + 'static) {
+    environment.add_function("strftime_now", move |format: String| {
+        let now = jiff::fmt::strtime::format(format, &now());
+        now.map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
+    });
 }
 
 /// The template without the tag `generation`, by which transformers marks what a model wrote, and which Jinja does not have.

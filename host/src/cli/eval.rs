@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
-use super::limits;
 use super::threads::in_pool;
-use crate::data::{Corpus, CorpusOptions, Split, TextCodec};
+use super::{documents, limits};
+use crate::data::{Corpus, CorpusOptions, Split, TextCodec, are_documents};
 use crate::output::{print, print_json, warn};
 use crate::tasks::on_text_model;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ use primal_engine::nn::Parameters;
 use primal_engine::nn::Purpose;
 use primal_engine::nn::{kept, tensors};
 use primal_engine::train::state;
-use primal_engine::train::text::{Measured, measure};
+use primal_engine::train::text::{Measured, TextSource, measure, measure_batches};
 
 /// Sequences of a batch, and tokens of it, at most.
 const BATCH: usize = 8;
@@ -37,7 +37,7 @@ pub struct Eval {
     /// checkpoint file
     #[argh(option)]
     checkpoint: PathBuf,
-    /// text files or folders, or "stories" (default); may be repeated
+    /// text files or folders, documents and conversations in .jsonl, or "stories" (default); may be repeated
     #[argh(option)]
     data: Vec<String>,
     /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
@@ -160,7 +160,7 @@ impl<D: Device> OnText for Measure<'_, D> {
             },
             M::prepare,
         )?;
-        self.flags.measure(self.split, shape, loaded)
+        self.flags.measure(self.split, shape, &*self.file, loaded)
     }
 }
 
@@ -174,26 +174,49 @@ impl Eval {
         Ok([(TOKENS / seq).clamp(1, BATCH), seq])
     }
 
-    fn measure<M: TextModel, D: Device>(&self, split: Split, [batch, seq]: [usize; 2], mut l: Loaded<M, M, D>) -> Result<()> {
+    fn measure<M: TextModel, D: Device>(
+        &self,
+        split: Split,
+        [batch, seq]: [usize; 2],
+        file: &dyn TensorFile,
+        mut l: Loaded<M, M, D>,
+    ) -> Result<()> {
         if self.data.is_empty() {
             warn(format!("no --data: the {} split of the generated stories is measured", split.name()));
         }
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
-        let options = CorpusOptions { hold_out_test: l.config.train.hold_out_test, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
-        corpus.require_split(split)?;
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; batch * seq]);
         let mut losses = vec![0.0f32; batch * seq];
-        let (mut index, mut bytes) = (0, 0);
-        let next = |inputs: &mut [u32], targets: &mut [u32]| {
-            let window = corpus.window(split, seq, index);
-            corpus.read_window(window, inputs, targets);
-            index += 1;
-            bytes += if window.len > 0 { corpus.window_bytes(window) } else { 0 };
-            window.len
+        let has_test = l.config.train.hold_out_test;
+        let (measured, bytes) = if are_documents(&sources)? {
+            let documents = documents::open::<D, M>(&sources, &l.codec, Some(file), &l.model, (split, has_test))?;
+            documents.warning().iter().for_each(warn);
+            let (mut lengths, mut index, mut bytes) = (Vec::new(), 0, 0);
+            let next = |b: &mut D, inputs: &mut [u32], targets: &mut [u32]| {
+                lengths.clear();
+                let rows = documents.held_out(index, seq, inputs, targets, &mut lengths);
+                index += 1;
+                bytes += targets.iter().filter(|&&token| token != u32::MAX).map(|&token| documents.bytes_of(token) as u64).sum::<u64>();
+                (rows > 0).then(|| l.model.batch().place(b, &lengths))
+            };
+            let buffers = [&mut inputs[..], &mut targets];
+            (measure_batches(&mut l.backend, &l.parameters, &l.model, buffers, &mut losses, u64::MAX, next)?, bytes)
+        } else {
+            let options = CorpusOptions { hold_out_test: has_test, ..CorpusOptions::default() };
+            let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
+            corpus.require_split(split)?;
+            let (mut index, mut bytes) = (0, 0);
+            let next = |inputs: &mut [u32], targets: &mut [u32]| {
+                let window = corpus.window(split, seq, index);
+                corpus.read_window(window, inputs, targets);
+                index += 1;
+                bytes += if window.len > 0 { corpus.window_bytes(window) } else { 0 };
+                window.len
+            };
+            let buffers = [&mut inputs[..], &mut targets];
+            (measure(&mut l.backend, &l.parameters, &l.model, buffers, &mut losses, u64::MAX, next)?, bytes)
         };
-        let Measured { nats, tokens } =
-            measure(&mut l.backend, &l.parameters, &l.model, [&mut inputs, &mut targets], &mut losses, u64::MAX, next)?;
+        let Measured { nats, tokens } = measured;
         mapped::require_unchanged()?;
         if !nats.is_finite() {
             let message = format!("{}: the loss on this text is not finite", self.checkpoint.display());

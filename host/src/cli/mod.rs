@@ -2,6 +2,7 @@
 
 mod chat;
 mod device;
+mod documents;
 mod eval;
 mod export;
 mod export_voice;

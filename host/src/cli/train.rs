@@ -2,13 +2,14 @@
 
 use std::marker::PhantomData;
 
-use crate::Result;
 use crate::configurations::default_of;
-use crate::data::{Corpus, CorpusOptions, STORIES, TextCodec, generate};
+use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after};
+use crate::{Error, Result};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
-use primal_engine::memory;
+use primal_engine::files::TensorFile;
+use primal_engine::memory::{self, Act};
 use primal_engine::models::causal::HEAD;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
@@ -19,6 +20,7 @@ use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, Work};
+use super::documents;
 use super::limits;
 use super::threads::in_pool;
 use super::training_flags::{Train, apply_embeddings};
@@ -94,25 +96,53 @@ impl Train {
             warn(format!("warning: {stay} linear layers are on no grid in the file, and stay as they are; {hint}"));
         }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
-        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
+        if are_documents(&sources)? {
+            if t.answers_after.is_some() {
+                let hint = "leave the key out: of documents the answers alone are learnt";
+                return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
+            }
+            if t.activations == Act::F16 {
+                let hint = "leave it out, or train on text";
+                return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", hint));
+            }
+            let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
+            let held_out = (Split::Validation, t.hold_out_test);
+            let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
+            documents.warning().iter().for_each(warn);
+            let (description, prompt) = (documents.describe(), documents.prompt());
+            let shown = codec.decode(&prompt);
+            return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
+                progress.sample(trainer.step, &sample(trainer, &codec, (&shown, &prompt))?);
+                Ok(())
+            });
+        }
+        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, codec.clone(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        let prompt = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        let shown = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        let prompt = codec.prompt(shown);
         training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
-            progress.sample(trainer.step, &sample(trainer, &codec, prompt)?);
+            progress.sample(trainer.step, &sample(trainer, &codec, (shown, &prompt))?);
             Ok(())
         })
     }
 }
 
-fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, codec: &TextCodec, prompt: &str) -> Result<String> {
-    let mut text = prompt.trim_start().to_string();
+fn sample<M: TextModel>(
+    trainer: &mut Trainer<impl Backend, TextTask<M>>,
+    codec: &TextCodec,
+    (shown, prompt): (&str, &[u32]),
+) -> Result<String> {
+    let mut text = shown.trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step, ..Sampling::GREEDY };
     let layout = &trainer.layout;
-    generate(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
+    if prompt.is_empty() {
+        return Ok(text);
+    }
+    generate_after(&mut trainer.backend, &layout.parameters, &layout.sampler, codec, prompt, 300, sampling, |piece, _| {
         text.push_str(piece);
         Ok(())
     })?;

@@ -14,7 +14,7 @@ use super::token_cache::TokenFile;
 use super::tokenizer::TextCodec;
 use crate::{Error, Result};
 use primal_engine::train::task::Draw;
-use primal_engine::train::text::TextSource;
+use primal_engine::train::text::{TextSource, windows};
 
 /// How to open a corpus.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl TextSource for Corpus {
     ///
     /// # Panics
     /// When the slices differ in length or the training split has no window of that length.
-    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
+    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], _lengths: &mut Vec<u32>) {
         assert_eq!(inputs.len(), targets.len());
         let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
         for (row, (inputs, targets)) in rows.enumerate() {
@@ -124,10 +124,12 @@ impl TextSource for Corpus {
         }
     }
 
-    fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize {
-        let window = self.window(Split::Validation, inputs.len(), index);
-        self.read_window(window, inputs, targets);
-        window.len
+    fn held_out(&self, index: u64, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], _lengths: &mut Vec<u32>) -> usize {
+        windows(index, seq_len, inputs, targets, |index, inputs, targets| {
+            let window = self.window(Split::Validation, seq_len, index);
+            self.read_window(window, inputs, targets);
+            window.len
+        })
     }
 }
 
@@ -350,7 +352,7 @@ impl Corpus {
 }
 
 /// A number with commas between groups of three digits.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -49,7 +49,7 @@ fn files_are_mapped_and_sampled() {
         for _ in 0..2 {
             let corpus = Corpus::open(&sources, codec.clone(), &options).unwrap();
             let (mut inputs, mut targets) = (vec![0; 8 * 32], vec![0; 8 * 32]);
-            corpus.sample(7, Draw { step: 3, micro_batch: 1 }, 32, &mut inputs, &mut targets);
+            corpus.sample(7, Draw { step: 3, micro_batch: 1, of: 2 }, 32, &mut inputs, &mut targets, &mut Vec::new());
             rows.push((inputs, targets, corpus.fingerprint(), corpus.describe()));
         }
         assert_eq!(rows[0], rows[1]);
@@ -65,7 +65,7 @@ fn sampling_is_a_function_of_its_arguments() {
     let sample = |seed, step, micro_batch, batch: usize| {
         let mut inputs = vec![0; batch * 16];
         let mut targets = vec![0; batch * 16];
-        corpus.sample(seed, Draw { step, micro_batch }, 16, &mut inputs, &mut targets);
+        corpus.sample(seed, Draw { step, micro_batch, of: 4 }, 16, &mut inputs, &mut targets, &mut Vec::new());
         (inputs, targets)
     };
     assert_eq!(sample(1, 2, 3, 4), sample(1, 2, 3, 4));
@@ -170,7 +170,7 @@ proptest! {
         prop_assume!(corpus.tokens(Split::Train) > seq_len as u64);
         let train = tokens_of(&corpus, Split::Train);
         let (mut inputs, mut targets) = (vec![0; 4 * seq_len], vec![0; 4 * seq_len]);
-        corpus.sample(seed, Draw { step, micro_batch: 0 }, seq_len, &mut inputs, &mut targets);
+        corpus.sample(seed, Draw { step, micro_batch: 0, of: 1 }, seq_len, &mut inputs, &mut targets, &mut Vec::new());
         for row in 0..4 {
             let start = corpus.sample_start(seed, step, 0, row as u32, seq_len) as usize;
             prop_assert!(start + seq_len < train.len());

@@ -25,15 +25,33 @@ pub fn generate<B: Backend>(
     prompt: &str,
     max_tokens: usize,
     sampling: Sampling,
-    mut emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
+    emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
 ) -> Result<Timing> {
     let tokens = codec.prompt(if prompt.is_empty() { "\n" } else { prompt });
     if tokens.is_empty() {
         return Err(Error::bad_input("--prompt", "a text of one token or more", format!("{prompt:?}, which has none"), "give other words"));
     }
+    generate_after(b, p, model, codec, &tokens, max_tokens, sampling, emit)
+}
+
+/// As [`generate`], after these tokens, at least one.
+///
+/// # Errors
+/// As [`generate`].
+#[expect(clippy::too_many_arguments, reason = "a model, a text and how to draw")]
+pub fn generate_after<B: Backend>(
+    b: &mut B,
+    p: &Parameters,
+    model: &impl TextDecoder,
+    codec: &TextCodec,
+    tokens: &[u32],
+    max_tokens: usize,
+    sampling: Sampling,
+    mut emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
+) -> Result<Timing> {
     let mut decoder = codec.stream_decoder();
     let ends = Ends { max_tokens, stops: codec.stop_tokens() };
-    let timing = sample::generate(b, p, model, &tokens, ends, sampling, |token, logits| emit(&decoder.push(token), Some((token, logits))))?;
+    let timing = sample::generate(b, p, model, tokens, ends, sampling, |token, logits| emit(&decoder.push(token), Some((token, logits))))?;
     emit(&decoder.finish(), None)?;
     Ok(timing)
 }

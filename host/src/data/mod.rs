@@ -9,6 +9,7 @@
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
 //! | `generation.rs`  | text from a model |
 //! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
+//! | `documents/`     | files of JSON objects: texts, prompts with completions, conversations; each whole, by itself, once an epoch |
 //! | `utterance.rs`       | a line of a speech corpus' file |
 //! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
 //! | `speech_features.rs` | mel, pitch and energy of its sound, computed once and memory-mapped afterwards |
@@ -17,6 +18,7 @@
 //! | `speech_data.rs`     | the corpus as GhostTTS is trained on it |
 
 mod batch;
+mod documents;
 mod generation;
 mod source;
 mod speech_batch;
@@ -30,7 +32,8 @@ mod utterance;
 mod voice_facts;
 
 pub use batch::{Corpus, CorpusOptions, TokenWindow};
-pub use generation::{Drawn, generate};
+pub use documents::{DocumentOptions, Documents, Room, are_documents};
+pub use generation::{Drawn, generate, generate_after};
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};

@@ -168,30 +168,32 @@ pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<V
             "leave --data out to train on the embedded stories",
         ));
     }
-    let mut texts = Vec::new();
+    let named = |name: &String| if name == STORIES { Source::from_text(STORIES, stories()) } else { Source::from_file(Path::new(name)) };
+    names(sources)?.iter().map(named).collect()
+}
+
+/// The files that they name, and `stories`.
+pub(super) fn names(sources: &[String]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
     for source in sources {
         let path = Path::new(source);
-        if source == STORIES {
-            texts.push(Source::from_text(STORIES, stories())?);
-        } else if path.is_dir() {
-            let mut files = Vec::new();
-            collect(path, &mut Vec::new(), &mut files)?;
-            if files.is_empty() {
-                return Err(Error::bad_input(
-                    source,
-                    "a folder with text files",
-                    "no file with any content",
-                    "hidden files are passed over; check the path or name the files themselves",
-                ));
-            }
-            for file in files {
-                texts.push(Source::from_file(&file)?);
-            }
-        } else {
-            texts.push(Source::from_file(path)?);
+        if source == STORIES || !path.is_dir() {
+            names.push(source.clone());
+            continue;
         }
+        let mut files = Vec::new();
+        collect(path, &mut Vec::new(), &mut files)?;
+        if files.is_empty() {
+            return Err(Error::bad_input(
+                source,
+                "a folder with text files",
+                "no file with any content",
+                "hidden files are passed over; check the path or name the files themselves",
+            ));
+        }
+        names.extend(files.iter().map(|file| file.display().to_string()));
     }
-    Ok(texts)
+    Ok(names)
 }
 
 /// Appends the files in a folder, which lies within those of `above`.

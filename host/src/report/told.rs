@@ -17,7 +17,7 @@ pub trait Told: Task {
     /// The command that trains it.
     const COMMAND: &'static str;
 
-    /// Adds to the record of a step what is told of this task: its speed over `seconds`, the terms of the loss.
+    /// Adds to the record of a step what is told of this task: its speed over `seconds`, its tokens, the terms of the loss.
     fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64);
 
     /// Shows a validation.
@@ -29,8 +29,7 @@ impl<M: TextModel> Told for TextTask<M> {
 
     fn record(record: &mut StepRecord, stats: &StepStats, validation: Option<&Validation>, seconds: f64) {
         record.tokens_per_second = Some(stats.items as f64 / seconds);
-        // Every step has the same number of tokens.
-        record.tokens = Some(record.step * stats.items);
+        record.tokens = Some(stats.items);
         record.validation_nats_per_byte = validation.and_then(|validation| validation.nats_per_byte);
     }
 

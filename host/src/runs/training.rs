@@ -107,6 +107,8 @@ struct Run<'a, T: Told, S> {
     events: TensorBoardWriter,
     progress: Progress,
     start: Instant,
+    /// Those of all steps so far.
+    tokens: Option<u64>,
 }
 
 impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> Observer<D, T, Error> for Run<'_, T, S> {
@@ -126,6 +128,11 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
             ..StepRecord::default()
         };
         T::record(&mut record, stats, validation.as_ref(), *seconds);
+        if let Some(tokens) = &mut record.tokens {
+            // Without records of the steps before, each counts as this one.
+            *tokens += self.tokens.unwrap_or((*step - 1) * *tokens);
+            self.tokens = Some(*tokens);
+        }
         self.metrics.write(&record)?;
         self.events.write(&record)?;
         self.progress.step(&record);
@@ -168,8 +175,9 @@ impl<'a, T: Told, S> Run<'a, T, S> {
     ) -> Result<Self> {
         let (path, done, steps) = (&folder.path, trainer.step, folder.config.train.steps);
         let metrics = open_metrics(path, folder.is_resumed, done)?;
-        let losses = metrics::read(metrics.path())?.into_iter().filter_map(|record| record.validation_loss);
-        losses.for_each(|loss| trainer.patience.add(loss));
+        let records = metrics::read(metrics.path())?;
+        let tokens = records.last().and_then(|record| record.tokens);
+        records.iter().filter_map(|record| record.validation_loss).for_each(|loss| trainer.patience.add(loss));
         let events = TensorBoardWriter::create(path, done)?;
         let progress = Progress::new(steps, done);
         words.iter().for_each(|line| progress.print(line));
@@ -177,7 +185,7 @@ impl<'a, T: Told, S> Run<'a, T, S> {
             let hint = format!("primal-host {} --resume {} --steps N trains on", T::COMMAND, path.display());
             progress.print(&format!("the run is finished: {done} of {steps} steps are done; {hint}"));
         }
-        Ok(Self { folder, corpus, sample, metrics, events, progress, start: Instant::now() })
+        Ok(Self { folder, corpus, sample, metrics, events, progress, start: Instant::now(), tokens })
     }
 
     /// Says why the run ended, and writes its report.

@@ -98,7 +98,8 @@ impl OnText for Measure<'_> {
             targets[..len].copy_from_slice(&tokens[start + 1..][..len]);
             l.backend.upload(l.model.batch().inputs, &inputs);
             l.backend.upload(l.model.batch().targets, &targets);
-            l.model.evaluate_telling(&mut l.backend, &l.parameters, &mut |block| release(&format!("blocks.{block}.")));
+            let sequences = l.model.attention().sequences;
+            l.model.evaluate_telling(&mut l.backend, &l.parameters, sequences, &mut |block| release(&format!("blocks.{block}.")));
             l.backend.download(l.model.batch().losses, &mut losses);
             found.nats += losses[..len].iter().map(|&loss| f64::from(loss)).sum::<f64>();
             found.tokens += len as u64;

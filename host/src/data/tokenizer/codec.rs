@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// Text is encoded in pieces of at most this many bytes, which bounds the regular expression's stack and spreads a corpus over threads.
 pub(super) const PIECE: usize = 256 * 1024;
 
+/// `<|endoftext|>`.
+const GPT2_END: u32 = 50_256;
+
 static BYTE_TABLE: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -152,9 +155,23 @@ impl TextCodec {
         StreamDecoder::new(self.clone())
     }
 
-    /// Tokens that end a text; none of a tokenizer that needs no file, as no text has any.
+    /// Tokens that end a text: of a stored tokenizer those that its model says, and of GPT-2's the last one, which no text has. Bytes and `english1k` have
+    /// none.
     pub fn stop_tokens(&self) -> &[u32] {
-        self.stored().map_or(&[], |stored| stored.stop_tokens())
+        match self {
+            Self::Stored(stored) => stored.stop_tokens(),
+            Self::Pairs(pairs) if pairs.tokenizer == Tokenizer::Gpt2 => &[GPT2_END],
+            Self::Pairs(_) | Self::Bytes => &[],
+        }
+    }
+
+    /// The token that is put after a document: one that ends a text, or of a vocabulary without it the end of a line. Of bytes and `english1k` it is the
+    /// byte.
+    pub fn end_token(&self) -> Option<u32> {
+        match self {
+            Self::Stored(stored) => stored.end_token(),
+            _ => Some(self.stop_tokens().first().copied().unwrap_or(u32::from(b'\n'))),
+        }
     }
 
     /// The stored tokenizer, if it is one.

@@ -113,6 +113,11 @@ impl StoredTokenizer {
         [self.first, self.last].map(|id| id.map(|id| String::from_utf8_lossy(self.token_bytes(id as usize)).into_owned()))
     }
 
+    /// The token that a text ends with, if any.
+    pub fn end_token(&self) -> Option<u32> {
+        self.last.or(self.stops.first().copied())
+    }
+
     /// Tokens that end a text, in order.
     pub fn stop_tokens(&self) -> &[u32] {
         &self.stops

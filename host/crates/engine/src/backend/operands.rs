@@ -154,6 +154,8 @@ pub enum Sequences {
     Ragged {
         /// `[sequences + 1]`, ascending, from 0 to `rows`.
         offsets: Span<u32>,
+        /// The place of each row in its sequence, `[rows]`, for layers whose positions have embeddings or angles; empty where there are none.
+        positions: Span<u32>,
         /// Rows of all sequences.
         rows: usize,
         /// Rows of the longest sequence, or more.

@@ -1,6 +1,6 @@
 //! What a text model is to those who train, measure and run it.
 
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::TextTable;
 use crate::memory::{Act, Plan, Span};
 use crate::nn::parameters::Specs;
@@ -15,8 +15,37 @@ pub struct TextBatch {
     pub order: Span<u32>,
     /// The token that follows each, or `u32::MAX` where none counts.
     pub targets: Span<u32>,
+    /// Of documents: where each begins, and the end of the last, `[documents + 1]` at most.
+    pub offsets: Span<u32>,
+    /// Of documents: each token's place in its own.
+    pub positions: Span<u32>,
     /// Each token's loss in nats.
     pub losses: Span<f32>,
+}
+
+impl TextBatch {
+    /// The most documents that a batch holds.
+    pub fn documents(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Writes where documents of these lengths lie, one after another from the first token on; the sequences that they are.
+    ///
+    /// # Panics
+    /// If the batch has no room for them.
+    pub fn place<B: Backend>(&self, b: &mut B, lengths: &[u32]) -> Sequences {
+        let mut offsets = vec![0];
+        let mut positions = Vec::with_capacity(self.positions.len());
+        for &len in lengths {
+            positions.extend(0..len);
+            offsets.push(positions.len() as u32);
+        }
+        let (rows, longest) = (positions.len(), lengths.iter().max().map_or(0, |&len| len as usize));
+        let [offsets_at, positions_at] = [self.offsets.slice(0, offsets.len()), self.positions.slice(0, rows)];
+        b.upload(offsets_at, &offsets);
+        b.upload(positions_at, &positions);
+        Sequences::Ragged { offsets: offsets_at, positions: positions_at, rows, longest }
+    }
 }
 
 /// What a decoder is planned for.
@@ -58,20 +87,20 @@ pub trait TextModel: Sized + 'static {
     /// Writes to a device that was just opened what is the same in every pass.
     fn prepare<B: Backend>(&self, b: &mut B);
 
-    /// Losses of the batch.
-    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters);
+    /// Losses of the batch: of all its rows, which are the sequences of [`Self::attention`], or of documents, as [`TextBatch::place`] gives them.
+    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences);
 
     /// The same; `done` is told the number of each block that has run.
-    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize));
+    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences, done: &mut dyn FnMut(usize));
 
     /// Losses, and the gradients of `gradient_scale · Σ losses` into the sink.
     ///
     /// # Panics
     /// If the plan was made for evaluation.
-    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32);
+    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, sequences: Sequences, gradient_scale: f32);
 
-    /// The first activation that is not finite after a forward pass for training, by name; `sum` is one value of scratch.
-    fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String>;
+    /// The first activation that is not finite after a forward pass for training over these sequences, by name; `sum` is one value of scratch.
+    fn not_finite<B: Backend>(&self, b: &mut B, sequences: Sequences, sum: Span<f32>) -> Option<String>;
 }
 
 /// A text model over one sequence, some tokens after others.

@@ -104,13 +104,17 @@ impl TokenEmbedding {
         }
     }
 
-    /// Embeds ids `[rows]`, of sequences of one length, to y `[rows, dim]`.
+    /// Embeds ids `[rows]` to y `[rows, dim]`, which is `f32` where sequences have several lengths and positions.
     pub fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, y: Activation, ids: Span<u32>, rows: Rows) {
         let table = self.weight(p);
         let Some(positions) = self.positions else {
             return b.run(Lookup { y: y.f32(), weight: table, ids });
         };
         let positions = p.vector(positions);
+        if let Rows::Of(Sequences::Ragged { positions: at, .. }) = rows {
+            b.run(Lookup { y: y.f32(), weight: table, ids });
+            return b.run(Gather { y: y.f32(), table: positions, ids: at, dim: self.dim, accumulate: true });
+        }
         let (positions, seq) = match rows {
             Rows::Of(sequences) => (positions, sequences.longest()),
             Rows::After { past, count } => (positions.slice(past * self.dim, count * self.dim), count),
@@ -136,12 +140,12 @@ impl TokenEmbedding {
         sequences: Sequences,
     ) {
         let dim = self.dim;
-        let tokens = match self.tokens {
-            Table::Float(tokens) => Ok(tokens),
-            Table::Matrix(id) => Err(id),
-        };
-        let Ok(tokens) = tokens.map_err(|id| pass.sink.lookup(pass.b, id, dy, ids, GradientPart { first: !self.is_head, last: true }))
-        else {
+        if let (Some(positions), Sequences::Ragged { positions: at, .. }) = (self.positions, sequences) {
+            pass.b.run(GatherBackward { d_table: pass.sink.vector(positions), dy, ids: at, dim });
+            return self.backward_tokens(pass, dy, ids);
+        }
+        let Table::Float(tokens) = self.tokens else {
+            self.backward_tokens(pass, dy, ids);
             if let Some(positions) = self.positions {
                 let len = sequences.longest() * dim;
                 let d_positions = pass.sink.vector(positions).slice(0, len);
@@ -157,7 +161,15 @@ impl TokenEmbedding {
                 let d_positions = pass.sink.vector(positions);
                 pass.b.run(EmbeddingBackward { d_table, d_positions, dy, ids, order, seq: sequences.longest(), dim });
             }
-            None => pass.b.run(GatherBackward { d_table, dy, ids, dim }),
+            None => self.backward_tokens(pass, dy, ids),
+        }
+    }
+
+    /// Gives the gradient of the table of tokens to the sink.
+    fn backward_tokens<B: Backend, S: GradientSink<B>>(&self, pass: &mut Backward<B, S>, dy: Span<f32>, ids: Span<u32>) {
+        match self.tokens {
+            Table::Float(tokens) => pass.b.run(GatherBackward { d_table: pass.sink.vector(tokens), dy, ids, dim: self.dim }),
+            Table::Matrix(id) => pass.sink.lookup(pass.b, id, dy, ids, GradientPart { first: !self.is_head, last: true }),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pass::Rows;
-use crate::backend::Backend;
+use crate::backend::{Backend, Sequences};
 use crate::memory::{Kind, Plan, Span};
 
 /// How the frequencies of pairs differ from `base^(−i/pairs)`. Names and numbers are those of Hugging Face's `rope_scaling`, which is read as models write
@@ -188,6 +188,7 @@ impl RotaryPlace {
     /// The positions of these rows.
     pub fn positions(&self, rows: Rows) -> Span<u32> {
         match rows {
+            Rows::Of(Sequences::Ragged { positions, .. }) => positions,
             Rows::Of(sequences) => self.rows.slice(0, sequences.rows()),
             Rows::After { past, count } => self.rows.slice(past, count),
         }

@@ -3,7 +3,7 @@
 use primal_device::philox::RandomStream;
 
 use super::task::Draw;
-use super::text::TextSource;
+use super::text::{TextSource, windows};
 
 /// One part in so many of a text is held back, at its end.
 const HELD_OUT: usize = 20;
@@ -47,7 +47,7 @@ impl TextSource for Bytes {
 
     /// # Panics
     /// If there are no `seq_len + 1` bytes to learn from.
-    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]) {
+    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], _lengths: &mut Vec<u32>) {
         let starts = self.train.checked_sub(seq_len).filter(|&starts| starts > 0).expect("a text longer than a sequence");
         let random = RandomStream::new(seed, draw.micro_batch, draw.step);
         for (row, (inputs, targets)) in inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len)).enumerate() {
@@ -56,14 +56,16 @@ impl TextSource for Bytes {
         }
     }
 
-    fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize {
-        let rest = &self.text[self.train..];
-        let start = (index as usize).saturating_mul(inputs.len()).min(rest.len());
-        let len = (rest.len() - start).saturating_sub(1).min(inputs.len());
-        if len > 0 {
-            copy(&rest[start..=start + len], &mut inputs[..len], &mut targets[..len]);
-        }
-        len
+    fn held_out(&self, index: u64, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], _lengths: &mut Vec<u32>) -> usize {
+        windows(index, seq_len, inputs, targets, |index, inputs, targets| {
+            let rest = &self.text[self.train..];
+            let start = (index as usize).saturating_mul(seq_len).min(rest.len());
+            let len = (rest.len() - start).saturating_sub(1).min(seq_len);
+            if len > 0 {
+                copy(&rest[start..=start + len], &mut inputs[..len], &mut targets[..len]);
+            }
+            len
+        })
     }
 }
 
@@ -78,7 +80,7 @@ mod tests {
         let (mut seen, mut index) = (Vec::new(), 0);
         loop {
             let (mut inputs, mut targets) = ([0; 16], [0; 16]);
-            let len = source.held_out(index, &mut inputs, &mut targets);
+            let len = source.held_out(index, 16, &mut inputs, &mut targets, &mut Vec::new());
             if len == 0 {
                 break;
             }
@@ -95,7 +97,7 @@ mod tests {
         let source = Bytes::new(text.as_str());
         let batch = |step| {
             let (mut inputs, mut targets) = ([0; 64], [0; 64]);
-            source.sample(1, Draw { step, micro_batch: 0 }, 8, &mut inputs, &mut targets);
+            source.sample(1, Draw { step, micro_batch: 0, of: 1 }, 8, &mut inputs, &mut targets, &mut Vec::new());
             assert!(inputs.iter().chain(&targets).all(|&byte| byte == 97));
         };
         (0..200).for_each(batch);
@@ -103,7 +105,7 @@ mod tests {
         let source = Bytes::new(text);
         let batch = |step| {
             let (mut inputs, mut targets) = ([0; 64], [0; 64]);
-            source.sample(1, Draw { step, micro_batch: 0 }, 8, &mut inputs, &mut targets);
+            source.sample(1, Draw { step, micro_batch: 0, of: 1 }, 8, &mut inputs, &mut targets, &mut Vec::new());
             (inputs, targets)
         };
         assert_eq!(batch(3), batch(3));

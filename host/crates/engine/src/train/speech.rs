@@ -84,9 +84,8 @@ impl Task for SpeechTask {
         LoadedBatch { batch: model.batch(), lengths: None, mel_std: 1.0 }
     }
 
-    fn draw(t: &TrainConfig, corpus: &dyn SpeechSource, draw: Draw, batch: &mut LoadedBatch) {
-        let number = draw.step * u64::from(t.grad_accum) + u64::from(draw.micro_batch);
-        corpus.sample(number, &mut batch.batch);
+    fn draw(_t: &TrainConfig, corpus: &dyn SpeechSource, draw: Draw, batch: &mut LoadedBatch) {
+        corpus.sample(draw.number(), &mut batch.batch);
         batch.mel_std = corpus.mel_std();
     }
 

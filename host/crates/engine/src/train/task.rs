@@ -21,6 +21,15 @@ pub struct Draw {
     pub step: u64,
     /// The micro-batch of the step.
     pub micro_batch: u32,
+    /// Micro-batches of a step.
+    pub of: u32,
+}
+
+impl Draw {
+    /// The number of the micro-batch in the run, from 0.
+    pub fn number(&self) -> u64 {
+        self.step * u64::from(self.of) + u64::from(self.micro_batch)
+    }
 }
 
 /// What a micro-batch held.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::task::{Draw, MAX_TERMS, Seen, Task, Validation};
-use crate::backend::{AttentionShape, Backend};
+use crate::backend::{AttentionShape, Backend, Sequences};
 use crate::config::{ConfigOf, Recompute, TextTable, TrainConfig};
 use crate::memory::{Act, Plan, Span};
 use crate::models::causal::HEAD;
@@ -21,16 +21,29 @@ pub trait TextSource {
     /// A hash of the data: a run resumes only on the same.
     fn fingerprint(&self) -> u64;
 
-    /// Fills a micro-batch of windows of `seq_len` tokens, one after another, and the token that follows each: a function of `seed`, `draw` and
-    /// the data alone.
-    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32]);
+    /// Fills a micro-batch of windows of `seq_len` tokens, one after another, and the token that follows each; or of documents of at most as many tokens,
+    /// none of which sees another, and their lengths, with `u32::MAX` for what is not learnt. A function of `seed`, `draw` and the data alone.
+    fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>);
 
-    /// Copies the `index`-th window of `inputs.len()` tokens of what is held back, and the token that follows each. Returns how many there are: fewer in
-    /// the last window, and none beyond it.
-    fn held_out(&self, index: u64, inputs: &mut [u32], targets: &mut [u32]) -> usize;
+    /// As above, the `index`-th batch of what is held back, in order. Returns how many tokens it has: fewer in the last batch, and none beyond it.
+    fn held_out(&self, index: u64, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) -> usize;
 
     /// Bytes of text that a token stands for.
     fn bytes_of(&self, token: u32) -> usize;
+}
+
+/// Fills the `index`-th batch with windows of `seq_len` tokens, until `window` has no more: of its number, inputs and targets it says how many tokens it
+/// has.
+pub fn windows(
+    index: u64,
+    seq_len: usize,
+    inputs: &mut [u32],
+    targets: &mut [u32],
+    mut window: impl FnMut(u64, &mut [u32], &mut [u32]) -> usize,
+) -> usize {
+    let first = index * (inputs.len() / seq_len) as u64;
+    let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
+    (first..).zip(rows).map(|(number, (inputs, targets))| window(number, inputs, targets)).take_while(|&len| len > 0).sum()
 }
 
 /// Masks all targets but those that follow `mark` on their line, of whose line the mark is among `inputs`.
@@ -42,6 +55,11 @@ fn keep_answers(mark: char, inputs: &[u32], targets: &mut [u32]) {
             *target = u32::MAX;
         }
     }
+}
+
+/// The same in each window of `seq_len` tokens.
+fn keep_all_answers(mark: char, seq_len: usize, inputs: &[u32], targets: &mut [u32]) {
+    inputs.chunks_exact(seq_len).zip(targets.chunks_exact_mut(seq_len)).for_each(|(inputs, targets)| keep_answers(mark, inputs, targets));
 }
 
 /// Targets that are not masked.
@@ -57,6 +75,20 @@ pub struct HostBatch {
     places: Vec<u32>,
     targets: Vec<u32>,
     losses: Vec<f32>,
+    /// Of documents: the tokens of each.
+    lengths: Vec<u32>,
+}
+
+impl HostBatch {
+    /// Tokens of the batch.
+    fn rows(&self) -> usize {
+        if self.lengths.is_empty() { self.inputs.len() } else { self.lengths.iter().map(|&len| len as usize).sum() }
+    }
+}
+
+/// Says on the device where the documents of these lengths lie; without any, all rows are windows.
+fn place<B: Backend>(model: &impl TextModel, b: &mut B, lengths: &[u32]) -> Sequences {
+    if lengths.is_empty() { model.attention().sequences } else { model.batch().place(b, lengths) }
 }
 
 /// Tokens of a sample, at most.
@@ -108,16 +140,18 @@ impl<M: TextModel> Task for TextTask<M> {
     fn batch(model: &M) -> HostBatch {
         let tokens = model.batch().losses.len();
         let words = || vec![0; tokens];
-        HostBatch { inputs: words(), order: words(), places: vec![0; model.vocab()], targets: words(), losses: vec![0.0; tokens] }
+        let (places, losses, lengths) = (vec![0; model.vocab()], vec![0.0; tokens], Vec::with_capacity(model.batch().documents()));
+        HostBatch { inputs: words(), order: words(), places, targets: words(), losses, lengths }
     }
 
     fn draw(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) {
-        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets);
+        batch.lengths.clear();
+        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets, &mut batch.lengths);
         if let Some(mark) = t.answers_after {
-            let rows = batch.inputs.chunks_exact(t.seq_len).zip(batch.targets.chunks_exact_mut(t.seq_len));
-            rows.for_each(|(inputs, targets)| keep_answers(mark, inputs, targets));
+            keep_all_answers(mark, t.seq_len, &batch.inputs, &mut batch.targets);
         }
-        by_id(&batch.inputs, &mut batch.places, &mut batch.order);
+        let rows = batch.rows();
+        by_id(&batch.inputs[..rows], &mut batch.places, &mut batch.order[..rows]);
     }
 
     fn forward_backward<B: Backend>(
@@ -129,13 +163,15 @@ impl<M: TextModel> Task for TextTask<M> {
         sink: &mut Sink<'_>,
         sums: Span<f32>,
     ) -> Seen {
-        let (tokens, learnt, spans) = (batch.inputs.len(), learnt(&batch.targets).max(1), model.batch());
+        let (tokens, spans) = (batch.rows(), model.batch());
+        let learnt = learnt(&batch.targets[..tokens]).max(1);
         let gradient_scale = 1.0 / (learnt as f32 * t.grad_accum as f32);
-        b.upload(spans.inputs, &batch.inputs);
-        b.upload(spans.order, &batch.order);
-        b.upload(spans.targets, &batch.targets);
-        model.train(b, p, sink, gradient_scale);
-        b.run(Sum { sum: sums, x: spans.losses.into() });
+        for (span, words) in [(spans.inputs, &batch.inputs), (spans.order, &batch.order), (spans.targets, &batch.targets)] {
+            b.upload(span.slice(0, tokens), &words[..tokens]);
+        }
+        let sequences = place(model, b, &batch.lengths);
+        model.train(b, p, sink, sequences, gradient_scale);
+        b.run(Sum { sum: sums, x: spans.losses.slice(0, tokens).into() });
         Seen { values: [learnt as f64; MAX_TERMS], items: tokens as u64 }
     }
 
@@ -148,17 +184,18 @@ impl<M: TextModel> Task for TextTask<M> {
         p: &Parameters,
     ) -> Result<Validation> {
         let (mut index, mut bytes) = (0, 0);
-        let next = |inputs: &mut [u32], targets: &mut [u32]| {
-            let filled = corpus.held_out(index, inputs, targets);
+        let HostBatch { inputs, targets, losses, lengths, .. } = batch;
+        let next = |b: &mut B, inputs: &mut [u32], targets: &mut [u32]| {
+            lengths.clear();
+            let filled = corpus.held_out(index, t.seq_len, inputs, targets, lengths);
             index += 1;
             if let Some(mark) = t.answers_after {
-                keep_answers(mark, &inputs[..filled], &mut targets[..filled]);
+                keep_all_answers(mark, t.seq_len, inputs, targets);
             }
-            bytes += targets[..filled].iter().filter(|&&token| token != u32::MAX).map(|&token| corpus.bytes_of(token)).sum::<usize>();
-            filled
+            bytes += targets.iter().filter(|&&token| token != u32::MAX).map(|&token| corpus.bytes_of(token)).sum::<usize>();
+            (filled > 0).then(|| place(model, b, lengths))
         };
-        let HostBatch { inputs, targets, losses, .. } = batch;
-        let Measured { nats, tokens } = measure(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
+        let Measured { nats, tokens } = measure_batches(b, p, model, [inputs, targets], losses, t.validation_tokens, next)?;
         if tokens == 0 {
             return Err(match t.answers_after {
                 Some(mark) => {
@@ -173,8 +210,9 @@ impl<M: TextModel> Task for TextTask<M> {
         Ok(Validation { loss: terms[0], terms, nats_per_byte: Some(nats / bytes as f64), warnings: Vec::new() })
     }
 
-    fn not_finite<B: Backend>(model: &M, _batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {
-        model.not_finite(b, sum)
+    fn not_finite<B: Backend>(model: &M, batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {
+        let sequences = place(model, b, &batch.lengths);
+        model.not_finite(b, sequences, sum)
     }
 
     fn fingerprint(corpus: &dyn TextSource) -> u64 {
@@ -191,8 +229,8 @@ pub struct Measured {
     pub tokens: u64,
 }
 
-/// The loss of windows that `next` copies (see [`TextSource::held_out`]), until it has no more or the batch is done in which `most` tokens are reached.
-/// The buffers have the places of a batch of the model.
+/// The loss of windows that `next` copies, and the token that follows each, until it has no more or the batch is done in which `most` tokens are reached;
+/// it says how many tokens a window has, which may be fewer than there is room for. The buffers have the places of a batch of the model.
 ///
 /// # Errors
 /// A device that failed.
@@ -205,22 +243,39 @@ pub fn measure<B: Backend, M: TextModel>(
     most: u64,
     mut next: impl FnMut(&mut [u32], &mut [u32]) -> usize,
 ) -> Result<Measured> {
-    let seq_len = model.attention().sequences.longest();
+    let sequences = model.attention().sequences;
+    let batch = |_: &mut B, inputs: &mut [u32], targets: &mut [u32]| {
+        let filled = windows(0, sequences.longest(), inputs, targets, |_, inputs, targets| next(inputs, targets));
+        (filled > 0).then_some(sequences)
+    };
+    measure_batches(b, p, model, [inputs, targets], losses, most, batch)
+}
+
+/// The same of batches, of which `next` says what sequences they are: those of the model's attention, or documents from the first row on.
+///
+/// # Errors
+/// A device that failed.
+pub fn measure_batches<B: Backend, M: TextModel>(
+    b: &mut B,
+    p: &Parameters,
+    model: &M,
+    [inputs, targets]: [&mut [u32]; 2],
+    losses: &mut [f32],
+    most: u64,
+    mut next: impl FnMut(&mut B, &mut [u32], &mut [u32]) -> Option<Sequences>,
+) -> Result<Measured> {
     let mut all = Measured::default();
     while all.tokens < most {
         inputs.fill(0);
         targets.fill(u32::MAX);
-        let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
-        let filled: usize = rows.map(|(inputs, targets)| next(inputs, targets)).take_while(|&len| len > 0).sum();
-        if filled == 0 {
-            break;
-        }
+        let Some(sequences) = next(b, inputs, targets) else { break };
+        let rows = sequences.rows();
         b.upload(model.batch().inputs, inputs);
         b.upload(model.batch().targets, targets);
-        model.evaluate(b, p);
-        b.download(model.batch().losses, losses);
+        model.evaluate(b, p, sequences);
+        b.download(model.batch().losses.slice(0, rows), &mut losses[..rows]);
         b.fault()?;
-        all.nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        all.nats += losses[..rows].iter().map(|&loss| f64::from(loss)).sum::<f64>();
         all.tokens += learnt(targets) as u64;
     }
     Ok(all)

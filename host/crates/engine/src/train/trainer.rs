@@ -149,7 +149,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
-            T::draw(t, corpus, Draw { step: self.step, micro_batch }, &mut self.batch);
+            T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, &mut self.batch);
             let seen = T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums);
             self.values[micro_batch as usize] = seen.values;
             items += seen.items;

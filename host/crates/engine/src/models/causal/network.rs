@@ -18,6 +18,8 @@ use crate::ops::CrossEntropy;
 
 /// Rows of logits begin on so many values: products load and store them as vectors, whatever the vocabulary.
 const LOGIT_STRIDE: usize = 64;
+/// Tokens of a document, at least and on average: devices bound how many sequences a batch may have.
+const DOCUMENT: usize = 8;
 
 /// The model of a configuration `C` over its activations, for a batch of `[batch, seq]` tokens.
 #[derive(Clone, Debug)]
@@ -63,8 +65,10 @@ impl<C: CausalTable> TextModel for Causal<C> {
         let inputs = plan.span(Kind::Io, "inputs", tokens);
         let order = plan.span(Kind::Io, "order", if purpose == Purpose::Evaluate { 0 } else { tokens });
         let targets = plan.span(Kind::Io, "targets", tokens);
+        let offsets = plan.span(Kind::Io, "offsets", tokens.div_ceil(DOCUMENT) + 1);
+        let positions = plan.span(Kind::Io, "positions", tokens);
         let losses = plan.span(Kind::Activation, "losses", tokens);
-        let batch = TextBatch { inputs, order, targets, losses };
+        let batch = TextBatch { inputs, order, targets, offsets, positions, losses };
         let rotary = model.rotary.map(|rotary| RotaryPlace::plan(plan, "rotary", &rotary, seq, tokens));
         let block = BlockShape { rotary, ..model.block };
         let act = purpose.act();
@@ -108,52 +112,59 @@ impl<C: CausalTable> TextModel for Causal<C> {
         }
     }
 
-    fn not_finite<B: Backend>(&self, b: &mut B, sum: Span<f32>) -> Option<String> {
-        let at = self.kept.not_finite(b, self.tokens(), sum)?;
+    fn not_finite<B: Backend>(&self, b: &mut B, sequences: Sequences, sum: Span<f32>) -> Option<String> {
+        let at = self.kept.not_finite(b, sequences.rows(), sum)?;
         Some(CausalLayers::stream_name(at))
     }
 
-    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters) {
-        self.evaluate_telling(b, p, &mut |_| ());
+    fn evaluate<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences) {
+        self.evaluate_telling(b, p, sequences, &mut |_| ());
     }
 
-    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize)) {
-        self.forward(b, p, done);
-        for (start, rows) in self.chunks() {
-            self.chunk_loss(b, p, start, rows, 1.0);
+    fn evaluate_telling<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences, done: &mut dyn FnMut(usize)) {
+        self.forward(b, p, sequences, done);
+        for (start, rows) in self.chunks(sequences) {
+            self.chunk_loss(b, p, sequences, start, rows, 1.0);
         }
     }
 
-    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, gradient_scale: f32) {
+    fn train<B: Backend>(&self, b: &mut B, p: &Parameters, sink: &mut impl GradientSink<B>, sequences: Sequences, gradient_scale: f32) {
         let g = self.gradients.as_ref().expect("a plan for training");
-        let (layers, sequences, tokens) = (&self.layers, self.shape.sequences, self.tokens());
-        self.forward(b, p, &mut |_| ());
+        let (layers, tokens) = (&self.layers, sequences.rows());
+        self.forward(b, p, sequences, &mut |_| ());
         let pass = &mut Backward { b, p, sink };
-        for (start, rows) in self.chunks() {
-            let (x, d_logits) = self.chunk_loss(pass.b, p, start, rows, gradient_scale);
+        for (start, rows) in self.chunks(sequences) {
+            let (x, d_logits) = self.chunk_loss(pass.b, p, sequences, start, rows, gradient_scale);
             layers.logits_backward(pass, x, d_logits, rows, GradientPart { first: start == 0, last: start + rows == tokens });
         }
-        layers.stack.backward(pass, &self.kept, g.stream, self.kept.output(tokens), sequences, &g.block);
-        layers.embedding.backward(pass, g.stream, self.batch.inputs, self.batch.order, sequences);
+        let (d_stream, ids) = (g.stream.slice(0, tokens * self.kept.dim), [self.batch.inputs, self.batch.order]);
+        layers.stack.backward(pass, &self.kept, d_stream, self.kept.output(tokens), sequences, &g.block);
+        let [inputs, order] = ids.map(|ids| ids.slice(0, tokens));
+        layers.embedding.backward(pass, d_stream, inputs, order, sequences);
     }
 }
 
 impl<C> Causal<C> {
-    fn tokens(&self) -> usize {
-        self.shape.tokens()
-    }
-
-    fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, done: &mut dyn FnMut(usize)) {
-        let rows = Rows::Of(self.shape.sequences);
-        self.layers.embedding.forward(b, p, self.kept.input(rows.count()), self.batch.inputs, rows);
+    fn forward<B: Backend>(&self, b: &mut B, p: &Parameters, sequences: Sequences, done: &mut dyn FnMut(usize)) {
+        let rows = Rows::Of(sequences);
+        let inputs = self.batch.inputs.slice(0, rows.count());
+        self.layers.embedding.forward(b, p, self.kept.input(rows.count()), inputs, rows);
         self.layers.stack.forward_telling(b, p, &self.kept, rows, done);
     }
 
     /// The loss of a chunk of rows; its logits become their gradient.
-    fn chunk_loss<B: Backend>(&self, b: &mut B, p: &Parameters, start: usize, rows: usize, gradient_scale: f32) -> (Span<f32>, Span<f32>) {
+    fn chunk_loss<B: Backend>(
+        &self,
+        b: &mut B,
+        p: &Parameters,
+        sequences: Sequences,
+        start: usize,
+        rows: usize,
+        gradient_scale: f32,
+    ) -> (Span<f32>, Span<f32>) {
         interrupt::check();
         let dim = self.kept.dim;
-        let x = self.kept.output(self.tokens()).slice(start * dim, rows * dim);
+        let x = self.kept.output(sequences.rows()).slice(start * dim, rows * dim);
         let logits = self.logits.slice(0, rows * self.logit_stride);
         self.layers.logits(b, p, logits, x, rows);
         b.run(CrossEntropy {
@@ -166,8 +177,8 @@ impl<C> Causal<C> {
         (x, logits)
     }
 
-    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<C> {
-        let (tokens, rows) = (self.tokens(), self.logit_rows);
+    fn chunks(&self, sequences: Sequences) -> impl Iterator<Item = (usize, usize)> + use<C> {
+        let (tokens, rows) = (sequences.rows(), self.logit_rows);
         (0..tokens).step_by(rows).map(move |start| (start, rows.min(tokens - start)))
     }
 }

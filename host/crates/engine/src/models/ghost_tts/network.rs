@@ -267,12 +267,15 @@ impl GhostTts {
         {
             b.upload(span.slice(0, values.len()), values);
         }
-        let sequences = |offsets: Span<u32>, host: &[u32]| Sequences::Ragged {
-            offsets: offsets.slice(0, host.len()),
-            rows: host.last().map_or(0, |&end| end as usize),
-            longest: longest(host),
+        let sequences = |[offsets, positions]: [Span<u32>; 2], host: &[u32]| {
+            let rows = host.last().map_or(0, |&end| end as usize);
+            let (offsets, positions) = (offsets.slice(0, host.len()), positions.slice(0, rows));
+            Sequences::Ragged { offsets, positions, rows, longest: longest(host) }
         };
-        Lengths { phones: sequences(i.phone_offsets, &batch.phone_offsets), frames: sequences(i.frame_offsets, &batch.frame_offsets) }
+        Lengths {
+            phones: sequences([i.phone_offsets, i.phone_positions], &batch.phone_offsets),
+            frames: sequences([i.frame_offsets, i.frame_positions], &batch.frame_offsets),
+        }
     }
 
     /// Encodes the phones and predicts their log-durations, pitch and energy.

@@ -130,7 +130,7 @@ impl CaseSequences {
         if self.ragged {
             // Longer than the longest, as the trait allows.
             let longest = lengths.iter().max().expect("a sequence") + 1;
-            Sequences::Ragged { offsets: s.u(at), rows: self.rows(), longest }
+            Sequences::Ragged { offsets: s.u(at), positions: s.u(at).slice(0, 0), rows: self.rows(), longest }
         } else {
             Sequences::Equal { count: lengths.len(), len: lengths[0] }
         }

@@ -1,0 +1,312 @@
+//! Documents: files whose lines are JSON objects, of which whole ones are learnt, none seeing another.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `line.rs` | a line: a text, a prompt and its completion, or a conversation |
+//! | `learnt.rs` | its tokens, and which of them are learnt |
+//! | `order.rs` | which documents a micro-batch holds: each once an epoch |
+
+mod learnt;
+mod line;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use primal_engine::train::task::Draw;
+use primal_engine::train::text::TextSource;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
+
+use self::learnt::LEARNT;
+use self::line::Wrong;
+use self::order::Epoch;
+pub use self::order::Room;
+use super::batch::grouped;
+use super::source::{self, Source, Split};
+use super::tokenizer::TextCodec;
+use crate::chat::ChatTemplate;
+use crate::{Error, Result};
+
+/// The end of the names of files that hold documents.
+const ENDING: &str = "jsonl";
+/// Lines that are read between two looks at what was wrong with them.
+const LINES: usize = 4096;
+/// One document in so many is held back, of each file the last.
+const HELD_OUT: usize = 20;
+/// Tokens of a text that a sample goes on with.
+const BEGINNING: usize = 16;
+const HINT: &str = "pass more documents to --data, or longer rows by --seq-len";
+
+/// How to read documents.
+pub struct DocumentOptions<'a> {
+    /// Of the model.
+    pub codec: &'a TextCodec,
+    /// Of the model, for conversations.
+    pub template: Option<&'a ChatTemplate>,
+    /// What a batch has room for.
+    pub room: Room,
+    /// The split that is measured, and whether the second half of what is held back is the test split instead of more validation.
+    pub held_out: (Split, bool),
+}
+
+/// All documents of a run as tokens, in memory.
+pub struct Documents {
+    /// For messages.
+    subject: String,
+    codec: TextCodec,
+    room: Room,
+    /// All tokens, one document after another; those that are learnt have the bit [`LEARNT`].
+    tokens: Vec<u32>,
+    /// Where each document begins, and the end of the last.
+    starts: Vec<usize>,
+    /// Those of training, validation and test.
+    splits: [Vec<u32>; 3],
+    /// Those that are measured, and their batches.
+    measured: Vec<u32>,
+    batches: Vec<Range<usize>>,
+    /// Documents that were longer than there is room for, and those of them that were left out, as nothing to be learnt was left.
+    cut: [usize; 2],
+    fingerprint: u64,
+    /// Where the run is.
+    epoch: Mutex<Option<Epoch>>,
+}
+
+/// Whether these sources of `--data` are files of documents.
+///
+/// # Errors
+/// Files of documents and texts at once; paths that are missing.
+pub fn are_documents(sources: &[String]) -> Result<bool> {
+    let mut found = [None, None];
+    for name in source::names(sources)? {
+        let is_text = Path::new(&name).extension().is_none_or(|ending| !ending.eq_ignore_ascii_case(ENDING));
+        found[usize::from(is_text)].get_or_insert(name);
+    }
+    match found {
+        [Some(documents), Some(text)] => Err(Error::bad_input(
+            "--data",
+            format!("texts, or documents in files that end in .{ENDING}"),
+            format!("both: {text} and {documents}"),
+            "train on one of them, and then on the other: --from goes on with the weights",
+        )),
+        [documents, _] => Ok(documents.is_some()),
+    }
+}
+
+impl Documents {
+    /// Reads the files that the sources name.
+    ///
+    /// # Errors
+    /// Bad input for paths that are missing, and for lines that are no documents, with file and line; fewer than two documents.
+    pub fn open(sources: &[String], options: &DocumentOptions) -> Result<Self> {
+        Self::from_sources(source::open(sources, String::new)?, options)
+    }
+
+    /// Documents of files that are open already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_sources(sources: Vec<Source>, options: &DocumentOptions) -> Result<Self> {
+        let &DocumentOptions { codec, room, held_out: (measured, has_test), .. } = options;
+        let subject = match sources.as_slice() {
+            [source] => source.name.clone(),
+            sources => format!("{} files", sources.len()),
+        };
+        let mut all = Self {
+            subject,
+            codec: codec.clone(),
+            room,
+            tokens: Vec::new(),
+            starts: vec![0],
+            splits: Default::default(),
+            measured: Vec::new(),
+            batches: Vec::new(),
+            cut: [0; 2],
+            fingerprint: 0,
+            epoch: Mutex::new(None),
+        };
+        for source in sources {
+            let first = all.count();
+            all.read(&source, options)?;
+            all.split(first..all.count(), has_test);
+        }
+        // Of few documents, one.
+        if all.splits[1].is_empty() && all.splits[2].is_empty() {
+            let last = all.splits[0].pop();
+            all.splits[1].extend(last);
+        }
+        all.measured = all.documents(measured);
+        if all.measured.is_empty() || measured == Split::Validation && all.splits[0].is_empty() {
+            let expected = match measured {
+                Split::Validation => format!("2 documents or more of which something is learnt within {} tokens", room.seq_len),
+                split => format!("documents in the {} split", split.name()),
+            };
+            return Err(Error::bad_input(format!("--data {}", all.subject), expected, all.count(), HINT));
+        }
+        all.batches = all.room.batches(all.measured.iter().map(|&document| all.len(document)));
+        all.fingerprint = all.hash();
+        Ok(all)
+    }
+
+    /// Adds the documents of a file.
+    fn read(&mut self, source: &Source, options: &DocumentOptions) -> Result<()> {
+        let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, &source.bytes))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+        let tokens = |&(number, line): &(usize, &str)| {
+            let tokens = line::read(line).and_then(|line| learnt::tokens(line, options.codec, options.template));
+            let tokens = tokens.and_then(|tokens| match tokens.len() {
+                0 | 1 => line::wrong("a document of 2 tokens or more", tokens.len(), "remove the line"),
+                _ => Ok(tokens),
+            });
+            tokens.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
+        };
+        for lines in lines.chunks(LINES) {
+            let documents: Vec<Result<Vec<u32>>> = lines.par_iter().map(tokens).collect();
+            documents.into_iter().try_for_each(|document| document.map(|tokens| self.add(tokens)))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a document, as far as there is room for it: its last token is only a target.
+    fn add(&mut self, mut tokens: Vec<u32>) {
+        let most = self.room.seq_len + 1;
+        self.cut[0] += usize::from(tokens.len() > most);
+        tokens.truncate(most);
+        if tokens[1..].iter().any(|token| token & LEARNT != 0) {
+            self.tokens.extend(tokens);
+            self.starts.push(self.tokens.len());
+        } else {
+            self.cut[1] += 1;
+        }
+    }
+
+    /// Splits the documents of a file, so that of all files together one in [`HELD_OUT`] is held back.
+    fn split(&mut self, documents: Range<usize>, has_test: bool) {
+        let held_out = documents.end / HELD_OUT - documents.start / HELD_OUT;
+        let cut = documents.end - held_out;
+        let test = if has_test { documents.end - held_out / 2 } else { documents.end };
+        for (split, range) in self.splits.iter_mut().zip([documents.start..cut, cut..test, test..documents.end]) {
+            split.extend(range.map(|document| document as u32));
+        }
+    }
+
+    /// Of the tokens, their documents and their splits.
+    fn hash(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        hash.update(b"documents");
+        hash.update(self.codec.name().as_bytes());
+        self.tokens.iter().for_each(|token| hash.update(&token.to_le_bytes()));
+        self.starts.iter().for_each(|&start| hash.update(&(start as u64).to_le_bytes()));
+        self.splits.iter().for_each(|split| hash.update(&(split.len() as u64).to_le_bytes()));
+        hash.digest()
+    }
+
+    /// Documents.
+    pub fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The tokens of a document, with the bits of those that are learnt.
+    fn document(&self, document: u32) -> &[u32] {
+        &self.tokens[self.starts[document as usize]..self.starts[document as usize + 1]]
+    }
+
+    /// Inputs of a document.
+    fn len(&self, document: u32) -> usize {
+        self.document(document).len() - 1
+    }
+
+    /// The documents of a split, in order.
+    fn documents(&self, split: Split) -> Vec<u32> {
+        match split {
+            Split::Train => self.splits[0].clone(),
+            Split::Validation => self.splits[1].clone(),
+            Split::Test => self.splits[2].clone(),
+            Split::All => (0..self.count() as u32).collect(),
+        }
+    }
+
+    /// Fills a batch with documents one after another; how many tokens they have.
+    fn fill(&self, documents: &[u32], inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) -> usize {
+        let mut rows = 0;
+        for &document in documents {
+            let (tokens, len) = (self.document(document), self.len(document));
+            for (at, pair) in tokens.windows(2).enumerate() {
+                inputs[rows + at] = pair[0] & !LEARNT;
+                targets[rows + at] = if pair[1] & LEARNT == 0 { u32::MAX } else { pair[1] & !LEARNT };
+            }
+            lengths.push(len as u32);
+            rows += len;
+        }
+        rows
+    }
+
+    /// One line for the user.
+    pub fn describe(&self) -> String {
+        let learnt = self.tokens.iter().filter(|&token| token & LEARNT != 0).count();
+        let [train, validation, test] = self.splits.each_ref().map(|split| grouped(split.len() as u64));
+        let test = if self.splits[2].is_empty() { String::new() } else { format!(", {test} for test") };
+        format!(
+            "{}: {} documents, {} tokens ({}), of which {} are learnt: {train} documents for training, about {} micro-batches an epoch; {validation} for validation{test}",
+            self.subject,
+            grouped(self.count() as u64),
+            grouped(self.tokens.len() as u64),
+            self.codec.name(),
+            grouped(learnt as u64),
+            grouped(self.room.batches(self.splits[0].iter().map(|&document| self.len(document))).len() as u64),
+        )
+    }
+
+    /// What the user should know.
+    pub fn warning(&self) -> Option<String> {
+        let [cut, left_out] = self.cut;
+        let of = self.count() + left_out;
+        (cut > 0).then(|| {
+            let rest = match left_out {
+                0 => String::new(),
+                left_out => format!("; {left_out} of them are left out, as nothing that is learnt is before that"),
+            };
+            format!("warning: {cut} of {of} documents are longer than --seq-len {} and end there{rest}", self.room.seq_len)
+        })
+    }
+
+    /// What a sample goes on with: the first document of validation up to what is learnt of it, or the beginning of a text.
+    pub fn prompt(&self) -> Vec<u32> {
+        let tokens = self.document(self.splits[1].first().or(self.splits[0].first()).copied().unwrap_or_default());
+        let given = tokens.iter().position(|token| token & LEARNT != 0).unwrap_or(0);
+        let given = if given > 1 { given } else { BEGINNING.min(tokens.len().div_ceil(2)) };
+        tokens[..given].iter().map(|token| token & !LEARNT).collect()
+    }
+}
+
+impl TextSource for Documents {
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// # Panics
+    /// If the batch has less room than was said.
+    fn sample(&self, seed: u64, draw: Draw, _seq_len: usize, inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) {
+        let (number, train) = (draw.number(), &self.splits[0]);
+        let len = |document| self.len(document);
+        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = match &mut *epoch {
+            Some(epoch) if epoch.leads_to(seed, number) => epoch,
+            other => other.insert(Epoch::new(seed, train, self.room, len)),
+        };
+        self.fill(epoch.batch(number, train, self.room, len), inputs, targets, lengths);
+    }
+
+    fn held_out(&self, index: u64, _seq_len: usize, inputs: &mut [u32], targets: &mut [u32], lengths: &mut Vec<u32>) -> usize {
+        let batch = self.batches.get(index as usize);
+        batch.map_or(0, |batch| self.fill(&self.measured[batch.clone()], inputs, targets, lengths))
+    }
+
+    fn bytes_of(&self, token: u32) -> usize {
+        self.codec.bytes_of(token)
+    }
+}

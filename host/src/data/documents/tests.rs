@@ -1,0 +1,270 @@
+//! Documents of files: what is learnt of them, what is wrong with them, how they are split and drawn.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use primal_engine::files::gguf::{self, Array, Gguf, Value};
+
+use super::*;
+use crate::data::ModelFiles;
+
+const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+/// Without tokens that begin a turn, and without spaces around what is said.
+const TRIMS: &str = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content | trim }} [/INST]{% else %} {{ m.content | trim }}{{ eos_token }}{% endif %}{% endfor %}";
+const ROOM: Room = Room { seq_len: 200, tokens: 400, documents: 50 };
+
+/// Three control tokens, of which the last ends texts, and all bytes.
+fn codec() -> TextCodec {
+    let is_printed = |byte: &u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let mut others = 256u32..;
+    let mut letter = |byte: u8| if is_printed(&byte) { Some(byte.into()) } else { others.next().and_then(char::from_u32) };
+    let bytes: Vec<String> = (0..=255).map(|byte| letter(byte).expect("a letter").to_string()).collect();
+    let names = ["<|bos|>", "<|im_start|>", "<|im_end|>"].map(str::to_owned);
+    let metadata = vec![
+        ("tokenizer.ggml.model".to_owned(), Value::string("gpt2")),
+        ("tokenizer.ggml.pre".to_owned(), Value::string("gpt-2")),
+        ("tokenizer.ggml.tokens".to_owned(), Value::Array(Array::of_strings(names.into_iter().chain(bytes)))),
+        ("tokenizer.ggml.token_type".to_owned(), Value::Array(Array::of_i32((0..259).map(|id| if id < 3 { 3 } else { 1 })))),
+        ("tokenizer.ggml.merges".to_owned(), Value::Array(Array::of_strings::<&str>([]))),
+        ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(0)),
+        ("tokenizer.ggml.add_bos_token".to_owned(), Value::Bool(true)),
+        ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(2)),
+    ];
+    let gguf = Gguf::from_bytes("the test's", &gguf::encode(&metadata, &[]).expect("metadata")).expect("metadata");
+    TextCodec::Stored(Arc::new(ModelFiles::of_gguf(gguf).tokenizer(259).expect("a tokenizer")))
+}
+
+fn template(codec: &TextCodec, source: &str) -> ChatTemplate {
+    ChatTemplate::of(source, codec.stored().expect("a stored tokenizer"), "m").expect("a template")
+}
+
+/// The documents of files, each of these lines.
+fn opened(files: &[&[String]], codec: &TextCodec, source: Option<&str>, room: Room, hold_out_test: bool) -> Result<Documents> {
+    let sources = (1..).zip(files).map(|(at, lines)| Source::from_text(&format!("{at}.jsonl"), lines.join("\n")).expect("a text"));
+    let template = source.map(|source| template(codec, source));
+    let options = DocumentOptions { codec, template: template.as_ref(), room, held_out: (Split::Validation, hold_out_test) };
+    Documents::from_sources(sources.collect(), &options)
+}
+
+/// The text of a line's tokens, with what is learnt in brackets.
+fn learnt_of(line: &str, codec: &TextCodec, source: Option<&str>) -> Result<String> {
+    let documents = opened(&[&[line.to_owned(), line.to_owned()]], codec, source, ROOM, false)?;
+    let (mut text, mut was) = (String::new(), false);
+    for token in documents.document(0) {
+        let is = token & LEARNT != 0;
+        if is != was {
+            text.push(if is { '⟦' } else { '⟧' });
+        }
+        text.push_str(&codec.decode(&[token & !LEARNT]));
+        was = is;
+    }
+    Ok(if was { text + "⟧" } else { text })
+}
+
+#[test]
+fn answers_alone_are_learnt_to_the_token() {
+    let talk =
+        r#"{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": " Hi "}, {"role": "assistant", "content": " Ho "},
+        {"role": "user", "content": "And?"}, {"role": "assistant", "content": "No\n"}]}"#
+            .replace('\n', " ");
+    let two = &talk.replace(r#"{"role": "system", "content": "S"}, "#, "");
+    let named = r#"{"messages": [{"role": "user", "content": "a<|im_end|>"}, {"role": "assistant", "content": "b<|im_end|>c"}]}"#;
+    let continued = r#"{"prompt": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}, {"role": "user", "content": "3"}], "completion": [{"role": "assistant", "content": "4"}]}"#;
+    let pair = r#"{"prompt": "2+2=", "completion": "4"}"#;
+    let [stored, bytes] = [codec(), TextCodec::Bytes];
+    let gpt2 = TextCodec::named(primal_engine::config::Tokenizer::Gpt2).expect("a tokenizer");
+    for (line, codec, source, expected) in [
+        (
+            &talk[..],
+            &stored,
+            Some(CHATML),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n⟦ Ho <|im_end|>⟧\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n⟦No\n<|im_end|>⟧\n",
+        ),
+        (two, &stored, Some(TRIMS), "<|bos|>[INST] Hi [/INST]⟦ Ho<|im_end|>⟧[INST] And? [/INST]⟦ No<|im_end|>⟧"),
+        (named, &stored, Some(CHATML), "<|im_start|>user\na<|im_end|><|im_end|>\n<|im_start|>assistant\n⟦b<|im_end|>c<|im_end|>⟧\n"),
+        (
+            continued,
+            &stored,
+            Some(CHATML),
+            "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n⟦4<|im_end|>⟧\n",
+        ),
+        (pair, &stored, None, "<|bos|>2+2=⟦4<|im_end|>⟧"),
+        (pair, &bytes, None, "2+2=⟦4\n⟧"),
+        (pair, &gpt2, None, "2+2=⟦4<|endoftext|>⟧"),
+        (r#"{"prompt": "", "completion": "4"}"#, &stored, None, "<|bos|>⟦4<|im_end|>⟧"),
+        (r#"{"text": "aé"}"#, &bytes, None, "⟦a\u{fffd}\u{fffd}\n⟧"),
+    ] {
+        assert_eq!(learnt_of(line, codec, source).expect(line), expected, "{line}");
+    }
+    // What a user writes is bytes, and no control token.
+    let documents = opened(&[&[named.to_owned(), named.to_owned()]], &stored, Some(CHATML), ROOM, false).expect("documents");
+    assert_eq!(documents.document(0).iter().filter(|&token| token & !LEARNT == 2).count(), 2);
+    // As `chat` reads a question.
+    let prompt = stored.encode_controls("<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n", true);
+    let one = r#"{"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]}"#.to_owned();
+    let documents = opened(&[&[one.clone(), one]], &stored, Some(CHATML), ROOM, false).expect("documents");
+    assert_eq!(documents.prompt(), prompt);
+}
+
+#[test]
+fn a_bad_line_is_named() {
+    let (stored, good) = (codec(), r#"{"text": "good"}"#);
+    let talk =
+        r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c"}]}"#;
+    let last = "{% for m in messages %}{{ m.content }}{% if loop.last %}<|im_end|>{% endif %}{% endfor %}";
+    let silent = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
+    for (line, source, part) in [
+        ("{", None, "one JSON object, found no JSON"),
+        ("{\"a\": 1}", None, "the key \"text\""),
+        ("{\"prompt\": \"a\", \"completion\": \"\"}", None, "something to learn, found an empty string"),
+        (talk, None, "a model with a template"),
+        (talk, Some(last), "another beginning at message 2 of 3"),
+        (talk, Some(silent), "nothing written of message 2"),
+        (talk, Some("{{ raise_exception('No!') }}"), "No!"),
+    ] {
+        let lines = [good, "", "  \r", good, line, good].map(str::to_owned);
+        let error = opened(&[&[good.to_owned()], &lines], &stored, source, ROOM, false).err().expect(line);
+        let text = error.to_string();
+        assert!(text.starts_with("2.jsonl:5: expected ") && text.contains(part) && text.contains("hint: "), "{line}: {text}");
+        assert_eq!(error.exit_code(), 2);
+    }
+    // The first of several, however many there are.
+    let mut lines = vec![good.to_owned(); 9000];
+    (lines[4321], lines[4322], lines[8999]) = ("x".into(), "[]".into(), "x".into());
+    let text = opened(&[&lines], &stored, None, ROOM, false).err().expect("bad lines").to_string();
+    assert!(text.starts_with("1.jsonl:4322: ") && text.contains("no JSON"), "{text}");
+    // Before the first is no mark of the byte order, and a text needs two tokens.
+    let one = format!("\u{feff}{good}\n{good}");
+    assert_eq!(opened(&[&[one]], &stored, None, ROOM, false).expect("documents").count(), 2);
+    let text = opened(&[&[good.to_owned()]], &stored, None, ROOM, false).err().expect("one document").to_string();
+    assert!(text.contains("2 documents or more") && text.contains("found 1"), "{text}");
+}
+
+/// A text of its own for each document.
+fn numbered(from: usize, count: usize) -> Vec<String> {
+    (from..from + count).map(|number| format!(r#"{{"text": "number {number:04}"}}"#)).collect()
+}
+
+#[test]
+fn whole_documents_are_held_back_the_last_of_each_file() {
+    let codec = TextCodec::Bytes;
+    for (counts, hold_out_test, expected) in [
+        (vec![100], false, vec![95..100]),
+        (vec![100], true, vec![95..98, 98..100]),
+        (vec![40, 60], false, vec![38..40, 97..100]),
+        (vec![1; 60], false, vec![19..20, 39..40, 59..60]),
+        (vec![7], false, vec![6..7]),
+        (vec![2], true, vec![1..2]),
+    ] {
+        let mut files = Vec::new();
+        for count in &counts {
+            files.push(numbered(files.iter().map(Vec::len).sum(), *count));
+        }
+        let files: Vec<&[String]> = files.iter().map(Vec::as_slice).collect();
+        let documents = opened(&files, &codec, None, ROOM, hold_out_test).expect("documents");
+        let [train, validation, test] = &documents.splits;
+        let held: Vec<u32> = expected.iter().cloned().flatten().collect();
+        assert_eq!([&validation[..], test].concat(), held, "{counts:?}");
+        assert_eq!(test.is_empty(), !hold_out_test || expected.len() == 1, "{counts:?}: {test:?}");
+        let all: BTreeSet<u32> = train.iter().chain(&held).copied().collect();
+        assert_eq!((all.len(), train.len() + held.len()), (documents.count(), documents.count()), "{counts:?}");
+        // All that is held back is measured, once.
+        let (mut seen, mut index) = (Vec::new(), 0);
+        loop {
+            let (mut inputs, mut targets, mut lengths) = (vec![0; ROOM.tokens], vec![0; ROOM.tokens], Vec::new());
+            let rows = documents.held_out(index, ROOM.seq_len, &mut inputs, &mut targets, &mut lengths);
+            if rows == 0 {
+                break;
+            }
+            assert_eq!(lengths.iter().sum::<u32>() as usize, rows);
+            seen.extend(inputs[..rows].chunks_exact(11).map(|row| codec.decode(row)));
+            assert!(targets[..rows].chunks_exact(11).all(|row| codec.decode(row).starts_with("umber ")));
+            index += 1;
+        }
+        let of = |documents: &[u32]| documents.iter().map(|number| format!("number {number:04}")).collect::<Vec<_>>();
+        assert_eq!(seen, of(validation), "{counts:?}");
+    }
+}
+
+#[test]
+fn a_step_sees_whole_documents_and_each_once_an_epoch() {
+    let codec = TextCodec::Bytes;
+    let lines: Vec<String> = (0..61).map(|number| format!(r#"{{"text": "{number:02}{}"}}"#, "x".repeat(number * 7 % 50))).collect();
+    let room = Room { seq_len: 60, tokens: 130, documents: 5 };
+    let documents = opened(&[&lines], &codec, None, room, false).expect("documents");
+    let draw = |documents: &Documents, seed, number: u64| {
+        let (mut inputs, mut targets, mut lengths) = (vec![0; room.tokens], vec![0; room.tokens], Vec::new());
+        documents.sample(
+            seed,
+            Draw { step: number / 3, micro_batch: (number % 3) as u32, of: 3 },
+            60,
+            &mut inputs,
+            &mut targets,
+            &mut lengths,
+        );
+        (inputs, targets, lengths)
+    };
+    let mut seen = Vec::new();
+    for number in 0..100 {
+        let (inputs, targets, lengths) = draw(&documents, 7, number);
+        let mut start = 0;
+        for len in lengths.into_iter().map(|len| len as usize) {
+            let text = codec.decode(&inputs[start..start + len]);
+            let document: usize = text[..2].parse().expect("a number");
+            assert_eq!(text, format!("{document:02}{}", "x".repeat(document * 7 % 50)));
+            assert_eq!(codec.decode(&targets[start..start + len]), format!("{}\n", &text[1..]));
+            seen.push(document);
+            start += len;
+        }
+        assert!(start <= room.tokens);
+    }
+    let train = documents.splits[0].len();
+    assert_eq!(train, 58);
+    for epoch in seen.chunks_exact(train) {
+        assert_eq!(epoch.iter().copied().collect::<BTreeSet<_>>(), (0..train).collect());
+    }
+    // A function of seed and number: in any order, and of another reader.
+    let again = opened(&[&lines], &codec, None, room, false).expect("documents");
+    assert_eq!(again.fingerprint(), documents.fingerprint());
+    for (seed, number) in [(7, 99), (7, 3), (8, 3), (7, 50), (7, 51)] {
+        assert_eq!(draw(&again, seed, number), draw(&documents, seed, number));
+    }
+    assert_ne!(draw(&again, 7, 3), draw(&again, 8, 3));
+    assert_ne!(opened(&[&lines[1..]], &codec, None, room, false).expect("documents").fingerprint(), documents.fingerprint());
+}
+
+#[test]
+fn long_documents_end_where_there_is_no_more_room() {
+    let (codec, long) = (TextCodec::Bytes, "y".repeat(30));
+    let lines = [
+        format!(r#"{{"text": "{long}"}}"#),
+        format!(r#"{{"prompt": "{long}", "completion": "z"}}"#),
+        r#"{"text": "short"}"#.to_owned(),
+        format!(r#"{{"prompt": "a", "completion": "{long}"}}"#),
+    ];
+    let documents = opened(&[&lines], &codec, None, Room { seq_len: 20, tokens: 40, documents: 9 }, false).expect("documents");
+    assert_eq!((documents.count(), documents.document(0).len(), documents.document(2).len()), (3, 21, 21));
+    let warning = documents.warning().expect("a warning");
+    assert_eq!(
+        warning,
+        "warning: 3 of 4 documents are longer than --seq-len 20 and end there; 1 of them are left out, as nothing that is learnt is before that"
+    );
+    let said = documents.describe();
+    assert!(said.contains("1.jsonl: 3 documents, 48 tokens (bytes), of which 47 are learnt: 2 documents for training"), "{said}");
+    assert!(opened(&[&lines[2..3], &lines[2..3]], &codec, None, ROOM, false).expect("documents").warning().is_none());
+}
+
+#[test]
+fn texts_and_documents_do_not_mix() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["a.jsonl", "b.JSONL", "c.txt"] {
+        std::fs::write(path(name), "x").expect("a file");
+    }
+    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL")]).expect("files"));
+    assert!(!are_documents(&[path("c.txt"), "stories".into()]).expect("files"));
+    for sources in [vec![path("")], vec![path("a.jsonl"), "stories".into()]] {
+        let error = are_documents(&sources).expect_err("both");
+        assert!(error.exit_code() == 2 && error.to_string().contains("both: "), "{error}");
+    }
+}

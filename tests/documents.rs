@@ -1,0 +1,127 @@
+//! `train` on documents: a model that came with a tokenizer and a template learns what is said in conversations, and a run goes on bit for bit.
+
+#[path = "chat/model.rs"]
+mod model;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use model::{TEMPLATE, talking};
+use primal_host::report::metrics;
+
+/// What the program says in a folder, where it ends with that code.
+fn program(folder: &Path, line: &str, code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
+    let output = command.current_dir(folder).args(line.split_whitespace()).output().expect("primal-host runs");
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{line}: {err}");
+    out + &err
+}
+
+/// Conversations, prompts and texts of several lengths; all questions have the same answer.
+fn write_documents(path: &Path) {
+    let line = |number: usize| {
+        let question = format!("{}{}", char::from(b'a' + (number * 7 % 26) as u8), number * 7919 % 1000).repeat(1 + number % 4);
+        match number % 4 {
+            0 => format!(
+                r#"{{"prompt": [{{"role": "user", "content": "{question}"}}], "completion": [{{"role": "assistant", "content": "yes"}}]}}"#
+            ),
+            1 => format!(r#"{{"prompt": "{question}?", "completion": "yes"}}"#),
+            _ => format!(r#"{{"messages": [{{"role": "user", "content": "{question}"}}, {{"role": "assistant", "content": "yes"}}]}}"#),
+        }
+    };
+    fs::write(path, (0..120).map(line).collect::<Vec<_>>().join("\n")).expect("a file");
+}
+
+#[test]
+fn answers_are_learnt_and_a_run_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    talking(&path.join("model.safetensors"), Some(TEMPLATE), 2);
+    write_documents(&path.join("chats.jsonl"));
+    let flags = "--data chats.jsonl --threads 1 --batch 4 --seq-len 64 --grad-accum 2";
+    let train = format!(
+        "train --from model.safetensors {flags} --steps 60 --lr 0.01 --warmup 3 --validate-every 20 --checkpoint-every 40 --out run"
+    );
+    let said = program(path, &train, 0);
+    assert!(
+        said.contains("chats.jsonl: 120 documents, ") && said.contains("114 documents for training") && said.contains("6 for validation"),
+        "{said}"
+    );
+    let records = metrics::read(&path.join("run/metrics.jsonl")).expect("records");
+    let losses: Vec<f64> = records.iter().filter_map(|record| record.validation_loss).collect();
+    // Questions cannot be known; answers can.
+    assert!(losses.len() == 3 && losses[2] < 0.5, "validation losses {losses:?}");
+    let tokens: Vec<u64> = records.iter().filter_map(|record| record.tokens).collect();
+    assert!(tokens.len() == 60 && tokens.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= 512), "{tokens:?}");
+
+    // From the checkpoint before the last, the last comes again.
+    let last = path.join("run/checkpoints/step-00000060.safetensors");
+    let before = fs::read(&last).expect("a checkpoint");
+    for entry in fs::read_dir(path.join("run/checkpoints")).expect("a folder") {
+        let file = entry.expect("an entry").path();
+        if !file.ends_with("step-00000040.safetensors") && file.extension().is_some_and(|ending| ending == "safetensors") {
+            fs::remove_file(file).expect("a file");
+        }
+    }
+    program(path, "train --resume run --threads 2", 0);
+    assert!(fs::read(&last).expect("a checkpoint") == before, "other bytes after going on");
+    let again = metrics::read(&path.join("run/metrics.jsonl")).expect("records");
+    assert_eq!(again.iter().filter_map(|record| record.tokens).collect::<Vec<_>>(), tokens);
+
+    // `eval` measures the answers alone, too, in batches of another size.
+    let checkpoint = "run/checkpoints/step-00000060.safetensors";
+    let said = program(path, &format!("eval --checkpoint {checkpoint} --data chats.jsonl --json"), 0);
+    let found: serde_json::Value = serde_json::from_str(&said).expect("an object");
+    let nats = found["nats_per_token"].as_f64().expect("a number");
+    // Six answers of "yes" and a token that ends each.
+    assert!((nats - losses[2]).abs() < 1e-4 && found["tokens"] == 24, "{said}, in training {}", losses[2]);
+    let said = program(path, &format!("eval --checkpoint {checkpoint} --data chats.jsonl --split test"), 2);
+    assert!(said.contains("documents in the test split"), "{said}");
+
+    // The model answers as it learnt to.
+    let answer =
+        program(path, "chat --checkpoint run/checkpoints/step-00000060.safetensors --prompt b12b12 --temperature 0 --max-tokens 9", 0);
+    assert_eq!(answer, "yes\n");
+    fs::write(path.join("chats.jsonl"), "{\"text\": \"other\"}\n".repeat(50)).expect("a file");
+    let said = program(path, "train --resume run --steps 70", 2);
+    assert!(said.contains("the data of the run"), "{said}");
+}
+
+#[test]
+fn what_documents_do_not_go_with_is_said_before_the_run_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    talking(&path.join("model.safetensors"), None, 2);
+    write_documents(&path.join("chats.jsonl"));
+    fs::write(path.join("pairs.jsonl"), "{\"prompt\": \"1+1=\", \"completion\": \"2\"}\n".repeat(40)).expect("a file");
+    fs::write(path.join("bad.jsonl"), "{\"text\": \"good\"}\n\n{\"text\": 3}\n").expect("a file");
+    fs::write(path.join("text.txt"), "words\n".repeat(500)).expect("a file");
+    let config = |more: &str| {
+        let text = format!(
+            "[model]\ndim = 16\nlayers = 1\nheads = 2\ncontext = 32\ntokenizer = 'bytes'\ngrid = 'uniform15'\n[train]\nsteps = 2\nbatch = 2\nseq_len = 32\n{more}"
+        );
+        fs::write(path.join("c.toml"), text).expect("a file");
+    };
+    for (flags, more, part) in [
+        ("--from model.safetensors --data chats.jsonl", "", "chats.jsonl:1: expected a model with a template for conversations"),
+        ("--config c.toml --data chats.jsonl", "", "chats.jsonl:1: expected a model with a template"),
+        ("--config c.toml --data bad.jsonl", "", "bad.jsonl:3: expected \"text\" to be a string, found \"text\", a number"),
+        ("--config c.toml --data pairs.jsonl --data text.txt", "", "both: "),
+        ("--config c.toml --data pairs.jsonl --activations f16", "", "--activations: expected f32"),
+        ("--config c.toml --data pairs.jsonl", "answers_after = '='", "train.answers_after"),
+        ("--config c.toml --data none.jsonl", "", "no such path"),
+    ] {
+        config(more);
+        let said = program(path, &format!("train {flags} --out run"), 2);
+        assert!(said.contains(part) && said.contains("hint: "), "{flags}: {said}");
+        assert!(!path.join("run").exists(), "{flags}: a run has begun");
+    }
+    // Models of all tokenizers learn pairs and texts.
+    for tokenizer in ["bytes", "english1k", "gpt2"] {
+        config("");
+        let said = program(path, &format!("train --config c.toml --data pairs.jsonl --tokenizer {tokenizer} --out {tokenizer}"), 0);
+        assert!(said.contains("40 documents, ") && said.contains("1+1="), "{tokenizer}: {said}");
+    }
+}
