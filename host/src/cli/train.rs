@@ -25,6 +25,7 @@ use super::limits;
 use super::threads::in_pool;
 use super::training_flags::{Train, apply_embeddings};
 use crate::output::warn;
+use crate::report::progress::Progress;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
 use crate::runs::training::{self, Start};
 use crate::tasks::on_text_model;
@@ -111,32 +112,43 @@ impl Train {
             let held_out = (Split::Validation, t.hold_out_test);
             let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
             documents.warning().iter().for_each(warn);
-            let (description, prompt) = (documents.describe(), documents.prompt());
-            let shown = codec.decode(&prompt);
+            let (description, prompts) = (documents.describe(), self.prompts(&codec, || documents.prompt()));
             return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
-                progress.sample(trainer.step, &sample(trainer, &codec, (&shown, &prompt))?);
-                Ok(())
+                samples(trainer, &codec, &prompts, progress)
             });
         }
         let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
         let opened = Corpus::open(&sources, codec.clone(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        let shown = if sources == [STORIES] { "Once upon a time" } else { "\n" };
-        let prompt = codec.prompt(shown);
+        let usual = if sources == [STORIES] { "Once upon a time" } else { "\n" };
+        let prompts = self.prompts(&codec, || codec.prompt(usual));
         training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
-            progress.sample(trainer.step, &sample(trainer, &codec, (shown, &prompt))?);
-            Ok(())
+            samples(trainer, &codec, &prompts, progress)
         })
+    }
+
+    /// The prompts of samples: those of the flags, or else one.
+    fn prompts(&self, codec: &TextCodec, usual: impl FnOnce() -> Vec<u32>) -> Vec<Vec<u32>> {
+        if self.prompt.is_empty() { vec![usual()] } else { self.prompt.iter().map(|prompt| codec.prompt(prompt)).collect() }
     }
 }
 
-fn sample<M: TextModel>(
+/// Continues each prompt, and shows it.
+fn samples<M: TextModel>(
     trainer: &mut Trainer<impl Backend, TextTask<M>>,
     codec: &TextCodec,
-    (shown, prompt): (&str, &[u32]),
-) -> Result<String> {
-    let mut text = shown.trim_start().to_string();
+    prompts: &[Vec<u32>],
+    progress: &Progress,
+) -> Result<()> {
+    for prompt in prompts {
+        progress.sample(trainer.step, &sample(trainer, codec, prompt)?);
+    }
+    Ok(())
+}
+
+fn sample<M: TextModel>(trainer: &mut Trainer<impl Backend, TextTask<M>>, codec: &TextCodec, prompt: &[u32]) -> Result<String> {
+    let mut text = codec.decode(prompt).trim_start().to_string();
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: trainer.step, ..Sampling::GREEDY };
     let layout = &trainer.layout;
     if prompt.is_empty() {

@@ -206,6 +206,10 @@ commands! {
         validate_every: Option<u64> => train.validate_every
     }
     train {
+        /// text that samples continue; may be repeated (default: the beginning of a text that is held back, or of a story)
+        prompt: Vec<String>
+    }
+    train {
         /// print a sample every so many steps
         sample_every: Option<u64> => train.sample_every
     }
