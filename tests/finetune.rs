@@ -61,7 +61,7 @@ fn with_blocks(from: &Path, to: &Path, matrix: &str, rows: usize) {
     assert_eq!(blocks.len(), rows * 2 * BLOCK);
     let mut metadata = file.metadata().clone();
     metadata.insert("weights".into(), format!(r#"{{"{matrix}": {{"blocks": "Q8_0"}}}}"#));
-    metadata.insert("license".into(), "of the model".into());
+    metadata.extend([("license", "of the model"), ("imported_from", "a file")].map(|(key, value)| (key.to_owned(), value.to_owned())));
     let others = file.names().filter(|name| !name.starts_with(matrix)).map(|name| {
         let tensor = file.tensor(name).expect("a tensor");
         TensorRef::new(name, tensor.dtype, tensor.shape, tensor.bytes)
@@ -85,7 +85,7 @@ fn a_run_begins_with_the_weights_of_its_model_in_whatever_form() {
             for embeddings in ["frozen", "grid", "float"] {
                 let name = format!("{model} by {optimizer}, table {embeddings}");
                 let line = format!(
-                    "train --from {model}.safetensors --data text --out r --steps 1 --optimizer {optimizer} --embeddings {embeddings}"
+                    "train --from {model}.safetensors --data text --out r --steps 1 --lr 1e-9 --optimizer {optimizer} --embeddings {embeddings}"
                 );
                 program(path, &line, 0);
                 let after = loss(path, STEP);
@@ -152,6 +152,26 @@ fn a_layer_on_no_grid_stays_and_is_told_unless_all_are_put_on_one() {
     let said = program(path, &format!("{train} --grid uniform15"), 0);
     assert!(!said.contains("on no grid"), "{said}");
     assert!(tensors(&path.join("r/checkpoints/step-00000003.safetensors")).contains_key("blocks.0.mlp.up.votes"));
+}
+
+#[test]
+fn an_imported_model_is_trained_with_settings_that_suit_it() {
+    let folder = folder();
+    let path = folder.path();
+    with_blocks(&path.join("tied.safetensors"), &path.join("imported.safetensors"), "embedding.tokens", 256);
+    for (model, more, lines) in [
+        ("imported", "", ["vote_start = \"peaked\"", "threshold = 0.52", "trains_table = false", "lr = 0.0004"]),
+        ("imported", "--votes 4", ["vote_start = \"spread\"", "threshold = 0.52", "votes = 4", "lr = 0.0001"]),
+        ("imported", "--optimizer adamw", ["optimizer = \"adamw\"", "seq_len = 64", "batch = 1", "lr = 0.0001"]),
+        ("imported", "--start spread --lr 2e-4", ["vote_start = \"spread\"", "threshold = 0.52", "votes = 8", "lr = 0.0002"]),
+        // One of this program goes on as it was.
+        ("tied", "", ["votes = 8", "seq_len = 32", "batch = 2", "warmup = 1"]),
+    ] {
+        program(path, &format!("train --from {model}.safetensors --data text --out r --steps 1 {more}"), 0);
+        let config = fs::read_to_string(path.join("r/config.toml")).expect("a configuration");
+        lines.iter().for_each(|line| assert!(config.lines().any(|found| found == *line), "{model} {more}: no {line} in\n{config}"));
+        fs::remove_dir_all(path.join("r")).expect("a folder");
+    }
 }
 
 #[test]
