@@ -1,7 +1,7 @@
 //! What is compared: sizes of the model, and arms.
 
 use primal_device::grid::{self, Grid, ScaleForm};
-use primal_engine::config::{Flips, Rule, TrainConfig};
+use primal_engine::config::{Flips, Rule, TrainConfig, VoteStart};
 
 /// One size of the model, and how long it learns.
 pub struct Size {
@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 23] = [
+pub const ARMS: [Arm; 26] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -54,6 +54,9 @@ pub const ARMS: [Arm; 23] = [
     Arm::UINT4_GROUPS,
     Arm::MICRO_BATCHES,
     Arm::MICRO_FLIPS,
+    Arm::SPREAD,
+    Arm::PEAKED,
+    Arm::LOW_THRESHOLD,
 ];
 
 /// What is compared.
@@ -118,6 +121,14 @@ impl Arm {
         name: "votes, uniform15, 4 micro-batches, flips after each",
         adjust: |t| split(t, Flips::MicroBatch),
         ..Self::MICRO_BATCHES
+    };
+    pub const SPREAD: Self =
+        Self { name: "votes, uniform15, begun spread", adjust: |t| t.vote_start = VoteStart::Spread, all_seeds: false, ..Self::VOTES };
+    pub const PEAKED: Self = Self { name: "votes, uniform15, begun peaked", adjust: |t| t.vote_start = VoteStart::Peaked, ..Self::SPREAD };
+    pub const LOW_THRESHOLD: Self = Self {
+        name: "votes, uniform15, begun peaked, threshold 0.52",
+        adjust: |t| (t.vote_start, t.threshold) = (VoteStart::Peaked, Some(0.52)),
+        ..Self::SPREAD
     };
 
     pub fn is_tuned(&self) -> bool {
