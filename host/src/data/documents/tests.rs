@@ -149,12 +149,12 @@ fn numbered(from: usize, count: usize) -> Vec<String> {
 fn whole_documents_are_held_back_the_last_of_each_file() {
     let codec = TextCodec::Bytes;
     for (counts, hold_out_test, expected) in [
-        (vec![100], false, vec![95..100]),
-        (vec![100], true, vec![95..98, 98..100]),
-        (vec![40, 60], false, vec![38..40, 97..100]),
-        (vec![1; 60], false, vec![19..20, 39..40, 59..60]),
-        (vec![7], false, vec![6..7]),
-        (vec![2], true, vec![1..2]),
+        (vec![100], false, vec![[95, 100]]),
+        (vec![100], true, vec![[95, 98], [98, 100]]),
+        (vec![40, 60], false, vec![[38, 40], [97, 100]]),
+        (vec![1; 60], false, vec![[19, 20], [39, 40], [59, 60]]),
+        (vec![7], false, vec![[6, 7]]),
+        (vec![2], true, vec![[1, 2]]),
     ] {
         let mut files = Vec::new();
         for count in &counts {
@@ -163,7 +163,7 @@ fn whole_documents_are_held_back_the_last_of_each_file() {
         let files: Vec<&[String]> = files.iter().map(Vec::as_slice).collect();
         let documents = opened(&files, &codec, None, ROOM, hold_out_test).expect("documents");
         let [train, validation, test] = &documents.splits;
-        let held: Vec<u32> = expected.iter().cloned().flatten().collect();
+        let held: Vec<u32> = expected.iter().flat_map(|&[start, end]| start..end).collect();
         assert_eq!([&validation[..], test].concat(), held, "{counts:?}");
         assert_eq!(test.is_empty(), !hold_out_test || expected.len() == 1, "{counts:?}: {test:?}");
         let all: BTreeSet<u32> = train.iter().chain(&held).copied().collect();
