@@ -33,12 +33,14 @@ impl Table {
 
     /// All parameters, as a file without a word about them would have them.
     pub fn specs(&self) -> Specs {
-        fn of(table: &impl CausalTable) -> Specs {
-            CausalLayers::new(table, false).1
-        }
+        self.specs_of(false)
+    }
+
+    /// The same, or those of the float twin.
+    fn specs_of(&self, float: bool) -> Specs {
         match self {
-            Self::Llama(table) => of(table),
-            Self::Gpt(table) => of(table),
+            Self::Llama(table) => CausalLayers::new(table, float).1,
+            Self::Gpt(table) => CausalLayers::new(table, float).1,
         }
     }
 
@@ -47,7 +49,11 @@ impl Table {
     /// # Errors
     /// What the file says of them makes no sense.
     pub fn specs_in(&self, file: &dyn TensorFile) -> Result<Specs> {
-        let mut specs = self.specs();
+        let rule = match self {
+            Self::Llama(_) => state::config_of::<LlamaConfig>(file)?.train.optimizer,
+            Self::Gpt(_) => state::config_of::<GptConfig>(file)?.train.optimizer,
+        };
+        let mut specs = self.specs_of(rule.is_float());
         kept::apply(&mut specs, file)?;
         Ok(specs)
     }
