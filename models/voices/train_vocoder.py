@@ -561,9 +561,16 @@ def evaluate(args):
 
 
 def export(args):
+    """Averaged weights as a file, or their mean with those of another file: a run that began from it may lie between the two at its best."""
     model = load(args.weights)
     saved = torch.load(args.weights, map_location="cpu", weights_only=True) if args.weights.endswith(".pt") else {}
-    write_export(model.config, model.state_dict(), saved.get("step", "unknown"), args.out)
+    state = model.state_dict()
+    if args.mean_with:
+        other = load(args.mean_with)
+        if other.config != model.config:
+            raise BadInput(f"--mean-with {args.mean_with}: expected a model of {model.config}, found one of {other.config}")
+        state = {name: (value + other.state_dict()[name]) / 2 for name, value in state.items()}
+    write_export(model.config, state, saved.get("step", "unknown"), args.out)
 
 
 def pitch(args):
@@ -601,6 +608,7 @@ def main():
     t.add_argument("--seed", type=int, default=1)
     e.add_argument("--utterances", type=int, help="only the first so many")
     e.add_argument("--blur", type=float, default=0.0, help="smooth the mel by this sigma, in bands and frames")
+    x.add_argument("--mean-with", metavar="FILE", help="export the mean of --weights and these")
     for c in (t, e):
         c.add_argument("--apart", type=float, default=0.3, help="weight of the distance between two draws")
     for c in (t, e, p):

@@ -6,7 +6,8 @@
 
 Line n of the sentences was spoken into FOLDER/000n.wav; the utterances of a corpus name their WAVs themselves. Prints one JSON object a
 line: name, sentences, words, seconds, word and character error rate in per cent, the 95 % interval of the former (bootstrap over sentences),
-and the worst sentences.
+and the worst sentences; from the second on also how many points the first NAME's word error rate lies above this one's, with the 95 % interval
+and the one-sided upper bound of that difference (bootstrap over sentences, the same for both).
 
 Before words are compared, both sides lose what is not heard: case, punctuation and hyphens; numbers in digits, which the recogniser prefers,
 become words (num2words: 20 -> twenty, 9th -> ninth), and so does the per cent sign.
@@ -56,15 +57,22 @@ def seconds(path):
         return sound.getnframes() / sound.getframerate()
 
 
-def interval(errors, words, rounds=2000):
-    """95 % interval of the error rate in per cent, by drawing sentences again and again."""
+def bounds(errors, words, shares=(0.025, 0.975), rounds=2000):
+    """Quantiles of the error rate in per cent, by drawing sentences again and again: its 95 % interval."""
     rng = random.Random(1)
     rates = []
     for _ in range(rounds):
         drawn = rng.choices(range(len(words)), k=len(words))
         rates.append(100 * sum(errors[i] for i in drawn) / sum(words[i] for i in drawn))
     rates.sort()
-    return [round(rates[int(rounds * q)], 2) for q in (0.025, 0.975)]
+    return [round(rates[int(rounds * q)], 2) for q in shares]
+
+
+def difference(errors, others, words):
+    """By how many points the error rate lies above another's on the same sentences."""
+    more = [a - b for a, b in zip(errors, others)]
+    low, high, upper = bounds(more, words, (0.025, 0.975, 0.95))
+    return dict(points=round(100 * sum(more) / sum(words), 2), interval=[low, high], upper=upper)
 
 
 def main():
@@ -86,6 +94,7 @@ def main():
     else:
         lines = pathlib.Path(arguments.sentences).read_text().split("\n")
         items = [(line, f"{number:04}.wav") for number, line in enumerate(lines, 1) if line.strip()]
+    first = None
     for name, folder in (pair.split("=", 1) for pair in arguments.folders):
         said, heard, length = [], [], 0.0
         for text, wav in items:
@@ -103,9 +112,11 @@ def main():
             out.writelines(json.dumps(dict(said=a, heard=b, errors=e)) + "\n" for a, b, e in zip(said, heard, errors))
         print(json.dumps(dict(
             name=name, sentences=len(said), words=sum(words), seconds=round(length, 1),
-            wer=round(100 * sum(errors) / sum(words), 2), wer_interval=interval(errors, words),
+            wer=round(100 * sum(errors) / sum(words), 2), wer_interval=bounds(errors, words),
             cer=round(100 * jiwer.cer(said, heard), 2),
-            worst=[f"{said[i]} -> {heard[i]}" for i in worst if errors[i]])), flush=True)
+            worst=[f"{said[i]} -> {heard[i]}" for i in worst if errors[i]],
+            **(dict(first_minus_this=difference(first, errors, words)) if first else {}))), flush=True)
+        first = first or errors
 
 
 if __name__ == "__main__":

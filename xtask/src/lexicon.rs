@@ -29,6 +29,13 @@ pub struct MakeLexicon {
 impl MakeLexicon {
     /// Runs it.
     pub fn run(self) -> ExitCode {
+        if let (Some(letters), Some(out)) = (&self.letters, &self.out) {
+            let (letters, out) = (letters.display(), out.display());
+            eprintln!(
+                "xtask: make-lexicon: --letters {letters}: expected no --out beside it, since no lexicon is written, found --out {out}; leave one out"
+            );
+            return ExitCode::from(2);
+        }
         let english = root().join(ENGLISH);
         let path = |path: PathBuf| path.into_os_string().into_string().expect("argh takes UTF-8 only");
         let is_text = self.letters.is_some();

@@ -3,6 +3,7 @@
 mod archive;
 mod check;
 mod licences;
+mod links;
 mod program;
 
 use std::fs;
@@ -21,7 +22,7 @@ const ARCHITECTURES: &str = "sm_61,sm_75,sm_80,sm_86,sm_89,sm_90";
 const MOST_BYTES: u64 = 90_000_000;
 
 /// Files of the checkout: where they are, and where they go.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 11] = [
     ("device/package/run.sh", "run.sh"),
     ("device/package/peer.py", "peer.py"),
     ("device/package/predictions.tsv", "predictions.tsv"),
@@ -33,11 +34,13 @@ const FILES: [(&str, &str); 12] = [
     ("models/gpt-nano.toml", "configs/gpt-nano.toml"),
     ("LICENSE-MIT", "licences/LICENSE-MIT"),
     ("LICENSE-APACHE", "licences/LICENSE-APACHE"),
-    // The licences of the lexicon and the voice are in these.
-    ("models/README.md", "licences/models.md"),
 ];
-const VOICES: [(&str, &str); 2] =
-    [("models/voices/heart/README.md", "licences/voice-heart.md"), ("models/voices/slt/README.md", "licences/voice-slt.md")];
+/// READMEs with the licences of the lexicon and the voices: the end of their paths in a link, under `models` in the checkout, and their names in the package.
+const READMES: [(&str, &str, &str); 3] = [
+    ("heart/README.md", "voices/heart/README.md", "voice-heart.md"),
+    ("slt/README.md", "voices/slt/README.md", "voice-slt.md"),
+    ("../README.md", "README.md", "models.md"),
+];
 
 /// make a folder that runs on a machine with a GPU and nothing else, and FOLDER.tar.zst and FOLDER.tar.gz beside it
 #[derive(FromArgs)]
@@ -134,8 +137,15 @@ fn fill(folder: &Path, version: &str) -> Result<(), String> {
             fs::write(&to, pared(&text)).map_err(|error| format!("{name}: {error}"))?;
         }
     }
-    for (from, to) in FILES.into_iter().chain(VOICES) {
+    for (from, to) in FILES {
         folder::copy(&root().join(from), &folder.join(to))?;
+    }
+    let places = READMES.map(|(ending, _, name)| (ending, name));
+    for (_, from, name) in READMES {
+        let from = root().join("models").join(from);
+        let text = fs::read_to_string(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+        let to = folder.join("licences").join(name);
+        fs::write(&to, links::relinked(&text, &places)).map_err(|error| format!("{}: {error}", to.display()))?;
     }
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"));
     write("licences/third-party.txt", &licences::collect()?)?;

@@ -19,9 +19,9 @@ use primal_speech::make::{PRUNE, lexicon};
 use primal_speech::{Lexicon, Phone};
 
 use primal_engine::files;
-use primal_host::Result;
 use primal_host::voice::english;
 use primal_host::voice::letters::{BEAM, Letters};
+use primal_host::{Error, Result};
 
 use score::Score;
 
@@ -63,6 +63,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.beam == 0 {
+        return Err(Error::bad_input("--beam", "an answer to follow at least", 0, "give 1 or more"));
+    }
     if let Some(folder) = &arguments.suite {
         suite::measure(folder, arguments.misses, &english());
         return Ok(());

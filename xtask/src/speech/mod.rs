@@ -29,7 +29,8 @@ struct Arguments {
     /// one sentence a line (default tests/speech/sentences.txt)
     #[argh(option)]
     sentences: Option<PathBuf>,
-    /// folder of a corpus: the recordings that its heldout.jsonl names, and their copies by the voices' vocoders, are scored instead of sentences
+    /// folder of a corpus: the recordings that its heldout.jsonl names, their copies by the voices' vocoders, and what the voices make of their
+    /// texts are scored instead of sentences
     #[argh(option)]
     corpus: Option<PathBuf>,
     /// only the voices, no teacher and no peers
@@ -88,6 +89,7 @@ fn bench(arguments: &Arguments) -> Result<(), String> {
         spoken.push(speakers.recordings(corpus)?);
         for voice in &voices {
             spoken.push(speakers.copies(corpus, voice)?);
+            spoken.push(speakers.voice(voice, &speakers.texts())?);
         }
         score.arg("--jsonl").arg(speakers.listing());
     } else {

@@ -123,7 +123,7 @@ impl Speakers {
         let path = corpus.join("heldout.jsonl");
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let folder = self.emptied("recordings")?;
-        let mut listing = String::new();
+        let (mut listing, mut texts) = (String::new(), String::new());
         for (number, line) in text.lines().enumerate() {
             let bad = || format!("{}:{}: expected an object with `wav` and `text`", path.display(), number + 1);
             let mut row: Value = serde_json::from_str(line).map_err(|_| bad())?;
@@ -133,14 +133,22 @@ impl Speakers {
             call(self.script("as_wav.py").args([&from, &folder.join(&name)]))?;
             row["wav"] = name.into();
             listing += &format!("{row}\n");
+            texts += &format!("{}\n", row["text"].as_str().ok_or_else(bad)?);
         }
-        fs::write(self.listing(), listing).map_err(|error| format!("{}: {error}", self.listing().display()))?;
+        for (path, text) in [(self.listing(), listing), (self.texts(), texts)] {
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
         Ok(Spoken::of("recordings", folder))
     }
 
     /// Text and file of each recording, as `score.py` reads them.
     pub fn listing(&self) -> PathBuf {
         self.work.join("recordings.jsonl")
+    }
+
+    /// What is said in the recordings, a line each.
+    pub fn texts(&self) -> PathBuf {
+        self.work.join("recordings.txt")
     }
 
     /// What a voice's vocoder makes of the recordings.

@@ -37,6 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn make(arguments: &Arguments) -> Result<()> {
+    if let (true, Some(folder)) = (arguments.letters, &arguments.homographs) {
+        let found = format!("--homographs {}", folder.display());
+        return Err(Error::invalid("--letters", "no --homographs beside it, since no lexicon is written", found, "leave one out"));
+    }
     let say = |line: &str| println!("{line}");
     let bytes = fs::read(&arguments.like).map_err(|error| refused(&arguments.like, "--like: a lexicon file", &error))?;
     let earlier = Lexicon::from_bytes(&bytes, arguments.like.display())?;
