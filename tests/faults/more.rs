@@ -82,13 +82,14 @@ fn a_run_starts_with_the_weights_of_another() {
     }
     world.run("train --resume second").with(0, &["no checkpoint"]);
     assert!(world.end("second", 30) == end, "other bytes");
-    // What does not fit is refused before anything is written.
-    for (more, word) in
-        [("--grid fine15", "model.grid"), ("--config gpt-nano", "model."), ("--optimizer adamw", "weight"), ("--optimizer qat", "shadow")]
-    {
-        world.run(&format!("train --from {from} --data other --out bad {more}")).with(2, &[word]);
-        assert!(!world.path("bad").exists(), "{more}");
+    // Weights are put on another grid, or become floats.
+    for (run, more) in [("fine", "--grid fine15"), ("twin", "--optimizer adamw"), ("shadows", "--optimizer qat")] {
+        world.run(&format!("train --from {from} --data other --out {run} --steps 2 {more}")).with(0, &[]);
+        assert!(loss(run) < loss("first"), "{more}: it began with a loss of {}, as {}", loss(run), loss("first"));
     }
+    // What does not fit is refused before anything is written.
+    world.run(&format!("train --from {from} --data other --out bad --config gpt-nano")).with(2, &["model."]);
+    assert!(!world.path("bad").exists(), "nothing is left behind");
     world.run(&format!("train --resume first --from {from}")).with(2, &["--from"]);
     world.run(&format!("tts-train --from {from} --data corpus --out bad")).with(2, &["a voice"]);
     // Voices, too, and rules with shadow weights.
