@@ -5,7 +5,7 @@ use primal_device::grid::{Grid, ScaleForm};
 use crate::Result;
 use crate::config::{ConfigOf, GptConfig, LlamaConfig, MAX_CONTEXT, ModelTable, TextTable, Tokenizer, TrainConfig};
 use crate::files::TensorFile;
-use crate::models::causal::{CausalLayers, CausalTable};
+use crate::models::causal::CausalLayers;
 use crate::nn::embedding::Embeddings;
 use crate::nn::kept;
 use crate::nn::parameters::Specs;
