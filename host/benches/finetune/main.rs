@@ -75,7 +75,7 @@ struct Run {
 
 impl Run {
     fn name(&self) -> String {
-        format!("{}, lr {:e}, seed {}", self.arm.name, self.lr, self.seed)
+        format!("{}, lr {:e}, seed {}, {STEPS} steps", self.arm.name, self.lr, self.seed)
     }
 
     fn folder(&self) -> String {
@@ -91,11 +91,11 @@ struct Outcome {
     arm: String,
     lr: f32,
     seed: u64,
-    /// The fingerprint of the text.
+    /// The fingerprint of model and texts.
     data: String,
     steps: u64,
     tokens: u64,
-    /// Lowest validation loss, nats a token.
+    /// Validation loss of the last checkpoint, nats a token.
     validation: f64,
     /// Losses of the last checkpoint on the held-back text and on the other one, nats a token.
     test: f64,
@@ -156,6 +156,8 @@ fn best_rate(outcomes: &[Outcome], arm: &Arm) -> Option<f32> {
 /// The files of all runs.
 struct Bench<'a> {
     arguments: &'a Arguments,
+    /// Of the runs.
+    folder: PathBuf,
     /// The imported model.
     model: PathBuf,
     /// What is learnt, and what is held back.
@@ -169,31 +171,38 @@ impl<'a> Bench<'a> {
     fn prepare(arguments: &'a Arguments, model: &Path, data: &Path, other: &Path) -> Result<Self> {
         let folder = &arguments.runs;
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let whole = fs::read_to_string(data).map_err(|e| format!("{}: {e}", data.display()))?;
+        let all = fs::read_to_string(other).map_err(|e| format!("{}: {e}", other.display()))?;
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for part in [&fs::read(first_file(model)?).map_err(|e| format!("{}: {e}", model.display()))?, whole.as_bytes(), all.as_bytes()] {
+            hash.update(part);
+        }
+        let fingerprint = format!("{:016x}", hash.digest());
+        // Of other inputs there are other runs.
+        let folder = &folder.join(&fingerprint);
+        fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let imported = folder.join("model.safetensors");
         if !imported.exists() {
             primal(&["import", "model", text(model)?, "--as-is", "--no-loss", "--out", text(&imported)?])?;
         }
-        let whole = fs::read_to_string(data).map_err(|e| format!("{}: {e}", data.display()))?;
-        let fingerprint = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(whole.as_bytes()));
         // The last hundredth is held back; `train` validates on the last twentieth of what is before it.
-        let cut = line_start(&whole, whole.len() / 100 * 99);
+        let cut = line_start(&whole, whole.len() - measured(&whole));
         let texts = ["learnt", "held-back"].map(|name| folder.join(format!("{name}.txt")));
         for (path, part) in texts.iter().zip([&whole[..cut], &whole[cut..]]) {
             fs::write(path, part).map_err(|e| format!("{}: {e}", path.display()))?;
         }
-        let all = fs::read_to_string(other).map_err(|e| format!("{}: {e}", other.display()))?;
         let part = folder.join("other.txt");
-        fs::write(&part, &all[line_start(&all, all.len().saturating_sub(texts_len(&whole)))..])
+        fs::write(&part, &all[line_start(&all, all.len().saturating_sub(measured(&whole)))..])
             .map_err(|e| format!("{}: {e}", part.display()))?;
         let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Self { arguments, model: imported, texts, other: part, fingerprint, threads: threads.to_string() })
+        Ok(Self { arguments, folder: folder.clone(), model: imported, texts, other: part, fingerprint, threads: threads.to_string() })
     }
 
     /// Does the runs that the results lack.
     fn all(&self, outcomes: &mut Vec<Outcome>) -> Result<()> {
         if let Some(other) = outcomes.iter().find(|o| o.data != self.fingerprint) {
             return Err(format!(
-                "the results are for the text {}, --data has {}; give another --results file",
+                "the results are for model and texts {}, these are {}; give another --results file",
                 other.data, self.fingerprint
             ));
         }
@@ -221,7 +230,7 @@ impl<'a> Bench<'a> {
 
     /// Trains, or goes on training, and measures.
     fn one(&self, run: &Run) -> Result<Outcome> {
-        let folder = self.arguments.runs.join(run.folder());
+        let folder = self.folder.join(run.folder());
         if run.arm.kind == Kind::AsItIs {
             let [test, other] = self.losses(&self.model)?;
             return Ok(Outcome {
@@ -255,7 +264,7 @@ impl<'a> Bench<'a> {
             train.args(["--steps", &steps, "--batch", "1", "--seq-len", &seq, "--validate-every", &every, "--checkpoint-every", &every]);
             train.args(["--sample-every", "0", "--keep", "1", "--lr", &lr, "--seed", &seed]).args(run.arm.flags);
         }
-        let peak_mib = watch(&mut train, &self.arguments.runs.join(format!("{}.log", run.folder())))?;
+        let peak_mib = watch(&mut train, &self.folder.join(format!("{}.log", run.folder())))?;
         let latest = latest_good(&folder.join("checkpoints")).map_err(|e| e.to_string())?;
         let latest = latest.ok_or_else(|| format!("{}: no checkpoint", folder.display()))?;
         let checkpoint = latest.checkpoint.path();
@@ -276,7 +285,7 @@ impl<'a> Bench<'a> {
             data: self.fingerprint.clone(),
             steps: last.step,
             tokens: last.tokens.unwrap_or_default(),
-            validation: curve.iter().map(|&(_, loss)| loss).fold(f64::INFINITY, f64::min),
+            validation: curve.last().ok_or_else(|| format!("{}: no validation", folder.display()))?.1,
             test,
             other,
             rounded,
@@ -335,9 +344,18 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// As long as a tenth of the held-back text's tokens need no more than a minute: its length.
-fn texts_len(whole: &str) -> usize {
+/// Bytes of what is measured of a text.
+fn measured(whole: &str) -> usize {
     whole.len() / 100
+}
+
+/// The file that says which model it is: itself, or of a folder its weights or their index.
+fn first_file(model: &Path) -> Result<PathBuf> {
+    if model.is_file() {
+        return Ok(model.into());
+    }
+    let names = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
+    names.iter().map(|name| model.join(name)).find(|path| path.is_file()).ok_or_else(|| format!("{}: no model", model.display()))
 }
 
 /// Where the line begins that the byte `at` is in.

@@ -74,6 +74,7 @@ impl Train {
     fn configure(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<String>> {
         let mut given = self.apply(config)?;
         given.extend(apply_embeddings(self.embeddings.as_deref(), config)?);
+        config.train.regrids |= self.from.is_some() && given.iter().any(|flag| flag == "--grid" || flag == "--scales");
         Ok(given)
     }
 

@@ -118,7 +118,7 @@ commands! {
         out: Option<PathBuf>
     }
     train {
-        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, llama-7b, or a .toml file
+        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, or a .toml file
         config: Option<String>
     }
     tts_train {
@@ -158,11 +158,11 @@ commands! {
         start: Option<String> => train.vote_start, |flag, name| one_of(flag, config::STARTS, name, VoteStart::from_name(name))
     }
     train, tts_train {
-        /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8)
+        /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8, of 4 bits 0.85)
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
     }
     train, plan {
-        /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says; frozen with --from an imported model)
+        /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says, which for an imported model is frozen)
         embeddings: Option<String>
     }
     train, plan {
@@ -190,7 +190,7 @@ commands! {
         steps: Option<u64> => train.steps
     }
     train, tts_train {
-        /// peak learning rate
+        /// peak learning rate (default: what the configuration says; with --from an imported model 4e-4 for votes that begin peaked, else 1e-4)
         lr: Option<f32> => train.lr
     }
     train, tts_train {
@@ -242,7 +242,7 @@ commands! {
         resume: Option<PathBuf>
     }
     train, tts_train {
-        /// checkpoint whose weights the new run starts with, with its configuration unless --config names another for the same model
+        /// checkpoint or imported model whose weights the new run starts with; with a checkpoint's configuration, or with settings that suit an imported model, unless --config names another for the same model
         from: Option<PathBuf>
     }
     train, tts_train, plan {

@@ -168,17 +168,19 @@ pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<V
             "leave --data out to train on the embedded stories",
         ));
     }
-    let named = |name: &String| if name == STORIES { Source::from_text(STORIES, stories()) } else { Source::from_file(Path::new(name)) };
+    let named = |name: &PathBuf| {
+        if name.as_os_str() == STORIES { Source::from_text(STORIES, stories()) } else { Source::from_file(name) }
+    };
     names(sources)?.iter().map(named).collect()
 }
 
 /// The files that they name, and `stories`.
-pub(super) fn names(sources: &[String]) -> Result<Vec<String>> {
+pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for source in sources {
         let path = Path::new(source);
         if source == STORIES || !path.is_dir() {
-            names.push(source.clone());
+            names.push(source.into());
             continue;
         }
         let mut files = Vec::new();
@@ -191,7 +193,7 @@ pub(super) fn names(sources: &[String]) -> Result<Vec<String>> {
                 "hidden files are passed over; check the path or name the files themselves",
             ));
         }
-        names.extend(files.iter().map(|file| file.display().to_string()));
+        names.extend(files);
     }
     Ok(names)
 }

@@ -125,7 +125,7 @@ impl<M: ModelTable> RunFolder<M> {
         let (mut config, name) = match (&weights, flags.config) {
             (Some(weights), None) => {
                 let mut config: ConfigOf<M> = state::config_of(weights)?;
-                if weights.metadata().contains_key(import::FROM) {
+                if is_imported(weights) {
                     config.train = config.model.fine_tuning();
                 }
                 (config, weights.path().display().to_string())
@@ -136,7 +136,7 @@ impl<M: ModelTable> RunFolder<M> {
             }
         };
         let given = apply(&mut config)?;
-        if flags.config.is_none() && weights.as_ref().is_some_and(|weights| weights.metadata().contains_key(import::FROM)) {
+        if flags.config.is_none() && weights.as_ref().is_some_and(is_imported) {
             let has = |flag: &str| given.iter().any(|given| given == flag);
             config.train.settle(has("--start"), has("--lr"));
         }
@@ -338,6 +338,12 @@ impl<M: ModelTable> RunFolder<M> {
         }
         Ok(identity)
     }
+}
+
+/// Whether a file is as an import made it, and not the checkpoint of a run that began from one.
+fn is_imported(weights: &Checkpoint) -> bool {
+    let has = |key| weights.metadata().contains_key(key);
+    has(import::FROM) && !has(RUN_KEY)
 }
 
 /// The configuration as this program wrote it last.

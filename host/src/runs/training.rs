@@ -57,7 +57,13 @@ pub(crate) fn train<D: Device, T: Told>(
     let mut trainer = Trainer::new(folder.config.clone(), layout, backend);
     match &folder.beginning {
         Beginning::Anew => trainer.initialise(),
-        Beginning::Weights(weights) => trainer.begin_from(weights)?,
+        Beginning::Weights(weights) => {
+            let without = trainer.begin_from(weights)?;
+            if without > 0 {
+                let path = weights.path().display();
+                warn(format!("warning: {path} says of {without} matrices not what rounding left over: their votes begin spread"));
+            }
+        }
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
     }
     folder.begin(trainer.step, T::fingerprint(corpus), &sources)?;

@@ -13,7 +13,6 @@ mod order;
 mod tests;
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use primal_engine::train::task::Draw;
@@ -82,14 +81,14 @@ pub struct Documents {
 pub fn are_documents(sources: &[String]) -> Result<bool> {
     let mut found = [None, None];
     for name in source::names(sources)? {
-        let is_text = Path::new(&name).extension().is_none_or(|ending| !ending.eq_ignore_ascii_case(ENDING));
+        let is_text = name.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case(ENDING));
         found[usize::from(is_text)].get_or_insert(name);
     }
     match found {
         [Some(documents), Some(text)] => Err(Error::bad_input(
             "--data",
             format!("texts, or documents in files that end in .{ENDING}"),
-            format!("both: {text} and {documents}"),
+            format!("both: {} and {}", text.display(), documents.display()),
             "train on one of them, and then on the other: --from goes on with the weights",
         )),
         [documents, _] => Ok(documents.is_some()),
@@ -128,10 +127,11 @@ impl Documents {
             fingerprint: 0,
             epoch: Mutex::new(None),
         };
+        let mut lines = Vec::new();
         for source in sources {
-            let first = all.count();
-            all.read(&source, options)?;
-            all.split(first..all.count(), has_test);
+            let first = lines.len();
+            all.read(&source, options, &mut lines)?;
+            all.split(&lines, first, has_test);
         }
         // Of few documents, one.
         if all.splits[1].is_empty() && all.splits[2].is_empty() {
@@ -151,11 +151,11 @@ impl Documents {
         Ok(all)
     }
 
-    /// Adds the documents of a file.
-    fn read(&mut self, source: &Source, options: &DocumentOptions) -> Result<()> {
+    /// Adds the documents of a file, and to `lines` what became of each.
+    fn read(&mut self, source: &Source, options: &DocumentOptions, lines: &mut Vec<Option<u32>>) -> Result<()> {
         let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, &source.bytes))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+        let texts: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
         let tokens = |&(number, line): &(usize, &str)| {
             let tokens = line::read(line).and_then(|line| learnt::tokens(line, options.codec, options.template));
             let tokens = tokens.and_then(|tokens| match tokens.len() {
@@ -164,33 +164,37 @@ impl Documents {
             });
             tokens.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
         };
-        for lines in lines.chunks(LINES) {
-            let documents: Vec<Result<Vec<u32>>> = lines.par_iter().map(tokens).collect();
-            documents.into_iter().try_for_each(|document| document.map(|tokens| self.add(tokens)))?;
+        for texts in texts.chunks(LINES) {
+            let documents: Vec<Result<Vec<u32>>> = texts.par_iter().map(tokens).collect();
+            documents.into_iter().try_for_each(|document| document.map(|tokens| lines.push(self.add(tokens))))?;
         }
         Ok(())
     }
 
-    /// Adds a document, as far as there is room for it: its last token is only a target.
-    fn add(&mut self, mut tokens: Vec<u32>) {
+    /// Adds a document, as far as there is room for it (its last token is only a target), and gives its number, if anything is learnt of it.
+    fn add(&mut self, mut tokens: Vec<u32>) -> Option<u32> {
         let most = self.room.seq_len + 1;
         self.cut[0] += usize::from(tokens.len() > most);
         tokens.truncate(most);
         if tokens[1..].iter().any(|token| token & LEARNT != 0) {
             self.tokens.extend(tokens);
             self.starts.push(self.tokens.len());
+            Some(self.count() as u32 - 1)
         } else {
             self.cut[1] += 1;
+            None
         }
     }
 
-    /// Splits the documents of a file, so that of all files together one in [`HELD_OUT`] is held back.
-    fn split(&mut self, documents: Range<usize>, has_test: bool) {
-        let held_out = documents.end / HELD_OUT - documents.start / HELD_OUT;
-        let cut = documents.end - held_out;
-        let test = if has_test { documents.end - held_out / 2 } else { documents.end };
-        for (split, range) in self.splits.iter_mut().zip([documents.start..cut, cut..test, test..documents.end]) {
-            split.extend(range.map(|document| document as u32));
+    /// Splits the documents of a file, which begins at the line `first`, so that of the lines of all files together one in [`HELD_OUT`] is held back:
+    /// however long documents may be, each stays on its side.
+    fn split(&mut self, lines: &[Option<u32>], first: usize, has_test: bool) {
+        let end = lines.len();
+        let held_out = end / HELD_OUT - first / HELD_OUT;
+        let cut = end - held_out;
+        let test = if has_test { end - held_out / 2 } else { end };
+        for (split, range) in self.splits.iter_mut().zip([first..cut, cut..test, test..end]) {
+            split.extend(lines[range].iter().flatten());
         }
     }
 

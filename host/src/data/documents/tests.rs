@@ -140,6 +140,28 @@ fn a_bad_line_is_named() {
     assert!(text.contains("2 documents or more") && text.contains("found 1"), "{text}");
 }
 
+#[test]
+fn a_document_is_on_the_same_side_however_long_documents_may_be() {
+    // The answer of every third one is beyond the room of the shorter batch.
+    let line = |number: usize| {
+        let prompt = "x".repeat(if number.is_multiple_of(3) { 20 } else { 2 });
+        format!(r#"{{"prompt": "{prompt}", "completion": "{number:04}"}}"#)
+    };
+    let lines: Vec<String> = (0..60).map(line).collect();
+    let held_out = |seq_len: usize| {
+        let room = Room { seq_len, tokens: 64, ..ROOM };
+        let documents = opened(&[&lines], &TextCodec::Bytes, None, room, false).expect("documents");
+        let text = |&document: &u32| {
+            let tokens = documents.document(document).iter().map(|token| (token & !LEARNT) as u8).collect::<Vec<_>>();
+            String::from_utf8(tokens).expect("text").trim().trim_start_matches('x').to_owned()
+        };
+        documents.splits[1].iter().map(text).collect::<Vec<_>>()
+    };
+    let (long, short) = (held_out(30), held_out(10));
+    assert_eq!(long, ["0057", "0058", "0059"]);
+    assert!(short.iter().all(|text| long.contains(text)), "{short:?}");
+}
+
 /// A text of its own for each document.
 fn numbered(from: usize, count: usize) -> Vec<String> {
     (from..from + count).map(|number| format!(r#"{{"text": "number {number:04}"}}"#)).collect()

@@ -99,6 +99,9 @@ pub struct TrainConfig {
     /// only the head is trained. A table of floats always is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trains_table: Option<bool>,
+    /// Whether linear layers that the model a run begins from keeps in another form are put on the run's grid, or stay as they are.
+    #[serde(skip_serializing_if = "is_default")]
+    pub regrids: bool,
     /// Flips once a step, or after each micro-batch.
     pub flips: Flips,
     /// Decay of the first moments of float parameters.
@@ -181,6 +184,7 @@ impl Default for TrainConfig {
             threshold: None,
             vote_start: VoteStart::Zero,
             trains_table: None,
+            regrids: false,
             flips: Flips::Step,
             beta1: 0.9,
             beta2: 0.98,

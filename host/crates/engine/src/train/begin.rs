@@ -31,59 +31,65 @@ use crate::{Error, Result, interrupt};
 /// Values that are converted at a time, at most, but for whole rows.
 const PIECE: usize = 1 << 22;
 
-/// What matrices of a run stay as they are in the file that it begins from: all that is on no grid there, unless the configuration has another grid than the
-/// file's; then only a table of embeddings that is not trained.
+/// What matrices of a run stay as they are in the file that it begins from: a table of embeddings and a head that are not trained; and all that is in
+/// another form than the file's configuration says, unless linear layers are to be put on a grid.
 ///
 /// # Errors
 /// A file whose configuration or metadata do not parse.
 pub fn kept<T: Task>(config: &ConfigOf<T::Config>, file: &dyn TensorFile) -> Result<BTreeMap<String, Kept>> {
     let own: ConfigOf<T::Config> = state::config_of(file)?;
-    kept::apply(&mut T::layers(&own).1, file)?;
+    let (_, mut theirs) = T::layers(&own);
+    kept::apply(&mut theirs, file)?;
     let (_, ours) = T::layers(config);
-    let mut kept = kept::of(file)?;
-    let is_regridded = [config, &own].map(|config| T::layers(&ConfigOf { train: own.train.clone(), ..config.clone() }).1);
-    let [now, before] =
-        is_regridded.map(|specs| specs.matrices.iter().map(|spec| (spec.name.clone(), spec.kept())).collect::<BTreeMap<_, _>>());
-    kept.retain(|name, kept| {
-        let Some(spec) = ours.matrices.iter().find(|spec| spec.name == *name) else { return false };
-        let stays = if [TOKENS, HEAD].contains(&name.as_str()) { spec.is_frozen } else { now.get(name) == before.get(name) };
+    let others = kept::of(file)?;
+    let has_grids = !own.train.optimizer.is_float();
+    let stays = |spec: &MatrixSpec| {
+        let from = theirs.matrices.iter().find(|from| from.name == spec.name)?.kept();
+        let is_other = others.contains_key(&spec.name);
+        let stays = match spec.name.as_str() {
+            TOKENS | HEAD => spec.is_frozen && (is_other || has_grids),
+            _ => is_other && !config.train.regrids,
+        };
         // The float twin has floats where the file has grids.
-        stays && !(config.train.optimizer.is_float() && matches!(kept, Kept::Grid(..)))
-    });
-    Ok(kept)
+        let is_float = config.train.optimizer.is_float() && matches!(from, Kept::Grid(..));
+        (stays && !is_float && from != spec.kept()).then(|| (spec.name.clone(), from))
+    };
+    Ok(ours.matrices.iter().filter_map(stays).collect())
 }
 
 impl<B: Backend, T: Task> Trainer<B, T> {
     /// Start values from a file of a model of the same shape, whose checksums were verified: weights as they are, or put on the run's grid, or as floats.
-    /// Votes begin as the configuration says.
+    /// Votes begin as the configuration says. Returns the number of matrices whose votes should begin with what rounding left over, of which the file says
+    /// nothing.
     ///
     /// # Errors
     /// A tensor that is missing, of another shape, or with a value that no run saves.
-    pub fn begin_from(&mut self, file: &dyn TensorFile) -> Result<()> {
+    pub fn begin_from(&mut self, file: &dyn TensorFile) -> Result<usize> {
         let own: ConfigOf<T::Config> = state::config_of(file)?;
         let (_, mut theirs) = T::layers(&own);
         kept::apply(&mut theirs, file)?;
         let Self { config, layout, backend: b, .. } = self;
         let (p, optimizer) = (&layout.parameters, &layout.optimizer);
         optimizer.initialise_state(b, p, &config.train);
-        let known = tensors::parameters(p);
+        let (known, mut without) = (tensors::parameters(p), 0);
         for (index, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
             let from = find(&theirs, file, &spec.name)?;
             let state = &optimizer.matrices[index];
             let id = MatrixId(index);
             let weights = optimizer.weights(p, id);
             let shadow: Vec<_> = weights.iter().filter(|tensor| file.find(&tensor.name).is_some()).collect();
-            let is_same = from.kept() == spec.kept();
+            let is_same = matches!(from, Parameter::Matrix(_)) && from.kept() == spec.kept();
             if is_same {
                 let own = known.iter().filter(|tensor| tensor.name.strip_prefix(&spec.name).is_some_and(|rest| rest.starts_with('.')));
-                own.chain(shadow.iter().copied()).try_for_each(|tensor| tensors::load(b, std::slice::from_ref(tensor), file))?;
+                own.map(std::slice::from_ref).try_for_each(|tensor| tensors::load(b, tensor, file))?;
             }
+            shadow.iter().copied().map(std::slice::from_ref).try_for_each(|tensor| tensors::load(b, tensor, file))?;
             let votes = match state {
                 MatrixState::Votes(Votes(votes)) if config.train.vote_start == VoteStart::Remainder => Some(votes),
                 _ => None,
             };
             if let (true, Some(votes)) = (is_same, votes) {
-                load_votes(b, votes, &constants(&config.train), spec, file)?;
+                without += usize::from(!load_votes(b, votes, &constants(&config.train), spec, file)?);
             }
             if is_same && weights.len() == shadow.len() {
                 continue;
@@ -117,7 +123,8 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 }
             }
         }
-        b.fault()
+        b.fault()?;
+        Ok(without)
     }
 }
 
@@ -176,18 +183,18 @@ fn remainders(fitted: &Fitted, values: &[f32], spec: &MatrixSpec) -> Vec<i8> {
     fitted.remainders(values, spec.in_features, spec.grid.expect("a grid"))
 }
 
-/// The votes that the file has of a matrix, if it has some: 8 bits, as [`Fitted::remainders`] counts them.
-fn load_votes<B: Backend>(b: &mut B, state: &VoteState, rule: &VoteRule, spec: &MatrixSpec, file: &dyn TensorFile) -> Result<()> {
+/// Loads the votes that the file has of a matrix, and says whether it has some: of 8 bits, as [`Fitted::remainders`] counts them.
+fn load_votes<B: Backend>(b: &mut B, state: &VoteState, rule: &VoteRule, spec: &MatrixSpec, file: &dyn TensorFile) -> Result<bool> {
     let name = format!("{}.votes", spec.name);
-    let Some(view) = file.find(&name).filter(|view| matches!(view.dtype, Dtype::I8 | Dtype::U8)) else { return Ok(()) };
+    let Some(view) = file.find(&name).filter(|view| matches!(view.dtype, Dtype::I8 | Dtype::U8)) else { return Ok(false) };
     let width = VoteState::row_bytes(VoteBits::Eight, spec.in_features);
     if view.shape != [spec.out_features, width] {
-        return Ok(());
+        return Ok(false);
     }
     let votes: Vec<i8> = view.bytes()?.iter().map(|&byte| byte as i8).collect();
     view.release();
     upload_votes(b, state, rule, spec, 0, &votes);
-    Ok(())
+    Ok(true)
 }
 
 /// Uploads votes of 8 bits in units of the rule, short of its consensus.
