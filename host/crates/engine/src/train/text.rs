@@ -92,7 +92,7 @@ fn place<B: Backend>(model: &impl TextModel, b: &mut B, lengths: &[u32]) -> Sequ
 }
 
 /// Tokens of a sample, at most.
-const SAMPLED: usize = 384;
+const SAMPLED: usize = 192;
 
 /// Learning to continue text, whatever the model.
 pub struct TextTask<M: TextModel = Gpt>(PhantomData<fn() -> M>);
@@ -123,7 +123,7 @@ impl<M: TextModel> Task for TextTask<M> {
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
         let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing(t.activations) } else { Purpose::Train(t.activations) };
-        let shape = DecoderShape { context: config.model.context().min(SAMPLED), cache: Act::F16 };
+        let shape = DecoderShape { context: config.model.context().min(SAMPLED), cache: Act::F32 };
         let sampler = M::plan_decoder(layers.clone(), shape, plan);
         (M::plan(layers, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
