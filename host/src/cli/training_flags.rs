@@ -190,7 +190,7 @@ commands! {
         steps: Option<u64> => train.steps
     }
     train, tts_train {
-        /// peak learning rate (default: what the configuration says; with --from an imported model 4e-4 for votes that begin peaked, else 1e-4)
+        /// peak learning rate (default: what the configuration says; with --from an imported model 2e-4 for votes that begin peaked, else 1e-4)
         lr: Option<f32> => train.lr
     }
     train, tts_train {
