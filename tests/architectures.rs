@@ -1,6 +1,9 @@
 //! Models by the key `architecture`: every text model through every command; and runs that commit 198d1c1 began, before there was the key, which open,
 //! go on to the same bits, write and are measured as that version did (see `fixtures/README.md`).
 
+#[path = "train/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use std::process::Command;
 use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::models::registry::TEXT;
+use program::program;
 
 /// A small one of each text model.
 const MODELS: &[&str] = &[
@@ -19,15 +23,6 @@ const MODELS: &[&str] = &[
 const RUNS: [&str; 3] = ["", "-qat", "-voice"];
 /// Relative: losses of single tokens are summed in f64, in the same order.
 const NATS: f64 = 1e-12;
-
-/// What the program says in a folder, where it ends with that code.
-fn program(folder: &Path, line: &str, code: i32) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-    let output = command.current_dir(folder).args(line.split_whitespace()).output().expect("primal-host runs");
-    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{line}: {err}");
-    out + &err
-}
 
 struct Run {
     folder: tempfile::TempDir,

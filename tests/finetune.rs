@@ -1,28 +1,22 @@
 //! Runs that begin from a model: `train --from`, whatever its weights are kept as.
 
+#[path = "train/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use half::f16;
 use primal_engine::files::Dtype;
 use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
+use program::program;
 
 const MODEL: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 2\nkv_heads = 1\nhidden = 96\ncontext = 64\n\
     tokenizer = 'bytes'\nembeddings = 'matrix'\ngrid = 'int4'\nscales = 'group32'\n[train]\nbatch = 2\nseq_len = 32\nlr = 1e-9\nwarmup = 1\n\
     validate_every = 0\nsample_every = 0\nvalidation_tokens = 512\n";
 /// Blocks of Q8_0: a half and 32 bytes.
 const BLOCK: usize = 34;
-
-/// What the program says in a folder, where it ends with that code.
-fn program(folder: &Path, line: &str, code: i32) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-    let output = command.current_dir(folder).args(line.split_whitespace()).output().expect("primal-host runs");
-    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{line}: {err}");
-    out + &err
-}
 
 /// A folder with a text and the models `tied.safetensors` and `untied.safetensors`.
 fn folder() -> tempfile::TempDir {

@@ -1,5 +1,6 @@
 //! Runs on disk: which one a folder holds, and the steps, records, samples and checkpoints that are written to it.
 
+pub mod beginning;
 pub mod difference;
 pub mod folder;
 pub mod identity;
