@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use primal_engine::convert::{attached, import};
-use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::{Checkpoint, LOSS_KEY, Latest, RUN_KEY, TensorRef};
 use primal_engine::nn::kept;
 
