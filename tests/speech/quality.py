@@ -81,7 +81,8 @@ def voiced_f0(wave):
 
 def pauses(wave):
     """Seconds between the first and the last sound, and how many of them are pauses; sound is within 40 dB of the loudest tenth of the frames."""
-    power = np.square(wave[:len(wave) // 256 * 256].reshape(-1, 256)).mean(1)
+    wave = np.pad(wave, (0, -len(wave) % 256))
+    power = np.square(wave.reshape(-1, 256)).mean(1)
     level = 10 * np.log10(power + 1e-12)
     sound = np.flatnonzero(level > np.quantile(level, 0.9) - 40)
     gaps = np.diff(sound) - 1

@@ -13,6 +13,7 @@ mod environment;
 mod speakers;
 mod table;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -29,8 +30,8 @@ struct Arguments {
     /// one sentence a line (default tests/speech/sentences.txt)
     #[argh(option)]
     sentences: Option<PathBuf>,
-    /// folder of a corpus: the recordings that its heldout.jsonl names, their copies by the voices' vocoders, and what the voices make of their
-    /// texts are scored instead of sentences
+    /// folder of a corpus, for a second table: the recordings that its heldout.jsonl names, their copies by the voices' vocoders, and what the
+    /// voices make of their texts
     #[argh(option)]
     corpus: Option<PathBuf>,
     /// only the voices, no teacher and no peers
@@ -80,39 +81,63 @@ fn bench(arguments: &Arguments) -> Result<(), String> {
     } else {
         arguments.voice.clone()
     };
-    let speakers = Speakers { program: target.join("release/primal-host"), python: python.clone(), work: work.clone() };
-
-    let mut spoken = Vec::new();
-    let mut score = Command::new(&python);
-    score.arg(root.join("tests/speech/score.py")).arg("--work").arg(&work);
+    let program = target.join("release/primal-host");
+    let speakers = |texts: &str| Speakers { program: program.clone(), python: python.clone(), work: work.join(texts) };
+    let bench = Bench { arguments, work: &work, voices: &voices };
+    bench.sentences(&speakers("sentences"))?;
     if let Some(corpus) = &arguments.corpus {
-        spoken.push(speakers.recordings(corpus)?);
-        for voice in &voices {
-            spoken.push(speakers.copies(corpus, voice)?);
-            spoken.push(speakers.voice(voice, &speakers.texts())?);
-        }
-        score.arg("--jsonl").arg(speakers.listing());
-    } else {
-        let sentences = arguments.sentences.clone().unwrap_or_else(|| root.join("tests/speech/sentences.txt"));
-        for voice in &voices {
-            spoken.push(speakers.voice(voice, &sentences)?);
-        }
-        if !arguments.alone {
-            spoken.extend(speakers.festival(&voices, &sentences)?);
-            spoken.extend(speakers.espeak(&sentences)?);
-            spoken.extend(speakers.piper(&sentences, !arguments.words || arguments.python.is_some())?);
-        }
-        score.arg("--sentences").arg(sentences);
+        bench.recordings(&speakers("recordings"), corpus)?;
     }
-    let words = rows(score.args(spoken.iter().map(Spoken::pair)))?;
-    let quality = if arguments.words {
-        Vec::new()
-    } else {
-        rows(Command::new(&python).arg(root.join("tests/speech/quality.py")).args(spoken.iter().map(Spoken::pair)))?
-    };
-    table::print(&spoken, &words, &quality);
     println!("\nsound and transcripts are in {}; figures stand in for ears: nobody has listened", work.display());
     Ok(())
+}
+
+/// What both tables need.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    work: &'a Path,
+    voices: &'a [PathBuf],
+}
+
+impl Bench<'_> {
+    /// The table of who says the sentences.
+    fn sentences(&self, speakers: &Speakers) -> Result<(), String> {
+        let sentences = self.arguments.sentences.clone().unwrap_or_else(|| crate::root().join("tests/speech/sentences.txt"));
+        let mut spoken = Vec::new();
+        for voice in self.voices {
+            spoken.push(speakers.voice(voice, &sentences)?);
+        }
+        if !self.arguments.alone {
+            spoken.extend(speakers.festival(self.voices, &sentences)?);
+            spoken.extend(speakers.espeak(&sentences)?);
+            spoken.extend(speakers.piper(&sentences, !self.arguments.words || self.arguments.python.is_some())?);
+        }
+        println!("\n{}:", sentences.display());
+        self.table(speakers, &spoken, ["--sentences".as_ref(), sentences.as_ref()])
+    }
+
+    /// The table of a corpus' recordings, what voices make of their texts, and their copies.
+    fn recordings(&self, speakers: &Speakers, corpus: &Path) -> Result<(), String> {
+        let recordings = speakers.recordings(corpus)?;
+        let mut spoken = Vec::new();
+        for voice in self.voices {
+            spoken.push(speakers.voice(voice, &speakers.texts())?);
+            spoken.push(speakers.copies(corpus, voice)?);
+        }
+        // Last: word errors are compared with those of the first voice.
+        spoken.push(recordings);
+        println!("\n{}:", corpus.display());
+        self.table(speakers, &spoken, ["--jsonl".as_ref(), speakers.listing().as_ref()])
+    }
+
+    /// Scores the sound of speakers of the same texts.
+    fn table(&self, speakers: &Speakers, spoken: &[Spoken], texts: [&OsStr; 2]) -> Result<(), String> {
+        let pairs = || spoken.iter().map(Spoken::pair);
+        let words = rows(speakers.script("score.py").arg("--work").arg(self.work).args(texts).args(pairs()))?;
+        let quality = if self.arguments.words { Vec::new() } else { rows(speakers.script("quality.py").args(pairs()))? };
+        table::print(spoken, &words, &quality);
+        Ok(())
+    }
 }
 
 /// The JSON objects that a script prints, one a line.

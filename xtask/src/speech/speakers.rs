@@ -57,7 +57,8 @@ impl Speakers {
         Ok(folder)
     }
 
-    fn script(&self, name: &str) -> Command {
+    /// One of the scripts under tests/speech.
+    pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(crate::root().join("tests/speech").join(name));
         command
