@@ -169,7 +169,7 @@ fn controls_change_what_they_say_they_do() {
     let (fast, slow) = (say("fast.wav", &["--speed", "2"]), say("slow.wav", &["--speed", "0.5"]));
     assert!((0.4..0.6).contains(&ratio(&fast)), "twice as fast: {} of the length", ratio(&fast));
     assert!((1.8..2.2).contains(&ratio(&slow)), "half as fast: {} of the length", ratio(&slow));
-    for (flag, value) in [("--pitch", "-3"), ("--pitch", "4"), ("--energy", "2")] {
+    for (flag, value) in [("--pitch", "-3"), ("--pitch", "4"), ("--pitch-range", "0"), ("--energy", "2")] {
         let other = say("other.wav", &[flag, value]);
         assert_eq!(other.len(), plain.len(), "{flag} {value}: the length");
         assert!(other != plain, "{flag} {value}: the same samples");

@@ -44,7 +44,7 @@ fn flags_that_make_no_sense_are_refused() {
     fs::write(speaker.path("latin1.txt"), b"Hello.\nCaf\xE9.").expect("a file");
     fs::write(speaker.path("utf16.txt"), b"\xFF\xFEH\0i\0").expect("a file");
     let before = speaker.files();
-    let said: [(&[&str], &str); 18] = [
+    let said: [(&[&str], &str); 19] = [
         (&[], "--text or --file"),
         (&["--text", "Hello.", "--file", "lines.txt"], "--file"),
         (&["--text", "Hello.", "--speed", "0"], "--speed"),
@@ -53,6 +53,7 @@ fn flags_that_make_no_sense_are_refused() {
         (&["--text", "Hello.", "--speed", "inf"], "--speed"),
         (&["--text", "Hello.", "--speed", "fast"], "speed"),
         (&["--text", "Hello.", "--pitch", "100"], "--pitch"),
+        (&["--text", "Hello.", "--pitch-range", "-1"], "--pitch-range"),
         (&["--text", "Hello.", "--energy", "0"], "--energy"),
         (&["--text", "Hello.", "--out-dir", "spoken"], "--out-dir"),
         (&["--text", "Hello.", "--threads", "0"], "threads"),

@@ -9,7 +9,7 @@ use half::f16;
 
 use super::paths::{Named, require_distinct};
 use crate::output::print;
-use crate::voice::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice};
+use crate::voice::voice::{ACOUSTIC, Acoustic, DESCRIPTION, Description, LEXICON, VOCODER, Voice, require_pitch_range};
 use crate::voice::{Vocoder, VocoderFile};
 use crate::{Error, Result, input};
 use primal_engine::files::checkpoint::{Checkpoint, Dtype, TensorRef, save};
@@ -42,6 +42,9 @@ pub struct ExportVoice {
     /// name of the voice (default: that of the folder)
     #[argh(option)]
     name: Option<String>,
+    /// factor of how far its pitch moves, 0 to 3: what was learnt is a mean, and so too even (default 1)
+    #[argh(option)]
+    pitch_range: Option<f32>,
     /// licence of the voice (default: the vocoder's)
     #[argh(option)]
     licence: Option<String>,
@@ -56,6 +59,7 @@ impl ExportVoice {
         let inputs = [("--checkpoint", Some(&self.checkpoint)), ("--vocoder", Some(&self.vocoder)), ("--lexicon", self.lexicon.as_ref())];
         let inputs: Vec<Named> = inputs.into_iter().filter_map(|(flag, path)| Some((flag, path?.as_path()))).collect();
         [ACOUSTIC, VOCODER, LEXICON].iter().try_for_each(|name| require_distinct(("--out", &self.out.join(name)), &inputs))?;
+        self.pitch_range.map_or(Ok(()), |range| require_pitch_range("--pitch-range", range))?;
         let acoustic = Acoustic::new(Checkpoint::open_verified(&self.checkpoint)?)?;
         let vocoder = Vocoder::open(&self.vocoder)?;
         acoustic.require_fit(&vocoder, self.vocoder.display())?;
@@ -78,6 +82,7 @@ impl ExportVoice {
             licence: licence.unwrap_or_else(|| "not stated".into()),
             acoustic: ACOUSTIC.into(),
             vocoder: VOCODER.into(),
+            pitch_range: self.pitch_range,
             lexicon: self.out.join(LEXICON).exists().then(|| LEXICON.into()),
         };
         // Last: a folder without it is no voice.

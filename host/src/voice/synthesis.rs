@@ -73,6 +73,7 @@ pub struct Synthesizer<'a, D> {
     model: GhostTts,
     batch: SpeechBatch,
     scales: Scales,
+    pitch_range: f32,
     vocoder: VocoderModel,
 }
 
@@ -94,7 +95,8 @@ impl<'a, D: Device> Synthesizer<'a, D> {
         model.prepare(&mut backend);
         vocoder.load(&mut backend, voice.vocoder())?;
         let batch = model.batch();
-        Ok(Self { lexicon: voice.lexicon(), mel, backend, parameters, model, batch, scales: acoustic.facts.scales(), vocoder })
+        let pitch_range = voice.description().pitch_range.unwrap_or(1.0);
+        Ok(Self { lexicon: voice.lexicon(), mel, backend, parameters, model, batch, scales: acoustic.facts.scales(), pitch_range, vocoder })
     }
 
     /// The mel settings of the voice.
@@ -174,7 +176,8 @@ impl<D: Device> Synthesizer<'_, D> {
         let (b, p) = (&mut self.backend, &self.parameters);
         // A source is as much higher as it is told, and the spectrogram stays as it was learnt.
         let is_sung = controls.pitch != 0.0 && self.vocoder.has_source();
-        let mel_controls = Controls { pitch: if is_sung { 0.0 } else { controls.pitch }, ..*controls };
+        let pitch_range = controls.pitch_range * self.pitch_range;
+        let mel_controls = Controls { pitch: if is_sung { 0.0 } else { controls.pitch }, pitch_range, ..*controls };
         let mut spoken = match self.model.synthesise(b, p, &mut self.batch, &self.scales, phones, &mel_controls) {
             Ok(spoken) => spoken,
             // Only their frames can be too many: slow speech, or a predictor that knows no better.

@@ -25,10 +25,12 @@ pub const ACOUSTIC: &str = "acoustic.safetensors";
 pub const VOCODER: &str = "vocoder.safetensors";
 /// The name that its lexicon gets, if it has its own.
 pub const LEXICON: &str = "english.lexicon";
+/// How far the pitch may be moved from a voice's mean, as a factor.
+const PITCH_RANGE: std::ops::RangeInclusive<f32> = 0.0..=3.0;
 const HINT: &str = "give the folder of a voice, as `primal-host export-voice` makes it; without --voice, one in this program speaks";
 
 /// What `voice.toml` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// Name of the voice.
@@ -41,6 +43,9 @@ pub struct Description {
     pub acoustic: String,
     /// File of the vocoder.
     pub vocoder: String,
+    /// Factor of how far its pitch moves: a predictor of means is too even. Without it, 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pitch_range: Option<f32>,
     /// File of the lexicon; without it, the voice uses the one in the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lexicon: Option<String>,
@@ -165,6 +170,7 @@ impl Description {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             Error::bad_input(format!("{}, line {line}", path.display()), "the description of a voice", error.message(), HINT)
         })?;
+        description.pitch_range.map_or(Ok(()), |range| require_pitch_range(format!("pitch_range in {}", path.display()), range))?;
         let files = [Some(&description.acoustic), Some(&description.vocoder), description.lexicon.as_ref()];
         if let Some(name) = files.into_iter().flatten().find(|name| !is_plain(name)) {
             return Err(Error::bad_input(path.display(), "names of files in its own folder", format!("{name:?}"), HINT));
@@ -176,6 +182,18 @@ impl Description {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("strings are TOML")
     }
+}
+
+/// Checks how far a pitch is to be moved.
+///
+/// # Errors
+/// Bad input of `subject`.
+pub fn require_pitch_range(subject: impl ToString, range: f32) -> Result<()> {
+    if PITCH_RANGE.contains(&range) {
+        return Ok(());
+    }
+    let expected = format!("{} (one tone) to {}", PITCH_RANGE.start(), PITCH_RANGE.end());
+    Err(Error::bad_input(subject, expected, range, "leave it out for the voice's own, 1"))
 }
 
 /// Whether a name leads into its folder and no farther.

@@ -16,7 +16,7 @@ use super::text::{bytes_of, decode};
 use super::threads::in_pool;
 use crate::output::warn;
 use crate::voice::synthesis::Synthesizer;
-use crate::voice::voice::Voice;
+use crate::voice::voice::{Voice, require_pitch_range};
 use crate::{Error, Result, input};
 use primal_engine::backend::Device;
 use primal_engine::models::ghost_tts::Controls;
@@ -61,6 +61,9 @@ pub struct Tts {
     /// how much higher, in semitones, -24 to 24 (default 0)
     #[argh(option, default = "0.0")]
     pitch: f32,
+    /// how lively: factor of how far the pitch moves, 0 (one tone) to 3 (default 1)
+    #[argh(option, default = "1.0")]
+    pitch_range: f32,
     /// how forcefully: factor of the energy, 0.25 to 4 (default 1)
     #[argh(option, default = "1.0")]
     energy: f32,
@@ -99,6 +102,7 @@ impl Tts {
     /// Whether the flags make sense, by themselves and together.
     fn check(&self) -> Result<()> {
         let ranges = [("--speed", self.speed, 0.25..=4.0, ""), ("--pitch", self.pitch, -24.0..=24.0, " semitones")];
+        require_pitch_range("--pitch-range", self.pitch_range)?;
         for (flag, value, range, unit) in ranges.into_iter().chain([("--energy", self.energy, 0.25..=4.0, "")]) {
             if !range.contains(&value) {
                 let expected = format!("{} to {}{unit}", range.start(), range.end());
@@ -179,7 +183,8 @@ impl Work for Job<'_> {
 
 impl Job<'_> {
     fn controls(&self) -> Controls {
-        Controls { speed: self.flags.speed, pitch: self.flags.pitch, energy: self.flags.energy }
+        let Tts { speed, pitch, pitch_range, energy, .. } = *self.flags;
+        Controls { speed, pitch, pitch_range, energy }
     }
 }
 

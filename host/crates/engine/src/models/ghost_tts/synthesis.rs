@@ -14,13 +14,15 @@ pub struct Controls {
     pub speed: f32,
     /// Added to the pitch, in semitones.
     pub pitch: f32,
+    /// Multiplies how far the pitch moves from the voice's mean: 0 for one tone.
+    pub pitch_range: f32,
     /// Multiplies the energy: 2 for about 6 dB.
     pub energy: f32,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { speed: 1.0, pitch: 0.0, energy: 1.0 }
+        Self { speed: 1.0, pitch: 0.0, pitch_range: 1.0, energy: 1.0 }
     }
 }
 
@@ -89,7 +91,7 @@ impl GhostTts {
         }
         // Both are standardised logarithms.
         let semitones = controls.pitch * std::f32::consts::LN_2 / 12.0;
-        pitch.iter_mut().for_each(|value| *value += semitones / scales.log_f0);
+        pitch.iter_mut().for_each(|value| *value = *value * controls.pitch_range + semitones / scales.log_f0);
         energy.iter_mut().for_each(|value| *value += controls.energy.ln() / scales.log_energy);
 
         batch.clear();
