@@ -1,6 +1,6 @@
 //! What is compared: sizes of the model, and arms.
 
-use primal_device::grid::{self, Grid, ScaleForm};
+use primal_device::grid::{self, Grid, ScaleForm, VoteBits};
 use primal_engine::config::{Flips, Rule, TrainConfig, VoteStart};
 
 /// One size of the model, and how long it learns.
@@ -131,12 +131,34 @@ impl Arm {
         ..Self::SPREAD
     };
 
+    pub const ADAMW_DECAY: Self = Self { name: "adamw, float, weight decay 0.1", adjust: |t| t.weight_decay = 0.1, ..Self::ADAMW };
+    /// With scales that learn as slowly as those of votes.
+    pub const SLOW_QAT: Self = Self { name: "qat, uniform15, slow scales", rule: Rule::Qat, ..Self::VOTES };
+    /// Code and vote are one integer of 12 bits, of which the forward pass sees the nearest level.
+    pub const MASTER: Self = Self { name: "12-bit master, uniform15", adjust: |t| t.threshold = Some(0.5), ..Self::VOTES };
+    /// No memory: a weight flips as often as its gradient is large.
+    pub const CHANCE: Self = Self { name: "stochastic rounding alone, uniform15", adjust: |t| t.forgets = true, ..Self::VOTES };
+
+    /// Bytes kept of a weight between steps.
+    pub fn bytes(&self) -> f64 {
+        let mut train = TrainConfig::default();
+        (self.adjust)(&mut train);
+        match self.rule {
+            Rule::Adamw => 12.0,
+            // A shadow weight and two moments; codes besides.
+            Rule::Qat => 12.5,
+            Rule::Votes if train.forgets => 0.5,
+            Rule::Votes | Rule::Poltergeist if train.votes == VoteBits::Four => 1.0,
+            Rule::Votes | Rule::Poltergeist => 1.5,
+        }
+    }
+
     pub fn is_tuned(&self) -> bool {
         self.tuned_as == self.name
     }
 }
 
-fn votes(bits: i64) -> primal_device::grid::VoteBits {
+fn votes(bits: i64) -> VoteBits {
     primal_engine::config::votes_of(bits).expect("4 or 8")
 }
 

@@ -13,17 +13,17 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Architecture, Config, GptConfig, TrainConfig};
+use primal_engine::config::{Architecture, Config, GptConfig, TrainConfig, Windows};
 use primal_engine::files::checkpoint::latest_good;
 use primal_host::data::{Corpus, CorpusOptions, Split, TextCodec};
 use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
 mod arms;
+mod books;
 mod report;
 
 use arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES, Size, TUNING_SEED, TUNING_STEPS};
-use report::report;
 
 /// train every arm on the same text and compare; without --data: print the results that are there
 #[derive(FromArgs)]
@@ -31,6 +31,12 @@ struct Arguments {
     /// text to learn; the committed results are for the six novels of Jane Austen
     #[argh(option)]
     data: Option<PathBuf>,
+    /// folder of books, .txt or .txt.zst, one with `validation` in its name: the study in a single pass instead
+    #[argh(option)]
+    books: Option<PathBuf>,
+    /// print the results of the study in a single pass
+    #[argh(switch)]
+    single_pass: bool,
     /// only runs whose name contains this; may be repeated
     #[argh(option)]
     only: Vec<String>,
@@ -40,9 +46,9 @@ struct Arguments {
     /// folder of the runs (default: target/learning)
     #[argh(option, default = "default_runs()")]
     runs: PathBuf,
-    /// results file (default: models/learning/results.jsonl)
-    #[argh(option, default = "default_results()")]
-    results: PathBuf,
+    /// results file (default: models/learning/results.jsonl, in a single pass single-pass.jsonl)
+    #[argh(option)]
+    results: Option<PathBuf>,
     /// list the runs that are missing, and start none
     #[argh(switch)]
     list: bool,
@@ -60,10 +66,6 @@ fn default_runs() -> PathBuf {
     root().join("target/learning")
 }
 
-fn default_results() -> PathBuf {
-    root().join("models/learning/results.jsonl")
-}
-
 /// One run of an arm.
 struct Run {
     size: &'static Size,
@@ -71,6 +73,7 @@ struct Run {
     lr: f32,
     seed: u64,
     steps: u64,
+    windows: Windows,
 }
 
 impl Run {
@@ -95,7 +98,8 @@ impl Run {
             lr: self.lr,
             warmup: 50,
             seed: self.seed,
-            hold_out_test: true,
+            windows: self.windows,
+            hold_out_test: self.windows == Windows::Random,
             validate_every: self.steps.div_ceil(20),
             validation_tokens: 32768,
             sample_every: 0,
@@ -148,6 +152,9 @@ struct Outcome {
     seconds: f64,
     /// (tokens, validation loss).
     curve: Vec<(u64, f64)>,
+    /// (tokens, mean training loss since the point before), of a single pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    training: Vec<(u64, f64)>,
 }
 
 fn main() {
@@ -160,25 +167,46 @@ fn main() {
 type Result<T> = std::result::Result<T, String>;
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let results = Results::open(&arguments.results)?;
-    if let Some(data) = &arguments.data {
-        let options = CorpusOptions { hold_out_test: true, ..CorpusOptions::default() };
-        let corpus = Corpus::open(&[data.display().to_string()], TextCodec::Bytes, &options).map_err(|e| e.to_string())?;
-        println!("{}", corpus.describe());
-        println!("a test split of {} bytes is held out for the final figures", corpus.tokens(Split::Test));
-        let bench = Bench { arguments, data, fingerprint: format!("{:016x}", corpus.fingerprint()), results: &results };
-        for phase in [tuning_runs, final_runs] {
-            bench.all(&phase(&results.outcomes()))?;
+    let is_single = arguments.books.is_some() || arguments.single_pass;
+    let file = if is_single { "single-pass.jsonl" } else { "results.jsonl" };
+    let file = arguments.results.clone().unwrap_or_else(|| root().join("models/learning").join(file));
+    let results = Results::open(&file)?;
+    match (&arguments.data, &arguments.books) {
+        (Some(_), Some(_)) => return Err("--data and --books are two studies: give one of them".into()),
+        (Some(data), None) => {
+            let options = CorpusOptions { hold_out_test: true, ..CorpusOptions::default() };
+            let corpus = corpus(data, &options)?;
+            println!("{}", corpus.describe());
+            println!("a test split of {} bytes is held out for the final figures", corpus.tokens(Split::Test));
+            let texts = Texts { training: SIZES.iter().map(|size| (size.name, data.clone())).collect(), held_out: None };
+            let bench = Bench { arguments, texts, fingerprint: format!("{:016x}", corpus.fingerprint()), results: &results };
+            for phase in [tuning_runs, final_runs] {
+                bench.all(&phase(&results.outcomes()))?;
+            }
         }
-    } else {
-        println!("no --data: these are the results in {}", arguments.results.display());
+        (None, Some(folder)) => {
+            let texts = books::texts(folder, &arguments.runs.join("books"))?;
+            let largest = &texts.training.last().expect("a size").1;
+            let fingerprint = format!("{:016x}", corpus(largest, &CorpusOptions::default())?.fingerprint());
+            let bench = Bench { arguments, texts, fingerprint, results: &results };
+            // Which runs are wanted depends on those before.
+            while bench.all(&books::runs(&results.outcomes()))? {}
+        }
+        (None, None) => println!("no --data: these are the results in {}", file.display()),
     }
-    report(&results.outcomes(), arguments.results.parent().expect("a folder"))
+    let outcomes = results.outcomes();
+    if is_single { report::single_pass(&outcomes) } else { report::report(&outcomes, file.parent().expect("a folder")) }
+}
+
+fn corpus(path: &Path, options: &CorpusOptions) -> Result<Corpus> {
+    Corpus::open(&[path.display().to_string()], TextCodec::Bytes, options).map_err(|e| e.to_string())
 }
 
 fn tuning_runs(_: &[Outcome]) -> Vec<Run> {
     let arms = SIZES.iter().flat_map(|size| ARMS.iter().filter(|arm| arm.is_tuned()).map(move |arm| (size, *arm)));
-    let runs = arms.flat_map(|(size, arm)| size.lrs.iter().map(move |&lr| Run { size, arm, lr, seed: TUNING_SEED, steps: TUNING_STEPS }));
+    let runs = arms.flat_map(|(size, arm)| {
+        size.lrs.iter().map(move |&lr| Run { size, arm, lr, seed: TUNING_SEED, steps: TUNING_STEPS, windows: Windows::Random })
+    });
     runs.collect()
 }
 
@@ -188,7 +216,9 @@ fn final_runs(outcomes: &[Outcome]) -> Vec<Run> {
     for size in &SIZES {
         for (i, &seed) in size.seeds.iter().enumerate() {
             let arms = ARMS.iter().filter(|arm| arm.all_seeds || i == 0);
-            runs.extend(arms.filter_map(|&arm| Some(Run { size, arm, lr: tuned_lr(outcomes, size, arm)?, seed, steps: size.steps })));
+            runs.extend(arms.filter_map(|&arm| {
+                Some(Run { size, arm, lr: tuned_lr(outcomes, size, arm)?, seed, steps: size.steps, windows: Windows::Random })
+            }));
         }
     }
     runs
@@ -233,16 +263,30 @@ impl Results {
     }
 }
 
+/// What is learnt and measured.
+struct Texts {
+    /// By the name of a size.
+    training: Vec<(&'static str, PathBuf)>,
+    /// Where they are files of their own: what chooses rates, and what no choice sees.
+    held_out: Option<[PathBuf; 2]>,
+}
+
+impl Texts {
+    fn training(&self, size: &Size) -> &Path {
+        &self.training.iter().find(|(name, _)| *name == size.name).expect("a text for each size").1
+    }
+}
+
 struct Bench<'a> {
     arguments: &'a Arguments,
-    data: &'a Path,
+    texts: Texts,
     fingerprint: String,
     results: &'a Results,
 }
 
 impl Bench<'_> {
-    /// Does the runs that the results lack, several at a time.
-    fn all(&self, runs: &[Run]) -> Result<()> {
+    /// Does the runs that the results lack, several at a time; whether there were any.
+    fn all(&self, runs: &[Run]) -> Result<bool> {
         let outcomes = self.results.outcomes();
         if let Some(other) = outcomes.iter().find(|o| o.data != self.fingerprint) {
             return Err(format!(
@@ -258,9 +302,10 @@ impl Bench<'_> {
         let missing: Vec<_> = runs.iter().filter(wanted).collect();
         if self.arguments.list {
             missing.iter().for_each(|run| println!("missing: {}", run.name()));
-            return Ok(());
+            return Ok(false);
         }
         let jobs = self.arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let any = !missing.is_empty();
         let queue = Mutex::new(missing.into_iter());
         std::thread::scope(|scope| {
             let work = || -> Result<()> {
@@ -277,6 +322,7 @@ impl Bench<'_> {
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| worker.join().expect("no panic"))
         })
+        .map(|()| any)
     }
 
     /// Trains, or goes on training, and measures.
@@ -291,7 +337,7 @@ impl Bench<'_> {
         } else {
             fs::write(&config, run.config().to_toml()).map_err(|e| format!("{}: {e}", config.display()))?;
             let _ = fs::remove_dir_all(&folder);
-            train.arg("--config").arg(&config).arg("--data").arg(self.data).arg("--out").arg(&folder);
+            train.arg("--config").arg(&config).arg("--data").arg(self.texts.training(run.size)).arg("--out").arg(&folder);
         }
         let log = self.arguments.runs.join(format!("{}.log", run.folder()));
         let output = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
@@ -303,7 +349,11 @@ impl Bench<'_> {
 
         let latest = latest_good(&folder.join("checkpoints")).map_err(|e| e.to_string())?;
         let latest = latest.ok_or_else(|| format!("{}: no checkpoint", folder.display()))?;
-        let test = self.test_loss(latest.checkpoint.path())?;
+        let checkpoint = latest.checkpoint.path();
+        let (held_out, test) = match &self.texts.held_out {
+            None => (None, self.loss(checkpoint, self.texts.training(run.size), "test")?),
+            Some([validation, test]) => (Some(self.loss(checkpoint, validation, "all")?), self.loss(checkpoint, test, "all")?),
+        };
         let records = metrics::read(&folder.join(metrics::FILE_NAME)).map_err(|e| e.to_string())?;
         let last = records.last().ok_or_else(|| format!("{}: no metrics", folder.display()))?;
         let curve: Vec<_> = records.iter().filter_map(|r| Some((r.tokens?, r.validation_loss?))).collect();
@@ -317,21 +367,33 @@ impl Bench<'_> {
             data: self.fingerprint.clone(),
             steps: run.steps,
             tokens: last.tokens.unwrap_or_default(),
-            validation: curve.last().ok_or_else(|| format!("{}: no validation", folder.display()))?.1,
+            validation: held_out.or_else(|| Some(curve.last()?.1)).ok_or_else(|| format!("{}: no validation", folder.display()))?,
             test,
             saturation: last.saturation.unwrap_or_default(),
             flip_rate: tail.iter().filter_map(|r| r.flip_rate).sum::<f64>() / tail.len() as f64,
             seconds: last.seconds.unwrap_or_default(),
+            training: if held_out.is_some() { training_curve(&records) } else { Vec::new() },
             curve,
         })
     }
 
-    fn test_loss(&self, checkpoint: &Path) -> Result<f64> {
+    /// Nats a byte of a text.
+    fn loss(&self, checkpoint: &Path, text: &Path, split: &str) -> Result<f64> {
         let mut eval = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-        eval.args(["eval", "--split", "test", "--json", "--checkpoint"]).arg(checkpoint).arg("--data").arg(self.data);
+        eval.args(["eval", "--split", split, "--json", "--checkpoint"]).arg(checkpoint).arg("--data").arg(text);
         let output = eval.env("RAYON_NUM_THREADS", "1").output().map_err(|e| format!("{}: {e}", checkpoint.display()))?;
         let object: serde_json::Value = serde_json::from_slice(&output.stdout)
             .map_err(|e| format!("{}: {e}\n{}", checkpoint.display(), String::from_utf8_lossy(&output.stderr)))?;
         object["nats_per_token"].as_f64().ok_or_else(|| format!("{}: no nats_per_token in {object}", checkpoint.display()))
     }
+}
+
+/// Means of the training loss over twentieths of a run.
+fn training_curve(records: &[metrics::StepRecord]) -> Vec<(u64, f64)> {
+    let parts = records.chunks(records.len().div_ceil(20).max(1));
+    let point = |part: &[metrics::StepRecord]| {
+        let losses: Vec<f64> = part.iter().map(|record| record.loss).collect();
+        Some((part.last()?.tokens?, losses.iter().sum::<f64>() / losses.len() as f64))
+    };
+    parts.filter_map(point).collect()
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use primal_host::report::html::chart::LineChart;
 
 use super::arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES};
-use super::{Outcome, Result};
+use super::{Outcome, Result, Run, books};
 
 /// Mean and sample standard deviation.
 fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
@@ -78,5 +78,51 @@ pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
         fs::write(&path, chart.standalone_svg(900.0, 420.0)).map_err(|e| format!("{}: {e}", path.display()))?;
         println!("curves: {}", path.display());
     }
+    Ok(())
+}
+
+/// Prints the tables of the single pass, and what is missing.
+pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
+    for size in &books::SIZES {
+        let of_size: Vec<_> = outcomes.iter().filter(|o| o.size == size.name).collect();
+        let best = |arm: &Arm| {
+            let runs = of_size.iter().filter(|o| o.arm == arm.name);
+            runs.min_by(|a, b| a.validation.total_cmp(&b.validation))
+        };
+        let float = best(&Arm::ADAMW).map(|o| o.test);
+        let mut table = String::from(
+            "| arm | bytes a weight | rate | validation | test | test against float | training, last twentieth | at a rail | flips a step | \
+             validation at each rate |\n|---|---|---|---|---|---|---|---|---|---|\n",
+        );
+        for arm in books::arms() {
+            let Some(run) = best(&arm) else { continue };
+            let mut rates: Vec<_> = of_size.iter().filter(|o| o.arm == arm.name).map(|o| (o.lr, o.validation)).collect();
+            rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let is_edge = rates.len() > 1 && [rates.first(), rates.last()].into_iter().flatten().any(|(lr, _)| *lr == run.lr);
+            let all: Vec<_> = rates.iter().map(|(lr, loss)| format!("{lr}: {loss:.4}")).collect();
+            let share =
+                |value: f64, digits: usize| if arm.rule.is_float() { "–".into() } else { format!("{:.digits$} %", value * 100.0) };
+            writeln!(
+                table,
+                "| {} | {} | {}{} | {:.4} | {:.4} | {} | {} | {} | {} | {} |",
+                arm.name,
+                arm.bytes(),
+                run.lr,
+                if is_edge { ", at the edge of those tried" } else { "" },
+                run.validation,
+                run.test,
+                float.map_or("–".into(), |float| format!("{:+.2} %", (run.test / float - 1.0) * 100.0)),
+                run.training.last().map_or("–".into(), |(_, loss)| format!("{loss:.4}")),
+                share(run.saturation, 0),
+                share(run.flip_rate, 2),
+                all.join(", "),
+            )
+            .expect("a string");
+        }
+        let bytes = (size.steps as usize * BATCH * SEQ_LEN) as f64 / 1e6;
+        println!("\n{} grid weights, {bytes:.1} million bytes, each once, nats a byte, one seed:\n\n{table}", size.name);
+    }
+    let missing: Vec<_> = books::runs(outcomes).iter().map(Run::name).filter(|name| outcomes.iter().all(|o| o.name != *name)).collect();
+    println!("Missing: {}", if missing.is_empty() { "nothing that is known to be wanted by now".into() } else { missing.join("; ") });
     Ok(())
 }

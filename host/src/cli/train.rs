@@ -118,7 +118,12 @@ impl Train {
                 samples(trainer, &codec, &prompts, progress)
             });
         }
-        let options = CorpusOptions { cache: Some(folder.path.clone()), hold_out_test: t.hold_out_test, ..CorpusOptions::default() };
+        let options = CorpusOptions {
+            cache: Some(folder.path.clone()),
+            hold_out_test: t.hold_out_test,
+            windows: t.windows,
+            ..CorpusOptions::default()
+        };
         let opened = Corpus::open(&sources, codec.clone(), &options);
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;

@@ -10,7 +10,7 @@ use super::limits::MemorySize;
 use super::overrides::{Overrides, one_of};
 use crate::configurations::default_of;
 use crate::{Error, Result};
-use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, votes_of};
+use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, Windows, votes_of};
 use primal_engine::memory::Act;
 use primal_engine::nn::embedding::Embeddings;
 
@@ -160,6 +160,10 @@ commands! {
     train, tts_train {
         /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8, of 4 bits 0.85)
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
+    }
+    train {
+        /// windows of a text: random (default), or epochs, in each of which every window is learnt once, in an order of its own
+        windows: Option<String> => train.windows, |flag, name| one_of(flag, config::WINDOWS, name, Windows::from_name(name))
     }
     train, plan {
         /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says, which for an imported model is frozen)

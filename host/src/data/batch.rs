@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::epochs;
 use super::source::{self, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
 use super::tokenizer::TextCodec;
 use crate::{Error, Result};
+use primal_engine::config::Windows;
 use primal_engine::train::task::Draw;
 use primal_engine::train::text::{TextSource, windows};
 
@@ -25,13 +27,15 @@ pub struct CorpusOptions {
     pub stories_seed: u64,
     /// Whether the second half of the last 5 % is the test split instead of more validation.
     pub hold_out_test: bool,
+    /// Which windows are learnt.
+    pub windows: Windows,
     /// Where byte-pair tokens of files are cached; without it they are computed each time and kept in memory.
     pub cache: Option<PathBuf>,
 }
 
 impl Default for CorpusOptions {
     fn default() -> Self {
-        Self { stories_bytes: 8_000_000, stories_seed: 1, hold_out_test: false, cache: None }
+        Self { stories_bytes: 8_000_000, stories_seed: 1, hold_out_test: false, windows: Windows::Random, cache: None }
     }
 }
 
@@ -87,6 +91,7 @@ pub struct Corpus {
     texts: Vec<CorpusText>,
     codec: TextCodec,
     splits: [SplitTokens; 4],
+    windows: Windows,
     fingerprint: u64,
 }
 
@@ -110,7 +115,7 @@ impl TextSource for Corpus {
         self.fingerprint
     }
 
-    /// Fills a micro-batch with random windows of the training split, each equally likely; they depend on seed, draw, row and the data alone. Nothing is
+    /// Fills a micro-batch with windows of the training split; they depend on seed, draw, row and the data alone. Nothing is
     /// allocated. [`Corpus::require`] says beforehand whether there is enough data.
     ///
     /// # Panics
@@ -118,8 +123,12 @@ impl TextSource for Corpus {
     fn sample(&self, seed: u64, draw: Draw, seq_len: usize, inputs: &mut [u32], targets: &mut [u32], _lengths: &mut Vec<u32>) {
         assert_eq!(inputs.len(), targets.len());
         let rows = inputs.chunks_exact_mut(seq_len).zip(targets.chunks_exact_mut(seq_len));
+        let (count, tokens) = (rows.len() as u64, self.tokens(Split::Train));
         for (row, (inputs, targets)) in rows.enumerate() {
-            let start = self.sample_start(seed, draw.step, draw.micro_batch, row as u32, seq_len);
+            let start = match self.windows {
+                Windows::Random => self.sample_start(seed, draw.step, draw.micro_batch, row as u32, seq_len),
+                Windows::Epochs => epochs::start(seed, draw.number() * count + row as u64, seq_len as u64, tokens),
+            };
             self.fill(Split::Train, start, inputs, targets);
         }
     }
@@ -177,7 +186,7 @@ impl Corpus {
             }
             tokens
         });
-        Ok(Self { texts, codec, splits, fingerprint: fingerprint.digest() })
+        Ok(Self { texts, codec, splits, windows: options.windows, fingerprint: fingerprint.digest() })
     }
 
     /// The tokenizer.

@@ -13,12 +13,14 @@
 //! | `utterance.rs`       | a line of a speech corpus' file |
 //! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
 //! | `speech_features.rs` | mel, pitch and energy of its sound, computed once and memory-mapped afterwards |
+//! | `epochs.rs`      | every window of a text once, in an order of its own |
 //! | `speech_batch.rs`    | stateless random batches of whole utterances |
 //! | `voice_facts.rs`     | what the numbers of a voice's checkpoint mean |
 //! | `speech_data.rs`     | the corpus as GhostTTS is trained on it |
 
 mod batch;
 mod documents;
+mod epochs;
 mod generation;
 mod source;
 mod speech_batch;

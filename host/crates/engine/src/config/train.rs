@@ -18,6 +18,28 @@ pub enum Flips {
     MicroBatch,
 }
 
+/// Which windows of a text are learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Windows {
+    /// Any, each as likely as the others: some are seen twice before others are seen once.
+    #[default]
+    Random,
+    /// In each epoch all, side by side, each once, in an order of its own.
+    Epochs,
+}
+
+impl Windows {
+    /// The windows of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "random" => Some(Self::Random),
+            "epochs" => Some(Self::Epochs),
+            _ => None,
+        }
+    }
+}
+
 /// Whether blocks run twice to save memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,9 +111,13 @@ pub struct TrainConfig {
     pub votes: VoteBits,
     /// Share of a full vote that a flip consumes.
     pub kappa: f32,
-    /// Share of a gap at which votes agree and a weight flips; without it 0.80 with 8 bits and 0.85 with 4.
+    /// Share of a gap at which votes agree and a weight flips; the largest vote then stands for it. Without it 0.80 with 8 bits and 0.85 with 4, and the
+    /// largest vote stands for 0.85.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// Nothing is remembered between steps, for studies: a weight flips with the probability that is its wanted move in gaps.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forgets: bool,
     /// Votes at the start.
     #[serde(skip_serializing_if = "is_default")]
     pub vote_start: VoteStart,
@@ -128,6 +154,9 @@ pub struct TrainConfig {
     /// learnt of a line whose mark is outside the window. Without it, all is learnt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_after: Option<char>,
+    /// Of text: random windows, or all in turn.
+    #[serde(skip_serializing_if = "is_default")]
+    pub windows: Windows,
     /// Keep the second half of the last 5 % of each text away from validation, for `eval --split test`.
     pub hold_out_test: bool,
     /// Validate every so many steps; 0 for only at the end.
@@ -182,6 +211,7 @@ impl Default for TrainConfig {
             votes: VoteBits::Eight,
             kappa: 1.0,
             threshold: None,
+            forgets: false,
             vote_start: VoteStart::Zero,
             trains_table: None,
             regrids: false,
@@ -196,6 +226,7 @@ impl Default for TrainConfig {
             activations: Act::F32,
             logit_rows: None,
             answers_after: None,
+            windows: Windows::Random,
             hold_out_test: false,
             validate_every: 100,
             validation_tokens: 32768,

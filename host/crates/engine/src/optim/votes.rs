@@ -98,7 +98,7 @@ impl UpdateRule for Votes {
 /// The rule of a run.
 pub fn constants(config: &TrainConfig) -> VoteRule {
     let rule = VoteRule::new(config.votes, config.kappa);
-    config.threshold.map_or(rule, |share| rule.with_threshold(share))
+    if config.forgets { rule.without_memory() } else { config.threshold.map_or(rule, |share| rule.with_threshold(share)) }
 }
 
 /// The step of the random numbers of votes at the start.
@@ -173,6 +173,15 @@ mod tests {
         let mut at = Fixture::<Votes>::new(steady(0.05));
         let flips = (0..100).map(|step| at.step([if step % 2 == 0 { 1.0 } else { -1.0 }; WEIGHTS])).sum::<u32>();
         assert_eq!(flips, 0);
+    }
+
+    #[test]
+    fn a_rule_that_forgets_flips_as_often_as_its_moves_are_long() {
+        // Each step asks for a quarter of a level, up and down in turn.
+        let mut at = Fixture::<Votes>::new(TrainConfig { forgets: true, ..steady(0.05) });
+        let flips: u32 = (0..400).map(|step| at.step([if step % 2 == 0 { 1.0 } else { -1.0 }; WEIGHTS])).sum();
+        let share = f64::from(flips) / (400 * WEIGHTS) as f64;
+        assert!((0.2..0.3).contains(&share), "{share}, of which 0.25 is expected");
     }
 
     #[test]
