@@ -92,10 +92,12 @@ kernels! {
     }
 
     /// Updates C from its partial sums and turns it to factors: `column[j] = β₂·column[j] + (1 − β₂)·Σ_g partial[g][j] / outputs`,
-    /// `factor[j] = 1 / √max(column[j] / bias_correction, 1e-30)`; column, factor `[inputs]`, partial `[⌈outputs / 512⌉, inputs]`. A thread
-    /// takes a column. Items: columns.
-    fn vote_factors(factor: *mut f32, column: *mut f32, partial: *const f32, outputs: u32, inputs: u32, beta2: f32, bias_correction: f32)
-        for [THREADS, 0, [THREADS, 1]] {
+    /// `factor[j] = 1 / √max(column[j] / bias_correction, 1e-30)`, and where `natural` is 1 over `√max(column[j] / mean[0], 1e-30)` besides; column, factor
+    /// `[inputs]`, partial `[⌈outputs / 512⌉, inputs]`, mean `[1]`. A thread takes a column. Items: columns.
+    fn vote_factors(
+        factor: *mut f32, column: *mut f32, partial: *const f32, mean: *const f32, outputs: u32, inputs: u32, beta2: f32,
+        bias_correction: f32, natural: u32,
+    ) for [THREADS, 0, [THREADS, 1]] {
         let (j, inputs) = ((block_idx_x() * THREADS + thread_idx_x()) as usize, inputs as usize);
         if j >= inputs {
             return;
@@ -106,16 +108,17 @@ kernels! {
         }
         let c = running(beta2, *column.add(j), sum / outputs as f32);
         *column.add(j) = c;
-        *factor.add(j) = 1.0 / (c / bias_correction).max(TINY).sqrt();
+        let root = (c / bias_correction).max(TINY).sqrt();
+        *factor.add(j) = 1.0 / if natural == 1 { root * (c / *mean).max(TINY).sqrt() } else { root };
     }
 
     /// Adds each weight's vote; votes `[outputs, padded inputs]` of `bits` = 8 or 4 bits, row `[outputs]`, mean `[1]`, factor `[inputs]`, dw
     /// `[outputs, inputs]`, codes `[outputs, row_bytes]`, scale `[outputs]` or null, and then step of groups, `[outputs, ⌈inputs / 32⌉]`, halves;
-    /// `max` and `quantum` are the rule's. A thread takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
+    /// `max` and `quantum` are the rule's; `natural` is as in `vote_factors`. A thread takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
     fn vote(
         votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8,
-        scale: *const f32, group_step: *const u16, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, max: i32, quantum: f32, seed: u64,
-        tensor: u32, step: u64,
+        scale: *const f32, group_step: *const u16, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, natural: u32, max: i32, quantum: f32,
+        seed: u64, tensor: u32, step: u64,
     ) for [THREADS, size_of::<VoteTable>(), COVERS] {
         let table = dynamic_shared_mem::<VoteTable>();
         let rule = VoteRule { max, quantum, threshold: 0, consumed: 0.0 };
@@ -123,7 +126,8 @@ kernels! {
         sync_threads();
         let Some(place) = Place::of_thread(outputs, inputs) else { return };
         let (i, table) = (place.row, &*table);
-        let row_factor = 1.0 / (*row.add(i) / *mean).max(TINY).sqrt();
+        let ratio = (*row.add(i) / *mean).max(TINY);
+        let row_factor = 1.0 / if natural == 1 { ratio } else { ratio.sqrt() };
         let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
         let random = RandomStream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));

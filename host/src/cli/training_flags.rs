@@ -10,7 +10,9 @@ use super::limits::MemorySize;
 use super::overrides::{Overrides, one_of};
 use crate::configurations::default_of;
 use crate::{Error, Result};
-use primal_engine::config::{self, ConfigOf, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, Windows, votes_of};
+use primal_engine::config::{
+    self, ConfigOf, Divisor, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, Windows, votes_of,
+};
 use primal_engine::memory::Act;
 use primal_engine::nn::embedding::Embeddings;
 
@@ -164,6 +166,10 @@ commands! {
     train {
         /// windows of a text: random (default), or epochs, in each of which every window is learnt once, in an order of its own
         windows: Option<String> => train.windows, |flag, name| one_of(flag, config::WINDOWS, name, Windows::from_name(name))
+    }
+    train, tts_train {
+        /// what a gradient is divided by before it votes: root, of its mean square, or mean-square (default: with --from an imported model mean-square, else root)
+        divisor: Option<String> => train.divisor, |flag, name| one_of(flag, config::DIVISORS, name, Divisor::from_name(name))
     }
     train, plan {
         /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says, which for an imported model is frozen)

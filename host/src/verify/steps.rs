@@ -303,7 +303,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
                 weight: *weight,
                 state: *state,
                 dw,
-                cast: VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, key },
+                cast: VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, is_natural: step % 2 == 1, key },
             });
             b.run(Flip { weight: *weight, state: *state, rule, counts });
             let mut flipped = [0u32; 2];

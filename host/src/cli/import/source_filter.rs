@@ -36,6 +36,9 @@ pub(super) struct ImportSourceFilter {
     /// grid for the matrices, with a scale for each row by least squares: uniform15 (default) or another; float keeps them as they are
     #[argh(option)]
     grid: Option<String>,
+    /// share of the noise that is kept where harmonics are much louder, 0 to 1 (default: what the file says, or else 1): less is clearer
+    #[argh(option)]
+    voiced_noise: Option<f32>,
     /// licence of the weights, to be kept in the file (default: what the file says)
     #[argh(option)]
     license: Option<String>,
@@ -53,7 +56,11 @@ impl ImportSourceFilter {
         require_writable(out)?;
         let grid = self.grid()?;
         let file = files::open(&self.file)?;
-        let exported = Exported::new(&*file)?;
+        let mut exported = Exported::new(&*file)?;
+        if let Some(share) = self.voiced_noise {
+            exported.config.voiced_noise = share;
+            exported.config.validate("--voiced-noise")?;
+        }
         if let Some(mel) = file.metadata().get("mel").filter(|mel| !mel.starts_with(MEL)) {
             let hint = "train it on these, which every part of this program knows";
             return Err(Error::bad_input(

@@ -18,6 +18,9 @@ pub const SCALES: &str = "row, group32 or group32-offset";
 /// The names of votes at the start, for errors.
 pub const STARTS: &str = "zero, spread, peaked or remainder";
 
+/// The names of what gradients are divided by, for errors.
+pub const DIVISORS: &str = "root or mean-square";
+
 /// The names of the windows of a text, for errors.
 pub const WINDOWS: &str = "random or epochs";
 

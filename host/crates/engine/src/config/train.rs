@@ -18,6 +18,29 @@ pub enum Flips {
     MicroBatch,
 }
 
+/// What the votes of a gradient are measured in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Divisor {
+    /// The root of its mean square, factored into rows and columns: every weight moves as fast, as with Adam.
+    #[default]
+    Root,
+    /// Its mean square, factored so: an estimate of the loss' curvature along the weight, which makes it the natural gradient (Amari 1998, Martens & Grosse
+    /// 2015). Where the loss is steep, a flip that chance has made costs more, and fewer are made.
+    MeanSquare,
+}
+
+impl Divisor {
+    /// The divisor of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "root" => Some(Self::Root),
+            "mean-square" => Some(Self::MeanSquare),
+            _ => None,
+        }
+    }
+}
+
 /// Which windows of a text are learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,6 +138,9 @@ pub struct TrainConfig {
     /// largest vote stands for 0.85.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// What a gradient is divided by before it votes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub divisor: Divisor,
     /// Nothing is remembered between steps, for studies: a weight flips with the probability that is its wanted move in gaps.
     #[serde(skip_serializing_if = "is_default")]
     pub forgets: bool,
@@ -211,6 +237,7 @@ impl Default for TrainConfig {
             votes: VoteBits::Eight,
             kappa: 1.0,
             threshold: None,
+            divisor: Divisor::Root,
             forgets: false,
             vote_start: VoteStart::Zero,
             trains_table: None,

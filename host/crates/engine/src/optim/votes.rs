@@ -7,7 +7,7 @@ use primal_device::rules::votes::VoteRule;
 use rayon::prelude::*;
 
 use crate::backend::{Backend, Weight};
-use crate::config::{Flips, TrainConfig, VoteStart};
+use crate::config::{Divisor, Flips, TrainConfig, VoteStart};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
@@ -146,6 +146,7 @@ fn cast(turn: &Turn) -> VoteCast {
         rule: constants(config),
         lr: learning_rate(config, step) / n.sqrt() as f32,
         beta2: f64::from(config.beta2).powf(1.0 / n) as f32,
+        is_natural: config.divisor == Divisor::MeanSquare,
         bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
         key: turn.key_of_micro_batch(),
     }

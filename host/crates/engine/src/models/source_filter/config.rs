@@ -30,7 +30,7 @@ pub const CENTRE: f32 = 190.0;
 const LARGEST: usize = 1 << 12;
 
 /// Shape of the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFilterConfig {
     /// Channels of the filter net.
@@ -50,6 +50,10 @@ pub struct SourceFilterConfig {
     /// Its convolutions, but for the last one.
     #[serde(default = "pitch_layers")]
     pub pitch_layers: usize,
+    /// The share of the noise that is kept at frequencies where harmonics are much louder; where they are much softer, all is. Not learnt: to a
+    /// network, what its F0 misses of the harmonics is noise.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub voiced_noise: f32,
 }
 
 /// The phase that the network's correction is added to.
@@ -69,6 +73,14 @@ fn pitch_layers() -> usize {
     4
 }
 
+fn all() -> f32 {
+    1.0
+}
+
+fn is_all(share: &f32) -> bool {
+    *share == 1.0
+}
+
 impl SourceFilterConfig {
     /// Checks that there is such a network.
     ///
@@ -86,6 +98,9 @@ impl SourceFilterConfig {
         let hint = "give the configuration that the vocoder was trained with";
         if let Some((name, value)) = fields.into_iter().find(|(_, value)| !(1..=LARGEST).contains(value)) {
             return Err(Error::invalid(subject, format!("`{name}` from 1 to {LARGEST}"), value, hint));
+        }
+        if !(0.0..=1.0).contains(&self.voiced_noise) {
+            return Err(Error::invalid(subject, "`voiced_noise` from 0 to 1", self.voiced_noise, "leave it out for 1: all of the noise"));
         }
         if self.kernel.is_multiple_of(2) {
             return Err(Error::invalid(subject, "an odd `kernel`", self.kernel, hint));

@@ -172,6 +172,7 @@ impl SourceFilter {
                     corrections: &made.corrections,
                     first_envelope: window.envelopes.start,
                     envelopes: &made.envelopes,
+                    voiced_noise: self.config.voiced_noise,
                 };
                 overlap.add(&self.transform, &filters, &source);
             }

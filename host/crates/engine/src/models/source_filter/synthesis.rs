@@ -68,6 +68,8 @@ pub struct Filters<'a> {
     pub first_envelope: usize,
     /// Log amplitudes of frames, `[frames, 257]`, of at least one frame before and after where the utterance has them.
     pub envelopes: &'a [f32],
+    /// The share of the noise that is kept where harmonics are much louder.
+    pub voiced_noise: f32,
 }
 
 impl Filters<'_> {
@@ -122,12 +124,19 @@ impl Transform {
         for bin in 0..BINS {
             let phase = phases[bin].im / SIZE as f32 + TURN * turn[bin];
             let filter = Complex32::from_polar((voice[bin] + amplitude[bin]).exp(), phase);
-            harmonic[bin] = filter * harmonic[bin] + noisy[bin].scale((voice[bin] + noise_amplitude[bin]).exp());
+            let masked = if filters.voiced_noise < 1.0 { louder(amplitude[bin] - noise_amplitude[bin]) } else { 0.0 };
+            let kept = 1.0 - (1.0 - filters.voiced_noise) * masked;
+            harmonic[bin] = filter * harmonic[bin] + noisy[bin].scale(kept * (voice[bin] + noise_amplitude[bin]).exp());
         }
         self.inverse(harmonic, out, transform);
         let factor = 1.0 / (SIZE as f32 * OVERLAP);
         out.iter_mut().zip(&self.window).for_each(|(out, window)| *out *= window * factor);
     }
+}
+
+/// How much the harmonics are louder than the noise, from 0 to 1, a half where they are as loud; of the difference of their log amplitudes.
+fn louder(nepers: f32) -> f32 {
+    1.0 / (1.0 + (-2.0 * nepers).exp())
 }
 
 /// The sum of half-frames, as far as it goes.

@@ -59,18 +59,21 @@ impl RunOn<Cpu> for Vote {
         let w = Codes::new(codes, scales, grid, self.weight.in_features);
         update_moments(row, column, dw, cast.beta2);
         let (outputs, inputs) = (row.len(), column.len());
+        // The mean of R is that of C, too.
+        let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
         let column_factor = &mut scratch[..inputs];
         for (factor, &c) in column_factor.iter_mut().zip(&*column) {
-            *factor = 1.0 / (c / cast.bias_correction).max(TINY).sqrt();
+            let root = (c / cast.bias_correction).max(TINY).sqrt();
+            *factor = 1.0 / if cast.is_natural { root * (c / mean).max(TINY).sqrt() } else { root };
         }
         let column_factor = &*column_factor;
-        let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
         let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid()), cast.key.stream(), w.row_bytes * 2 / BLOCK);
         let row_bytes = votes.len() / outputs;
         votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).enumerate().with_min_len(MIN_ROWS).for_each(
             |(i, (votes, dw))| {
                 let codes = &w.codes[i * w.row_bytes..][..w.row_bytes];
-                let row_factor = 1.0 / (row[i] / mean).max(TINY).sqrt();
+                let ratio = (row[i] / mean).max(TINY);
+                let row_factor = 1.0 / if cast.is_natural { ratio } else { ratio.sqrt() };
                 let scale = |column| w.scaling.scale(i, column).0;
                 let at = RowCast { table: &table, row_factor, lr: cast.lr, stream, first_block: (i * blocks) as u32 };
                 match bits {

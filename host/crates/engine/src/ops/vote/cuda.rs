@@ -31,13 +31,16 @@ impl RunOn<Cuda> for Vote {
         cuda.launch([rows, 1], kernels::vote_rows(row, dw, outputs, inputs, cast.beta2));
         cuda.launch([1, 1], kernels::vote_mean(mean, row, outputs));
         cuda.launch([columns, rows], kernels::vote_columns(partial, dw, outputs, inputs));
-        cuda.launch([columns, 1], kernels::vote_factors(factor, column, partial, outputs, inputs, cast.beta2, cast.bias_correction));
+        let natural = u32::from(cast.is_natural);
+        let factors = kernels::vote_factors(factor, column, partial, mean, outputs, inputs, cast.beta2, cast.bias_correction, natural);
+        cuda.launch([columns, 1], factors);
         let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
         let (votes, bits, codes) = (cuda.write(state.votes), state.width(), cuda.read(w.codes));
         let (scale, group_step, _) = cuda.scales(w).of_any_form();
         let (items, grid) = (blocks(&weight, 16), cuda.grid(w.grid));
         let call = kernels::vote(
-            votes, bits, row, mean, factor, dw, codes, scale, group_step, grid, outputs, inputs, cast.lr, max, quantum, seed, tensor, step,
+            votes, bits, row, mean, factor, dw, codes, scale, group_step, grid, outputs, inputs, cast.lr, natural, max, quantum, seed,
+            tensor, step,
         );
         cuda.launch(items, call);
     }

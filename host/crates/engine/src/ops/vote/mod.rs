@@ -45,6 +45,8 @@ pub struct VoteCast {
     pub beta2: f32,
     /// `1 − β₂^t`: corrects C for its start at zero.
     pub bias_correction: f32,
+    /// Whether gradients are divided by R and C themselves and not by their roots.
+    pub is_natural: bool,
     /// Random numbers.
     pub key: RandomKey,
 }

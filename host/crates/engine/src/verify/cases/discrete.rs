@@ -33,7 +33,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             let of_rows = scales == ScaleForm::Row;
             rows.extend(of_rows.then(|| scale_gradient(w(2))));
             for bits in [VoteBits::Eight, VoteBits::Four] {
-                rows.extend([1, 900].map(|t| cast(w(4), bits, t)));
+                rows.extend([(1, false), (1, true), (900, false), (900, true)].map(|(t, is_natural)| cast(w(4), bits, t, is_natural)));
                 rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
                 // No row, some rows, every row.
                 let shares = if of_rows { &[1.0, 0.15, -1.0][..] } else { &[] };
@@ -112,10 +112,10 @@ fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
     Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
 }
 
-fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
+fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case<B> {
     let rule = VoteRule::new(bits, 1.0);
     let (beta2, lr) = (0.98f32, 6e-3f32);
-    let cast = VoteCast { rule, lr, beta2, bias_correction: 1.0 - beta2.powi(t), key: KEY };
+    let cast = VoteCast { rule, lr, beta2, bias_correction: 1.0 - beta2.powi(t), is_natural, key: KEY };
     let means = |len, seed| if t == 1 { vec![0.0; len] } else { between(0.5e-6, 2e-6, len, seed) };
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
@@ -138,7 +138,8 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
         let shifted = |by: f32| -> Vec<u8> {
             let new = (0..outputs * inputs).map(|i| {
                 let (row, column) = (i / inputs, i % inputs);
-                let spread = (r[row] / mean_r * (c[column] / f64::from(cast.bias_correction))).sqrt();
+                let root = (r[row] / mean_r * (c[column] / f64::from(cast.bias_correction))).sqrt();
+                let spread = if is_natural { root * (r[row] / mean_r * (c[column] / mean_r)).sqrt() } else { root };
                 let n = if dw[i] == 0.0 { 0.0 } else { dw[i] / spread };
                 let (scale, _) = w.scale(v, i);
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
@@ -156,7 +157,8 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32) -> Case<B> {
     };
     // Means of positive values: roundings relative to them.
     let tolerance = Tolerance { absolute: 0.0, relative: 2e-5 };
-    Case::new(format!("{} {bits:?} bits, after {t} steps", name(w)), buffers, op, reference, tolerance)
+    let divisor = if is_natural { ", mean squares" } else { "" };
+    Case::new(format!("{} {bits:?} bits, after {t} steps{divisor}", name(w)), buffers, op, reference, tolerance)
 }
 
 /// Whether a weight would go on if its row were scaled up: it is at an end of the grid that is not zero, or that an offset moves away from zero.
