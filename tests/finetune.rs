@@ -241,11 +241,11 @@ fn votes_begin_as_the_configuration_says() {
     assert!(votes("zero", 8, 1).iter().all(|&vote| (vote as i8).abs() <= 1), "a step of 1e-9 casts no votes");
     // All votes below the consensus, each about as often, or fewer the nearer they are.
     for (start, bits, most, variance) in [
-        ("spread", 8, 77, 77.0 * 78.0 / 3.0),
-        ("spread", 4, 4, 4.0 * 5.0 / 3.0),
-        // Of the sum of two draws of 78 and of 5.
-        ("peaked", 8, 77, 2.0 * (78.0f64.powi(2) - 1.0) / 12.0),
-        ("peaked", 4, 4, 2.0 * (5.0f64.powi(2) - 1.0) / 12.0),
+        ("spread", 8, 126, 126.0 * 127.0 / 3.0),
+        ("spread", 4, 6, 6.0 * 7.0 / 3.0),
+        // Of the sum of two draws of 127 and of 7.
+        ("peaked", 8, 126, 2.0 * (127.0f64.powi(2) - 1.0) / 12.0),
+        ("peaked", 4, 6, 2.0 * (7.0f64.powi(2) - 1.0) / 12.0),
     ] {
         let spread = votes(start, bits, 1);
         let each: Vec<i32> = match bits {
