@@ -62,14 +62,12 @@ pub fn documents(words: &cmudict::Words) -> [String; 2] {
     let mut spelled: Vec<_> = words.iter().filter(|(word, _)| cmudict::is_spelled(word)).collect();
     // Not that of the word alone, by which words are held out.
     spelled.sort_by_cached_key(|(word, _)| crc32c::crc32c(format!("{word} ").as_bytes()));
-    let completion = |phones: &Vec<Phone>| format!(" {}", phone::names(phones));
+    let quoted = |phones: &Vec<Phone>| format!("\" {}\"", phone::names(phones));
     let line = |word: &str, phones: &[Vec<Phone>], has_others: bool| {
         let letters: Vec<String> = word.chars().map(String::from).collect();
-        let mut line = serde_json::json!({ "prompt": letters.join(" ") + " =", "completion": completion(&phones[0]) });
-        if has_others && phones.len() > 1 {
-            line["others"] = phones[1..].iter().map(completion).collect();
-        }
-        format!("{line}\n")
+        let others: Vec<String> = phones[1..].iter().map(quoted).collect();
+        let others = if has_others && !others.is_empty() { format!(", \"others\": [{}]", others.join(", ")) } else { String::new() };
+        format!("{{\"prompt\": \"{} =\", \"completion\": {}{others}}}\n", letters.join(" "), quoted(&phones[0]))
     };
     [false, true].map(|is_held_out| {
         let lines = spelled.iter().filter(|(word, _)| cmudict::is_held_out(word) == is_held_out);
@@ -105,7 +103,7 @@ mod tests {
         let spelled = names.iter().filter(|word| cmudict::is_spelled(word)).count();
         assert_eq!(learnt_words.len() + held_out_words.len(), spelled, "words of letters alone, each once");
         assert!(!learnt_words.is_sorted() && !held_out_words.is_sorted(), "neighbours of the dictionary are apart");
-        assert!(learnt.contains(r#"{"completion":" L EH1 D","prompt":"b o x ="}"#) && !learnt.contains("others"), "{learnt}");
-        assert!(held_out.lines().all(|line| line.contains(r#""others":[" L IY1 D"]"#)), "{held_out}");
+        assert!(learnt.contains(r#"{"prompt": "b o x =", "completion": " L EH1 D"}"#) && !learnt.contains("others"), "{learnt}");
+        assert!(held_out.lines().all(|line| line.ends_with(r#", "others": [" L IY1 D"]}"#)), "{held_out}");
     }
 }
