@@ -77,6 +77,25 @@ fn answers_are_learnt_and_a_run_goes_on_to_the_same_bytes() {
     let answer =
         program(path, "chat --checkpoint run/checkpoints/step-00000060.safetensors --prompt b12b12 --temperature 0 --max-tokens 9", 0);
     assert_eq!(answer, "yes\n");
+
+    // So it does where a file asks: each prompt of it, and each as if it were alone.
+    fs::write(path.join("asked.jsonl"), "{\"prompt\": \"c12?\", \"completion\": \"yes\"}\n\n{\"prompt\": \"a7?\"}\n").expect("a file");
+    let generate = format!("generate --checkpoint {checkpoint} --temperature 0 --max-tokens 9");
+    let said = program(path, &format!("{generate} --prompts asked.jsonl"), 0);
+    let texts = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an object"));
+    let texts: Vec<String> = texts.map(|object| object["text"].as_str().expect("a text").to_owned()).collect();
+    assert_eq!(texts, ["c12?yes", "a7?yes"], "{said}");
+    assert_eq!(program(path, &format!("{generate} --prompt a7?"), 0).lines().next(), Some("a7?yes"));
+    for (file, more, part) in [
+        ("{\"prompt\": \"a\"}\n{\"prompt\": 7}\n", "", "asked.jsonl:2: expected one JSON object with \"prompt\", a string"),
+        ("{\"prompt\"", "", "asked.jsonl:1: expected"),
+        ("\n", "", "--prompts asked.jsonl: expected a prompt or more"),
+        ("", "--prompt b", "--prompt: expected one of --prompt and --prompts"),
+    ] {
+        fs::write(path.join("asked.jsonl"), file).expect("a file");
+        let said = program(path, &format!("{generate} --prompts asked.jsonl {more}"), 2);
+        assert!(said.contains(part) && said.contains("hint: "), "{file:?}: {said}");
+    }
     fs::write(path.join("chats.jsonl"), "{\"text\": \"other\"}\n".repeat(50)).expect("a file");
     let said = program(path, "train --resume run --steps 70", 2);
     assert!(said.contains("the data of the run"), "{said}");

@@ -7,7 +7,7 @@ use argh::FromArgs;
 /// The benchmarks: name, package, the features that it needs, and what it measures.
 const BENCHES: [(&str, &str, &str, &str); 12] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
-    ("finetune", "primal-host", "", "what fine-tuning all weights by votes gains, against AdamW on floats"),
+    ("finetune", "primal-host", "", "what fine-tuning all weights by votes gains, against AdamW on floats and LoRA"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate and a step in PyTorch"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
     ("prefill", "primal-host", "", "products of a prompt and 4-bit weights, against ggml's q4_0"),

@@ -24,24 +24,26 @@ pub struct MakeLexicon {
     /// that `bench g2p` asks for
     #[argh(option)]
     letters: Option<PathBuf>,
+    /// write, in place of a lexicon, train.jsonl and heldout.jsonl to a folder: documents that `bench finetune --phones` learns phones from, and those
+    /// of the words that `bench g2p` asks for
+    #[argh(option)]
+    documents: Option<PathBuf>,
 }
 
 impl MakeLexicon {
     /// Runs it.
     pub fn run(self) -> ExitCode {
-        if let (Some(letters), Some(out)) = (&self.letters, &self.out) {
-            let (letters, out) = (letters.display(), out.display());
-            eprintln!(
-                "xtask: make-lexicon: --letters {letters}: expected no --out beside it, since no lexicon is written, found --out {out}; leave one out"
-            );
+        let outputs = [("--out", self.out), ("--letters", self.letters), ("--documents", self.documents)];
+        let mut given = outputs.into_iter().filter_map(|(flag, path)| Some((flag, path?)));
+        let english = root().join(ENGLISH);
+        let (flag, out) = given.next().unwrap_or(("--out", english.clone()));
+        if let Some((other, _)) = given.next() {
+            eprintln!("xtask: make-lexicon: expected one of --out, --letters and --documents, found {flag} and {other}; leave one out");
             return ExitCode::from(2);
         }
-        let english = root().join(ENGLISH);
         let path = |path: PathBuf| path.into_os_string().into_string().expect("argh takes UTF-8 only");
-        let is_text = self.letters.is_some();
-        let out = self.letters.or(self.out).unwrap_or_else(|| english.clone());
         let mut arguments = vec!["--like".into(), path(english), "--out".into(), path(out)];
-        arguments.extend(is_text.then(|| "--letters".into()));
+        arguments.extend((flag != "--out").then(|| flag.to_owned()));
         arguments.extend(self.homographs.into_iter().flat_map(|folder| ["--homographs".into(), path(folder)]));
         let package = ["run", "--package", "primal-speech", "--features", "make-lexicon", "--bin", "make-lexicon", "--"];
         cargo(&package, &arguments)

@@ -1,7 +1,11 @@
 //! The table of the results.
 
-use super::arms::{ADAMW, ARMS, BEFORE, Kind, SEEDS};
-use super::{Outcome, Result, best_rate, wanted};
+use super::arms::{ADAMW, Arm, BEFORE, Kind, SEEDS};
+use super::outcome::{Outcome, Run, arms, best_rate, of_arm, wanted};
+use super::phones::Words;
+
+/// In place of a figure.
+const NONE: &str = "–";
 
 /// Mean, and with more than one value the sample standard deviation.
 fn told(values: &[f64]) -> String {
@@ -16,64 +20,83 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// Two cells: words whose phones are right, and the phones that are wrong, of runs that have been asked.
+fn answers(words: &[Words]) -> String {
+    let told = |value: fn(&Words) -> f64| match words {
+        [] => NONE.into(),
+        words => format!("{:.1} %", 100.0 * mean(&words.iter().map(value).collect::<Vec<_>>())),
+    };
+    format!("{} | {} | ", told(|words| words.right), told(|words| words.phone_errors))
+}
+
+/// A run in words.
+pub fn line(outcome: &Outcome) -> String {
+    let Outcome { name, validation, test, other, seconds, peak_mib, .. } = outcome;
+    if *validation == 0.0 {
+        return format!("{name}: {seconds:.2} s a step, {peak_mib:.0} MiB");
+    }
+    let words = outcome.words.map(|words| format!(", {:.1} % of words right", 100.0 * words.right)).unwrap_or_default();
+    format!("{name}: validation {validation:.4}, test {test:.4}{words}, other text {other:.4}")
+}
+
 /// Prints one line for each arm at its best rate, and what is missing.
-pub fn report(outcomes: &[Outcome]) -> Result<()> {
-    let of = |name: &str| {
-        let arm = ARMS.iter().find(|arm| arm.name == name)?;
-        let tried = outcomes.iter().filter(|o| o.arm == name && o.seed == SEEDS[0]);
-        let best = best_rate(outcomes, arm).or_else(|| tried.min_by(|a, b| a.validation.total_cmp(&b.validation)).map(|o| o.lr))?;
-        let runs: Vec<_> = outcomes.iter().filter(|o| o.arm == name && o.lr == best).collect();
+pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
+    let of = |arm: &'static Arm| {
+        let tried = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]);
+        let best = best_rate(outcomes, arm, steps).or_else(|| tried.min_by(|a, b| a.validation.total_cmp(&b.validation)).map(|o| o.lr))?;
+        let runs: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.lr == best).collect();
         Some((best, runs))
     };
-    let before = of(BEFORE).map(|(_, runs)| runs[0].test);
-    let float = of(ADAMW).map(|(_, runs)| mean(&runs.iter().map(|o| o.test).collect::<Vec<_>>()));
+    let test_of = |name: &str| {
+        let (_, runs) = of(arms(learns_phones).find(|arm| arm.name == name)?)?;
+        Some(mean(&runs.iter().map(|o| o.test).collect::<Vec<_>>()))
+    };
+    let (before, float) = (test_of(BEFORE), test_of(ADAMW));
+    let words = if learns_phones { "words right | phone errors | " } else { "" };
     println!(
-        "| arm | bytes a weight | rate | held back, nats a token | of AdamW's gain | other text | codes flipped, sum | s a step | peak, MiB | seeds |"
+        "| arm | bytes a weight | rate | held back, nats a token | of AdamW's gain | {words}other text | codes flipped, sum | s a step | peak, MiB | seeds |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for arm in &ARMS {
-        let Some((lr, runs)) = of(arm.name) else { continue };
+    println!("|---|---|---|---|---|{}---|---|---|---|---|", if learns_phones { "---|---|" } else { "" });
+    for arm in arms(learns_phones) {
+        let Some((lr, runs)) = of(arm) else { continue };
         let column = |value: fn(&Outcome) -> f64| runs.iter().map(|o| value(o)).collect::<Vec<_>>();
         let gain = |loss: f64| match (before, float) {
             (Some(before), Some(float)) if arm.kind != Kind::AsItIs => format!("{:.0} %", 100.0 * (before - loss) / (before - float)),
-            _ => "–".into(),
+            _ => NONE.into(),
         };
-        let flips = if arm.kind == Kind::Grid { format!("{:.2} %", 100.0 * mean(&column(|o| o.flips))) } else { "–".into() };
-        let rate = if arm.kind == Kind::AsItIs { "–".into() } else { format!("{lr:e}") };
         let [test, other, seconds, peak] = [column(|o| o.test), column(|o| o.other), column(|o| o.seconds), column(|o| o.peak_mib)];
-        println!(
-            "| {} | {} | {rate} | {} | {} | {} | {flips} | {:.2} | {:.0} | {} |",
-            arm.name,
-            arm.bytes,
-            told(&test),
-            gain(mean(&test)),
-            told(&other),
-            mean(&seconds),
-            mean(&peak),
-            runs.len()
-        );
+        let flips = if arm.kind == Kind::Grid { format!("{:.2} %", 100.0 * mean(&column(|o| o.flips))) } else { NONE.into() };
+        let (name, bytes, count) = (arm.name, arm.bytes, runs.len());
+        let rate = if arm.kind == Kind::AsItIs { NONE.into() } else { format!("{lr:e}") };
+        let cost = format!("{:.2} | {:.0} | {count} |", mean(&seconds), mean(&peak));
+        if arm.kind == Kind::TorchCost {
+            println!("| {name} | {bytes} | {NONE} | {NONE} | {NONE} | {NONE} | {NONE} | {cost}");
+            continue;
+        }
+        let cost = if arm.kind == Kind::AsItIs { format!("{NONE} | {NONE} | {NONE} |") } else { cost };
+        let rank = runs[0].rank.map(|rank| format!(", rank {rank}")).unwrap_or_default();
+        let losses = |test: &[f64], words: fn(&Outcome) -> Option<Words>, other: &[f64]| {
+            let words = if learns_phones { answers(&runs.iter().filter_map(|o| words(o)).collect::<Vec<_>>()) } else { String::new() };
+            format!("{} | {} | {words}{}", told(test), gain(mean(test)), told(other))
+        };
+        println!("| {name}{rank} | {bytes} | {rate} | {} | {flips} | {cost}", losses(&test, |o| o.words, &other));
         let rounded: Vec<_> = runs.iter().filter_map(|o| o.rounded).collect();
         if !rounded.is_empty() {
             let [test, other] = [0, 1].map(|at| rounded.iter().map(|both| both[at]).collect::<Vec<_>>());
+            let (losses, count) = (losses(&test, |o| o.rounded_words, &other), rounded.len());
             println!(
-                "| {}, then rounded to the model's grid | – | {rate} | {} | {} | {} | – | – | – | {} |",
-                arm.name,
-                told(&test),
-                gain(mean(&test)),
-                told(&other),
-                rounded.len()
+                "| {name}{rank}, then rounded to the model's grid | {NONE} | {rate} | {losses} | {NONE} | {NONE} | {NONE} | {count} |"
             );
         }
     }
     println!("\nAll rates with seed {}, validation:", SEEDS[0]);
-    for arm in ARMS.iter().filter(|arm| arm.kind != Kind::AsItIs) {
-        let tried = outcomes.iter().filter(|o| o.arm == arm.name && o.seed == SEEDS[0]);
+    for arm in arms(learns_phones).filter(|arm| arm.kind.is_compared()) {
+        let tried = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]);
         println!("- {}: {}", arm.name, tried.map(|o| format!("{:e} {:.4}", o.lr, o.validation)).collect::<Vec<_>>().join(", "));
     }
-    let missing: Vec<_> =
-        wanted(outcomes).into_iter().map(|run| run.name()).filter(|name| outcomes.iter().all(|o| o.name != *name)).collect();
+    let is_missing = |run: &Run| outcomes.iter().all(|o| o.name != run.name());
+    let missing: Vec<_> = wanted(outcomes, learns_phones, steps).iter().filter(|run| is_missing(run)).map(Run::told).collect();
     if !missing.is_empty() {
         println!("\nMissing: {}", missing.join("; "));
     }
-    Ok(())
 }

@@ -83,6 +83,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// Counts a word; `symbol` says which phones are the same.
+fn add(score: &mut Score, found: &[Phone], expected: &[Vec<Phone>], symbol: fn(Phone) -> &'static str) {
+    let symbols = |phones: &[Phone]| phones.iter().map(|&phone| symbol(phone)).collect::<Vec<_>>();
+    score.add(&symbols(found), expected.iter().map(|phones| symbols(phones)));
+}
+
 fn measure(words: &cmudict::Words, prune: f64, letters: Option<Letters>) {
     let known: Vec<_> = words.iter().filter(|(word, _)| !is_held_out(word)).map(|(word, phones)| (&word[..], &phones[0][..])).collect();
     let held_out: Vec<_> = words.iter().filter(|(word, _)| is_held_out(word)).collect();
@@ -98,8 +104,8 @@ fn measure(words: &cmudict::Words, prune: f64, letters: Option<Letters>) {
         let milliseconds = started.elapsed().as_secs_f64() * 1e3 / held_out.len() as f64;
         let (mut stressed, mut plain) = (Score::default(), Score::default());
         for ((_, expected), found) in held_out.iter().zip(&found) {
-            stressed.add(found, expected, |phone| phone.name());
-            plain.add(found, expected, |phone| phone.base());
+            add(&mut stressed, found, expected, Phone::name);
+            add(&mut plain, found, expected, Phone::base);
         }
         let [a, b, c, d] =
             [stressed.phones(), stressed.words(), plain.phones(), plain.words()].map(|rate| format!("{:.2} %", rate * 100.0));
@@ -124,8 +130,8 @@ fn measure(words: &cmudict::Words, prune: f64, letters: Option<Letters>) {
         let (phones, found) = lexicon.word(word);
         let rule = rules.entry(found.name()).or_default();
         rule.0 += 1;
-        rule.1.add(&phones, expected, |phone| phone.name());
-        rule.2.add(&lexicon.model().phones(word), expected, |phone| phone.name());
+        add(&mut rule.1, &phones, expected, Phone::name);
+        add(&mut rule.2, &lexicon.model().phones(word), expected, Phone::name);
     }
     for (name, (words, rule, model)) in &rules {
         println!("| {name} | {words} | {:.2} % | {:.2} % |", rule.phones() * 100.0, model.phones() * 100.0);

@@ -1,7 +1,5 @@
 //! Error rates.
 
-use primal_speech::Phone;
-
 /// Errors so far.
 #[derive(Default)]
 pub struct Score {
@@ -12,11 +10,9 @@ pub struct Score {
 }
 
 impl Score {
-    /// Counts a word; `symbol` says which phones are the same.
-    pub fn add(&mut self, found: &[Phone], expected: &[Vec<Phone>], symbol: impl Fn(Phone) -> &'static str) {
-        let symbols = |phones: &[Phone]| phones.iter().map(|&phone| symbol(phone)).collect::<Vec<_>>();
-        let found = symbols(found);
-        let distances = expected.iter().map(|expected| (distance(&found, &symbols(expected)), expected.len()));
+    /// Counts a word by the nearest of its pronunciations.
+    pub fn add<T: PartialEq>(&mut self, found: &[T], expected: impl Iterator<Item = Vec<T>>) {
+        let distances = expected.map(|expected| (distance(found, &expected), expected.len()));
         if let Some((errors, phones)) = distances.min() {
             self.errors += errors;
             self.phones += phones;
@@ -37,7 +33,7 @@ impl Score {
 }
 
 /// Levenshtein's distance.
-fn distance(a: &[&str], b: &[&str]) -> usize {
+fn distance<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, a) in a.iter().enumerate() {
         let mut diagonal = row[0];

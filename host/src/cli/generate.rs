@@ -8,16 +8,20 @@ use argh::FromArgs;
 
 use super::device::{self, DeviceName, Work};
 use super::eval::{Loaded, load_decoder, on_file};
+use super::prompts;
 use super::sampling::with_sampling;
 use super::threads::in_pool;
 use crate::data::{Drawn, generate};
 use crate::output::{print, print_json, warn, write_all};
-use crate::{Result, visible};
+use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
 use primal_engine::files::{TensorFile, mapped};
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::{Timing, log_probability};
 use primal_engine::models::text::{TextDecoder, TextModel};
+
+/// The text that is continued unless another is given.
+const PROMPT: &str = "Once upon a time";
 
 with_sampling! {
     /// continue a text
@@ -27,9 +31,12 @@ with_sampling! {
         /// checkpoint file
         #[argh(option)]
         checkpoint: PathBuf,
-        /// text to continue
-        #[argh(option, default = "String::from(\"Once upon a time\")")]
-        prompt: String,
+        /// text to continue (default: Once upon a time)
+        #[argh(option)]
+        prompt: Option<String>,
+        /// continue each prompt of a file of JSON lines with the key \"prompt\", such as documents to train on, and print for each what --json prints in a line
+        #[argh(option)]
+        prompts: Option<PathBuf>,
         /// tokens to write, unless the model ends the text before (default 300)
         #[argh(option, default = "300")]
         max_tokens: usize,
@@ -58,6 +65,10 @@ impl Generate {
     /// A checkpoint that cannot be used; flags out of range.
     pub fn run(self) -> Result<()> {
         self.sampling()?;
+        if let (Some(_), Some(path)) = (&self.prompt, &self.prompts) {
+            let found = format!("--prompts {} as well", path.display());
+            return Err(Error::bad_input("--prompt", "one of --prompt and --prompts", found, "leave one of them out"));
+        }
         in_pool(self.threads, || device::run(self.device, &self))
     }
 }
@@ -85,54 +96,69 @@ impl<D: Device> OnText for Write<'_, D> {
 
 impl Generate {
     fn write<M: TextModel, D: Device>(&self, mut l: Loaded<M, M::Decoder, D>) -> Result<()> {
-        let sampling = self.sampling()?;
-        let codec = l.codec.clone();
-        let (tokens, context) = (codec.prompt(&self.prompt).len(), l.model.context());
-        if tokens > context {
-            let cut = tokens - context;
-            warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
+        if let Some(path) = &self.prompts {
+            return prompts::read(path)?.iter().try_for_each(|prompt| self.write_object(&mut l, prompt));
         }
-        let mut go = |emit: &mut dyn FnMut(&str, Option<Drawn>) -> Result<()>| {
-            generate(&mut l.backend, &l.parameters, &l.model, &codec, &self.prompt, self.max_tokens, sampling, emit)
-        };
+        let prompt = self.prompt.as_deref().unwrap_or(PROMPT);
         if self.json {
-            let (mut text, mut probabilities) = (self.prompt.clone(), Vec::new());
-            let timing = go(&mut |piece, drawn| {
-                text.push_str(piece);
-                if let (Some((token, logits)), true) = (drawn, self.logprobs) {
-                    let (logprob, text) = (log_probability(logits, token), codec.decode(&[token]));
-                    probabilities.push(serde_json::json!({ "token": token, "text": text, "logprob": logprob }));
-                }
-                Ok(())
-            })?;
-            mapped::require_unchanged()?;
-            let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
-            let mut object = serde_json::json!({
-                "text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
-                "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds),
-                "stop": if timing.stop.is_some() { "token" } else { "length" },
-            });
-            if self.logprobs {
-                object["logprobs"] = probabilities.into();
-            }
-            return print_json(&object);
+            return self.write_object(&mut l, prompt);
         }
+        let codec = l.codec.clone();
         let on_terminal = stdout().is_terminal();
         let say = |piece: &str| write_all(if on_terminal { visible::text(piece) } else { piece.into() }.as_bytes());
         let timing = if self.logprobs {
-            go(&mut |_, drawn| {
+            self.go(&mut l, prompt, |_, drawn| {
                 let Some((token, logits)) = drawn else { return Ok(()) };
                 print(format!("{:9.4}  {:?}", log_probability(logits, token), codec.decode(&[token])))
             })?
         } else {
-            say(&self.prompt)?;
-            let timing = go(&mut |piece, _| say(piece))?;
+            say(prompt)?;
+            let timing = self.go(&mut l, prompt, |piece, _| say(piece))?;
             say("\n")?;
             timing
         };
         mapped::require_unchanged()?;
         report(&timing);
         Ok(())
+    }
+
+    /// Continues a prompt, from the beginning of a text on.
+    fn go<M: TextModel, D: Device>(
+        &self,
+        l: &mut Loaded<M, M::Decoder, D>,
+        prompt: &str,
+        emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
+    ) -> Result<Timing> {
+        let (tokens, context) = (l.codec.prompt(prompt).len(), l.model.context());
+        if tokens > context {
+            let cut = tokens - context;
+            warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
+        }
+        generate(&mut l.backend, &l.parameters, &l.model, &l.codec, prompt, self.max_tokens, self.sampling()?, emit)
+    }
+
+    /// Continues a prompt and prints what `--json` does.
+    fn write_object<M: TextModel, D: Device>(&self, l: &mut Loaded<M, M::Decoder, D>, prompt: &str) -> Result<()> {
+        let (codec, mut text, mut probabilities) = (l.codec.clone(), prompt.to_owned(), Vec::new());
+        let timing = self.go(l, prompt, |piece, drawn| {
+            text.push_str(piece);
+            if let (Some((token, logits)), true) = (drawn, self.logprobs) {
+                let (logprob, text) = (log_probability(logits, token), codec.decode(&[token]));
+                probabilities.push(serde_json::json!({ "token": token, "text": text, "logprob": logprob }));
+            }
+            Ok(())
+        })?;
+        mapped::require_unchanged()?;
+        let (tokens, seconds) = (timing.decoded_tokens, timing.decoding.as_secs_f64());
+        let mut object = serde_json::json!({
+            "text": text, "prompt_tokens": timing.prompt_tokens, "prompt_seconds": timing.prompt.as_secs_f64(),
+            "tokens": tokens, "seconds": seconds, "tokens_per_second": rate(tokens, seconds),
+            "stop": if timing.stop.is_some() { "token" } else { "length" },
+        });
+        if self.logprobs {
+            object["logprobs"] = probabilities.into();
+        }
+        print_json(&object)
     }
 }
 

@@ -15,6 +15,7 @@ mod overrides;
 mod paths;
 mod phonemes;
 mod plan;
+mod prompts;
 mod report;
 mod sampling;
 mod text;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 use primal_speech::make::homographs::Data;
-use primal_speech::make::{PRUNE, cmudict, letters, lexicon};
+use primal_speech::make::{PRUNE, cmudict, documents, letters, lexicon};
 use primal_speech::{Error, Lexicon, Result};
 
 /// make a lexicon file of all words of CMUdict
@@ -24,6 +24,9 @@ struct Arguments {
     /// write to --out, in place of a lexicon, the text that `primal-host train` learns letters and phones from
     #[argh(switch)]
     letters: bool,
+    /// write to the folder --out, in place of a lexicon, train.jsonl and heldout.jsonl: letters and phones of words as documents
+    #[argh(switch)]
+    documents: bool,
 }
 
 fn main() -> ExitCode {
@@ -37,9 +40,9 @@ fn main() -> ExitCode {
 }
 
 fn make(arguments: &Arguments) -> Result<()> {
-    if let (true, Some(folder)) = (arguments.letters, &arguments.homographs) {
-        let found = format!("--homographs {}", folder.display());
-        return Err(Error::invalid("--letters", "no --homographs beside it, since no lexicon is written", found, "leave one out"));
+    if let (true, Some(folder)) = (arguments.letters || arguments.documents, &arguments.homographs) {
+        let (flag, found) = (if arguments.letters { "--letters" } else { "--documents" }, format!("--homographs {}", folder.display()));
+        return Err(Error::invalid(flag, "no --homographs beside it, since no lexicon is written", found, "leave one out"));
     }
     let say = |line: &str| println!("{line}");
     let bytes = fs::read(&arguments.like).map_err(|error| refused(&arguments.like, "--like: a lexicon file", &error))?;
@@ -47,6 +50,12 @@ fn make(arguments: &Arguments) -> Result<()> {
     let words = cmudict::words()?;
     if arguments.letters {
         return write(&arguments.out, letters(&words).as_bytes());
+    }
+    if arguments.documents {
+        let folder = &arguments.out;
+        fs::create_dir_all(folder).map_err(|error| refused(folder, "--out: a folder that can be written", &error))?;
+        let mut files = ["train.jsonl", "heldout.jsonl"].into_iter().zip(documents(&words));
+        return files.try_for_each(|(name, text)| write(&folder.join(name), text.as_bytes()));
     }
     let trained = match &arguments.homographs {
         Some(folder) => Some(Data::read(folder, &words, &earlier, &say)?.train()),

@@ -1,0 +1,132 @@
+//! What runs came to, and the file that has it.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::arms::{ARMS, Arm, COST_STEPS, Kind, SEEDS};
+use super::phones::Words;
+
+/// One run of an arm.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub arm: &'static Arm,
+    pub lr: f32,
+    pub seed: u64,
+    /// Of the schedule.
+    pub steps: u64,
+}
+
+impl Run {
+    pub fn name(&self) -> String {
+        format!("{}, lr {:e}, seed {}, {} steps", self.arm.name, self.lr, self.seed, self.done())
+    }
+
+    /// Its name, and what it needs.
+    pub fn told(&self) -> String {
+        let needs = if self.arm.kind.is_peer() { " (needs --python)" } else { "" };
+        self.name() + needs
+    }
+
+    /// Steps that are done.
+    pub fn done(&self) -> u64 {
+        if self.arm.kind == Kind::TorchCost { COST_STEPS.min(self.steps) } else { self.steps }
+    }
+
+    pub fn folder(&self) -> String {
+        let words = self.name().replace([',', '+'], "");
+        words.split_whitespace().collect::<Vec<_>>().join("-")
+    }
+
+    /// What a run begins as: no figures yet.
+    pub fn outcome(&self, data: &str) -> Outcome {
+        Outcome { name: self.name(), arm: self.arm.name.into(), lr: self.lr, seed: self.seed, data: data.into(), ..Outcome::default() }
+    }
+}
+
+/// What a run came to; one line of the results file.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    pub name: String,
+    pub arm: String,
+    pub lr: f32,
+    pub seed: u64,
+    /// The fingerprint of model and texts.
+    pub data: String,
+    pub steps: u64,
+    pub tokens: u64,
+    /// Validation loss of the last checkpoint, nats a token.
+    pub validation: f64,
+    /// Losses of the last checkpoint on the held-back text and on the other one, nats a token.
+    pub test: f64,
+    pub other: f64,
+    /// The same once the weights are rounded to the grid that the model came on, for arms of floats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounded: Option<[f64; 2]>,
+    /// Of a model that learns phones: what the last checkpoint answers, and what it does once rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounded_words: Option<Words>,
+    /// The rank of adapters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Sum over the steps of the share of weights that flipped.
+    pub flips: f64,
+    /// A step without validation; other programs may have run.
+    pub seconds: f64,
+    pub threads: usize,
+    /// Resident at most.
+    pub peak_mib: f64,
+    /// (step, validation loss).
+    pub curve: Vec<(u64, f64)>,
+}
+
+/// The outcomes of a file that may not be there.
+pub fn read(file: &Path) -> Result<Vec<Outcome>> {
+    let text = if file.exists() { fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))? } else { String::new() };
+    let lines = text.lines().enumerate().map(|(i, line)| {
+        serde_json::from_str(line).map_err(|e| format!("{}, line {}: {e}; remove the line, and its run is repeated", file.display(), i + 1))
+    });
+    lines.collect()
+}
+
+/// Adds one to a file.
+pub fn append(outcome: &Outcome, path: &Path) -> Result<()> {
+    let line = serde_json::to_string(outcome).expect("plain data") + "\n";
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_all())).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The outcomes of an arm with so many steps.
+pub fn of_arm<'a>(outcomes: &'a [Outcome], arm: &'static Arm, steps: u64) -> impl Iterator<Item = &'a Outcome> {
+    let end = format!(", {} steps", Run { arm, lr: 0.0, seed: 0, steps }.done());
+    outcomes.iter().filter(move |o| o.arm == arm.name && o.name.ends_with(&end))
+}
+
+/// All runs that are wanted by now: the rates of an arm with the first seed, then its best rate with the others.
+pub fn wanted(outcomes: &[Outcome], learns_phones: bool, steps: u64) -> Vec<Run> {
+    let arms = || arms(learns_phones);
+    let first = SEEDS[0];
+    let mut runs: Vec<_> = arms().flat_map(|arm| arm.rates.iter().map(move |&lr| Run { arm, lr, seed: first, steps })).collect();
+    for arm in arms().filter(|arm| arm.kind.is_compared()) {
+        let lr = best_rate(outcomes, arm, steps);
+        runs.extend(SEEDS[1..].iter().filter_map(|&seed| Some(Run { arm, lr: lr?, seed, steps })));
+    }
+    runs
+}
+
+/// The arms of a table.
+pub fn arms(learns_phones: bool) -> impl Iterator<Item = &'static Arm> {
+    ARMS.iter().filter(move |arm| arm.learns_phones || !learns_phones)
+}
+
+/// The rate with the lowest validation loss, once all have been tried.
+pub fn best_rate(outcomes: &[Outcome], arm: &'static Arm, steps: u64) -> Option<f32> {
+    let tried = || of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]);
+    let best = tried().min_by(|a, b| a.validation.total_cmp(&b.validation))?;
+    (tried().count() >= arm.rates.len()).then_some(best.lr)
+}

@@ -1,0 +1,201 @@
+//! Runs in PyTorch: `peer.py` gets the model in floats, the tokens of every step, and the rates of the program's own schedule, and leaves floats, which are
+//! measured as the program's own are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
+use primal_engine::files::{self, TensorFile};
+use primal_engine::models::registry::{OnText, on_text};
+use primal_engine::models::text::TextModel;
+use primal_engine::optim::schedule::learning_rate;
+use primal_engine::train::state;
+use primal_engine::train::task::Draw;
+use primal_engine::train::text::TextSource;
+use primal_host::data::{Corpus, CorpusOptions, TextCodec};
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::adapters;
+use super::arms::{Kind, SEQ_LEN};
+use super::bench::{Bench, read, write};
+use super::outcome::{Outcome, Run};
+use super::program::{log, primal, text, watch};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/finetune/peer.py");
+const WEIGHTS: &str = "model.safetensors";
+
+/// What `peer.py` is told.
+#[derive(Serialize)]
+struct Job<'a> {
+    /// A folder of transformers.
+    model: &'a Path,
+    /// Of u32: for each step, and then for each window of validation, inputs and their targets, `u32::MAX` for none.
+    rows: &'a Path,
+    seq_len: usize,
+    threads: usize,
+    seed: u64,
+    /// Of adapters; 0 for training all weights.
+    rank: usize,
+    /// Of each step that is done.
+    rates: Vec<f32>,
+    beta1: f32,
+    beta2: f32,
+    clip: f32,
+    weight_decay: f32,
+    /// Steps from one validation to the next; 0 for none.
+    validate_every: u64,
+    /// A folder for the weights that come out.
+    merged: Option<&'a Path>,
+    /// A file for what it says, as JSON.
+    result: &'a Path,
+}
+
+/// What it says.
+#[derive(Deserialize)]
+pub struct Said {
+    /// Of a step: the median.
+    pub seconds: f64,
+    /// Resident at most while it trained.
+    pub peak_mib: f64,
+    pub curve: Vec<(u64, f64)>,
+}
+
+/// What the program would train with, and on: its settings, and the rows of [`Job::rows`].
+struct Settings<'a> {
+    file: &'a dyn TensorFile,
+    run: &'a Run,
+    data: &'a str,
+}
+
+impl OnText for Settings<'_> {
+    type Output = primal_host::Result<(TrainConfig, Vec<u32>)>;
+
+    fn on<M: TextModel>(self) -> Self::Output {
+        let config: ConfigOf<M::Config> = state::config_of(self.file)?;
+        let Run { steps, lr, seed, .. } = *self.run;
+        let train = TrainConfig { steps, lr, seed, batch: 1, seq_len: SEQ_LEN, ..config.model.fine_tuning() };
+        let codec = TextCodec::of(config.model.tokenizer(), self.file)?;
+        let corpus = Corpus::open(&[self.data.into()], codec, &CorpusOptions::default())?;
+        corpus.require(1, SEQ_LEN)?;
+        let (mut rows, mut row) = (Vec::new(), [vec![0; SEQ_LEN], vec![0; SEQ_LEN]]);
+        for step in 0..self.run.done() {
+            let [inputs, targets] = &mut row;
+            corpus.sample(seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, inputs, targets, &mut Vec::new());
+            rows.extend(row.iter().flatten());
+        }
+        let (mut index, mut tokens) = (0, 0);
+        while tokens < train.validation_tokens {
+            let [inputs, targets] = &mut row;
+            targets.fill(u32::MAX);
+            let found = corpus.held_out(index, SEQ_LEN, inputs, targets, &mut Vec::new());
+            if found == 0 {
+                break;
+            }
+            rows.extend(row.iter().flatten());
+            tokens += found as u64;
+            index += 1;
+        }
+        Ok((train, rows))
+    }
+}
+
+impl Bench<'_> {
+    /// Trains in PyTorch and measures what comes out, if anything does.
+    pub fn peer(&self, run: &Run, python: &Path) -> Result<Outcome> {
+        let folder = self.folder.join(run.folder());
+        let (said, rank) = self.train_peer(run, python, &folder, true)?;
+        let outcome = Outcome {
+            steps: run.done(),
+            tokens: run.done() * SEQ_LEN as u64,
+            seconds: said.seconds,
+            threads: self.threads,
+            peak_mib: said.peak_mib,
+            rank,
+            ..run.outcome(&self.fingerprint)
+        };
+        if run.arm.kind == Kind::TorchCost {
+            return Ok(outcome);
+        }
+        let (floats, merged) = (folder.join("floats"), folder.join("merged.safetensors"));
+        primal(&["import", "model", text(&floats)?, "--as-is", "--no-loss", "--out", text(&merged)?])?;
+        let (_, validation) = *said.curve.last().ok_or("peer.py has not validated")?;
+        let outcome = Outcome { validation, curve: said.curve, ..outcome };
+        let outcome = self.rounded(&floats, &folder.join("rounded.safetensors"), self.measured(&merged, outcome)?)?;
+        let _ = fs::remove_dir_all(folder);
+        Ok(outcome)
+    }
+
+    /// Trains in PyTorch; what was said, and the rank of adapters. They are validated and merged where that is asked for.
+    pub fn train_peer(&self, run: &Run, python: &Path, folder: &Path, is_kept: bool) -> Result<(Said, Option<usize>)> {
+        let model = self.floats_of_model()?;
+        let rank = if run.arm.kind == Kind::Adapters { Some(rank(&model.join(WEIGHTS))?) } else { None };
+        let floats = folder.join("floats");
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(&floats).map_err(|e| format!("{}: {e}", floats.display()))?;
+        for entry in fs::read_dir(&model).map_err(|e| format!("{}: {e}", model.display()))?.flatten() {
+            if entry.file_name() != WEIGHTS {
+                fs::copy(entry.path(), floats.join(entry.file_name())).map_err(|e| format!("{}: {e}", floats.display()))?;
+            }
+        }
+        let is_kept = is_kept && rank.is_some();
+        let file = files::open(&self.model).map_err(|e| e.to_string())?;
+        let architecture = state::architecture(&*file).map_err(|e| e.to_string())?;
+        let settings = on_text(&architecture, Settings { file: &*file, run, data: text(&self.texts[0])? });
+        let (train, rows) = settings.ok_or_else(|| format!("{architecture}: no model of text"))?.map_err(|e| e.to_string())?;
+        let [path, job, result] = ["rows.u32", "job.json", "result.json"].map(|name| folder.join(name));
+        write(&path, bytemuck::cast_slice(&rows))?;
+        let described = Job {
+            model: &model,
+            rows: &path,
+            seq_len: SEQ_LEN,
+            threads: self.threads,
+            seed: run.seed,
+            rank: rank.unwrap_or(0),
+            rates: (0..run.done()).map(|step| learning_rate(&train, step)).collect(),
+            beta1: train.beta1,
+            beta2: train.beta2,
+            clip: train.clip,
+            weight_decay: train.weight_decay,
+            validate_every: if is_kept { (run.steps / 5).max(1) } else { 0 },
+            merged: is_kept.then_some(&*floats),
+            result: &result,
+        };
+        write(&job, serde_json::to_vec(&described).expect("plain data"))?;
+        let mut command = Command::new(python);
+        command.arg(SCRIPT).arg(&job).env("TRANSFORMERS_VERBOSITY", "error");
+        watch(&mut command, &log(folder))?;
+        let said = serde_json::from_str(&read(&result)?).map_err(|e| format!("{}: {e}", result.display()))?;
+        Ok((said, rank))
+    }
+
+    /// The model as floats, for transformers.
+    fn floats_of_model(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("floats");
+        if !folder.join(WEIGHTS).exists() {
+            // A name of its own until it is whole.
+            let part = folder.with_extension("part");
+            let _ = fs::remove_dir_all(&part);
+            primal(&["export", "hf", text(&self.model)?, "--floats", "F32", "--out", text(&part)?])?;
+            fs::rename(&part, &folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        }
+        Ok(folder)
+    }
+}
+
+/// The rank of adapters on the matrices of a model.
+fn rank(weights: &Path) -> Result<usize> {
+    let file = files::open(weights).map_err(|e| e.to_string())?;
+    let mut shapes = Vec::new();
+    for name in file.names() {
+        let tensor = file.view(name).map_err(|e| e.to_string())?;
+        if adapters::is_adapted(name, tensor.shape) {
+            shapes.push([tensor.shape[0], tensor.shape[1]]);
+        }
+    }
+    match adapters::rank(&shapes) {
+        0 => Err(format!("{}: too small for adapters of equal bytes", weights.display())),
+        rank => Ok(rank),
+    }
+}

@@ -1,0 +1,55 @@
+//! What `bench finetune` reckons by itself: how large adapters may be, and how many words are right.
+
+#[path = "../host/benches/finetune/adapters.rs"]
+mod adapters;
+#[path = "../host/benches/finetune/phones.rs"]
+mod phones;
+#[path = "../host/benches/g2p/score.rs"]
+mod score;
+
+#[test]
+fn adapters_take_at_most_the_bytes_of_votes() {
+    // A block of SmolLM2-135M: 3,538,944 votes; adapters of rank 1 have 10,176 parameters of 16 bytes.
+    let block = [[576, 576], [192, 576], [192, 576], [576, 576], [1536, 576], [1536, 576], [576, 1536]];
+    assert_eq!(adapters::rank(&block), 21);
+    assert_eq!(adapters::rank(&block.repeat(30)), 21, "blocks change nothing");
+    for (shapes, rank) in [(vec![[64, 64]], 2), (vec![[32, 32]], 1), (vec![[31, 31]], 0), (Vec::new(), 0)] {
+        assert_eq!(adapters::rank(&shapes), rank, "{shapes:?}");
+        let parameters: usize = shapes.iter().map(|[rows, columns]| (rows + columns) * rank).sum();
+        assert!(16 * parameters <= shapes.iter().map(|[rows, columns]| rows * columns).sum());
+    }
+}
+
+#[test]
+fn matrices_of_blocks_are_adapted() {
+    for (name, shape, is_adapted) in [
+        ("model.layers.3.mlp.up_proj.weight", &[8, 4][..], true),
+        ("model.layers.3.input_layernorm.weight", &[4], false),
+        ("model.layers.3.self_attn.q_proj.bias", &[4], false),
+        ("model.embed_tokens.weight", &[9, 4], false),
+        ("lm_head.weight", &[9, 4], false),
+    ] {
+        assert_eq!(adapters::is_adapted(name, shape), is_adapted, "{name}");
+    }
+}
+
+#[test]
+fn answers_are_compared_phone_by_phone() {
+    let words = "{\"prompt\": \"c a t =\", \"completion\": \" K AE1 T\"}\n{\"prompt\": \"l e a d =\", \"completion\": \" L EH1 D\", \"others\": [\" L IY1 D\"]}\n\
+        {\"prompt\": \"o x =\", \"completion\": \" AA1 K S\"}\n";
+    let answers = |texts: [&str; 3]| texts.map(|text| serde_json::json!({ "text": text, "tokens": 9 }).to_string() + "\n").concat();
+    let score = |texts| phones::score(words, &answers(texts));
+    let all = score(["c a t = K AE1 T", "l e a d = L IY1 D\n", "o x = AA1 K S"]).expect("answers");
+    assert_eq!((all.asked, all.right, all.phone_errors), (3, 1.0, 0.0));
+    // A stress, a word that is none, and nothing: one, two more and three of nine phones.
+    let few = score(["c a t = K AE0 T", "l e a d = L IY1 D and so", "o x ="]).expect("answers");
+    assert_eq!((few.asked, few.right), (3, 0.0));
+    assert!((few.phone_errors - 6.0 / 9.0).abs() < 1e-12, "{few:?}");
+    let of_another = score(["c a t = K AE1 T", "o x = AA1 K S", "l e a d ="]).expect_err("another order");
+    assert!(of_another.starts_with("word 2: "), "{of_another}");
+    assert!(phones::score(words, "").is_err() && phones::score("", "").is_err());
+    assert!(phones::score("{}\n", "{}\n").is_err_and(|error| error.starts_with("word 1: ")));
+    assert_eq!(phones::first("a\nb\nc\n", 2), "a\nb\n");
+    assert_eq!(phones::first(words, phones::MEASURED.max(phones::ASKED)), words, "fewer than there may be");
+    assert!(phones::TOKENS.parse::<usize>().is_ok());
+}
