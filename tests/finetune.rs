@@ -271,7 +271,9 @@ fn votes_begin_as_the_configuration_says() {
     let remainders = &tensors(&path.join(STEP))["blocks.0.mlp.up.votes"];
     let large = remainders.iter().filter(|&&vote| (vote as i8).abs() > 10).count();
     assert!(large > remainders.len() / 4, "{large} of {} weights lie between levels", remainders.len());
-    assert!(remainders.iter().all(|&vote| (vote as i8).abs() <= 78));
+    // Half a gap is 122 votes, and the step's rounding one; farther away are only weights beyond the last level.
+    let beyond = remainders.iter().filter(|&&vote| !(-123..=123).contains(&(vote as i8))).count();
+    assert!(beyond < remainders.len() / 20, "{beyond} of {} are more than half a gap", remainders.len());
 }
 
 #[test]
