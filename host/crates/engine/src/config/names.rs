@@ -18,6 +18,9 @@ pub const SCALES: &str = "row, group32 or group32-offset";
 /// The names of votes at the start, for errors.
 pub const STARTS: &str = "zero, spread, peaked or remainder";
 
+/// The names of ways in which micro-batches come together, for errors.
+pub const REDUCES: &str = "in-order, votes or gradients";
+
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 
