@@ -6,6 +6,7 @@ pub mod data;
 pub mod error;
 pub mod input;
 pub mod output;
+pub mod ranks;
 pub mod report;
 pub mod runs;
 pub mod signals;

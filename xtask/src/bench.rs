@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 /// The benchmarks: name, package, the features that it needs, and what it measures.
-const BENCHES: [(&str, &str, &str, &str); 12] = [
+const BENCHES: [(&str, &str, &str, &str); 13] = [
     ("learning", "primal-host", "", "how well each update rule and grid learns, against its float twin"),
     ("finetune", "primal-host", "", "what fine-tuning all weights by votes gains, against AdamW on floats and LoRA"),
     ("train", "primal-host", "", "tokens and GFLOP a second of training, against the peak of the gemm crate and a step in PyTorch"),
+    ("ranks", "primal-host", "mpi", "bytes on the wire and scaling of several processes that train one model"),
     ("decode", "primal-host", "", "matrix-vector products from codes, against ggml's q4_0"),
     ("prefill", "primal-host", "", "products of a prompt and 4-bit weights, against ggml's q4_0"),
     ("llm", "primal-host", "", "whole language models, against llama.cpp: speed, memory and loss"),

@@ -14,6 +14,7 @@ mod ptx;
 mod ptxas;
 mod report;
 mod speech;
+mod test;
 mod toolchain;
 mod tuning;
 mod verify;
@@ -33,7 +34,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Task {
-    Test(Test),
+    Test(test::Test),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
     BuildKernels(build_kernels::BuildKernels),
@@ -43,15 +44,10 @@ enum Task {
     MakeLexicon(lexicon::MakeLexicon),
 }
 
-/// run all tests of the workspace
-#[derive(FromArgs)]
-#[argh(subcommand, name = "test")]
-struct Test {}
-
 fn main() -> ExitCode {
     let arguments: Arguments = argh::from_env();
     match arguments.task {
-        Task::Test(_) => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
+        Task::Test(test) => test.run(),
         Task::Bench(bench) => bench.run(),
         Task::Doctor(doctor) => doctor.run(),
         Task::BuildKernels(build) => build.run(),

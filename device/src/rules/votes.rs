@@ -50,7 +50,7 @@ impl VoteRule {
 }
 
 /// The largest magnitude of a normalised gradient that counts.
-const GRADIENT_LIMIT: f32 = 5.0;
+pub const GRADIENT_LIMIT: f32 = 5.0;
 
 /// The move that the gradient asks for, in level units: −clamp(n, −5, 5) · sign(scale) · lr / |scale|.
 ///

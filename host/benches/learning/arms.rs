@@ -1,7 +1,7 @@
 //! What is compared: sizes of the model, and arms.
 
 use primal_device::grid::{self, Grid, ScaleForm, VoteBits};
-use primal_engine::config::{Flips, Rule, TrainConfig, VoteStart};
+use primal_engine::config::{Flips, Reduce, Rule, TrainConfig, VoteStart};
 
 /// One size of the model, and how long it learns.
 pub struct Size {
@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 26] = [
+pub const ARMS: [Arm; 28] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -54,6 +54,8 @@ pub const ARMS: [Arm; 26] = [
     Arm::UINT4_GROUPS,
     Arm::MICRO_BATCHES,
     Arm::MICRO_FLIPS,
+    Arm::HELD,
+    Arm::SUMMED,
     Arm::SPREAD,
     Arm::PEAKED,
     Arm::LOW_THRESHOLD,
@@ -121,6 +123,24 @@ impl Arm {
         name: "votes, uniform15, 4 micro-batches, flips after each",
         adjust: |t| split(t, Flips::MicroBatch),
         ..Self::MICRO_BATCHES
+    };
+    /// As ranks train: one of a micro-batch each comes to the same bytes.
+    pub const HELD: Self = Self {
+        name: "votes, uniform15, 4 micro-batches that vote on the same start",
+        adjust: |t| {
+            split(t, Flips::Step);
+            t.reduce = Reduce::Votes;
+        },
+        all_seeds: true,
+        ..Self::MICRO_BATCHES
+    };
+    pub const SUMMED: Self = Self {
+        name: "votes, uniform15, gradients of 4 micro-batches",
+        adjust: |t| {
+            split(t, Flips::Step);
+            t.reduce = Reduce::Gradients;
+        },
+        ..Self::HELD
     };
     pub const SPREAD: Self =
         Self { name: "votes, uniform15, begun spread", adjust: |t| t.vote_start = VoteStart::Spread, all_seeds: false, ..Self::VOTES };

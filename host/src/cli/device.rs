@@ -5,6 +5,8 @@ use std::str::FromStr;
 #[cfg(not(feature = "cuda"))]
 use crate::Error;
 use crate::Result;
+#[cfg(feature = "cuda")]
+use crate::ranks;
 use primal_engine::backend::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use primal_engine::backend::cuda::Cuda;
@@ -70,7 +72,10 @@ pub(super) fn run(device: DeviceName, work: &impl Work) -> Result<()> {
     match device {
         DeviceName::Cpu => work.run_on::<Cpu>(),
         #[cfg(feature = "cuda")]
-        DeviceName::Cuda => work.run_on::<Cuda>(),
+        DeviceName::Cuda => {
+            Cuda::choose(ranks::local_place().rank);
+            work.run_on::<Cuda>()
+        }
         #[cfg(not(feature = "cuda"))]
         DeviceName::Cuda => {
             let hint = "build it with `cargo build --release -p primal-host --features cuda`";

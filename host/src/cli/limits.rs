@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::output::warn;
-use crate::{Error, Result};
+use crate::{Error, Result, ranks};
 use primal_engine::backend::Device;
 use primal_engine::config::{ConfigOf, Recompute};
 use primal_engine::memory::Plan;
@@ -38,7 +38,7 @@ impl FromStr for MemorySize {
 
 /// Bytes that an arena can have now, or as good as no limit.
 fn available<D: Device>() -> Result<usize> {
-    Ok(D::available_memory()?.unwrap_or(isize::MAX as usize))
+    Ok(D::available_memory()?.unwrap_or(isize::MAX as usize) / D::sharers(ranks::local_place().count))
 }
 
 /// Checks that the memory that the device has now holds the plan and the back end's scratch.
@@ -86,7 +86,7 @@ pub(super) fn choose_recompute<T: Task, D: Device>(config: &mut ConfigOf<T::Conf
         return Ok(());
     }
     let mut plan = Plan::default();
-    Layout::<T>::plan_kept(config, kept, &mut plan);
+    Layout::<T>::plan_at(ranks::place(), config, kept, &mut plan);
     D::plan_scratch(&mut plan);
     let available = available::<D>()?;
     if plan.total_bytes() <= available - available / REST {

@@ -68,13 +68,17 @@ impl PlanCommand {
         self.device.require(&T::attention(&layout.model))?;
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
+        let host = layout.optimizer.host_bytes(&layout.parameters, &config.train);
         if self.json {
             let spans = spans(&plan);
             return print_json(&serde_json::json!({
-                "total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "recompute": recompute, "spans": spans
+                "total_bytes": total, "grid_weights": weights, "grid_state_bytes": state, "host_bytes": host, "recompute": recompute, "spans": spans
             }));
         }
         print_spans(&plan)?;
+        if host > 0 {
+            print(format!("besides, {host} bytes on the host: the votes that a step's micro-batches cast"))?;
+        }
         if recompute {
             print("of each block only the input is kept: its activations are recomputed in the backward pass")?;
         }

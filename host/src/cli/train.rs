@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::configurations::default_of;
 use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after};
-use crate::{Error, Result};
+use crate::{Error, Result, ranks};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
 use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
@@ -27,6 +27,7 @@ use super::training_flags::{Train, apply_embeddings};
 use crate::output::warn;
 use crate::report::progress::Progress;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
+use crate::runs::followers;
 use crate::runs::training::{self, Start};
 use crate::tasks::on_text_model;
 
@@ -36,7 +37,7 @@ impl Train {
     /// # Errors
     /// Bad flags, configuration, data or run folder; a gradient that is not finite; a checkpoint that cannot be written.
     pub fn run(self) -> Result<()> {
-        in_pool(self.threads, || device::run(self.device, &self))
+        ranks::together(|| in_pool(self.threads, || device::run(self.device, &self)))
     }
 }
 
@@ -74,19 +75,25 @@ impl Train {
     fn configure(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<String>> {
         let mut given = self.apply(config)?;
         given.extend(apply_embeddings(self.embeddings.as_deref(), config)?);
+        if self.resume.is_none() && self.reduce.is_none() {
+            ranks::choose(&mut config.train);
+        }
         config.train.regrids |= self.from.is_some() && given.iter().any(|flag| flag == "--grid" || flag == "--scales");
         Ok(given)
     }
 
     fn train<D: Device, M: TextModel>(&self) -> Result<()> {
-        let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
+        let (folder, sources) = followers::open(|| {
+            let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
+            let sources = folder.sources(&self.data, Some(STORIES))?;
+            Ok((folder, sources))
+        })?;
         let (config, t) = (&folder.config, &folder.config.train);
-        let sources = folder.sources(&self.data, Some(STORIES))?;
         let mut plan = memory::Plan::default();
         let mut planned = config.clone();
         let kept = folder.kept::<TextTask<M>>()?;
         limits::choose_recompute::<TextTask<M>, D>(&mut planned, &kept)?;
-        let layout = Layout::<TextTask<M>>::plan_kept(&planned, &kept, &mut plan);
+        let layout = Layout::<TextTask<M>>::plan_at(ranks::place(), &planned, &kept, &mut plan);
         D::require(&layout.model.attention())?;
         if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
             warn("warning: train.rescale_every does nothing: scales of groups are not trained");
@@ -124,7 +131,7 @@ impl Train {
             windows: t.windows,
             ..CorpusOptions::default()
         };
-        let opened = Corpus::open(&sources, codec.clone(), &options);
+        let opened = ranks::in_turn(|| Corpus::open(&sources, codec.clone(), &options));
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
         let usual = if sources == [STORIES] { "Once upon a time" } else { "\n" };

@@ -11,7 +11,7 @@ use super::overrides::{Overrides, one_of};
 use crate::configurations::default_of;
 use crate::{Error, Result};
 use primal_engine::config::{
-    self, ConfigOf, Divisor, Family, ModelTable, SpeechConfig, TextTable, Tokenizer, VoteStart, Windows, votes_of,
+    self, ConfigOf, Divisor, Family, ModelTable, Reduce, SpeechConfig, TextTable, Tokenizer, VoteStart, Windows, votes_of,
 };
 use primal_engine::memory::Act;
 use primal_engine::nn::embedding::Embeddings;
@@ -191,9 +191,13 @@ commands! {
         /// frames of a micro-batch, at most
         batch_frames: Option<usize> => train.batch_frames
     }
-    train, tts_train {
+    train, tts_train, plan {
         /// micro-batches a step
         grad_accum: Option<u32> => train.grad_accum
+    }
+    train, tts_train, plan {
+        /// how micro-batches of a step come together: in-order (default), or by votes (default on several ranks) or gradients, which ranks can share
+        reduce: Option<String> => train.reduce, |flag, name| one_of(flag, config::REDUCES, name, Reduce::from_name(name))
     }
     train, tts_train {
         /// steps in all; with --resume, more of them for a run

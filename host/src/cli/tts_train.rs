@@ -1,11 +1,13 @@
 //! `primal-host tts-train`.
 
+use std::collections::BTreeMap;
+
 use crate::configurations::default_of;
 use crate::data::SpeechCorpus;
 use crate::data::SpeechData;
-use crate::{Error, Result};
+use crate::{Error, Result, ranks};
 use primal_engine::backend::Device;
-use primal_engine::config::Family;
+use primal_engine::config::{Family, SpeechConfig};
 use primal_engine::memory;
 use primal_engine::train::speech::SpeechTask;
 use primal_engine::train::trainer::Layout;
@@ -16,6 +18,7 @@ use super::limits;
 use super::threads::in_pool;
 use super::training_flags::TtsTrain;
 use crate::runs::folder::{Flags, RunFolder, unwritable_out};
+use crate::runs::followers;
 use crate::runs::training::{self, Start};
 use crate::voice::samples::Samples;
 
@@ -25,7 +28,7 @@ impl TtsTrain {
     /// # Errors
     /// Bad flags, configuration, corpus or run folder; a gradient that is not finite; a checkpoint that cannot be written.
     pub fn run(self) -> Result<()> {
-        in_pool(self.threads, || device::run(self.device, &self))
+        ranks::together(|| in_pool(self.threads, || device::run(self.device, &self)))
     }
 }
 
@@ -42,13 +45,23 @@ impl Work for TtsTrain {
             let hint = "make one with models/voices/slt/make_corpus.py";
             return Err(Error::bad_input("--data", "the folder of a speech corpus", "nothing", hint));
         }
-        let folder = RunFolder::open(&flags, |config| self.apply(config))?;
+        let configure = |config: &mut SpeechConfig| {
+            let given = self.apply(config)?;
+            if self.resume.is_none() && self.reduce.is_none() {
+                ranks::choose(&mut config.train);
+            }
+            Ok(given)
+        };
+        let (folder, sources) = followers::open(|| {
+            let folder = RunFolder::open(&flags, configure)?;
+            let sources = folder.sources(self.data.as_slice(), None)?;
+            Ok((folder, sources))
+        })?;
         let config = &folder.config;
-        let sources = folder.sources(self.data.as_slice(), None)?;
         let mut plan = memory::Plan::default();
-        let layout = Layout::<SpeechTask>::plan(config, &mut plan);
+        let layout = Layout::<SpeechTask>::plan_at(ranks::place(), config, &BTreeMap::new(), &mut plan);
         let cache = self.cache.as_deref().unwrap_or(&folder.path);
-        let opened = SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache));
+        let opened = ranks::in_turn(|| SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache)));
         // Features are written beside the run, unless they have a folder of their own.
         let corpus = if folder.is_resumed || self.cache.is_some() { opened } else { opened.map_err(unwritable_out) }?;
         let description = corpus.describe();

@@ -47,6 +47,12 @@ pub struct StepRecord {
     /// Share of grid weights (0 to 1) on the lowest or highest level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturation: Option<f64>,
+    /// Share of grid weights (0 to 1) whose votes were cut when the sum of what micro-batches cast was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub votes_cut: Option<f64>,
+    /// Share of the step (0 to 1) in which a rank waited for the others, on average. `None` of a single process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<f64>,
     /// Seconds of training since the start of the run, resumed parts added up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,

@@ -114,6 +114,7 @@ struct ProgressState {
     flip_rate: Smoothed,
     seconds_per_step: Smoothed,
     saturation: Option<f64>,
+    waiting: Smoothed,
 }
 
 impl ProgressState {
@@ -128,6 +129,7 @@ impl ProgressState {
             flip_rate: Smoothed::default(),
             seconds_per_step: Smoothed::default(),
             saturation: None,
+            waiting: Smoothed::default(),
         }
     }
 
@@ -140,6 +142,7 @@ impl ProgressState {
         self.tokens_per_second.add(record.tokens_per_second.unwrap_or(f64::NAN));
         self.frames_per_second.add(record.frames_per_second.unwrap_or(f64::NAN));
         self.flip_rate.add(record.flip_rate.unwrap_or(f64::NAN));
+        self.waiting.add(record.waiting.unwrap_or(f64::NAN));
         self.saturation = record.saturation.or(self.saturation);
     }
 
@@ -154,6 +157,7 @@ impl ProgressState {
         part(self.frames_per_second.value(), |speed| format!("{} frames/s", short_count(speed)));
         part(self.flip_rate.value(), |rate| format!("flips {}%", short_percent(rate)));
         part(self.saturation.filter(|s| s.is_finite()), |share| format!("sat. {}%", short_percent(share)));
+        part(self.waiting.value(), |share| format!("wait {}%", short_percent(share)));
         if let Some(seconds) = self.seconds_per_step.value()
             && self.step < self.total
         {

@@ -65,7 +65,8 @@ pub(crate) struct RunFolder<M: ModelTable> {
     changes: Vec<Difference>,
     /// What is removed again if the run does not begin; innermost first.
     made: Vec<Transient>,
-    pub retention: Retention,
+    /// Where its checkpoints go; of ranks that train together the first one alone has it.
+    pub retention: Option<Retention>,
 }
 
 impl<M: ModelTable> RunFolder<M> {
@@ -118,7 +119,7 @@ impl<M: ModelTable> RunFolder<M> {
             None => take_free(&format!("runs/{}", stem.display())).map_err(unwritable_out)?,
         };
         let beginning = weights.map_or(Beginning::Anew, Beginning::Weights);
-        Ok(Self { path, config, beginning, is_resumed: false, identity: None, before: String::new(), changes: Vec::new(), made, retention })
+        Ok(Self { made, retention: Some(retention), ..Self::of_another(path, config, beginning, false) })
     }
 
     fn open_again(run: &Path, flags: &Flags, apply: impl Fn(&mut ConfigOf<M>) -> Result<Vec<String>>) -> Result<Self> {
@@ -174,7 +175,13 @@ impl<M: ModelTable> RunFolder<M> {
             (None, None) => Beginning::Anew,
         };
         let (path, before) = (run.to_path_buf(), before.to_toml());
-        Ok(Self { path, config, beginning, is_resumed: true, identity, before, changes, made: Vec::new(), retention })
+        Ok(Self { identity, before, changes, retention: Some(retention), ..Self::of_another(path, config, beginning, true) })
+    }
+
+    /// The folder of a run that another rank holds.
+    pub fn of_another(path: PathBuf, config: ConfigOf<M>, beginning: Beginning, is_resumed: bool) -> Self {
+        let (before, changes, made) = Default::default();
+        Self { path, config, beginning, is_resumed, identity: None, before, changes, made, retention: None }
     }
 
     /// What matrices of the run are kept otherwise than its configuration says.
@@ -245,8 +252,9 @@ impl<M: ModelTable> RunFolder<M> {
                 Identity::new(text.clone(), fingerprint, from)
             }
         };
-        self.retention.belong_to(&identity.id)?;
-        self.retention.keep(self.config.train.keep, &identity.ends);
+        let retention = self.retention.as_mut().expect("who begins a run holds its folder");
+        retention.belong_to(&identity.id)?;
+        retention.keep(self.config.train.keep, &identity.ends);
         let write = || {
             identity.write(&self.path)?;
             if !self.is_resumed {

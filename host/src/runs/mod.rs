@@ -3,5 +3,6 @@
 pub mod beginning;
 pub mod difference;
 pub mod folder;
+pub(crate) mod followers;
 pub mod identity;
 pub mod training;

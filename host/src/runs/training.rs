@@ -12,9 +12,9 @@ use crate::report::tensorboard::TensorBoardWriter;
 use crate::report::told::Told;
 use crate::runs::beginning::Beginning;
 use crate::runs::folder::{RunFolder, with_resume};
-use crate::{Error, Result};
+use crate::{Error, Result, ranks};
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::ConfigOf;
+use primal_engine::config::{ConfigOf, Reduce};
 use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Latest;
 use primal_engine::files::mapped;
@@ -22,7 +22,9 @@ use primal_engine::interrupt;
 use primal_engine::memory::Plan;
 use primal_engine::nn::parameters::MatrixSpec;
 use primal_engine::nn::tensors;
+use primal_engine::ranks::Ranks;
 use primal_engine::train::fit::{Ending, Observer, StepReport};
+use primal_engine::train::patience::Patience;
 use primal_engine::train::state;
 use primal_engine::train::trainer::{Layout, Trainer};
 
@@ -55,17 +57,21 @@ pub(crate) fn train<D: Device, T: Told>(
 ) -> Result<()> {
     let Start { mut folder, sources, mut plan, layout } = start;
     let backend = D::open(&mut plan)?;
-    let mut trainer = Trainer::new(folder.config.clone(), layout, backend);
+    let mut trainer = Trainer::new(folder.config.clone(), layout, backend).among(ranks::all());
+    require_same_data(&mut *trainer.ranks, T::fingerprint(corpus))?;
     match &folder.beginning {
         Beginning::Anew => trainer.initialise(),
         Beginning::Weights(weights) => {
             let without = trainer.begin_from(weights)?;
-            if without > 0 {
+            if without > 0 && trainer.ranks.rank() == 0 {
                 let path = weights.path().display();
                 warn(format!("warning: {path} says of {without} matrices not what rounding left over: their votes begin spread"));
             }
         }
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
+    }
+    if trainer.ranks.rank() > 0 {
+        return follow(trainer, corpus);
     }
     folder.begin(trainer.step, T::fingerprint(corpus), &sources)?;
     let path = folder.path.clone();
@@ -78,18 +84,45 @@ pub(crate) fn train<D: Device, T: Told>(
     train().map_err(|error| with_resume(&path, error))
 }
 
+/// Each rank reads the data by itself: they have to be the same everywhere.
+fn require_same_data(ranks: &mut dyn Ranks, own: u64) -> Result<()> {
+    let first = ranks.tell(own.to_le_bytes().to_vec());
+    if first == own.to_le_bytes() {
+        return Ok(());
+    }
+    let first = first.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Err(Error::bad_input("--data", format!("the data of the first rank ({first})"), format!("{own:016x}"), "give all ranks the same data"))
+}
+
+/// Trains as one of the ranks that say and write nothing.
+fn follow<D: Device, T: Told>(mut trainer: Trainer<D, T>, corpus: &T::Corpus) -> Result<()> {
+    // The first rank measures, and says whether there is patience.
+    trainer.patience = Patience::new(0);
+    trainer.fit(corpus, &mut |_: &StepReport| {})?;
+    match interrupt::requested() {
+        Some(signal) => Err(Error::Ended(crate::signals::exit_code(signal))),
+        None => Ok(()),
+    }
+}
+
 fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path) -> String {
     let specs = &trainer.layout.parameters.specs;
     let weights = specs.matrix_weights();
     let frozen: usize = specs.matrices.iter().filter(|spec| spec.is_frozen).map(MatrixSpec::weights).sum();
     let trained = if frozen > 0 { format!(" ({} of them trained)", weights - frozen) } else { String::new() };
     format!(
-        "{weights} weights in linear layers{trained}, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads; run folder {}",
+        "{weights} weights in linear layers{trained}, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads{}; run folder {}",
         trainer.grid_state_bytes() as f64 / weights as f64,
         plan.total_bytes() as f64 / f64::from(1 << 20),
         rayon::current_num_threads(),
+        among(trainer.ranks.count()),
         run.display()
     )
+}
+
+/// Says of how many ranks a run is.
+fn among(ranks: usize) -> String {
+    if ranks == 1 { String::new() } else { format!(" on each of {ranks} ranks") }
 }
 
 /// Goes back to a checkpoint of the same run.
@@ -129,6 +162,8 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
             learning_rate: Some(stats.learning_rate),
             grad_norm: Some(stats.grad_norm),
             saturation: Some(stats.saturation),
+            votes_cut: (trainer.config.train.reduce == Reduce::Votes).then_some(stats.cut),
+            waiting: (trainer.ranks.count() > 1).then_some(stats.waiting),
             seconds: Some(self.start.elapsed().as_secs_f64()),
             validation_loss: validation.as_ref().map(|validation| validation.loss),
             layers: has_layers.then(|| trainer.layers()).transpose()?,
@@ -156,7 +191,8 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
     /// Saves the state, unless some of the steps since the last time may have seen other data than the run's.
     fn checkpoint(&mut self, trainer: &mut Trainer<D, T>, validation_loss: Option<f64>) -> Result<()> {
         mapped::require_unchanged()?;
-        let (step, retention) = (trainer.step, &mut self.folder.retention);
+        let step = trainer.step;
+        let retention = self.folder.retention.as_mut().expect("who saves a run holds its folder");
         let attached = self.folder.beginning.attached()?;
         let about = self.folder.beginning.about();
         state::checkpoint(trainer, self.corpus, |metadata, tensors| {

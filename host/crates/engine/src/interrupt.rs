@@ -104,12 +104,33 @@ pub fn requested() -> Option<i32> {
     state().signal
 }
 
+/// Another rank of the run got a signal of that number: this one ends as if it had.
+pub fn adopt(signal: i32) {
+    state().signal.get_or_insert(signal);
+}
+
 /// Says what is done between two steps, for who asks to stop: " after the validation".
 pub fn doing(what: &'static str) {
     let mut state = state();
     if let Phase::Between(doing) = &mut state.phase {
         *doing = what;
     }
+}
+
+/// Runs `work`, the next step of a run that several ranks make together: none leaves it before its end, since the others would wait for it. What stops a
+/// run is agreed on between two steps.
+pub fn step_together<T>(work: impl FnOnce() -> T) -> T {
+    let now = Instant::now();
+    {
+        let mut state = state();
+        state.phase = Phase::Committed(now + state.took.unwrap_or_default());
+    }
+    let answer = work();
+    let mut state = state();
+    state.phase = Phase::Between("");
+    state.done += 1;
+    state.took = Some(now.elapsed());
+    answer
 }
 
 /// Runs `work`, the next step of a run, which calls [`commit`] before it changes anything that is saved; `None` where a signal came before that.

@@ -44,6 +44,7 @@
 //! | [`nn`] | parameters and layers, each with its explicit backward pass |
 //! | [`models`] | networks made of them |
 //! | [`optim`] | the update rules |
+//! | [`ranks`] | processes that train one model together |
 //! | [`train`] | the loop and its step, and the state of a run |
 //! | [`files`] | tensors on disk, durable writes |
 //! | [`convert`] | models of other programs, in and out |
@@ -60,6 +61,7 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod ranks;
 pub mod train;
 pub mod verify;
 

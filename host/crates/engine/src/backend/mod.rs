@@ -138,6 +138,11 @@ pub trait Device: Backend + Sized + 'static {
         Ok(())
     }
 
+    /// Who shares the memory of a device, of so many processes on one machine.
+    fn sharers(processes: usize) -> usize {
+        processes
+    }
+
     /// Bytes that an arena could have now, if that is known.
     ///
     /// # Errors
@@ -251,6 +256,11 @@ impl Backend for Cuda {
 
 #[cfg(feature = "cuda")]
 impl Device for Cuda {
+    /// Each has a GPU of its own.
+    fn sharers(_processes: usize) -> usize {
+        1
+    }
+
     fn plan_scratch(plan: &mut Plan) {
         cuda_plan::plan(plan);
     }

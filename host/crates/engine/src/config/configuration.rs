@@ -8,8 +8,9 @@ use super::gpt::GptConfig;
 use super::messages::toml_error;
 use super::rule::Rule;
 use super::table::{Check, ModelTable};
-use super::train::TrainConfig;
+use super::train::{Flips, Reduce, TrainConfig};
 use crate::Result;
+use crate::optim::ballot::MOST_MICRO_BATCHES;
 
 /// Steps of a run, at most: what is counted by them never overflows.
 const MAX_STEPS: u64 = 1 << 40;
@@ -66,6 +67,24 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
         check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
         check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        let (key, found) = ("train.reduce", if t.reduce == Reduce::Votes { "votes" } else { "gradients" });
+        let is_vote = t.optimizer == Rule::Votes;
+        check.that(t.reduce != Reduce::Votes || is_vote, key, "in-order or gradients, but for the votes optimizer", &found)?;
+        check.that(
+            t.reduce != Reduce::Gradients || t.optimizer != Rule::Poltergeist,
+            key,
+            "in-order with the poltergeist optimizer",
+            &found,
+        )?;
+        check.that(
+            !t.reduce.is_shared() || t.flips == Flips::Step,
+            key,
+            "in-order, where train.flips is after each micro-batch",
+            &found,
+        )?;
+        let most = MOST_MICRO_BATCHES;
+        let is_few = t.reduce != Reduce::Votes || t.grad_accum <= most;
+        check.that(is_few, "train.grad_accum", &format!("1 to {most} where train.reduce is votes"), &t.grad_accum)?;
         let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
         check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }

@@ -24,6 +24,9 @@ pub const DIVISORS: &str = "root or mean-square";
 /// The names of the windows of a text, for errors.
 pub const WINDOWS: &str = "random or epochs";
 
+/// The names of ways in which micro-batches come together, for errors.
+pub const REDUCES: &str = "in-order, votes or gradients";
+
 /// The bits that a vote can have, for errors.
 pub const VOTES: &str = "4 or 8";
 

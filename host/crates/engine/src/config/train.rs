@@ -75,6 +75,36 @@ pub enum Recompute {
     Off,
 }
 
+/// How the micro-batches of a step come together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduce {
+    /// One after another: each one's gradient moves R, C and the votes that the next one finds. Only one process can do so.
+    #[default]
+    InOrder,
+    /// Each one casts votes on those that the step began with, and their sum is applied at its end; see [`ballot`](crate::optim::ballot).
+    Votes,
+    /// Their gradients are added up in `f32`, and move all once, as everyone does.
+    Gradients,
+}
+
+impl Reduce {
+    /// The way of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "in-order" => Some(Self::InOrder),
+            "votes" => Some(Self::Votes),
+            "gradients" => Some(Self::Gradients),
+            _ => None,
+        }
+    }
+
+    /// Whether a step's micro-batches do not see each other, so that ranks can share them.
+    pub fn is_shared(self) -> bool {
+        self != Self::InOrder
+    }
+}
+
 /// What votes are when a run begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -156,6 +186,9 @@ pub struct TrainConfig {
     pub regrids: bool,
     /// Flips once a step, or after each micro-batch.
     pub flips: Flips,
+    /// How the micro-batches of a step come together. Not written where it is `in-order`, as in runs from before there was the key.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reduce: Reduce,
     /// Decay of the first moments of float parameters.
     pub beta1: f32,
     /// Decay of all second moments.
@@ -243,6 +276,7 @@ impl Default for TrainConfig {
             trains_table: None,
             regrids: false,
             flips: Flips::Step,
+            reduce: Reduce::InOrder,
             beta1: 0.9,
             beta2: 0.98,
             clip: 1.0,

@@ -8,6 +8,7 @@
 //! from which configurations, flags, messages and tests take it.
 
 pub mod adamw;
+pub mod ballot;
 #[cfg(test)]
 mod fixture;
 pub mod float;
@@ -18,25 +19,29 @@ pub mod qat;
 pub mod readings;
 pub mod rule;
 pub mod schedule;
+pub mod sums;
 pub mod votes;
 
 pub use matrix_state::MatrixState;
 
+use ballot::{Ballots, Held};
 use float::FloatState;
 use frozen::Frozen;
 use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
+use sums::Sums;
 
 use crate::backend::{Backend, Storage, Weight};
-use crate::config::{Rule, TrainConfig};
+use crate::config::{Reduce, Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Activation, Kind, Plan, Span};
 use crate::nn::parameters::{Init, MIN_SCALE, MatrixSpec};
 use crate::nn::tensors::Tensor;
 use crate::nn::{GradientPart, GradientSink, MatrixId, Parameters, VectorId};
-use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, GatherBackward, LinearBackwardWeight, Sum, SumSquares};
+use crate::ops::{Conv1dBackwardWeight, ConvolutionShape, GatherBackward, LinearBackwardWeight, ScaleGradient, Sum, SumSquares};
+use crate::ranks::{Place, Ranks};
 
 /// Optimizer state of all parameters.
 pub struct Optimizer {
@@ -50,8 +55,12 @@ pub struct Optimizer {
     d_scales: Vec<Option<Span<f32>>>,
     /// The gradient of one matrix at a time.
     scratch: Option<Span<f32>>,
-    /// Gradients of matrices that two layers share, until both have given theirs.
-    shared: Vec<Option<Span<f32>>>,
+    /// Gradients of matrices that two layers share, until both have given theirs; or of all matrices, until all micro-batches have.
+    own: Vec<Option<Span<f32>>>,
+    /// Of each matrix, what its micro-batches leave where they vote on the start votes of a step.
+    held: Vec<Option<Held>>,
+    /// What micro-batches that do not see each other add up.
+    pub sums: Option<Sums>,
     /// What the host reads after a step.
     pub readings: Readings,
     /// What must be finite after a step, with its name: values of float tensors, then mean squares that the rule keeps.
@@ -59,24 +68,24 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Reserves the state of a rule for losses of so many terms.
-    pub fn plan(config: &TrainConfig, p: &Parameters, terms: usize, plan: &mut Plan) -> Self {
+    /// Reserves the state of a rule for losses of so many terms, on a rank at that place.
+    pub fn plan(config: &TrainConfig, p: &Parameters, terms: usize, place: Place, plan: &mut Plan) -> Self {
         let mut floats = Vec::new();
         for (spec, &value) in p.specs.vectors.iter().zip(&p.vectors) {
             // Only embeddings decay; gains and biases have constant starts.
             let weight_decay = if matches!(spec.init, Init::Normal(_)) { config.weight_decay } else { 0.0 };
             floats.push(FloatState { weight_decay, ..FloatState::plan(plan, spec.name.clone(), value) });
         }
-        let (mut matrices, mut d_scales, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut matrices, mut d_scales, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (spec, weight) in p.specs.matrices.iter().zip(&p.matrices) {
             if spec.is_frozen {
                 matrices.push(MatrixState::Frozen(Frozen));
                 d_scales.push(None);
-                shared.push(None);
+                own.push(None);
                 continue;
             }
-            let has_own = spec.is_shared && !config.optimizer.is_float();
-            shared.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
+            let has_own = (spec.is_shared || config.reduce == Reduce::Gradients) && !config.optimizer.is_float();
+            own.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
             let trained = if let Storage::Grid(grid) = &weight.storage { grid.scales.trained() } else { None };
             d_scales.push(trained.map(|scale| {
                 let lr_factor = config.scale_lr * spec.initial_scale();
@@ -86,15 +95,31 @@ impl Optimizer {
             }));
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
-        let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared);
+        let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
         let largest = in_scratch.map(MatrixSpec::weights).max().unwrap_or(0);
         let scratch = (!config.optimizer.is_float()).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
+        let shape = |spec: &MatrixSpec| [spec.out_features, spec.in_features];
+        let is_held = |spec: &MatrixSpec| config.reduce == Reduce::Votes && !spec.is_frozen;
+        let most = p.specs.matrices.iter().filter(|spec| is_held(spec)).map(|spec| Held::votes_of(shape(spec))).max();
+        let votes = most.map(|most| plan.span(Kind::Scratch, "micro_votes", most));
+        let held: Vec<_> = p
+            .specs
+            .matrices
+            .iter()
+            .map(|spec| votes.filter(|_| is_held(spec)).map(|votes| Held::plan(plan, &spec.name, shape(spec), votes)))
+            .collect();
+        let sums = config.reduce.is_shared().then(|| {
+            let mut tensors: Vec<_> = floats.iter().map(|float| float.gradient).collect();
+            tensors.extend(held.iter().flatten().flat_map(|held| [held.row, held.column]));
+            tensors.extend(own.iter().flatten().filter(|_| config.reduce == Reduce::Gradients));
+            Sums::plan(tensors, place.share(config.grad_accum), plan)
+        });
         let mut watched: Vec<_> = floats.iter().map(|float| (float.name.clone(), float.value)).collect();
         let squares = tensors(p, &matrices).filter(|tensor| tensor.content == Content::Squares);
         watched.extend(squares.map(|tensor| (tensor.name, tensor.bytes.cast())));
         let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
         let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
-        Self { rule: config.optimizer, matrices, floats, d_scales, scratch, shared, readings, watched }
+        Self { rule: config.optimizer, matrices, floats, d_scales, scratch, own, held, sums, readings, watched }
     }
 
     /// Start values of parameters and state.
@@ -115,15 +140,26 @@ impl Optimizer {
 
     /// Sets all gradients to zero; the start of a step.
     pub fn zero_gradients<B: Backend>(&self, b: &mut B) {
-        for float in &self.floats {
-            b.zero(float.gradient);
-        }
+        self.zero_floats(b);
         b.zero(self.readings.norms);
+    }
+
+    /// Sets the gradients of float tensors to zero; the start of a micro-batch that does not see those before it.
+    pub fn zero_floats<B: Backend>(&self, b: &mut B) {
+        self.floats.iter().for_each(|float| b.zero(float.gradient));
     }
 
     /// The sink for one micro-batch's gradients.
     pub fn sink<'a>(&'a self, p: &'a Parameters, config: &'a TrainConfig, step: u64, micro_batch: u32) -> Sink<'a> {
-        Sink { optimizer: self, p, turn: Turn { config, tensor: 0, step, micro_batch }, fault: None }
+        Sink {
+            optimizer: self,
+            p,
+            turn: Turn { config, tensor: 0, step, micro_batch },
+            fault: None,
+            ballots: None,
+            is_first: true,
+            ranks: None,
+        }
     }
 
     /// What follows a micro-batch: flips, if they also happen between those of a step.
@@ -137,6 +173,9 @@ impl Optimizer {
     /// Ends a step: float tensors by AdamW with their common norm clipped, then flips, then what else the rule does.
     pub fn step<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig, step: u64) {
         interrupt::commit(1);
+        if config.reduce == Reduce::Gradients {
+            self.take_own(b, p, Turn { config, tensor: 0, step, micro_batch: 0 });
+        }
         self.move_floats(b, config, step);
         let turn = Turn { config, tensor: 0, step, micro_batch: config.grad_accum - 1 };
         self.flip(b, p, turn);
@@ -144,6 +183,32 @@ impl Optimizer {
             with_state!(state, state => state.finish(b, weight, &turn));
         }
         self.watch(b);
+    }
+
+    /// Hands the gradients that all micro-batches added up to the rule.
+    fn take_own<B: Backend>(&self, b: &mut B, p: &Parameters, turn: Turn) {
+        for (state, weight, turn) in self.turns(p, turn) {
+            let at = turn.tensor as usize;
+            if let Some(dw) = self.own[at] {
+                self.measure(b, at, dw);
+                with_state!(state, state => state.take(b, weight, dw, self.d_scales[at], &turn));
+            }
+        }
+    }
+
+    /// Applies the votes that all micro-batches cast on those of the step's start; before [`step`](Self::step), where they did.
+    pub fn apply<B: Backend>(&self, b: &mut B, p: &Parameters, ballots: &mut Ballots, config: &TrainConfig, step: u64) {
+        interrupt::commit(1);
+        for (state, _, turn) in self.turns(p, Turn { config, tensor: 0, step, micro_batch: 0 }) {
+            if let (MatrixState::Votes(votes), Some(held)) = (state, self.held[turn.tensor as usize]) {
+                ballots.apply(b, votes, held, &turn);
+            }
+        }
+    }
+
+    /// The squared norm of a matrix's gradient, for the host.
+    fn measure<B: Backend>(&self, b: &mut B, matrix: usize, dw: Span<f32>) {
+        b.run(SumSquares { sum: self.readings.norms.slice(1 + self.floats.len() + matrix, 1), x: dw });
     }
 
     fn move_floats<B: Backend>(&self, b: &mut B, config: &TrainConfig, step: u64) {
@@ -206,10 +271,32 @@ impl Optimizer {
         with_state!(&self.matrices[id.0], state => state.receive_start(b, first, values));
     }
 
+    /// What of a step is added up over ranks.
+    pub fn wire(&self, p: &Parameters, config: &TrainConfig) -> Wire {
+        let held = p.specs.matrices.iter().zip(&self.held).filter(|(_, held)| held.is_some());
+        let votes: usize = held.map(|(spec, _)| Held::votes_of([spec.out_features, spec.in_features])).sum();
+        Wire { integers: votes * ballot::wire_bytes(config.grad_accum), floats: self.sums.as_ref().map_or(0, Sums::bytes) }
+    }
+
+    /// Bytes on the host, besides the plan: of the votes of a step's micro-batches.
+    pub fn host_bytes(&self, p: &Parameters, config: &TrainConfig) -> usize {
+        let held = p.specs.matrices.iter().zip(&self.held).filter(|(_, held)| held.is_some());
+        ballot::host_bytes(held.map(|(spec, _)| [spec.out_features, spec.in_features]), config)
+    }
+
     /// Bytes of what is kept of each weight of the matrices besides its code: votes, or floats and their moments.
     pub fn bytes(&self) -> usize {
         self.matrices.iter().map(|state| with_state!(state, state => state.bytes())).sum()
     }
+}
+
+/// Bytes of a step's micro-batches that are added up over ranks.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// Of votes.
+    pub integers: usize,
+    /// Of all else.
+    pub floats: usize,
 }
 
 fn tensors(p: &Parameters, matrices: &[MatrixState]) -> impl Iterator<Item = Tensor> {
@@ -223,6 +310,12 @@ pub struct Sink<'a> {
     turn: Turn<'a>,
     /// The matrix whose gradient is made not a number.
     pub(crate) fault: Option<MatrixId>,
+    /// Who counts the votes of micro-batches that do not see each other.
+    pub(crate) ballots: Option<&'a mut Ballots>,
+    /// Whether no micro-batch of the rank came before this one in the step.
+    pub(crate) is_first: bool,
+    /// Those to whom votes go when they are cast: no micro-batch of the rank comes after this one in the step, and there are others.
+    pub(crate) ranks: Option<&'a mut dyn Ranks>,
 }
 
 impl<B: Backend> GradientSink<B> for Sink<'_> {
@@ -258,11 +351,12 @@ impl Sink<'_> {
             return;
         }
         if let Some(gradient) = with_state!(state, state => state.accumulator()) {
-            product(b, gradient, self.turn.micro_batch > 0 || !part.first);
+            let adds = self.turn.micro_batch > 0 && !self.turn.config.reduce.is_shared();
+            product(b, gradient, adds || !part.first);
             return;
         }
         let scratch = || optimizer.scratch.expect("a scratch gradient").slice(0, weight.out_features * weight.in_features);
-        let dw = optimizer.shared[id.0].unwrap_or_else(scratch);
+        let dw = optimizer.own[id.0].unwrap_or_else(scratch);
         product(b, dw, !part.first);
         if !part.last {
             return;
@@ -270,8 +364,22 @@ impl Sink<'_> {
         if self.fault == Some(id) {
             b.upload(dw.slice(0, 1), &[f32::NAN]);
         }
-        b.run(SumSquares { sum: optimizer.readings.norms.slice(1 + optimizer.floats.len() + id.0, 1), x: dw });
+        if self.turn.config.reduce == Reduce::Gradients {
+            return;
+        }
+        optimizer.measure(b, id.0, dw);
         let (d_scale, turn) = (optimizer.d_scales[id.0], Turn { tensor: id.0 as u32, ..self.turn });
-        with_state!(state, state => state.take(b, weight, dw, d_scale, &turn));
+        let (MatrixState::Votes(votes), Some(held)) = (state, optimizer.held[id.0]) else {
+            with_state!(state, state => state.take(b, weight, dw, d_scale, &turn));
+            return;
+        };
+        if let Some(d_scale) = d_scale {
+            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        }
+        let ballots = self.ballots.as_deref_mut().expect("who counts votes");
+        ballots.cast(b, weight, votes.0, held, dw, &turn, self.is_first);
+        if let Some(ranks) = self.ranks.as_deref_mut() {
+            ballots.send(turn.tensor, ranks);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What an update rule is: how the gradient of a linear layer's weight moves it. How to add one is said in [`optim`](super).
 
 use crate::backend::{Backend, Weight};
-use crate::config::TrainConfig;
+use crate::config::{Reduce, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::Tensor;
@@ -77,8 +77,13 @@ impl Turn<'_> {
         RandomKey { seed: self.config.seed, tensor: self.tensor, step: self.step }
     }
 
+    /// How often a rule takes a gradient in a step: that of each micro-batch, or of all together.
+    pub fn casts(&self) -> u32 {
+        if self.config.reduce == Reduce::Gradients { 1 } else { self.config.grad_accum }
+    }
+
     /// The key of the random numbers that the matrix gets once a micro-batch.
     pub fn key_of_micro_batch(&self) -> RandomKey {
-        RandomKey { step: self.step * u64::from(self.config.grad_accum) + u64::from(self.micro_batch), ..self.key_of_step() }
+        RandomKey { step: self.step * u64::from(self.casts()) + u64::from(self.micro_batch), ..self.key_of_step() }
     }
 }

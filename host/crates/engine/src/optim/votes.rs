@@ -7,7 +7,7 @@ use primal_device::rules::votes::VoteRule;
 use rayon::prelude::*;
 
 use crate::backend::{Backend, Weight};
-use crate::config::{Divisor, Flips, TrainConfig, VoteStart};
+use crate::config::{Divisor, Flips, Reduce, TrainConfig, VoteStart};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
@@ -59,7 +59,7 @@ impl UpdateRule for Votes {
         if let Some(d_scale) = d_scale {
             b.run(ScaleGradient { d_scale, dw, weight: *weight });
         }
-        interrupt::commit(WHOLE_STEP * turn.config.grad_accum);
+        interrupt::commit(WHOLE_STEP * turn.casts());
         b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
     }
 
@@ -138,14 +138,16 @@ fn with_a_peak(random: u32, threshold: u32) -> i32 {
 
 /// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by
 /// that, so that a step is as long whatever n is; and n decays of the mean squares make one of β₂.
-fn cast(turn: &Turn) -> VoteCast {
+pub(super) fn cast(turn: &Turn) -> VoteCast {
     let Turn { config, step, micro_batch, .. } = *turn;
-    let n = f64::from(config.grad_accum);
-    let casts = step as f64 + f64::from(micro_batch + 1) / n;
+    let n = f64::from(turn.casts());
+    // Where R and C are held within a step, each micro-batch moves them by a whole one.
+    let is_held = config.reduce == Reduce::Votes;
+    let casts = step as f64 + if is_held { 1.0 } else { f64::from(micro_batch + 1) / n };
     VoteCast {
         rule: constants(config),
         lr: learning_rate(config, step) / n.sqrt() as f32,
-        beta2: f64::from(config.beta2).powf(1.0 / n) as f32,
+        beta2: if is_held { config.beta2 } else { f64::from(config.beta2).powf(1.0 / n) as f32 },
         is_natural: config.divisor == Divisor::MeanSquare,
         bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
         key: turn.key_of_micro_batch(),

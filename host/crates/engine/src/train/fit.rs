@@ -6,6 +6,7 @@ use super::task::{Task, Validation};
 use super::text::TextTask;
 use super::trainer::{StepStats, Trainer};
 use crate::backend::Backend;
+use crate::ranks::Ranks;
 use crate::{Error, Result, interrupt};
 
 /// A step that is done.
@@ -74,6 +75,7 @@ impl<B: Backend, T: Task, F: FnMut(&StepReport)> Observer<B, T> for F {
 
 impl<B: Backend, T: Task> Trainer<B, T> {
     /// Makes the steps that are left of a run, until the last one, the end of [`patience`](Self::patience), or a request to stop.
+    /// Of [`ranks`](Trainer::ranks) the first one measures and says whether there is patience; each one can be asked to stop, and all do.
     ///
     /// # Errors
     /// Those of [`step`](Self::step), [`validate`](Self::validate) and the observer.
@@ -81,20 +83,30 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         let (mut saved, mut validation_loss) = (self.step, None);
         interrupt::begin_training(self.step);
         let ending = loop {
-            if self.patience.is_over() {
-                break Ending::OutOfPatience;
-            }
-            if self.step >= self.config.train.steps {
-                break Ending::Finished;
-            }
-            if observer.should_stop() {
-                break Ending::Stopped;
-            }
+            let asks = if self.patience.is_over() {
+                Some(Ending::OutOfPatience)
+            } else if self.step >= self.config.train.steps {
+                Some(Ending::Finished)
+            } else {
+                observer.should_stop().then_some(Ending::Stopped)
+            };
             let began = Instant::now();
-            let Some(stats) = interrupt::step(|| self.step(corpus)) else { break Ending::Stopped };
+            let stats = if self.ranks.count() > 1 {
+                if let Some(ending) = agreed(asks, &mut *self.ranks) {
+                    break ending;
+                }
+                interrupt::step_together(|| self.step(corpus))
+            } else {
+                if let Some(ending) = asks {
+                    break ending;
+                }
+                let Some(stats) = interrupt::step(|| self.step(corpus)) else { break Ending::Stopped };
+                stats
+            };
             let (stats, seconds) = (stats?, began.elapsed().as_secs_f64());
             interrupt::doing(" after its validation");
-            let validation = if self.is_due(self.config.train.validate_every) { Some(self.validate(corpus)?) } else { None };
+            let is_measured = self.ranks.rank() == 0 && self.is_due(self.config.train.validate_every);
+            let validation = if is_measured { Some(self.validate(corpus)?) } else { None };
             validation_loss = validation.as_ref().map(|validation| validation.loss);
             validation_loss.iter().for_each(|&loss| self.patience.add(loss));
             observer.step(self, &StepReport { step: self.step, stats, seconds, validation })?;
@@ -112,6 +124,25 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             observer.checkpoint(self, validation_loss)?;
         }
         Ok(ending)
+    }
+}
+
+/// How the run ends, if one of its ranks wants it to: for a signal, which all then have got, or for what it asks.
+fn agreed(asks: Option<Ending>, ranks: &mut dyn Ranks) -> Option<Ending> {
+    const ENDINGS: [Ending; 3] = [Ending::Stopped, Ending::OutOfPatience, Ending::Finished];
+    // Signals are below these numbers.
+    const FIRST: i32 = 1 << 10;
+    let own = match asks {
+        Some(ending) => FIRST + ENDINGS.iter().position(|&each| each == ending).expect("one of them") as i32,
+        None => interrupt::requested().unwrap_or(0),
+    };
+    match ranks.largest(own) {
+        0 => None,
+        signal if signal < FIRST => {
+            interrupt::adopt(signal);
+            Some(Ending::Stopped)
+        }
+        asked => Some(ENDINGS[(asked - FIRST) as usize]),
     }
 }
 

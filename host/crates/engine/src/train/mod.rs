@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod fit;
 mod layers;
 pub mod patience;
+mod share;
 pub mod speech;
 pub mod state;
 pub mod task;

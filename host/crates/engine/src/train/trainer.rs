@@ -1,25 +1,30 @@
 //! One run: a model, its optimizer, a back end, and the step.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use half::f16;
 
 use crate::backend::{Backend, GridWeight, Scales, Storage};
-use crate::config::ConfigOf;
+use crate::config::{ConfigOf, Reduce};
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::kept::Kept;
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::{MatrixId, Parameters};
 use crate::ops::LevelHistogram;
+use crate::ranks::{Alone, Place, Ranks};
 use crate::{Error, Result};
 
 use super::layers::{LayerRecord, ScaleSummary};
 use super::patience::Patience;
+use super::share::Share;
 use super::task::{Draw, MAX_TERMS, Task, Validation};
 use super::text::TextTask;
 use crate::optim::Optimizer;
+use crate::optim::ballot::Ballots;
 use crate::optim::readings::Readout;
 use crate::optim::schedule::learning_rate;
+use crate::optim::sums::Added;
 
 /// All spans of a run.
 pub struct Layout<T: Task = TextTask> {
@@ -48,6 +53,14 @@ impl<T: Task> Layout<T> {
     /// # Panics
     /// If a matrix cannot be kept so.
     pub fn plan_kept(config: &ConfigOf<T::Config>, kept: &BTreeMap<String, Kept>, plan: &mut Plan) -> Self {
+        Self::plan_at(Place::ALONE, config, kept, plan)
+    }
+
+    /// The same, of one among ranks that train together.
+    ///
+    /// # Panics
+    /// If a matrix cannot be kept so, or ranks cannot share the micro-batches.
+    pub fn plan_at(place: Place, config: &ConfigOf<T::Config>, kept: &BTreeMap<String, Kept>, plan: &mut Plan) -> Self {
         let (layers, mut specs) = T::layers(config);
         for spec in &mut specs.matrices {
             if let Some(&kept) = kept.get(&spec.name) {
@@ -56,7 +69,7 @@ impl<T: Task> Layout<T> {
             }
         }
         let parameters = Parameters::plan(specs, plan);
-        let optimizer = Optimizer::plan(&config.train, &parameters, T::TERMS.len(), plan);
+        let optimizer = Optimizer::plan(&config.train, &parameters, T::TERMS.len(), place, plan);
         let (model, sampler) = T::plan(config, layers, plan);
         let histogram = plan.span(Kind::Io, "histogram", 16);
         Self { model, sampler, parameters, optimizer, kept: kept.clone(), histogram }
@@ -78,6 +91,10 @@ pub struct StepStats {
     pub flip_rate: f64,
     /// Share of grid weights at a rail.
     pub saturation: f64,
+    /// Share of grid weights whose votes were cut when the sum of what micro-batches cast was applied.
+    pub cut: f64,
+    /// Share of the step's time in which a rank waited for the others, on average.
+    pub waiting: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
 }
@@ -94,10 +111,11 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
     pub step: u64,
     /// Early stopping of [`fit`](Self::fit).
     pub patience: Patience,
+    /// Those that train together.
+    pub ranks: Box<dyn Ranks>,
+    ballots: Ballots,
     batch: T::Batch,
     readout: Readout,
-    /// What each micro-batch's sums are divided by.
-    values: Vec<[f64; MAX_TERMS]>,
     fault: Option<usize>,
 }
 
@@ -109,13 +127,23 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
             patience: Patience::new(config.train.patience),
-            values: vec![[1.0; MAX_TERMS]; config.train.grad_accum as usize],
+            ranks: Box::new(Alone),
+            ballots: Ballots::default(),
             config,
             layout,
             backend,
             step: 0,
             fault: None,
         }
+    }
+
+    /// The run as one of ranks that train together; its layout was planned for its place among them.
+    ///
+    /// # Panics
+    /// If there are several, and its micro-batches see each other.
+    pub fn among(self, ranks: Box<dyn Ranks>) -> Self {
+        assert!(ranks.count() == 1 || self.config.train.reduce.is_shared(), "micro-batches in order on {} ranks", ranks.count());
+        Self { ranks, ..self }
     }
 
     /// Start values.
@@ -141,35 +169,56 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     pub fn step(&mut self, corpus: &T::Corpus) -> Result<StepStats> {
         let t = &self.config.train;
         let (b, p, optimizer, model) = (&mut self.backend, &self.layout.parameters, &self.layout.optimizer, &self.layout.model);
-        let floats = optimizer.floats.len();
+        let (floats, ranks, began) = (optimizer.floats.len(), &mut *self.ranks, Instant::now());
+        let (share, waited) = (Place::of(ranks).share(t.grad_accum), ranks.waited());
         let fault = self.fault.take();
-        let mut items = 0;
+        let mut seen = Vec::with_capacity(share.len());
+        let mut added = Added::default();
         optimizer.zero_gradients(b);
-        for micro_batch in 0..t.grad_accum {
+        for micro_batch in share.clone() {
+            let (is_first, is_last) = (micro_batch == share.start, micro_batch + 1 == share.end);
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
+            (sink.ballots, sink.is_first) = (Some(&mut self.ballots), is_first);
+            sink.ranks = if is_last && ranks.count() > 1 { Some(&mut *ranks) } else { None };
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
             T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, &mut self.batch);
-            let seen = T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums);
-            self.values[micro_batch as usize] = seen.values;
-            items += seen.items;
+            seen.push(T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums));
+            if let Some(float) = fault.filter(|_| is_last).and_then(|tensor| optimizer.floats.get(tensor)) {
+                b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
+            }
+            if let Some(sums) = &optimizer.sums {
+                sums.add(b, &mut added, micro_batch);
+                if !is_last {
+                    optimizer.zero_floats(b);
+                }
+            }
             optimizer.end_micro_batch(b, p, t, self.step, micro_batch);
         }
-        if let Some(float) = fault.and_then(|tensor| optimizer.floats.get(tensor)) {
-            b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
+        if let Some(sums) = &optimizer.sums {
+            sums.finish(b, added, t.grad_accum, ranks);
+        }
+        if t.reduce == Reduce::Votes {
+            self.ballots.receive(ranks);
+            optimizer.apply(b, p, &mut self.ballots, t, self.step);
         }
         optimizer.step(b, p, t, self.step);
 
         self.readout.update(b, &optimizer.readings);
         b.fault()?;
-        let mut terms = [0.0; MAX_TERMS];
-        for (sums, values) in self.readout.loss_sums().chunks_exact(T::TERMS.len()).zip(&self.values) {
-            for ((term, &sum), values) in terms.iter_mut().zip(sums).zip(values) {
-                *term += f64::from(sum) / (values * f64::from(t.grad_accum));
-            }
-        }
+        let share = Share::new(self.readout.loss_sums(), share, &seen, t.grad_accum, T::TERMS.len());
+        let is_finite = self.readout.norms()[1..].iter().chain(self.readout.watch()).all(|value| value.is_finite());
+        let waiting = (ranks.waited() - waited).as_secs_f64() / began.elapsed().as_secs_f64();
+        let told = share.gather(is_finite, waiting, ranks);
+        let (terms, items) = (told.terms, told.items);
         let loss = weighted::<T>(&terms);
-        if !loss.is_finite() || self.readout.norms()[1..].iter().chain(self.readout.watch()).any(|value| !value.is_finite()) {
+        if let Some(rank) = told.failed
+            && rank != ranks.rank()
+            && is_finite
+        {
+            return Err(Error::failed(format!("step {}: rank {rank} has what is not finite", self.step + 1), "that rank says what"));
+        }
+        if !loss.is_finite() || !is_finite {
             return Err(self.not_finite(self.step + 1, "the loss", loss));
         }
         let trained = p.specs.matrices.iter().filter(|spec| !spec.is_frozen).map(MatrixSpec::weights);
@@ -183,6 +232,8 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             grad_norm: f64::from(self.readout.norms()[0]).sqrt(),
             flip_rate: flipped as f64 / weights,
             saturation: at_rail as f64 / weights,
+            cut: if t.reduce == Reduce::Votes { self.ballots.cut as f64 / weights } else { 0.0 },
+            waiting: told.waiting,
             learning_rate: f64::from(learning_rate(t, self.step)),
         };
         self.step += 1;

@@ -15,6 +15,7 @@ mod queue;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
 use bytemuck::Pod;
@@ -48,17 +49,27 @@ fn failed(doing: &'static str) -> impl Fn(Failure) -> Error + Copy {
     move |failure| Error::failed(format!("{doing}: {failure}"), hint)
 }
 
-/// The first GPU, its context current in this thread.
+/// The number of the GPU among those of the driver.
+static NUMBER: AtomicI32 = AtomicI32::new(0);
+
+/// The GPU, its context current in this thread.
 fn open_device() -> Result<(driver::Device, Context)> {
     let hint = "install the NVIDIA driver, or run on the CPU";
     if let Some(cause) = driver::missing() {
         return Err(Error::invalid(SUBJECT, "an NVIDIA driver", cause, hint));
     }
-    let device = driver::Device::first().map_err(|failure| Error::invalid(SUBJECT, "a GPU", failure, hint))?;
+    let number = NUMBER.load(Ordering::Relaxed);
+    let expected = if number == 0 { "a GPU".to_string() } else { format!("{} GPUs, one for each process on this machine", number + 1) };
+    let device = driver::Device::of(number).map_err(|failure| Error::invalid(SUBJECT, expected, failure, hint))?;
     Ok((device, Context::retain(device).map_err(failed("making a context"))?))
 }
 
 impl Cuda {
+    /// Takes the GPU of that number, from 0, in place of the first one: before anything is asked of it.
+    pub fn choose(number: usize) {
+        NUMBER.store(i32::try_from(number).unwrap_or(i32::MAX), Ordering::Relaxed);
+    }
+
     /// Bytes that an arena could have now.
     pub(super) fn available_memory() -> Result<Option<usize>> {
         let (_, _context) = open_device()?;

@@ -21,13 +21,13 @@ pub enum Attribute {
 }
 
 impl Device {
-    /// The first GPU of the driver, which it wakes.
-    pub fn first() -> Result<Self, Failure> {
+    /// The GPU of that number of the driver, which it wakes.
+    pub fn of(number: c_int) -> Result<Self, Failure> {
         let mut device = 0;
         // SAFETY: the driver writes a number.
         unsafe {
             library::cuInit(0)?;
-            library::cuDeviceGet(&raw mut device, 0)?;
+            library::cuDeviceGet(&raw mut device, number)?;
         }
         Ok(Self(device))
     }
