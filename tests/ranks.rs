@@ -70,6 +70,9 @@ fn train_among<T: Task<Config: Sync>>(
     first
 }
 
+/// What a case changes of the small configuration.
+type Adjust = fn(&mut Config);
+
 fn small(adjust: impl FnOnce(&mut Config)) -> Config {
     let mut config = Config::load("gpt-nano").expect("an embedded configuration");
     (config.model.dim, config.model.context) = (24, 16);
@@ -87,7 +90,7 @@ fn text() -> Box<dyn TextSource> {
 
 #[test]
 fn any_number_of_ranks_comes_to_the_same_bytes() {
-    let rules: [(&str, fn(&mut Config)); 7] = [
+    let rules: [(&str, Adjust); 7] = [
         ("votes", |_| {}),
         ("votes of 6", |config| config.train.grad_accum = 6),
         ("votes of 18, two bytes each", |config| (config.train.grad_accum, config.train.batch) = (18, 1)),

@@ -100,6 +100,17 @@ fn mean_scale<B: Backend>(b: &mut B, weight: &Weight) -> f32 {
     }
 }
 
+/// A matrix whose votes are cast.
+#[derive(Clone, Copy)]
+pub struct Ballot<'a> {
+    /// On the grid.
+    pub weight: &'a Weight,
+    /// Votes of the step's start, R and C of the step before.
+    pub state: VoteState,
+    /// Where the micro-batch leaves its own.
+    pub held: Held,
+}
+
 /// The votes of a step on the host: what this rank's micro-batches add up to.
 #[derive(Default)]
 pub struct Ballots {
@@ -119,7 +130,7 @@ pub struct Ballots {
 
 impl Ballots {
     /// Casts the votes of a micro-batch on `dw`; those of the rank's `first` one are the first of the step.
-    pub fn cast<B: Backend>(&mut self, b: &mut B, weight: &Weight, state: VoteState, held: Held, dw: Span<f32>, turn: &Turn, first: bool) {
+    pub fn cast<B: Backend>(&mut self, b: &mut B, Ballot { weight, state, held }: Ballot, dw: Span<f32>, turn: &Turn, first: bool) {
         let (at, rows, config) = (turn.tensor as usize, weight.out_features, turn.config);
         if self.sums.len() <= at {
             self.sums.resize(at + 1, None);

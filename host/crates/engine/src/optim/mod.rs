@@ -4,6 +4,8 @@
 //! [`Sink`], which adds up those of float tensors and hands those of matrices to the rule; then ([`Optimizer::step`]) AdamW moves the float
 //! tensors with their common norm clipped, the rule flips the weights of matrices and ends the step, and what must be finite is summed for the host.
 //!
+//! Where micro-batches do not see each other, so that ranks can share them, what each leaves is added up before the step ([`sums`], [`ballot`]).
+//!
 //! To add a rule: a file here that implements [`UpdateRule`], with tests of it by `fixture.rs`; its `mod` below; and its line in `config/rule.rs`,
 //! from which configurations, flags, messages and tests take it.
 
@@ -24,7 +26,7 @@ pub mod votes;
 
 pub use matrix_state::MatrixState;
 
-use ballot::{Ballots, Held};
+use ballot::{Ballot, Ballots, Held};
 use float::FloatState;
 use frozen::Frozen;
 use matrix_state::{with_rule, with_state};
@@ -377,7 +379,7 @@ impl Sink<'_> {
             b.run(ScaleGradient { d_scale, dw, weight: *weight });
         }
         let ballots = self.ballots.as_deref_mut().expect("who counts votes");
-        ballots.cast(b, weight, votes.0, held, dw, &turn, self.is_first);
+        ballots.cast(b, Ballot { weight, state: votes.0, held }, dw, &turn, self.is_first);
         if let Some(ranks) = self.ranks.as_deref_mut() {
             ballots.send(turn.tensor, ranks);
         }

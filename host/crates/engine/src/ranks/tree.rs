@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn blocks_are_the_largest_nodes_inside_of_a_range() {
-        assert_eq!(blocks(0..8), [0..8]);
+        assert_eq!(blocks(2..8), [2..4, 4..8]);
         assert_eq!(blocks(0..6), [0..4, 4..6]);
         assert_eq!(blocks(3..6), [3..4, 4..6]);
         assert_eq!(blocks(5..12), [5..6, 6..8, 8..12]);
