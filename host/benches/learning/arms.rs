@@ -1,7 +1,7 @@
 //! What is compared: sizes of the model, and arms.
 
 use primal_device::grid::{self, Grid, ScaleForm, VoteBits};
-use primal_engine::config::{Flips, Reduce, Rule, TrainConfig, VoteStart};
+use primal_engine::config::{Divisor, Flips, Reduce, Rule, TrainConfig, VoteStart};
 
 /// One size of the model, and how long it learns.
 pub struct Size {
@@ -30,7 +30,7 @@ pub const SIZES: [Size; 2] = [
 ];
 
 /// All arms; both sizes have them.
-pub const ARMS: [Arm; 28] = [
+pub const ARMS: [Arm; 29] = [
     Arm::VOTES,
     Arm::QAT,
     Arm::ADAMW,
@@ -59,6 +59,7 @@ pub const ARMS: [Arm; 28] = [
     Arm::SPREAD,
     Arm::PEAKED,
     Arm::LOW_THRESHOLD,
+    Arm::NATURAL,
 ];
 
 /// What is compared.
@@ -151,6 +152,8 @@ impl Arm {
         ..Self::SPREAD
     };
 
+    pub const NATURAL: Self =
+        Self { name: "votes, uniform15, divided by mean squares", adjust: |t| t.divisor = Divisor::MeanSquare, ..Self::SPREAD };
     pub const ADAMW_DECAY: Self = Self { name: "adamw, float, weight decay 0.1", adjust: |t| t.weight_decay = 0.1, ..Self::ADAMW };
     /// With scales that learn as slowly as those of votes.
     pub const SLOW_QAT: Self = Self { name: "qat, uniform15, slow scales", rule: Rule::Qat, ..Self::VOTES };

@@ -32,8 +32,8 @@ pub const TUNED: [(Arm, [f32; 3]); 8] = [
 const RATES: [f32; 3] = [3.5e-3, 7e-3, 1.4e-2];
 
 /// Arms at the best rate of votes, 1M.
-pub const OTHERS: [Arm; 9] =
-    [Arm::INT4, Arm::UNIFORM16, Arm::FINE15, Arm::PRIME13, Arm::PRIME15, Arm::NF4, Arm::E2M1, Arm::SPREAD, Arm::PEAKED];
+pub const OTHERS: [Arm; 10] =
+    [Arm::INT4, Arm::UNIFORM16, Arm::FINE15, Arm::PRIME13, Arm::PRIME15, Arm::NF4, Arm::E2M1, Arm::SPREAD, Arm::PEAKED, Arm::NATURAL];
 
 /// Every arm.
 pub fn arms() -> impl Iterator<Item = Arm> {
