@@ -104,7 +104,7 @@ fn a_threshold_is_the_largest_vote_and_its_flip_does_not_turn_back_at_once() {
     for (bits, kappa, share) in
         [(Eight, 1.0, 0.5), (Eight, 1.0, 0.52), (Eight, 0.5, 0.8), (Four, 1.0, 0.5), (Four, 1.0, 0.52), (Four, 0.5, 0.85)]
     {
-        let rule = VoteRule::new(bits, kappa).with_threshold(share);
+        let rule = VoteRule::new(bits, kappa).with_full_range(share);
         assert_eq!(rule.threshold, rule.max);
         let (gap, most) = (rule.threshold as f32 / rule.quantum, 0.5 / rule.max as f32);
         assert!((gap - share).abs() <= most, "{bits:?}, a share of {share}: {gap} of a gap");

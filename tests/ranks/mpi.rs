@@ -169,17 +169,23 @@ fn a_killed_rank_ends_all_and_another_number_goes_on() {
 #[test]
 fn a_signal_to_any_rank_saves_and_stops_all() {
     let (folder, expected) = whole();
-    let out = folder.path().join("stopped");
-    let (child, processes) = begun(2, &out, &train("gpt-nano", &out));
-    signal(processes[1], libc::SIGTERM);
-    let output = child.wait_with_output().expect("mpirun ends");
-    assert_eq!(output.status.code(), Some(128 + libc::SIGTERM), "{}", said(&output));
-    let told = said(&output);
-    let stopped = told.split_once("stopped after step ").and_then(|(_, rest)| rest.split_once(';')?.0.parse::<u64>().ok());
-    let stopped = stopped.unwrap_or_else(|| panic!("no step in {told}"));
-    assert!(stopped < STEPS && step_file(&out.join("checkpoints"), stopped).exists(), "{told}");
-    succeed(&mut ranks(4, "", &resume(&out)));
-    assert!(last(&out) == expected, "other bytes");
+    // To one alone, and to all, one after the other, as launchers do.
+    for signalled in [&[1][..], &[1, 0]] {
+        let out = folder.path().join(format!("stopped-{}", signalled.len()));
+        let (child, processes) = begun(2, &out, &train("gpt-nano", &out));
+        for &rank in signalled {
+            signal(processes[rank], libc::SIGTERM);
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().expect("mpirun ends");
+        assert_eq!(output.status.code(), Some(128 + libc::SIGTERM), "{}", said(&output));
+        let told = said(&output);
+        let stopped = told.split_once("stopped after step ").and_then(|(_, rest)| rest.split_once(';')?.0.parse::<u64>().ok());
+        let stopped = stopped.unwrap_or_else(|| panic!("no step in {told}"));
+        assert!(stopped < STEPS && step_file(&out.join("checkpoints"), stopped).exists(), "{told}");
+        succeed(&mut ranks(4, "", &resume(&out)));
+        assert!(last(&out) == expected, "other bytes");
+    }
 }
 
 #[test]

@@ -80,7 +80,8 @@ def main():
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sentences")
     what.add_argument("--jsonl")
-    parser.add_argument("--work", required=True, help="where the recogniser's weights and the transcripts go")
+    parser.add_argument("--work", required=True, help="where the recogniser's weights go")
+    parser.add_argument("--transcripts", help="where the transcripts go (default: the same)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("folders", nargs="+", metavar="NAME=FOLDER")
     arguments = parser.parse_args()
@@ -108,7 +109,7 @@ def main():
         words = [len(text.split()) for text in said]
         errors = [round(jiwer.wer(a, b) * n) for a, b, n in zip(said, heard, words)]
         worst = sorted(range(len(said)), key=lambda i: -errors[i])[:5]
-        with open(pathlib.Path(arguments.work) / f"{name}.jsonl", "w") as out:
+        with open(pathlib.Path(arguments.transcripts or arguments.work) / f"{name}.jsonl", "w") as out:
             out.writelines(json.dumps(dict(said=a, heard=b, errors=e)) + "\n" for a, b, e in zip(said, heard, errors))
         print(json.dumps(dict(
             name=name, sentences=len(said), words=sum(words), seconds=round(length, 1),

@@ -30,16 +30,24 @@ impl VoteRule {
         Self { max, quantum, threshold, consumed: kappa * quantum }
     }
 
+    /// The rule with its consensus at this share of a gap, as near as votes count. The least one is the one at which a weight that has just moved does not
+    /// turn back at once.
+    pub fn with_threshold(self, share: f32) -> Self {
+        let least = (0.5 * self.consumed) as i32 + 1;
+        let wanted = nearest(share * self.quantum).0;
+        Self { threshold: wanted.max(least).min(self.max), ..self }
+    }
+
     /// The rule with its consensus at this share of a gap, and at the largest vote, so that a vote stands for as little as it can: what is rounded at
     /// random each time then adds the least noise. The least share is just above a half, where a weight that has just moved does not turn back at once.
-    pub fn with_threshold(self, share: f32) -> Self {
+    pub fn with_full_range(self, share: f32) -> Self {
         let quantum = (self.max as f32 / share).min((2 * self.max - 1) as f32);
         Self { quantum, threshold: self.max, consumed: self.consumed / self.quantum * quantum, ..self }
     }
 
     /// The rule that forgets: one vote is a whole gap and flips the weight, so that a flip is as probable as the wanted move is long.
     pub fn without_memory(self) -> Self {
-        Self { quantum: 1.0, threshold: 1, consumed: 1.0, ..self }
+        Self { max: 1, quantum: 1.0, threshold: 1, consumed: 1.0 }
     }
 
     /// The levels by which a weight of that vote moves: −1, 0 or 1.

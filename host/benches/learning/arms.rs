@@ -158,7 +158,8 @@ impl Arm {
     /// With scales that learn as slowly as those of votes.
     pub const SLOW_QAT: Self = Self { name: "qat, uniform15, slow scales", rule: Rule::Qat, ..Self::VOTES };
     /// Code and vote are one integer of 12 bits, of which the forward pass sees the nearest level.
-    pub const MASTER: Self = Self { name: "12-bit master, uniform15", adjust: |t| t.threshold = Some(0.5), ..Self::VOTES };
+    pub const MASTER: Self =
+        Self { name: "12-bit master, uniform15", adjust: |t| (t.threshold, t.full_range) = (Some(0.5), true), ..Self::VOTES };
     /// No memory: a weight flips as often as its gradient is large.
     pub const CHANCE: Self = Self { name: "stochastic rounding alone, uniform15", adjust: |t| t.forgets = true, ..Self::VOTES };
 

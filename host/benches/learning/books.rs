@@ -141,10 +141,10 @@ fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// Writes a text where it is not yet.
+/// Writes a text; one that is there already stays as it is.
 fn write(path: &Path, text: &str) -> Result<()> {
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    if fs::metadata(path).is_ok_and(|file| file.len() == text.len() as u64) {
+    if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }
     File::create(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)

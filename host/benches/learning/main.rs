@@ -175,7 +175,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         (Some(_), Some(_)) => return Err("--data and --books are two studies: give one of them".into()),
         (Some(data), None) => {
             let options = CorpusOptions { hold_out_test: true, ..CorpusOptions::default() };
-            let corpus = corpus(data, &options)?;
+            let corpus = corpus(&[data.display().to_string()], &options)?;
             println!("{}", corpus.describe());
             println!("a test split of {} bytes is held out for the final figures", corpus.tokens(Split::Test));
             let texts = Texts { training: SIZES.iter().map(|size| (size.name, data.clone())).collect(), held_out: None };
@@ -187,19 +187,20 @@ fn run(arguments: &Arguments) -> Result<()> {
         (None, Some(folder)) => {
             let texts = books::texts(folder, &arguments.runs.join("books"))?;
             let largest = &texts.training.last().expect("a size").1;
-            let fingerprint = format!("{:016x}", corpus(largest, &CorpusOptions::default())?.fingerprint());
+            let all: Vec<String> = texts.held_out.iter().flatten().chain([largest]).map(|path| path.display().to_string()).collect();
+            let fingerprint = format!("{:016x}", corpus(&all, &CorpusOptions::default())?.fingerprint());
             let bench = Bench { arguments, texts, fingerprint, results: &results };
             // Which runs are wanted depends on those before.
             while bench.all(&books::runs(&results.outcomes()))? {}
         }
-        (None, None) => println!("no --data: these are the results in {}", file.display()),
+        (None, None) => println!("these are the results in {}", file.display()),
     }
     let outcomes = results.outcomes();
     if is_single { report::single_pass(&outcomes) } else { report::report(&outcomes, file.parent().expect("a folder")) }
 }
 
-fn corpus(path: &Path, options: &CorpusOptions) -> Result<Corpus> {
-    Corpus::open(&[path.display().to_string()], TextCodec::Bytes, options).map_err(|e| e.to_string())
+fn corpus(paths: &[String], options: &CorpusOptions) -> Result<Corpus> {
+    Corpus::open(paths, TextCodec::Bytes, options).map_err(|e| e.to_string())
 }
 
 fn tuning_runs(_: &[Outcome]) -> Vec<Run> {
@@ -290,7 +291,7 @@ impl Bench<'_> {
         let outcomes = self.results.outcomes();
         if let Some(other) = outcomes.iter().find(|o| o.data != self.fingerprint) {
             return Err(format!(
-                "the results are for the text {}, --data has {}; give another --results file",
+                "the results are for the text {}, this one is {}; give another --results file",
                 other.data, self.fingerprint
             ));
         }

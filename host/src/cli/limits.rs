@@ -94,7 +94,9 @@ pub(super) fn choose_recompute<T: Task, D: Device>(config: &mut ConfigOf<T::Conf
     } else {
         config.train.recompute = Recompute::On;
         let (needed, available) = (mib(plan.total_bytes()), mib(available));
-        warn(format!("activations are recomputed in the backward pass: to keep them takes {needed}, and {available} are free"));
+        if ranks::speaks() {
+            warn(format!("activations are recomputed in the backward pass: to keep them takes {needed}, and {available} are free"));
+        }
     }
     Ok(())
 }

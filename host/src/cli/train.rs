@@ -7,7 +7,7 @@ use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_document
 use crate::{Error, Result, ranks};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable};
+use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable, Windows};
 use primal_engine::files::TensorFile;
 use primal_engine::memory::{self, Act};
 use primal_engine::models::causal::HEAD;
@@ -95,12 +95,12 @@ impl Train {
         limits::choose_recompute::<TextTask<M>, D>(&mut planned, &kept)?;
         let layout = Layout::<TextTask<M>>::plan_at(ranks::place(), &planned, &kept, &mut plan);
         D::require(&layout.model.attention())?;
-        if !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
+        if ranks::speaks() && !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
             warn("warning: train.rescale_every does nothing: scales of groups are not trained");
         }
         let stay = layout.kept.iter().filter(|(name, kept)| ![TOKENS, HEAD].contains(&name.as_str()) && !matches!(kept, Kept::Grid(..)));
         let stay = stay.count();
-        if stay > 0 {
+        if stay > 0 && ranks::speaks() {
             let hint = "--grid int4 --scales group32 puts all on a grid";
             warn(format!("warning: {stay} linear layers are on no grid in the file, and stay as they are; {hint}"));
         }
@@ -112,6 +112,10 @@ impl Train {
                 let hint = "leave the key out: of documents the answers alone are learnt";
                 return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
             }
+            if t.windows == Windows::Epochs {
+                let hint = "leave it out: documents come once an epoch as they are";
+                return Err(Error::bad_input("--windows", "random where --data are documents", "epochs", hint));
+            }
             if t.activations == Act::F16 {
                 let hint = "leave it out, or train on text";
                 return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", hint));
@@ -119,7 +123,7 @@ impl Train {
             let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
             let held_out = (Split::Validation, t.hold_out_test);
             let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
-            documents.warning().iter().for_each(warn);
+            documents.warning().iter().filter(|_| ranks::speaks()).for_each(warn);
             let (description, prompts) = (documents.describe(), self.prompts(&codec, || documents.prompt()));
             return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
                 samples(trainer, &codec, &prompts, progress)

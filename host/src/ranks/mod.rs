@@ -7,7 +7,7 @@ mod mpi;
 
 use std::sync::OnceLock;
 
-use primal_engine::config::{Reduce, Rule, TrainConfig};
+use primal_engine::config::{Flips, Reduce, Rule, TrainConfig};
 use primal_engine::ranks::{Alone, Place, Ranks, divisors};
 
 use crate::{Error, Result};
@@ -77,6 +77,11 @@ pub(crate) fn together(work: impl FnOnce() -> Result<()>) -> Result<()> {
     }
 }
 
+/// Whether this process speaks: one of them does.
+pub(crate) fn speaks() -> bool {
+    place().rank == 0
+}
+
 /// Does something that writes for all, a cache: the first rank before the others.
 ///
 /// # Errors
@@ -99,7 +104,9 @@ pub(crate) fn in_turn<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
 
 /// Of a new run that says nothing of it, how micro-batches come together on several ranks: by votes, if the rule has votes.
 pub(crate) fn choose(config: &mut TrainConfig) {
-    if place().count > 1 && !config.reduce.is_shared() {
+    // What neither suits is refused by `require`.
+    let can_share = config.optimizer != Rule::Poltergeist && config.flips == Flips::Step;
+    if place().count > 1 && !config.reduce.is_shared() && can_share {
         config.reduce = if config.optimizer == Rule::Votes { Reduce::Votes } else { Reduce::Gradients };
     }
 }
@@ -114,7 +121,8 @@ pub(crate) fn require(config: &TrainConfig) -> Result<()> {
         return Ok(());
     }
     if !config.reduce.is_shared() {
-        let hint = "start one process, or a new run with --reduce votes";
+        let hint =
+            "start one process; a new run takes --reduce votes or gradients, if its rule is not poltergeist and its flips come once a step";
         return Err(Error::bad_input("train.reduce", format!("votes or gradients on {count} ranks"), "in-order", hint));
     }
     if !(config.grad_accum as usize).is_multiple_of(count) {

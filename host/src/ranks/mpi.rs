@@ -53,8 +53,11 @@ pub(super) fn together(launched: usize, work: impl FnOnce() -> Result<()>) -> Re
     }
     HERE.set(place).expect("begun once");
     match work() {
-        // All that there is to say is said, and all ranks have agreed to it.
-        done @ (Ok(()) | Err(Error::Ended(_))) => done,
+        // All that there is to say is said, and all ranks have agreed to it. None leaves before the first one has written: a launcher may end all for it.
+        done @ (Ok(()) | Err(Error::Ended(_))) => {
+            Mpi::default().largest(0);
+            done
+        }
         Err(error) => {
             if place.rank > 0 {
                 std::thread::sleep(FIRST_TELLS);

@@ -86,12 +86,13 @@ pub(crate) fn train<D: Device, T: Told>(
 
 /// Each rank reads the data by itself: they have to be the same everywhere.
 fn require_same_data(ranks: &mut dyn Ranks, own: u64) -> Result<()> {
-    let first = ranks.tell(own.to_le_bytes().to_vec());
-    if first == own.to_le_bytes() {
-        return Ok(());
-    }
-    let first = first.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Err(Error::bad_input("--data", format!("the data of the first rank ({first})"), format!("{own:016x}"), "give all ranks the same data"))
+    let mut all = vec![0; 8 * ranks.count()];
+    ranks.gather(&own.to_le_bytes(), &mut all);
+    let all: Vec<u64> = all.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect();
+    all.iter().enumerate().find(|(_, data)| **data != all[0]).map_or(Ok(()), |(rank, data)| {
+        let expected = format!("the data of the first rank ({:016x}) on every rank", all[0]);
+        Err(Error::bad_input("--data", expected, format!("{data:016x} on rank {rank}"), "give all ranks the same data"))
+    })
 }
 
 /// Trains as one of the ranks that say and write nothing.

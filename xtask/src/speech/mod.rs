@@ -133,7 +133,9 @@ impl Bench<'_> {
     /// Scores the sound of speakers of the same texts.
     fn table(&self, speakers: &Speakers, spoken: &[Spoken], texts: [&OsStr; 2]) -> Result<(), String> {
         let pairs = || spoken.iter().map(Spoken::pair);
-        let words = rows(speakers.script("score.py").arg("--work").arg(self.work).args(texts).args(pairs()))?;
+        let words = rows(
+            speakers.script("score.py").arg("--work").arg(self.work).arg("--transcripts").arg(&speakers.work).args(texts).args(pairs()),
+        )?;
         let quality = if self.arguments.words { Vec::new() } else { rows(speakers.script("quality.py").args(pairs()))? };
         table::print(spoken, &words, &quality);
         Ok(())

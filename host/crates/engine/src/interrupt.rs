@@ -24,6 +24,8 @@ struct State {
     phase: Phase,
     /// The first signal while training.
     signal: Option<i32>,
+    /// Whether it came to another rank, and not to this one yet.
+    is_adopted: bool,
     /// Steps that are done.
     done: u64,
     /// When the last step began, and how long the last whole one took.
@@ -31,7 +33,8 @@ struct State {
     took: Option<Duration>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { phase: Phase::Elsewhere, signal: None, done: 0, began: None, took: None });
+static STATE: Mutex<State> =
+    Mutex::new(State { phase: Phase::Elsewhere, signal: None, is_adopted: false, done: 0, began: None, took: None });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,6 +64,8 @@ pub enum Answer {
 pub fn request(signal: i32) -> Answer {
     let mut state = state();
     let done = state.done;
+    // The launcher's signal may reach another rank first: the own one is then the same request, not a second one.
+    let was_adopted = std::mem::take(&mut state.is_adopted);
     let answer = match &state.phase {
         Phase::Elsewhere => Answer::Ends { again: false },
         Phase::Answering(false) if signal == libc::SIGINT => {
@@ -68,7 +73,7 @@ pub fn request(signal: i32) -> Answer {
             return Answer::StopsAnswer;
         }
         Phase::Answering(_) => return Answer::Ends { again: false },
-        _ if state.signal.is_some() => Answer::Ends { again: true },
+        _ if state.signal.is_some() && !was_adopted => Answer::Ends { again: true },
         Phase::Between(doing) => Answer::Between(done, doing),
         Phase::Revocable | Phase::Abandoned => Answer::Abandons(done),
         Phase::Committed(until) => Answer::Finishes(done, until.saturating_duration_since(Instant::now())),
@@ -106,7 +111,10 @@ pub fn requested() -> Option<i32> {
 
 /// Another rank of the run got a signal of that number: this one ends as if it had.
 pub fn adopt(signal: i32) {
-    state().signal.get_or_insert(signal);
+    let mut state = state();
+    if state.signal.is_none() {
+        (state.signal, state.is_adopted) = (Some(signal), true);
+    }
 }
 
 /// Says what is done between two steps, for who asks to stop: " after the validation".

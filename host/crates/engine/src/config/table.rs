@@ -120,6 +120,7 @@ pub trait TextTable: ModelTable {
             seq_len,
             warmup: 20,
             threshold: Some(0.52),
+            full_range: true,
             divisor: Divisor::MeanSquare,
             trains_table: Some(false),
             validate_every: 50,

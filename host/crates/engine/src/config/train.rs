@@ -164,10 +164,12 @@ pub struct TrainConfig {
     pub votes: VoteBits,
     /// Share of a full vote that a flip consumes.
     pub kappa: f32,
-    /// Share of a gap at which votes agree and a weight flips; the largest vote then stands for it. Without it 0.80 with 8 bits and 0.85 with 4, and the
-    /// largest vote stands for 0.85.
+    /// Share of a gap at which votes agree and a weight flips; without it 0.80 with 8 bits and 0.85 with 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// Whether the largest vote stands for `threshold`, so that a vote is as small as it can be; else it stands for 0.85 of a gap.
+    #[serde(skip_serializing_if = "is_default")]
+    pub full_range: bool,
     /// What a gradient is divided by before it votes.
     #[serde(skip_serializing_if = "is_default")]
     pub divisor: Divisor,
@@ -248,7 +250,7 @@ impl TrainConfig {
 /// The learning rate of what follows gradients as floats do, for models of some hundred million weights.
 const FINE_TUNING_LR: f32 = 1e-4;
 /// That of votes with a peak at 0, most of which move no weight.
-const PEAKED_LR: f32 = 2e-4;
+const PEAKED_LR: f32 = 4e-4;
 
 fn is_f32(act: &Act) -> bool {
     *act == Act::F32
@@ -270,6 +272,7 @@ impl Default for TrainConfig {
             votes: VoteBits::Eight,
             kappa: 1.0,
             threshold: None,
+            full_range: false,
             divisor: Divisor::Root,
             forgets: false,
             vote_start: VoteStart::Zero,

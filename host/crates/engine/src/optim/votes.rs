@@ -98,7 +98,12 @@ impl UpdateRule for Votes {
 /// The rule of a run.
 pub fn constants(config: &TrainConfig) -> VoteRule {
     let rule = VoteRule::new(config.votes, config.kappa);
-    if config.forgets { rule.without_memory() } else { config.threshold.map_or(rule, |share| rule.with_threshold(share)) }
+    match config.threshold {
+        _ if config.forgets => rule.without_memory(),
+        Some(share) if config.full_range => rule.with_full_range(share),
+        Some(share) => rule.with_threshold(share),
+        None => rule,
+    }
 }
 
 /// The step of the random numbers of votes at the start.
