@@ -250,7 +250,7 @@ impl TrainConfig {
 /// The learning rate of what follows gradients as floats do, for models of some hundred million weights.
 const FINE_TUNING_LR: f32 = 1e-4;
 /// That of votes with a peak at 0, most of which move no weight.
-const PEAKED_LR: f32 = 4e-4;
+const PEAKED_LR: f32 = 2e-4;
 
 fn is_f32(act: &Act) -> bool {
     *act == Act::F32

@@ -5,10 +5,13 @@ use std::ops::Range;
 use super::task::{MAX_TERMS, Seen};
 use crate::ranks::Ranks;
 
-/// What a rank tells of its share of a step.
+/// What a rank tells of its share of a step, and hears of those of others; its memory stays from step to step.
+#[derive(Default)]
 pub(super) struct Share {
-    /// Of each micro-batch: its part of the means of the loss's terms, then the tokens or frames that it saw.
-    micro_batches: Vec<[f64; MAX_TERMS + 1]>,
+    /// What its micro-batches held.
+    pub seen: Vec<Seen>,
+    own: Vec<f64>,
+    all: Vec<f64>,
 }
 
 /// What all ranks told.
@@ -24,25 +27,33 @@ pub(super) struct Told {
 }
 
 impl Share {
-    /// Of the sums of `terms` terms for each micro-batch of a step; the rank made those of `range`.
-    pub fn new(sums: &[f32], range: Range<u32>, seen: &[Seen], micro_batches: u32, terms: usize) -> Self {
-        let own = sums.chunks_exact(terms).skip(range.start as usize).zip(seen).map(|(sums, seen)| {
+    /// Tells the others whether all is finite, the share of time that the rank waited, and of each of its micro-batches, `range`, the part of the means of
+    /// the loss's terms, whose sums are in `sums`, and the tokens or frames that it saw; and hears what they tell. Means are added up in the order of the
+    /// micro-batches of the step.
+    pub fn gather(
+        &mut self,
+        sums: &[f32],
+        range: Range<u32>,
+        micro_batches: u32,
+        is_finite: bool,
+        waiting: f64,
+        ranks: &mut dyn Ranks,
+    ) -> Told {
+        let Self { seen, own, all } = self;
+        let terms = sums.len() / micro_batches as usize;
+        own.clear();
+        own.extend([f64::from(u8::from(is_finite)), waiting]);
+        for (sums, seen) in sums.chunks_exact(terms).skip(range.start as usize).zip(&*seen) {
             let mut told = [0.0; MAX_TERMS + 1];
             for ((part, &sum), values) in told.iter_mut().zip(sums).zip(seen.values) {
                 *part = f64::from(sum) / (values * f64::from(micro_batches));
             }
             told[MAX_TERMS] = seen.items as f64;
-            told
-        });
-        Self { micro_batches: own.collect() }
-    }
-
-    /// Hears what the other ranks tell. Means are added up in the order of the micro-batches.
-    pub fn gather(&self, is_finite: bool, waiting: f64, ranks: &mut dyn Ranks) -> Told {
-        let mut own: Vec<f64> = vec![f64::from(u8::from(is_finite)), waiting];
-        own.extend(self.micro_batches.as_flattened());
-        let mut all = vec![0.0f64; own.len() * ranks.count()];
-        ranks.gather(bytemuck::cast_slice(&own), bytemuck::cast_slice_mut(&mut all));
+            own.extend(told);
+        }
+        all.clear();
+        all.resize(own.len() * ranks.count(), 0.0);
+        ranks.gather(bytemuck::cast_slice(own), bytemuck::cast_slice_mut(all));
         let mut told = Told { terms: [0.0; MAX_TERMS], items: 0, failed: None, waiting: 0.0 };
         for (rank, values) in all.chunks_exact(own.len()).enumerate() {
             let ([is_finite, waiting], micro_batches) = values.split_first_chunk().expect("two values and micro-batches");

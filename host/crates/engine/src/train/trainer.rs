@@ -114,6 +114,7 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
     /// Those that train together.
     pub ranks: Box<dyn Ranks>,
     ballots: Ballots,
+    share: Share,
     batch: T::Batch,
     readout: Readout,
     fault: Option<usize>,
@@ -129,6 +130,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             patience: Patience::new(config.train.patience),
             ranks: Box::new(Alone),
             ballots: Ballots::default(),
+            share: Share::default(),
             config,
             layout,
             backend,
@@ -172,7 +174,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         let (floats, ranks, began) = (optimizer.floats.len(), &mut *self.ranks, Instant::now());
         let (share, waited) = (Place::of(ranks).share(t.grad_accum), ranks.waited());
         let fault = self.fault.take();
-        let mut seen = Vec::with_capacity(share.len());
+        self.share.seen.clear();
         let mut added = Added::default();
         optimizer.zero_gradients(b);
         for micro_batch in share.clone() {
@@ -183,7 +185,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             sink.ranks = if is_last && ranks.count() > 1 { Some(&mut *ranks) } else { None };
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
             T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, &mut self.batch);
-            seen.push(T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums));
+            self.share.seen.push(T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums));
             if let Some(float) = fault.filter(|_| is_last).and_then(|tensor| optimizer.floats.get(tensor)) {
                 b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
             }
@@ -206,10 +208,9 @@ impl<B: Backend, T: Task> Trainer<B, T> {
 
         self.readout.update(b, &optimizer.readings);
         b.fault()?;
-        let share = Share::new(self.readout.loss_sums(), share, &seen, t.grad_accum, T::TERMS.len());
         let is_finite = self.readout.norms()[1..].iter().chain(self.readout.watch()).all(|value| value.is_finite());
         let waiting = (ranks.waited() - waited).as_secs_f64() / began.elapsed().as_secs_f64();
-        let told = share.gather(is_finite, waiting, ranks);
+        let told = self.share.gather(self.readout.loss_sums(), share, t.grad_accum, is_finite, waiting, ranks);
         let (terms, items) = (told.terms, told.items);
         let loss = weighted::<T>(&terms);
         if let Some(rank) = told.failed
