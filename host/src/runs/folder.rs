@@ -99,8 +99,7 @@ impl<M: ModelTable> RunFolder<M> {
         };
         let given = apply(&mut config)?;
         if flags.config.is_none() && weights.as_ref().is_some_and(is_imported) {
-            let has = |flag: &str| given.iter().any(|given| given == flag);
-            config.train.settle(has("--start"), has("--lr"));
+            config.train.settle(|flag| given.iter().any(|given| given == flag));
         }
         config.model.complete(&mut config.train);
         config.check(&name)?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tokenizer::Tokenizer;
-use super::train::{Divisor, TrainConfig};
+use super::train::TrainConfig;
 use crate::nn::embedding::Embeddings;
 use crate::{Error, Result};
 
@@ -120,8 +120,6 @@ pub trait TextTable: ModelTable {
             seq_len,
             warmup: 20,
             threshold: Some(0.52),
-            full_range: true,
-            divisor: Divisor::MeanSquare,
             trains_table: Some(false),
             validate_every: 50,
             validation_tokens: 8192,

@@ -235,13 +235,18 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// Chooses what suits the rule, of votes at the start and of learning rates, where a model that another program trained is trained on.
-    pub fn settle(&mut self, has_start: bool, has_lr: bool) {
+    /// Chooses what suits the rule, of votes at the start, divisors and learning rates, where a model that another program trained is trained on; `has` says
+    /// which flags were given. What is chosen is the best of what was measured over 500 steps (models/learning/README.md).
+    pub fn settle(&mut self, has: impl Fn(&str) -> bool) {
         let is_wide = self.optimizer == Rule::Votes && self.votes == VoteBits::Eight;
-        if !has_start {
+        if !has("--divisor") && self.optimizer == Rule::Votes && !is_wide {
+            self.divisor = Divisor::MeanSquare;
+        }
+        self.full_range = self.divisor == Divisor::MeanSquare;
+        if !has("--start") {
             self.vote_start = if is_wide { VoteStart::Peaked } else { VoteStart::Spread };
         }
-        if !has_lr {
+        if !has("--lr") {
             self.lr = if is_wide && self.vote_start == VoteStart::Peaked { PEAKED_LR } else { FINE_TUNING_LR };
         }
     }
