@@ -128,21 +128,12 @@ impl Arm {
     /// As ranks train: one of a micro-batch each comes to the same bytes.
     pub const HELD: Self = Self {
         name: "votes, uniform15, 4 micro-batches that vote on the same start",
-        adjust: |t| {
-            split(t, Flips::Step);
-            t.reduce = Reduce::Votes;
-        },
+        adjust: |t| share(t, Reduce::Votes),
         all_seeds: true,
         ..Self::MICRO_BATCHES
     };
-    pub const SUMMED: Self = Self {
-        name: "votes, uniform15, gradients of 4 micro-batches",
-        adjust: |t| {
-            split(t, Flips::Step);
-            t.reduce = Reduce::Gradients;
-        },
-        ..Self::HELD
-    };
+    pub const SUMMED: Self =
+        Self { name: "votes, uniform15, gradients of 4 micro-batches", adjust: |t| share(t, Reduce::Gradients), ..Self::HELD };
     pub const SPREAD: Self =
         Self { name: "votes, uniform15, begun spread", adjust: |t| t.vote_start = VoteStart::Spread, all_seeds: false, ..Self::VOTES };
     pub const PEAKED: Self = Self { name: "votes, uniform15, begun peaked", adjust: |t| t.vote_start = VoteStart::Peaked, ..Self::SPREAD };
@@ -189,4 +180,10 @@ fn votes(bits: i64) -> VoteBits {
 /// The same batch in four parts.
 fn split(t: &mut TrainConfig, flips: Flips) {
     (t.batch, t.grad_accum, t.flips) = (t.batch / 4, 4, flips);
+}
+
+/// The same in four parts that do not see each other.
+fn share(t: &mut TrainConfig, reduce: Reduce) {
+    split(t, Flips::Step);
+    t.reduce = reduce;
 }
