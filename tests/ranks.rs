@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use primal_device::grid::VoteBits;
+use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::{Config, ConfigOf, Reduce, Rule, SpeechConfig};
 use primal_engine::files::checkpoint::encode;
 use primal_engine::memory::Plan;
+use primal_engine::optim::MatrixState;
 use primal_engine::ranks::{Alone, Place, Ranks, divisors, threads};
 use primal_engine::train::speech::{SpeechSource, SpeechTask};
 use primal_engine::train::state;
@@ -142,6 +144,36 @@ fn one_micro_batch_votes_as_it_does_in_order() {
     let (held, in_order) = (loss(Reduce::Votes), loss(Reduce::InOrder));
     println!("held {held}, in order {in_order}");
     assert!((held - in_order).abs() < ALMOST, "{held} nats, in order {in_order}");
+}
+
+/// Micro-batches of a step, some of whose gradients agree.
+const MICRO_BATCHES: u32 = 8;
+
+/// Root mean squares of all matrices' gradients, as so many steps leave them.
+fn sizes(reduce: Reduce, steps: u64) -> Vec<f64> {
+    let config = small(|config| (config.train.reduce, config.train.grad_accum, config.train.lr) = (reduce, MICRO_BATCHES, 1e-2));
+    let (mut trainer, text) = (trainer::<TextTask>(&config, Box::new(Alone)), text());
+    (0..steps).for_each(|_| _ = trainer.step(&*text).expect("a step"));
+    let (b, optimizer) = (&mut trainer.backend, &trainer.layout.optimizer);
+    let of_matrix = |state: &MatrixState| {
+        let MatrixState::Votes(votes) = state else { panic!("votes") };
+        let mut column = vec![0.0f32; votes.0.column.len()];
+        b.download(votes.0.column, &mut column);
+        (column.iter().map(|square| f64::from(*square)).sum::<f64>() / column.len() as f64).sqrt()
+    };
+    optimizer.matrices.iter().map(of_matrix).collect()
+}
+
+#[test]
+fn votes_tell_how_large_the_gradient_of_all_micro_batches_is() {
+    // Of the first step the gradients are the same; votes are rounded. Where gradients are added up, R and C are those of the sum and not of the mean.
+    let (votes, gradients) = (sizes(Reduce::Votes, 1), sizes(Reduce::Gradients, 1));
+    let ratios: Vec<f64> = votes.iter().zip(&gradients).map(|(votes, gradients)| f64::from(MICRO_BATCHES) * votes / gradients).collect();
+    println!("{ratios:?}");
+    // Without what votes tell they would be those of a micro-batch's gradient, or of random ones: √8 times as large, or as small.
+    assert!(ratios.iter().all(|ratio| (0.7..1.5).contains(ratio)), "{ratios:?}");
+    let near = ratios.iter().filter(|ratio| (0.85..1.15).contains(*ratio)).count();
+    assert!(2 * near > ratios.len(), "{ratios:?}");
 }
 
 #[test]

@@ -72,7 +72,8 @@ pub(super) fn together(launched: usize, work: impl FnOnce() -> Result<()>) -> Re
 struct Pending {
     _own: Integers,
     sums: Integers,
-    request: ffi::MPI_Request,
+    /// One for each part that a call can count.
+    requests: Vec<ffi::MPI_Request>,
 }
 
 /// All processes of MPI.
@@ -98,6 +99,19 @@ fn count(values: usize) -> c_int {
     values as c_int
 }
 
+/// Begins to add up values of a type of MPI, whose owner keeps both until the requests are done: see [`Pending`].
+fn begin_sums<T>(own: &[T], sums: &mut [T], kind: ffi::MPI_Datatype) -> Vec<ffi::MPI_Request> {
+    let begin = |(own, sums): (&[T], &mut [T])| {
+        let (from, to, len) = (own.as_ptr().cast::<c_void>(), sums.as_mut_ptr().cast::<c_void>(), count(own.len()));
+        // SAFETY: a request is a plain handle or pointer, which the call writes.
+        let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
+        // SAFETY: both have as many values, and stay until the request is done: `pending` holds them, and whoever drops it before ends the process.
+        require(unsafe { ffi::MPI_Iallreduce(from, to, len, kind, ffi::RSMPI_SUM, ffi::RSMPI_COMM_WORLD, &raw mut request) });
+        request
+    };
+    own.chunks(MOST).zip(sums.chunks_mut(MOST)).map(begin).collect()
+}
+
 impl Mpi {
     /// Does a call that waits for others, and counts its time.
     fn waiting<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
@@ -109,10 +123,10 @@ impl Mpi {
 
     /// Lets MPI go on with what is under way: it does so only when it is called.
     fn progress(&mut self) {
-        for pending in &mut self.pending {
+        for request in self.pending.iter_mut().flat_map(|pending| &mut pending.requests) {
             let mut is_done = 0;
             // SAFETY: a request of our own that is not finished, or none by now, which is done; the status is not wanted.
-            require(unsafe { ffi::MPI_Test(&raw mut pending.request, &raw mut is_done, ffi::RSMPI_STATUS_IGNORE) });
+            require(unsafe { ffi::MPI_Test(&raw mut *request, &raw mut is_done, ffi::RSMPI_STATUS_IGNORE) });
         }
     }
 }
@@ -162,23 +176,14 @@ impl Ranks for Mpi {
     fn begin_sum(&mut self, own: Integers) {
         let began = Instant::now();
         let mut sums = own.zeros();
-        // SAFETY: constants of MPI.
-        let (from, to, len, kind) = unsafe {
-            match (&own, &mut sums) {
-                (Integers::I8(own), Integers::I8(sums)) => {
-                    (own.as_ptr().cast::<c_void>(), sums.as_mut_ptr().cast::<c_void>(), own.len(), ffi::RSMPI_INT8_T)
-                }
-                (Integers::I16(own), Integers::I16(sums)) => {
-                    (own.as_ptr().cast::<c_void>(), sums.as_mut_ptr().cast::<c_void>(), own.len(), ffi::RSMPI_INT16_T)
-                }
-                _ => unreachable!("sums are as wide as what they are of"),
-            }
+        let requests = match (&own, &mut sums) {
+            // SAFETY: a constant of MPI.
+            (Integers::I8(own), Integers::I8(sums)) => begin_sums(own, sums, unsafe { ffi::RSMPI_INT8_T }),
+            // SAFETY: as above.
+            (Integers::I16(own), Integers::I16(sums)) => begin_sums(own, sums, unsafe { ffi::RSMPI_INT16_T }),
+            _ => unreachable!("sums are as wide as what they are of"),
         };
-        // SAFETY: a request is a plain handle or pointer, which the call writes.
-        let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
-        // SAFETY: both are ours until the request is done: `pending` holds them, and whoever drops it before ends the process.
-        require(unsafe { ffi::MPI_Iallreduce(from, to, count(len), kind, ffi::RSMPI_SUM, ffi::RSMPI_COMM_WORLD, &raw mut request) });
-        self.pending.push_back(Pending { _own: own, sums, request });
+        self.pending.push_back(Pending { _own: own, sums, requests });
         self.progress();
         self.waited += began.elapsed();
     }
@@ -186,8 +191,10 @@ impl Ranks for Mpi {
     fn finish_sum(&mut self) -> Integers {
         let mut pending = self.pending.pop_front().expect("a sum that was begun");
         self.waiting(|_| {
-            // SAFETY: our own request; the status is not wanted.
-            require(unsafe { ffi::MPI_Wait(&raw mut pending.request, ffi::RSMPI_STATUS_IGNORE) });
+            for request in &mut pending.requests {
+                // SAFETY: our own request; the status is not wanted.
+                require(unsafe { ffi::MPI_Wait(&raw mut *request, ffi::RSMPI_STATUS_IGNORE) });
+            }
         });
         pending.sums
     }

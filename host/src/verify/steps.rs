@@ -12,7 +12,7 @@ use crate::voice::voice::Voice;
 use primal_engine::backend::Device;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::config::Tokenizer;
-use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Rule, SpeechConfig, TextTable, votes_of};
+use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Reduce, Rule, SpeechConfig, TextTable, votes_of};
 use primal_engine::memory::{Act, Kind, Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, SpokenMel};
 use primal_engine::models::registry::{OnText, on_text};
@@ -146,15 +146,19 @@ impl<D: Device> OnText for Agree<D> {
 
 fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
-    let each_rule = Rule::ALL.iter().map(|&rule| (rule, 8, None, ScaleForm::Row, Act::F32));
+    let each_rule = Rule::ALL.iter().map(|&rule| (rule, 8, None, ScaleForm::Row, Act::F32, Reduce::InOrder));
     let others = [
-        (Rule::Votes, 4, None, ScaleForm::Row, Act::F32),
-        (Rule::Votes, 8, Some(&OWN), ScaleForm::Row, Act::F32),
-        (Rule::Votes, 8, Some(&INT4), ScaleForm::Group32, Act::F16),
-        (Rule::Qat, 8, Some(&UINT4), ScaleForm::Group32Offset, Act::F32),
+        (Rule::Votes, 4, None, ScaleForm::Row, Act::F32, Reduce::InOrder),
+        (Rule::Votes, 8, Some(&OWN), ScaleForm::Row, Act::F32, Reduce::InOrder),
+        (Rule::Votes, 8, Some(&INT4), ScaleForm::Group32, Act::F16, Reduce::InOrder),
+        (Rule::Votes, 8, None, ScaleForm::Row, Act::F32, Reduce::Votes),
+        (Rule::Qat, 8, Some(&UINT4), ScaleForm::Group32Offset, Act::F32, Reduce::InOrder),
     ];
-    for (rule, bits, grid, scales, act) in each_rule.chain(others) {
+    for (rule, bits, grid, scales, act, reduce) in each_rule.chain(others) {
         let mut config = config::<M::Config>(name, rule, bits);
+        if reduce.is_shared() {
+            (config.train.reduce, config.train.batch, config.train.grad_accum) = (reduce, 1, 2);
+        }
         if let Some(grid) = grid {
             *config.model.grid_mut() = grid;
         }
@@ -171,7 +175,8 @@ fn agree<D: Device, M: TextModel>(name: &str) {
             assert!(difference <= tolerance, "{name}, {rule:?}, step {step}: loss {} on the CPU, {} on the device", a.loss, b.loss);
         }
         let grid = grid.map_or(String::new(), |grid| format!(" on {grid:?}"));
-        let form = format!("{} scales, {} activations", scales.name(), act.name());
+        let shared = if reduce.is_shared() { ", by micro-batches that share a step" } else { "" };
+        let form = format!("{} scales, {} activations{shared}", scales.name(), act.name());
         println!("{name}, {rule:?}{grid}, {bits}-bit votes, {form}: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
         same_text(&format!("{name}, {rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
     }

@@ -1,21 +1,32 @@
 //! Micro-batch voting with R and C held within the step (`reduce = votes`): what makes the votes of micro-batches a sum of integers, whoever casts them.
 //!
-//! In the terms of the vote rule, for M micro-batches of a step t, with lr divided by √M as it is wherever votes are cast M times a step:
+//! In the terms of the vote rule, for M micro-batches of a step t, with R and C the running mean squares of the mean of their gradients, and
+//! β' = 1 − (1 − β₂)/M:
 //! ```text
-//! each m    R' = β₂R + (1 − β₂) mean_j G²,  C' = β₂C + (1 − β₂) mean_i G²     from R and C of the step before
-//!           n = G / √((R' / mean R') · (C' / bc))                           the gradient of the micro-batch alone
-//!           δ_m = ⌊ Q·d/gap/2ᵏ + u ⌋ within ±L                                gap by the sign of the start vote; u by (seed, tensor, t·M + m)
-//! the step  v ← clamp(v + 2ᵏ Σ δ_m, −A, A)                                  once; those that the clamp cuts are counted
-//!           R ← mean of all R',  C ← mean of all C'                         floats, in the order of the tree
+//! each m    R' = β'R + (1 − β') mean_j G²,  C' = β'C + (1 − β') mean_i G²      from R and C of the step before
+//!           n = G / √((R' / mean R') · M · (C' / bc))                         the gradient of the micro-batch alone
+//!           δ_m = ⌊ Q·d/gap/2ᵏ + u ⌋ within ±L                                d by lr/√M; gap by the sign of the start vote; u by (seed, tensor, t·M + m)
+//! the step  ρ_i² = Σ_j (Σ_m δ_m)² / Σ_j Σ_m δ_m²,  ρ_j² likewise              1 where micro-batches disagree at random, M where they agree
+//!           R ← β₂R + ρ_i² (mean_m R' − β'R),  C ← β₂C + ρ_j² (mean_m C' − β'C)   floats, in the order of the tree
+//!           f_i = √((mean_m R' / mean mean_m R') / (R / mean R)),  h_j = √(mean_m C' / C)
+//!           v ← clamp(⌊v + 2ᵏ f_i h_j Σ δ_m + u⌋, −A, A)                       once; those that the clamp cuts are counted
 //!           float tensors and scales move, then weights flip
 //! ```
-//! No micro-batch sees what another one cast, so sums of δ do not depend on their order, and R and C need nothing of the same step from elsewhere. With its
-//! own squares in R' and C', the first step needs no statistics of before, and a row that is seen for the first time is not measured by zero.
+//! No micro-batch sees what another one cast, so sums of δ do not depend on their order, and R and C need nothing of the same step from elsewhere.
+//!
+//! So votes move as they do where gradients are added up, but for rounding, though the gradient of all micro-batches is nowhere. Its squares are known all the
+//! same: the mean of M gradients has ρ²/M of their mean square, and the votes, whose sums all have, tell ρ for each row and column. With them R and C are
+//! what they are where gradients are added up, and f and h put right what the votes were measured by before. (Were each micro-batch's gradient measured by its
+//! own size alone, as it is when micro-batches vote in order, those that agree would take a step √M times too long; and were votes not put right, a gradient
+//! that suddenly grows would take a long step before R and C know of it, from which a model does not soon recover.) The micro-batch's own squares are in R' and
+//! C' so that the first step needs no statistics of before, and a row that is seen for the first time is not measured by zero.
 //!
 //! The sums travel as bytes for up to [`MOST_IN_BYTES`] micro-batches: then L = ⌊127/M⌋, and k is the least at which the largest move that the rule
 //! makes on a row of mean scale is within ±L, the same for all ranks. Rounding to 2ᵏ votes is as unbiased as rounding to one.
 
 use primal_device::grid::{self, BLOCK, VoteBits};
+use primal_device::kernels::vote::TINY;
+use primal_device::philox::{RandomStream, uniform_byte};
 use primal_device::rules::votes::{GRADIENT_LIMIT, VoteRule};
 use rayon::prelude::*;
 
@@ -23,7 +34,7 @@ use super::rule::Turn;
 use super::votes::{self, Votes, constants};
 use crate::backend::cpu::blocks::{load_votes, store_votes};
 use crate::backend::{Backend, Scales, Weight};
-use crate::config::TrainConfig;
+use crate::config::{Divisor, TrainConfig};
 use crate::memory::{Kind, Plan, Span};
 use crate::ops::{Vote, VoteState};
 use crate::ranks::{Integers, Ranks};
@@ -46,6 +57,10 @@ pub struct Held {
     pub row: Span<f32>,
     /// C' of the micro-batch, `[in]`; in the end the sum of all.
     pub column: Span<f32>,
+    /// Σ_j δ² of the micro-batch, `[out]`; in the end the sum of all.
+    pub row_moves: Span<f32>,
+    /// Σ_i δ² of the micro-batch, `[in]`; in the end the sum of all.
+    pub column_moves: Span<f32>,
     /// Votes of the micro-batch alone, `[out, padded(in)]`; matrices share it.
     votes: Span<u8>,
 }
@@ -54,8 +69,18 @@ impl Held {
     /// Reserves it; `votes` are those of the largest matrix.
     pub fn plan(plan: &mut Plan, name: &str, [rows, columns]: [usize; 2], votes: Span<u8>) -> Self {
         let mut span = |part, len| plan.span(Kind::Gradient, format!("{name}.{part}"), len);
-        let (row, column) = (span("micro_row", rows), span("micro_column", columns));
-        Self { row, column, votes: votes.slice(0, Self::votes_of([rows, columns])) }
+        Self {
+            row: span("micro_row", rows),
+            column: span("micro_column", columns),
+            row_moves: span("micro_row_moves", rows),
+            column_moves: span("micro_column_moves", columns),
+            votes: votes.slice(0, Self::votes_of([rows, columns])),
+        }
+    }
+
+    /// What micro-batches add up as floats.
+    pub fn floats(&self) -> [Span<f32>; 4] {
+        [self.row, self.column, self.row_moves, self.column_moves]
     }
 
     /// Votes of a matrix.
@@ -171,10 +196,19 @@ impl Ballots {
                 *sums = Some(if wire_bytes(config.grad_accum) == 1 { Integers::I8(vec![0; len]) } else { Integers::I16(vec![0; len]) });
             }
         }
+        self.cast.par_chunks_mut(CHUNK).zip(self.signs.par_chunks(CHUNK)).for_each(|(cast, signs)| {
+            for (cast, &sign) in cast.iter_mut().zip(signs) {
+                *cast = (i32::from(*cast as i8) - i32::from(sign as i8)).clamp(-limit, limit) as u8;
+            }
+        });
+        let deltas: &[i8] = bytemuck::cast_slice(&self.cast);
         match sums.as_mut().expect("made by the first micro-batch") {
-            Integers::I8(sums) => add_up(sums, &self.cast, &self.signs, limit, first, |sum, delta| sum + delta as i8),
-            Integers::I16(sums) => add_up(sums, &self.cast, &self.signs, limit, first, |sum, delta| sum + delta as i16),
+            Integers::I8(sums) => add_up(sums, deltas, first, |sum, delta| sum + delta),
+            Integers::I16(sums) => add_up(sums, deltas, first, |sum, delta| sum + i16::from(delta)),
         }
+        let [rows, columns] = squares(deltas, [rows, weight.in_features]);
+        b.upload(held.row_moves, &rows);
+        b.upload(held.column_moves, &columns);
     }
 
     /// Begins to add up a matrix over all ranks, when this one has cast all its votes.
@@ -191,56 +225,157 @@ impl Ballots {
         self.cut = 0;
     }
 
-    /// Applies what all micro-batches cast to a matrix, and makes R and C of all their R' and C'.
+    /// Applies what all micro-batches cast to a matrix, and brings R and C up to date.
     pub fn apply<B: Backend>(&mut self, b: &mut B, Votes(state): &Votes, held: Held, turn: &Turn) {
         let at = turn.tensor as usize;
-        let (max, shift) = (constants(turn.config).max, self.shifts[at]);
         self.kept.resize(state.votes.len(), 0);
         b.download(state.votes, &mut self.kept);
-        self.cut += match self.sums[at].as_ref().expect("sums that were received") {
-            Integers::I8(sums) => apply(state.bits, &mut self.kept, sums, shift, max),
-            Integers::I16(sums) => apply(state.bits, &mut self.kept, sums, shift, max),
+        let sums = self.sums[at].as_ref().expect("sums that were received");
+        let shape = [state.row.len(), state.column.len()];
+        let [of_rows, of_columns] = match sums {
+            Integers::I8(sums) => squares(sums, shape),
+            Integers::I16(sums) => squares(sums, shape),
+        };
+        let mut values = |span: Span<f32>| {
+            let mut values = vec![0.0f32; span.len()];
+            b.download(span, &mut values);
+            values
+        };
+        let rows = Squares::of(values(state.row), values(held.row), &values(held.row_moves), &of_rows, turn);
+        let columns = Squares::of(values(state.column), values(held.column), &values(held.column_moves), &of_columns, turn);
+        let [row_factors, column_factors] = factors(&rows, &columns, turn.config.divisor == Divisor::MeanSquare);
+        b.upload(state.row, &rows.together);
+        b.upload(state.column, &columns.together);
+        let moves = Moves {
+            unit: (1u32 << self.shifts[at]) as f32,
+            row_factors,
+            column_factors,
+            max: constants(turn.config).max,
+            stream: RandomStream::new(turn.config.seed, turn.tensor, APPLIED + turn.step),
+        };
+        self.cut += match sums {
+            Integers::I8(sums) => moves.apply(state.bits, &mut self.kept, sums),
+            Integers::I16(sums) => moves.apply(state.bits, &mut self.kept, sums),
         };
         b.upload(state.votes, &self.kept);
-        for (to, from) in [(state.row, held.row), (state.column, held.column)] {
-            let mut values = vec![0.0f32; to.len()];
-            b.download(from, &mut values);
-            values.iter_mut().for_each(|value| *value /= turn.config.grad_accum as f32);
-            b.upload(to, &values);
+    }
+}
+
+/// Mean squares by row or by column.
+struct Squares {
+    /// R' or C', mean of all micro-batches: what they were measured by.
+    of_each: Vec<f32>,
+    /// R or C after the step.
+    together: Vec<f32>,
+}
+
+impl Squares {
+    /// Of those of the step before, the sums of R' or C', those of δ², and the squares of the sums of δ.
+    fn of(before: Vec<f32>, mut of_each: Vec<f32>, moves: &[f32], of_sums: &[f32], turn: &Turn) -> Self {
+        let (beta2, held, n) = (turn.config.beta2, votes::held_beta2(turn.config), turn.config.grad_accum as f32);
+        let mut together = before;
+        for (((now, of_each), moves), of_sums) in together.iter_mut().zip(&mut of_each).zip(moves).zip(of_sums) {
+            *of_each /= n;
+            let agreement = if *moves > 0.0 { of_sums / moves } else { 1.0 };
+            // Grouped so that a single micro-batch, of which both β are the same, leaves its own.
+            let updated = agreement * *of_each + (beta2 - agreement * held) * *now;
+            // What is not a number is to be noticed.
+            *now = if updated < 0.0 { 0.0 } else { updated };
         }
+        Self { of_each, together }
+    }
+
+    fn mean(values: &[f32]) -> f32 {
+        (values.iter().sum::<f32>() / values.len() as f32).max(TINY)
+    }
+}
+
+/// What makes sums of votes that were measured by R' and C' those that R and C would have measured, by row and by column.
+fn factors(rows: &Squares, columns: &Squares, is_natural: bool) -> [Vec<f32>; 2] {
+    let means = [&rows.of_each, &rows.together].map(|values| Squares::mean(values));
+    let ratio = |of_each: f32, together: f32| (of_each / means[0]).max(TINY) / (together / means[1]).max(TINY);
+    let of_row = |(&of_each, &together): (&f32, &f32)| {
+        let ratio = ratio(of_each, together);
+        if is_natural { ratio } else { ratio.sqrt() }
+    };
+    let of_column = |(&of_each, &together): (&f32, &f32)| {
+        let root = (of_each.max(TINY) / together.max(TINY)).sqrt();
+        if is_natural { root * ratio(of_each, together).sqrt() } else { root }
+    };
+    let each = |squares: &Squares, of: &dyn Fn((&f32, &f32)) -> f32| squares.of_each.iter().zip(&squares.together).map(of).collect();
+    [each(rows, &of_row), each(columns, &of_column)]
+}
+
+/// The first step of the random numbers by which sums are rounded to votes.
+const APPLIED: u64 = 1 << 63;
+
+/// How sums become votes.
+struct Moves {
+    /// Votes of a unit, 2ᵏ.
+    unit: f32,
+    row_factors: Vec<f32>,
+    column_factors: Vec<f32>,
+    /// The largest vote.
+    max: i32,
+    stream: RandomStream,
+}
+
+impl Moves {
+    /// Adds sums to votes, rounded at random without bias, within the largest vote; how many were cut.
+    fn apply<T: Copy + Into<i32> + Sync>(&self, bits: VoteBits, votes: &mut [u8], sums: &[T]) -> u64 {
+        let rows = self.row_factors.len();
+        let (row_votes, row_sums) = (votes.len() / rows, sums.len() / rows);
+        let blocks = row_sums / BLOCK;
+        let of_rows = votes.par_chunks_exact_mut(row_votes).zip(sums.par_chunks_exact(row_sums)).enumerate();
+        let cut = of_rows.with_min_len(CHUNK / row_sums + 1).map(|(row, (votes, sums))| {
+            let unit = self.unit * self.row_factors[row];
+            let of_blocks = sums.chunks_exact(BLOCK).zip(self.column_factors.chunks(BLOCK)).enumerate();
+            let cut = of_blocks.map(|(block, (sums, factors))| {
+                let mut after = load_votes(bits, votes, block);
+                let random = self.stream.bytes((row * blocks + block) as u32);
+                let mut cut = 0;
+                for (((vote, &sum), &factor), random) in after.iter_mut().zip(sums).zip(factors).zip(random) {
+                    let wanted = (f32::from(*vote) + sum.into() as f32 * (unit * factor) + uniform_byte(random)).floor();
+                    let within = wanted.clamp(-self.max as f32, self.max as f32);
+                    cut += u64::from(within != wanted);
+                    *vote = within as i8;
+                }
+                store_votes(bits, votes, block, &after);
+                cut
+            });
+            cut.sum::<u64>()
+        });
+        cut.sum()
     }
 }
 
 /// Adds δ of all votes, which are in blocks of rows.
-fn add_up<T: Copy + Default + Send>(sums: &mut [T], cast: &[u8], signs: &[u8], limit: i32, first: bool, plus: impl Fn(T, i32) -> T + Sync) {
-    sums.par_chunks_mut(CHUNK).zip(cast.par_chunks(CHUNK)).zip(signs.par_chunks(CHUNK)).for_each(|((sums, cast), signs)| {
-        for ((sum, &cast), &sign) in sums.iter_mut().zip(cast).zip(signs) {
-            let delta = (i32::from(cast as i8) - i32::from(sign as i8)).clamp(-limit, limit);
+fn add_up<T: Copy + Default + Send>(sums: &mut [T], deltas: &[i8], first: bool, plus: impl Fn(T, i8) -> T + Sync) {
+    sums.par_chunks_mut(CHUNK).zip(deltas.par_chunks(CHUNK)).for_each(|(sums, deltas)| {
+        for (sum, &delta) in sums.iter_mut().zip(deltas) {
             *sum = plus(if first { T::default() } else { *sum }, delta);
         }
     });
 }
 
-/// Adds sums in units of 2ᵏ to votes, within ±`max`; how many were cut.
-fn apply<T: Copy + Into<i32> + Sync>(bits: VoteBits, votes: &mut [u8], sums: &[T], shift: u32, max: i32) -> u64 {
-    let bytes = if bits == VoteBits::Eight { BLOCK } else { BLOCK / 2 };
-    let blocks = CHUNK / BLOCK;
-    let chunks = votes.par_chunks_mut(blocks * bytes).zip(sums.par_chunks(blocks * BLOCK));
-    let cut = chunks.map(|(votes, sums)| {
-        let mut cut = 0;
-        for (block, sums) in sums.chunks_exact(BLOCK).enumerate() {
-            let mut after = load_votes(bits, votes, block);
-            for (vote, &sum) in after.iter_mut().zip(sums) {
-                let wanted = i32::from(*vote) + (sum.into() << shift);
-                let within = wanted.clamp(-max, max);
-                cut += u64::from(within != wanted);
-                *vote = within as i8;
-            }
-            store_votes(bits, votes, block, &after);
-        }
-        cut
+/// The sums of squares of votes by row and by column, whose padding is zero. As integers they are exact, whoever adds them up in whatever order.
+fn squares<T: Copy + Into<i32> + Sync>(values: &[T], [rows, columns]: [usize; 2]) -> [Vec<f32>; 2] {
+    let square = |value: T| {
+        let value: i32 = value.into();
+        u64::from(value.unsigned_abs()).pow(2)
+    };
+    let in_order = values.par_chunks_exact(values.len() / rows).with_min_len((CHUNK * rows).div_ceil(values.len()));
+    let of_rows = in_order.clone().map(|row| row.iter().map(|&value| square(value)).sum::<u64>() as f32).collect();
+    let empty = || vec![0u64; columns];
+    let of_columns = in_order.fold(empty, |mut sums, row| {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += square(value));
+        sums
     });
-    cut.sum()
+    let of_columns = of_columns.reduce(empty, |mut sums, more| {
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        sums
+    });
+    [of_rows, of_columns.into_iter().map(|sum| sum as f32).collect()]
 }
 
 /// Bytes of integers and of what is worked on, on the host.

@@ -112,7 +112,7 @@ impl Optimizer {
             .collect();
         let sums = config.reduce.is_shared().then(|| {
             let mut tensors: Vec<_> = floats.iter().map(|float| float.gradient).collect();
-            tensors.extend(held.iter().flatten().flat_map(|held| [held.row, held.column]));
+            tensors.extend(held.iter().flatten().flat_map(Held::floats));
             tensors.extend(own.iter().flatten().filter(|_| config.reduce == Reduce::Gradients));
             Sums::plan(tensors, place.share(config.grad_accum), plan)
         });

@@ -141,20 +141,26 @@ fn with_a_peak(random: u32, threshold: u32) -> i32 {
     half(random >> 16) + half(random & 0xffff) - threshold as i32 + 1
 }
 
+/// The decay of R and C for each micro-batch where they are held within a step: its own squares weigh as much as its share of the whole gradient's.
+pub(super) fn held_beta2(config: &TrainConfig) -> f32 {
+    1.0 - (1.0 - config.beta2) / config.grad_accum as f32
+}
+
 /// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by
-/// that, so that a step is as long whatever n is; and n decays of the mean squares make one of β₂.
+/// that, so that a step is as long whatever n is; and n decays of the mean squares make one of β₂. Where R and C are held within a step, they are those of the
+/// whole gradient, of which a micro-batch's is √n times as large.
 pub(super) fn cast(turn: &Turn) -> VoteCast {
     let Turn { config, step, micro_batch, .. } = *turn;
     let n = f64::from(turn.casts());
-    // Where R and C are held within a step, each micro-batch moves them by a whole one.
     let is_held = config.reduce == Reduce::Votes;
     let casts = step as f64 + if is_held { 1.0 } else { f64::from(micro_batch + 1) / n };
+    let bias_correction = 1.0 - f64::from(config.beta2).powf(casts);
     VoteCast {
         rule: constants(config),
         lr: learning_rate(config, step) / n.sqrt() as f32,
-        beta2: if is_held { config.beta2 } else { f64::from(config.beta2).powf(1.0 / n) as f32 },
+        beta2: if is_held { held_beta2(config) } else { f64::from(config.beta2).powf(1.0 / n) as f32 },
         is_natural: config.divisor == Divisor::MeanSquare,
-        bias_correction: (1.0 - f64::from(config.beta2).powf(casts)) as f32,
+        bias_correction: (if is_held { bias_correction / n } else { bias_correction }) as f32,
         key: turn.key_of_micro_batch(),
     }
 }
