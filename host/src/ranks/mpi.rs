@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Exit code of a rank that panicked, as that of a program that does.
 const PANICKED: c_int = 101;
-/// Values of one call, at most: MPI counts in `int`.
+/// Values of one call, and bytes of a part of a sum, at most: MPI counts in `int`.
 const MOST: usize = 1 << 30;
 /// What all ranks fail with, the first one tells; another one waits so long before it does.
 const FIRST_TELLS: Duration = Duration::from_millis(500);
@@ -109,7 +109,8 @@ fn begin_sums<T>(own: &[T], sums: &mut [T], kind: ffi::MPI_Datatype) -> Vec<ffi:
         require(unsafe { ffi::MPI_Iallreduce(from, to, len, kind, ffi::RSMPI_SUM, ffi::RSMPI_COMM_WORLD, &raw mut request) });
         request
     };
-    own.chunks(MOST).zip(sums.chunks_mut(MOST)).map(begin).collect()
+    let part = MOST / size_of::<T>();
+    own.chunks(part).zip(sums.chunks_mut(part)).map(begin).collect()
 }
 
 impl Mpi {

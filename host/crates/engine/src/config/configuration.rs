@@ -10,7 +10,7 @@ use super::rule::Rule;
 use super::table::{Check, ModelTable};
 use super::train::{Flips, Reduce, TrainConfig};
 use crate::Result;
-use crate::optim::ballot::MOST_MICRO_BATCHES;
+use crate::optim::ballot::{MOST_MICRO_BATCHES, SHARES_TOLD};
 
 /// Steps of a run, at most: what is counted by them never overflows.
 const MAX_STEPS: u64 = 1 << 40;
@@ -85,6 +85,10 @@ impl<M: ModelTable> ConfigOf<M> {
         let most = MOST_MICRO_BATCHES;
         let is_few = t.reduce != Reduce::Votes || t.grad_accum <= most;
         check.that(is_few, "train.grad_accum", &format!("1 to {most} where train.reduce is votes"), &t.grad_accum)?;
+        // A micro-batch's share of 1 − β₂ has to be one that floats near 1 can tell.
+        let is_told = t.reduce != Reduce::Votes || (1.0 - t.beta2) * SHARES_TOLD >= t.grad_accum as f32;
+        let expected = format!("at most 1 − train.grad_accum / {SHARES_TOLD} where train.reduce is votes");
+        check.that(is_told, "train.beta2", &expected, &t.beta2)?;
         let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
         check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }

@@ -19,10 +19,12 @@
 //! what they are where gradients are added up, and f and h put right what the votes were measured by before. (Were each micro-batch's gradient measured by its
 //! own size alone, as it is when micro-batches vote in order, those that agree would take a step √M times too long; and were votes not put right, a gradient
 //! that suddenly grows would take a long step before R and C know of it, from which a model does not soon recover.) The micro-batch's own squares are in R' and
-//! C' so that the first step needs no statistics of before, and a row that is seen for the first time is not measured by zero.
+//! C' so that the first step needs no statistics of before, and a row that is seen for the first time is not measured by zero; one that a single micro-batch
+//! sees for the first time moves by up to √M less than it would. f and h are those of roots; for mean squares they are as the vote op divides.
 //!
 //! The sums travel as bytes for up to [`MOST_IN_BYTES`] micro-batches: then L = ⌊127/M⌋, and k is the least at which the largest move that the rule
-//! makes on a row of mean scale is within ±L, the same for all ranks. Rounding to 2ᵏ votes is as unbiased as rounding to one.
+//! makes on a row of mean scale is within ±L, the same for all ranks; it may be negative, so that small moves still tell ρ. What is applied is rounded at
+//! random to whole votes, once.
 
 use primal_device::grid::{self, BLOCK, VoteBits};
 use primal_device::kernels::vote::TINY;
@@ -43,10 +45,12 @@ use crate::ranks::{Integers, Ranks};
 pub const MOST_IN_BYTES: u32 = 16;
 /// Micro-batches of a step, at most: of two bytes each has ±7.
 pub const MOST_MICRO_BATCHES: u32 = 4096;
+/// Of 1 − β₂ so many shares, at most, can be told apart from 1 by floats.
+pub const SHARES_TOLD: f32 = 1_048_576.0;
 /// What one vote op can say of a weight whose start vote has but its sign.
 const MOST_OF_AN_OP: i32 = 126;
-/// The largest k: such a unit is more than half of a consensus.
-const LARGEST_SHIFT: u32 = 6;
+/// k at least, and at most, where a unit is more than half of a consensus.
+const SHIFTS: [i32; 2] = [-16, 6];
 /// Rows that a task takes at least, and votes.
 const CHUNK: usize = 1 << 14;
 
@@ -101,10 +105,16 @@ fn limit(micro_batches: u32) -> i32 {
 }
 
 /// The least k at which the rule's largest move of a weight on that grid and scale is within ±`limit`.
-fn shift(rule: &VoteRule, grid: &grid::Grid, scale: f32, lr: f32, limit: i32) -> u32 {
+fn shift(rule: &VoteRule, grid: &grid::Grid, scale: f32, lr: f32, limit: i32) -> i32 {
     let gaps = (0..16).filter(|&code| grid.is_level(code)).map(|code| grid.gap(code, true)).filter(|&gap| gap > 0.0);
     let votes = GRADIENT_LIMIT * (lr / scale) * (rule.quantum / gaps.fold(f32::INFINITY, f32::min));
-    (0..LARGEST_SHIFT).find(|&shift| votes / (1u32 << shift) as f32 <= limit as f32).unwrap_or(LARGEST_SHIFT)
+    let [least, most] = SHIFTS;
+    (least..most).find(|&shift| votes / unit(shift) <= limit as f32).unwrap_or(most)
+}
+
+/// Votes of a unit, 2ᵏ.
+fn unit(shift: i32) -> f32 {
+    2.0f32.powi(shift)
 }
 
 /// The mean magnitude of a weight's scales.
@@ -142,7 +152,7 @@ pub struct Ballots {
     /// By matrix, of the last step or this one.
     sums: Vec<Option<Integers>>,
     /// k of each matrix.
-    shifts: Vec<u32>,
+    shifts: Vec<i32>,
     /// Matrices whose sums the ranks are adding up, in order.
     begun: Vec<usize>,
     /// For one matrix at a time: start votes as they are kept, their signs or the votes of an op.
@@ -167,7 +177,7 @@ impl Ballots {
             self.shifts[at] = shift(&cast.rule, weight.grid().grid, mean_scale(b, weight), cast.lr, limit);
         }
         // The op rounds to votes; a smaller rate makes them votes of 2ᵏ. Of the start vote it needs the sign.
-        cast.lr /= (1u32 << self.shifts[at]) as f32;
+        cast.lr /= unit(self.shifts[at]);
         cast.rule.max = i8::MAX.into();
         self.kept.resize(state.votes.len(), 0);
         b.download(state.votes, &mut self.kept);
@@ -241,13 +251,19 @@ impl Ballots {
             b.download(span, &mut values);
             values
         };
-        let rows = Squares::of(values(state.row), values(held.row), &values(held.row_moves), &of_rows, turn);
+        let mut rows = Squares::of(values(state.row), values(held.row), &values(held.row_moves), &of_rows, turn);
         let columns = Squares::of(values(state.column), values(held.column), &values(held.column_moves), &of_columns, turn);
+        if turn.config.grad_accum > 1 {
+            // The mean of R is that of C, too; what votes tell of rows and of columns is not as exact.
+            let factor = Squares::mean(&columns.together) / Squares::mean(&rows.together);
+            rows.together.iter_mut().for_each(|row| *row *= factor);
+        }
         let [row_factors, column_factors] = factors(&rows, &columns, turn.config.divisor == Divisor::MeanSquare);
         b.upload(state.row, &rows.together);
         b.upload(state.column, &columns.together);
         let moves = Moves {
-            unit: (1u32 << self.shifts[at]) as f32,
+            unit: unit(self.shifts[at]),
+            most: unit(self.shifts[at]) * limit(turn.config.grad_accum) as f32 * (turn.config.grad_accum as f32).sqrt(),
             row_factors,
             column_factors,
             max: constants(turn.config).max,
@@ -272,15 +288,16 @@ struct Squares {
 impl Squares {
     /// Of those of the step before, the sums of R' or C', those of δ², and the squares of the sums of δ.
     fn of(before: Vec<f32>, mut of_each: Vec<f32>, moves: &[f32], of_sums: &[f32], turn: &Turn) -> Self {
-        let (beta2, held, n) = (turn.config.beta2, votes::held_beta2(turn.config), turn.config.grad_accum as f32);
+        let (beta2, held) = (f64::from(turn.config.beta2), f64::from(votes::held_beta2(turn.config)));
+        let n = turn.config.grad_accum as f32;
         let mut together = before;
         for (((now, of_each), moves), of_sums) in together.iter_mut().zip(&mut of_each).zip(moves).zip(of_sums) {
             *of_each /= n;
-            let agreement = if *moves > 0.0 { of_sums / moves } else { 1.0 };
+            let agreement = if *moves > 0.0 { f64::from(*of_sums) / f64::from(*moves) } else { 1.0 };
             // Grouped so that a single micro-batch, of which both β are the same, leaves its own.
-            let updated = agreement * *of_each + (beta2 - agreement * held) * *now;
+            let updated = agreement * f64::from(*of_each) + (beta2 - agreement * held) * f64::from(*now);
             // What is not a number is to be noticed.
-            *now = if updated < 0.0 { 0.0 } else { updated };
+            *now = if updated < 0.0 { 0.0 } else { updated as f32 };
         }
         Self { of_each, together }
     }
@@ -313,6 +330,8 @@ const APPLIED: u64 = 1 << 63;
 struct Moves {
     /// Votes of a unit, 2ᵏ.
     unit: f32,
+    /// Votes of a move, at most: about those of the largest one that the rule makes at once.
+    most: f32,
     row_factors: Vec<f32>,
     column_factors: Vec<f32>,
     /// The largest vote.
@@ -335,7 +354,10 @@ impl Moves {
                 let random = self.stream.bytes((row * blocks + block) as u32);
                 let mut cut = 0;
                 for (((vote, &sum), &factor), random) in after.iter_mut().zip(sums).zip(factors).zip(random) {
-                    let wanted = (f32::from(*vote) + sum.into() as f32 * (unit * factor) + uniform_byte(random)).floor();
+                    // Factors of what was zero before are as good as infinite, and no move of no votes is one.
+                    let sum: i32 = sum.into();
+                    let moved = if sum == 0 { 0.0 } else { (sum as f32 * (unit * factor)).clamp(-self.most, self.most) };
+                    let wanted = (f32::from(*vote) + moved + uniform_byte(random)).floor();
                     let within = wanted.clamp(-self.max as f32, self.max as f32);
                     cut += u64::from(within != wanted);
                     *vote = within as i8;

@@ -143,7 +143,7 @@ fn with_a_peak(random: u32, threshold: u32) -> i32 {
 
 /// The decay of R and C for each micro-batch where they are held within a step: its own squares weigh as much as its share of the whole gradient's.
 pub(super) fn held_beta2(config: &TrainConfig) -> f32 {
-    1.0 - (1.0 - config.beta2) / config.grad_accum as f32
+    if config.grad_accum == 1 { config.beta2 } else { 1.0 - (1.0 - config.beta2) / config.grad_accum as f32 }
 }
 
 /// The casting of a micro-batch. The normalised gradients of n micro-batches, if independent, sum to √n of one: the learning rate is divided by
