@@ -226,6 +226,45 @@ fn a_run_of_an_imported_model_goes_on_bit_for_bit_and_begins_others_as_itself() 
 }
 
 #[test]
+fn scales_of_groups_are_trained_where_asked_and_stay_halves() {
+    let folder = folder();
+    let path = folder.path();
+    let end = path.join("r/checkpoints/step-00000004.safetensors");
+    for (form, parts) in [("--votes 4", &["step"][..]), ("--grid uint4 --scales group32-offset", &["step", "offset"])] {
+        let train = "train --from tied.safetensors --data text --out r --checkpoint-every 2 --keep 3 --validate-every 0 --lr 3e-2 --warmup 0";
+        program(path, &format!("{train} --steps 4 --group-scale-lr 0.5 {form}"), 0);
+        let whole = fs::read(&end).expect("a checkpoint");
+        let [before, after] = [2, 4].map(|step| tensors(&path.join(format!("r/checkpoints/step-0000000{step}.safetensors"))));
+        for part in parts {
+            let name = format!("blocks.0.mlp.up.{part}");
+            assert_ne!(before[&name], after[&name], "{form}: {name} has not moved");
+            let master: &[f32] = bytemuck::cast_slice(&after[&format!("{name}.master")]);
+            let halves: &[f16] = bytemuck::cast_slice(&after[&name]);
+            assert!(master.iter().zip(halves).all(|(master, half)| f16::from_f32(*master) == *half), "{form}: {name} is another half");
+            assert!(master.iter().any(|master| f16::from_f32(*master).to_f32() != *master), "{form}: {name} remembers nothing");
+        }
+        // A run goes on with what its masters remember, bit for bit; one that begins from its end begins with the halves.
+        fs::remove_file(&end).expect("a file");
+        program(path, "train --resume r", 0);
+        assert!(fs::read(&end).expect("a checkpoint") == whole, "{form}: other bytes");
+        let lost = loss(path, "r/checkpoints/step-00000004.safetensors");
+        program(path, &format!("train --from {} --data text --out again --steps 1 --lr 1e-9 --start zero", end.display()), 0);
+        let again = loss(path, "again/checkpoints/step-00000001.safetensors");
+        assert!((lost - again).abs() < 1e-4, "{form}: loss {lost}, of a run that begins with it {again}");
+        fs::remove_dir_all(path.join("again")).expect("a folder");
+        fs::remove_dir_all(path.join("r")).expect("a folder");
+    }
+    for (flags, part) in [
+        ("--optimizer qat --group-scale-lr 0.1", "train.group_scale_lr: expected 0, but for the optimizers votes and poltergeist"),
+        ("--scales row --group-scale-lr 0.1", "train.group_scale_lr: expected 0, where model.scales are those of rows"),
+        ("--group-scale-lr 2", "train.group_scale_lr: expected 0 to 1"),
+    ] {
+        let said = program(path, &format!("train --from tied.safetensors --data text --out r --steps 1 {flags}"), 2);
+        assert!(said.contains(part) && said.contains("hint: "), "{flags}: {said}");
+    }
+}
+
+#[test]
 fn votes_begin_as_the_configuration_says() {
     let folder = folder();
     let path = folder.path();

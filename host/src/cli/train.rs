@@ -96,7 +96,7 @@ impl Train {
         let layout = Layout::<TextTask<M>>::plan_at(ranks::place(), &planned, &kept, &mut plan);
         D::require(&layout.model.attention())?;
         if ranks::speaks() && !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
-            warn("warning: train.rescale_every does nothing: scales of groups are not trained");
+            warn("warning: train.rescale_every does nothing: only rows whose scale is their own get a wider one");
         }
         let stay = layout.kept.iter().filter(|(name, kept)| ![TOKENS, HEAD].contains(&name.as_str()) && !matches!(kept, Kept::Grid(..)));
         let stay = stay.count();

@@ -207,6 +207,10 @@ commands! {
         /// peak learning rate (default: what the configuration says; with --from an imported model 2e-4 for votes that begin peaked, else 1e-4)
         lr: Option<f32> => train.lr
     }
+    train, tts_train, plan {
+        /// train the scales of groups as well, at this part of the learning rate, 0 to 1 (default: 0, they stay as they are)
+        group_scale_lr: Option<f32> => train.group_scale_lr
+    }
     train, tts_train {
         /// steps of linear warm-up
         warmup: Option<u64> => train.warmup

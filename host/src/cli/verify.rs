@@ -122,6 +122,7 @@ impl Work for Verify {
                 VerifyPart::Steps => {
                     check("arena", &mut failed, asserts(steps::the_arena_is_what_was_planned::<D>))?;
                     check("text", &mut failed, asserts(steps::losses_and_generated_text_agree::<D>))?;
+                    check("documents", &mut failed, asserts(steps::documents_are_learnt_the_same::<D>))?;
                     check("speech", &mut failed, asserts(steps::a_voice_learns_and_speaks_the_same::<D>))?;
                     check("voices", &mut failed, asserts(steps::the_voices_in_the_program_say_the_same::<D>))?;
                 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::Error;
 use crate::configurations::{Load, architecture};
 use crate::data::SpeechData;
-use crate::data::{Corpus, CorpusOptions, SpeechCorpus, TextCodec};
+use crate::data::{Corpus, CorpusOptions, DocumentOptions, Documents, Room, SpeechCorpus, Split, TextCodec};
 use crate::voice::embedded;
 use crate::voice::synthesis::{Listener, Said, Synthesizer};
 use crate::voice::voice::Voice;
@@ -15,6 +15,8 @@ use primal_engine::config::Tokenizer;
 use primal_engine::config::{Config, ConfigOf, Family, ModelTable, Reduce, Rule, SpeechConfig, TextTable, votes_of};
 use primal_engine::memory::{Act, Kind, Plan, Span};
 use primal_engine::models::ghost_tts::{Controls, SpokenMel};
+use primal_engine::models::gpt::Gpt;
+use primal_engine::models::llama::Llama;
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::sample::{Sampling, draw};
 use primal_engine::models::text::{TextDecoder, TextModel};
@@ -147,11 +149,13 @@ impl<D: Device> OnText for Agree<D> {
 fn agree<D: Device, M: TextModel>(name: &str) {
     let corpus = corpus();
     let each_rule = Rule::ALL.iter().map(|&rule| (rule, 8, None, ScaleForm::Row, Act::F32, Reduce::InOrder));
+    // Where votes flip weights of groups, their scales are trained, too.
     let others = [
         (Rule::Votes, 4, None, ScaleForm::Row, Act::F32, Reduce::InOrder),
         (Rule::Votes, 8, Some(&OWN), ScaleForm::Row, Act::F32, Reduce::InOrder),
         (Rule::Votes, 8, Some(&INT4), ScaleForm::Group32, Act::F16, Reduce::InOrder),
         (Rule::Votes, 8, None, ScaleForm::Row, Act::F32, Reduce::Votes),
+        (Rule::Votes, 8, Some(&UINT4), ScaleForm::Group32Offset, Act::F32, Reduce::Votes),
         (Rule::Qat, 8, Some(&UINT4), ScaleForm::Group32Offset, Act::F32, Reduce::InOrder),
     ];
     for (rule, bits, grid, scales, act, reduce) in each_rule.chain(others) {
@@ -163,6 +167,7 @@ fn agree<D: Device, M: TextModel>(name: &str) {
             *config.model.grid_mut() = grid;
         }
         *config.model.scales_mut() = scales;
+        config.train.group_scale_lr = if rule == Rule::Votes && scales != ScaleForm::Row { 0.1 } else { 0.0 };
         config.train.activations = act;
         let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
         same_text(&format!("{name}, {rule:?}, at the start"), &written(&mut cpu), &written(&mut device));
@@ -180,6 +185,45 @@ fn agree<D: Device, M: TextModel>(name: &str) {
         println!("{name}, {rule:?}{grid}, {bits}-bit votes, {form}: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
         same_text(&format!("{name}, {rule:?}, after {STEPS} steps"), &written(&mut cpu), &written(&mut device));
     }
+}
+
+/// A model that is fine-tuned: rotary positions, shared keys and values, a table on the grid.
+const LLAMA: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 4\nkv_heads = 2\nhidden = 96\ncontext = 48\n\
+    tokenizer = 'bytes'\nembeddings = 'matrix'\ntied = true\ngrid = 'uint4'\nscales = 'group32-offset'\n\
+    [train]\nbatch = 3\nseq_len = 48\nsteps = 20\nwarmup = 4\nlr = 4e-3\nvotes = 4\ngroup_scale_lr = 0.1\n";
+const GPT: &str = "[model]\ndim = 64\nlayers = 2\nheads = 4\ncontext = 48\ntokenizer = 'bytes'\ngrid = 'uniform15'\n\
+    [train]\nbatch = 3\nseq_len = 48\nsteps = 20\nwarmup = 4\nlr = 4e-3\n";
+
+/// Documents of several lengths that do not see each other: losses step by step, and of those held back.
+///
+/// # Panics
+/// If the device differs from the CPU.
+pub fn documents_are_learnt_the_same<D: Device>() {
+    of_documents::<D, Llama>(LLAMA);
+    of_documents::<D, Gpt>(GPT);
+}
+
+fn of_documents<D: Device, M: TextModel>(config: &str) {
+    let config = ConfigOf::<M::Config>::parse(config, "documents").expect("a configuration");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sums.jsonl");
+    let line = |i: usize| format!("{{\"prompt\": \"{}\", \"completion\": \" {}\"}}\n", "12+34=".repeat(i % 4 + 1), i * 37 % 1000);
+    std::fs::write(&path, (0..100).map(line).collect::<String>()).expect("a file");
+    let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
+    let (attention, documents) = (cpu.layout.model.attention(), cpu.layout.model.batch().documents());
+    let room = Room { seq_len: attention.sequences.longest(), tokens: attention.tokens(), documents };
+    let options = DocumentOptions { codec: &TextCodec::Bytes, template: None, room, held_out: (Split::Validation, false) };
+    let documents = Documents::open(&[path.display().to_string()], &options).expect("documents");
+    let mut worst: f64 = 0.0;
+    for step in 1..=config.train.steps {
+        let (a, b) = (cpu.step(&documents).expect("a step").loss, device.step(&documents).expect("a step").loss);
+        worst = worst.max((a - b).abs() / a);
+        assert!(worst <= LOSS_TOLERANCE, "documents, step {step}: loss {a} on the CPU, {b} on the device");
+    }
+    let [a, b] = [cpu.validate(&documents), device.validate(&documents)].map(|found| found.expect("a validation").terms[0]);
+    assert!((a - b).abs() <= LOSS_TOLERANCE * a, "documents held back: loss {a} on the CPU, {b} on the device");
+    let (steps, name) = (config.train.steps, <M::Config as ModelTable>::ARCHITECTURE);
+    println!("documents, {name}: {steps} steps, losses differ by {worst:.1e} at most, relative");
 }
 
 /// The bytes that a device takes.
@@ -315,7 +359,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
             b.download(counts, &mut flipped);
             bytes.push(bytemuck::cast_slice(&flipped).to_vec());
         }
-        let trained = weight.grid().scales.trained();
+        let trained = weight.grid().scales.of_rows();
         if trained.is_some() {
             b.run(RescaleRows { weight: *weight, state: *state, rule, share: 0.05, factor: 1.5 });
         }

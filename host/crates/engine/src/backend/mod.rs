@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use memmap2::Mmap;
 
-pub use operands::{AttentionShape, BlockWeight, GridWeight, Scales, Sequences, Storage, Weight};
+pub use operands::{AttentionShape, BlockWeight, GridWeight, ScaleGradients, Scales, Sequences, Storage, Weight};
 
 use crate::Result;
 use crate::files::Dtype;

@@ -87,6 +87,22 @@ impl<F, H> Scales<F, H> {
     }
 }
 
+/// The gradients of scales: as the scales, in `f32`.
+pub type ScaleGradients = Scales<Span<f32>, Span<f32>>;
+
+impl ScaleGradients {
+    /// Those of the scales of rows.
+    ///
+    /// # Panics
+    /// If they are of groups.
+    pub fn of_rows(self) -> Span<f32> {
+        match self {
+            Self::Row(d_scale) => d_scale,
+            Self::Group32 { .. } | Self::Group32Offset { .. } => panic!("gradients of the scales of groups"),
+        }
+    }
+}
+
 impl Scales {
     /// Bytes of what groups have.
     pub fn group_bytes(&self) -> usize {
@@ -97,9 +113,9 @@ impl Scales {
         }
     }
 
-    /// The scales that training moves, by their gradients and where rows press against the rails: those of rows. Steps and offsets of groups stay as
-    /// they are.
-    pub fn trained(&self) -> Option<Span<f32>> {
+    /// The scales of rows, which training moves by their gradients and where rows press against the rails. (Steps and offsets of groups are halves, which
+    /// only gradients move, by way of a master in floats.)
+    pub fn of_rows(&self) -> Option<Span<f32>> {
         match self {
             Self::Row(scale) => Some(*scale),
             Self::Group32 { .. } | Self::Group32Offset { .. } => None,

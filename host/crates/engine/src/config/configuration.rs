@@ -1,5 +1,6 @@
 //! A configuration: a model and its training, as TOML.
 
+use primal_device::grid::ScaleForm;
 use primal_device::grid::VoteBits;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,13 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that((1..=65536).contains(&t.grad_accum), "train.grad_accum", "1 to 65536", &t.grad_accum)?;
         check.that(t.lr > 0.0 && t.lr <= 1.0, "train.lr", "above 0, at most 1", &t.lr)?;
         check.that((0.0..=1.0).contains(&t.scale_lr), "train.scale_lr", "0 to 1", &t.scale_lr)?;
+        check.that((0.0..=1.0).contains(&t.group_scale_lr), "train.group_scale_lr", "0 to 1", &t.group_scale_lr)?;
+        let flips = matches!(t.optimizer, Rule::Votes | Rule::Poltergeist);
+        let expected = "0, but for the optimizers votes and poltergeist";
+        check.that(t.group_scale_lr == 0.0 || flips, "train.group_scale_lr", expected, &t.group_scale_lr)?;
+        let have_groups = self.model.scales() != ScaleForm::Row;
+        let expected = "0, where model.scales are those of rows";
+        check.that(t.group_scale_lr == 0.0 || have_groups, "train.group_scale_lr", expected, &t.group_scale_lr)?;
         check.that(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
         let threshold = t.threshold.unwrap_or(0.5);
         check.that((0.5..=0.85).contains(&threshold), "train.threshold", "0.5 to 0.85", &threshold)?;

@@ -153,8 +153,11 @@ pub struct TrainConfig {
     pub grad_accum: u32,
     /// Peak learning rate.
     pub lr: f32,
-    /// Learning rate of row scales, in units of `lr` times the scale at the start. Scales of groups stay as they are.
+    /// Learning rate of row scales, in units of `lr` times the scale at the start.
     pub scale_lr: f32,
+    /// How far a step moves the largest level of a group by its scales (the offset as far), in units of `lr`; 0, without which it is not written, to leave them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub group_scale_lr: f32,
     /// Steps of linear warm-up.
     pub warmup: u64,
     /// Seed of start values, data order and flips.
@@ -272,6 +275,7 @@ impl Default for TrainConfig {
             grad_accum: 1,
             lr: 4e-3,
             scale_lr: 0.1,
+            group_scale_lr: 0.0,
             warmup: 50,
             seed: 1,
             votes: VoteBits::Eight,

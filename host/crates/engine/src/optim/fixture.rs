@@ -4,7 +4,7 @@ use primal_device::grid;
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
-use crate::backend::Backend;
+use crate::backend::{Backend, Scales};
 use crate::backend::cpu::Cpu;
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
@@ -66,7 +66,7 @@ impl<R: UpdateRule> Fixture<R> {
         b.zero(self.counts);
         b.upload(self.rule.accumulator().unwrap_or(self.dw), &gradient);
         for micro_batch in 0..=last {
-            self.rule.take(b, weight, self.dw, Some(self.d_scale), &turn(micro_batch));
+            self.rule.take(b, weight, self.dw, Some(Scales::Row(self.d_scale)), &turn(micro_batch));
         }
         for float in &self.floats {
             b.zero(self.norm);
@@ -98,7 +98,7 @@ impl<R: UpdateRule> Fixture<R> {
     /// The scale of each row.
     pub fn scales(&mut self) -> [f32; SHAPE[0]] {
         let mut scales = [0.0; SHAPE[0]];
-        self.b.download(self.p.matrices[0].grid().scales.trained().expect("scales of rows"), &mut scales);
+        self.b.download(self.p.matrices[0].grid().scales.of_rows().expect("scales of rows"), &mut scales);
         scales
     }
 }

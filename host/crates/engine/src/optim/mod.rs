@@ -34,7 +34,9 @@ use readings::Readings;
 use rule::{Turn, UpdateRule};
 use sums::Sums;
 
-use crate::backend::{Backend, Storage, Weight};
+use primal_device::grid::ScaleForm;
+
+use crate::backend::{Backend, GridWeight, ScaleGradients, Scales, Storage, Weight};
 use crate::config::{Reduce, Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
@@ -51,10 +53,10 @@ pub struct Optimizer {
     pub rule: Rule,
     /// By [`MatrixId`].
     pub matrices: Vec<MatrixState>,
-    /// Float tensors: the model's vectors first, by [`VectorId`], then row scales, shadow and float weights.
+    /// Float tensors: the model's vectors first, by [`VectorId`], then scales, shadow and float weights.
     pub floats: Vec<FloatState>,
     /// Gradients of each matrix's scales, where they are trained.
-    d_scales: Vec<Option<Span<f32>>>,
+    d_scales: Vec<Option<ScaleGradients>>,
     /// The gradient of one matrix at a time.
     scratch: Option<Span<f32>>,
     /// Gradients of matrices that two layers share, until both have given theirs; or of all matrices, until all micro-batches have.
@@ -88,13 +90,7 @@ impl Optimizer {
             }
             let has_own = (spec.is_shared || config.reduce == Reduce::Gradients) && !config.optimizer.is_float();
             own.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
-            let trained = if let Storage::Grid(grid) = &weight.storage { grid.scales.trained() } else { None };
-            d_scales.push(trained.map(|scale| {
-                let lr_factor = config.scale_lr * spec.initial_scale();
-                let state = FloatState::plan(plan, format!("{}.scale", spec.name), scale);
-                floats.push(FloatState { lr_factor, floor: MIN_SCALE, ..state.clone() });
-                state.gradient
-            }));
+            d_scales.push(if let Storage::Grid(grid) = &weight.storage { plan_scales(config, spec, grid, &mut floats, plan) } else { None });
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
         let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
@@ -128,9 +124,10 @@ impl Optimizer {
     pub fn initialise<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
         p.initialise(b, config.seed, |b, id, first, values| self.receive_start(b, id, first, values));
         self.initialise_state(b, p, config);
+        self.initialise_masters(b);
     }
 
-    /// Start values of what is kept besides parameters.
+    /// Start values of what is kept besides parameters, but for [masters](Self::initialise_masters).
     pub fn initialise_state<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
         for float in &self.floats {
             float.moments.iter().for_each(|&moment| b.zero(moment));
@@ -138,6 +135,11 @@ impl Optimizer {
         for (state, weight, turn) in self.turns(p, Turn { config, tensor: 0, step: 0, micro_batch: 0 }) {
             with_state!(state, state => state.initialise(b, weight, &turn));
         }
+    }
+
+    /// Start values of the masters of halves, when those have theirs.
+    pub fn initialise_masters<B: Backend>(&self, b: &mut B) {
+        self.floats.iter().for_each(|float| float.initialise_master(b));
     }
 
     /// Sets all gradients to zero; the start of a step.
@@ -292,6 +294,41 @@ impl Optimizer {
     }
 }
 
+/// Reserves what moves the scales of a matrix, where they are trained; their gradients.
+fn plan_scales(
+    config: &TrainConfig,
+    spec: &MatrixSpec,
+    weight: &GridWeight,
+    floats: &mut Vec<FloatState>,
+    plan: &mut Plan,
+) -> Option<ScaleGradients> {
+    let (name, lr) = (&spec.name, config.group_scale_lr);
+    if weight.scales.form() != ScaleForm::Row && lr == 0.0 {
+        return None;
+    }
+    let mut take = |state: FloatState| {
+        floats.push(state.clone());
+        state.gradient
+    };
+    Some(match weight.scales {
+        Scales::Row(scale) => {
+            let lr_factor = config.scale_lr * spec.initial_scale();
+            let state = FloatState::plan(plan, format!("{name}.scale"), scale);
+            Scales::Row(take(FloatState { lr_factor, floor: MIN_SCALE, ..state }))
+        }
+        Scales::Group32 { step } => {
+            let state = FloatState::plan_master(plan, format!("{name}.step"), step);
+            Scales::Group32 { step: take(FloatState { lr_factor: lr / weight.grid.steps(), ..state }) }
+        }
+        Scales::Group32Offset { step, offset } => {
+            let of_step = FloatState::plan_master(plan, format!("{name}.step"), step);
+            let of_offset = FloatState::plan_master(plan, format!("{name}.offset"), offset);
+            let step = take(FloatState { lr_factor: lr / weight.grid.steps(), ..of_step });
+            Scales::Group32Offset { step, offset: take(FloatState { lr_factor: lr, ..of_offset }) }
+        }
+    })
+}
+
 /// Bytes of a step's micro-batches that are added up over ranks.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire {
@@ -370,13 +407,13 @@ impl Sink<'_> {
             return;
         }
         optimizer.measure(b, id.0, dw);
-        let (d_scale, turn) = (optimizer.d_scales[id.0], Turn { tensor: id.0 as u32, ..self.turn });
+        let (d_scales, turn) = (optimizer.d_scales[id.0], Turn { tensor: id.0 as u32, ..self.turn });
         let (MatrixState::Votes(votes), Some(held)) = (state, optimizer.held[id.0]) else {
-            with_state!(state, state => state.take(b, weight, dw, d_scale, &turn));
+            with_state!(state, state => state.take(b, weight, dw, d_scales, &turn));
             return;
         };
-        if let Some(d_scale) = d_scale {
-            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+        if let Some(d_scales) = d_scales {
+            b.run(ScaleGradient { d_scales, dw, weight: *weight });
         }
         let ballots = self.ballots.as_deref_mut().expect("who counts votes");
         ballots.cast(b, Ballot { weight, state: votes.0, held }, dw, &turn, self.is_first);

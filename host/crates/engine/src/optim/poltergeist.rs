@@ -3,7 +3,7 @@
 
 use primal_device::grid;
 
-use crate::backend::{Backend, Weight};
+use crate::backend::{Backend, ScaleGradients, Weight};
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
@@ -25,9 +25,9 @@ impl UpdateRule for Poltergeist {
         b.zero(self.0);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, turn: &Turn) {
-        if let Some(d_scale) = d_scale {
-            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scales: Option<ScaleGradients>, turn: &Turn) {
+        if let Some(d_scales) = d_scales {
+            b.run(ScaleGradient { d_scales, dw, weight: *weight });
         }
         b.run(PoltergeistVote { weight: *weight, votes: self.0, dw, z: turn.config.poltergeist_z });
     }

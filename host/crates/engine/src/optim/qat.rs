@@ -1,6 +1,6 @@
 //! Quantisation-aware training: AdamW moves float shadow weights by a straight-through estimator, and each step rounds them to the grid.
 
-use crate::backend::{Backend, Weight};
+use crate::backend::{Backend, ScaleGradients, Weight};
 use crate::config::TrainConfig;
 use crate::files::checkpoint::Content;
 use crate::memory::{Kind, Plan, Span};
@@ -28,7 +28,8 @@ impl UpdateRule for Qat {
         b.upload(self.0.value.slice(first, values.len()), values);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, _turn: &Turn) {
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scales: Option<ScaleGradients>, _turn: &Turn) {
+        let d_scale = d_scales.map(ScaleGradients::of_rows);
         b.run(StraightThrough { d_shadow: self.0.gradient, d_scale, dw, shadow: self.0.value, weight: *weight });
     }
 

@@ -1,6 +1,6 @@
 //! What an update rule is: how the gradient of a linear layer's weight moves it. How to add one is said in [`optim`](super).
 
-use crate::backend::{Backend, Weight};
+use crate::backend::{Backend, ScaleGradients, Weight};
 use crate::config::{Reduce, TrainConfig};
 use crate::memory::{Plan, Span};
 use crate::nn::parameters::MatrixSpec;
@@ -31,10 +31,9 @@ pub trait UpdateRule: Sized {
         None
     }
 
-    /// Takes a micro-batch's gradient `dw`, whose buffer is used again afterwards; the gradient of row scales is added to `d_scale`, `[out]`, where
-    /// they are trained. Says
-    /// [`commit`](crate::interrupt::commit) before it changes what [`tensors`](Self::tensors) names.
-    fn take<B: Backend>(&self, _b: &mut B, _weight: &Weight, _dw: Span<f32>, _d_scale: Option<Span<f32>>, _turn: &Turn) {}
+    /// Takes a micro-batch's gradient `dw`, whose buffer is used again afterwards; the gradients of scales are added to `d_scales`,
+    /// where they are trained. Says [`commit`](crate::interrupt::commit) before it changes what [`tensors`](Self::tensors) names.
+    fn take<B: Backend>(&self, _b: &mut B, _weight: &Weight, _dw: Span<f32>, _d_scales: Option<ScaleGradients>, _turn: &Turn) {}
 
     /// Whether weights flip between the micro-batches of a step as well.
     fn flips_between(_config: &TrainConfig) -> bool {

@@ -6,7 +6,7 @@ use primal_device::philox::RandomStream;
 use primal_device::rules::votes::VoteRule;
 use rayon::prelude::*;
 
-use crate::backend::{Backend, Weight};
+use crate::backend::{Backend, ScaleGradients, Weight};
 use crate::config::{Divisor, Flips, Reduce, TrainConfig, VoteStart};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
@@ -55,9 +55,9 @@ impl UpdateRule for Votes {
         b.zero(state.column);
     }
 
-    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scale: Option<Span<f32>>, turn: &Turn) {
-        if let Some(d_scale) = d_scale {
-            b.run(ScaleGradient { d_scale, dw, weight: *weight });
+    fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scales: Option<ScaleGradients>, turn: &Turn) {
+        if let Some(d_scales) = d_scales {
+            b.run(ScaleGradient { d_scales, dw, weight: *weight });
         }
         interrupt::commit(WHOLE_STEP * turn.casts());
         b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
@@ -74,7 +74,7 @@ impl UpdateRule for Votes {
     /// Rows too near the rails get a wider scale.
     fn finish<B: Backend>(&self, b: &mut B, weight: &Weight, turn: &Turn) {
         let Turn { config, step, .. } = *turn;
-        let trained = weight.grid().scales.trained().is_some();
+        let trained = weight.grid().scales.of_rows().is_some();
         let due = trained && config.rescale_every > 0 && (step + 1).is_multiple_of(config.rescale_every);
         if due && (step as f64) < RESCALE_UNTIL * config.steps as f64 {
             b.run(RescaleRows { weight: *weight, state: self.0, rule: constants(config), share: RESCALE_SHARE, factor: RESCALE_FACTOR });

@@ -123,6 +123,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 }
             }
         }
+        optimizer.initialise_masters(b);
         b.fault()?;
         Ok(without)
     }

@@ -27,7 +27,7 @@ pub fn blocks(weight: &Weight, len: usize) -> [usize; 2] {
 
 /// The scales of rows, for ops on nothing else.
 pub fn row_scales(weight: &GridWeight) -> Span<f32> {
-    weight.scales.trained().expect("scales of rows: those of groups are not trained")
+    weight.scales.of_rows().expect("scales of rows")
 }
 
 /// A bit for each operand that is stored in half precision, in their order.

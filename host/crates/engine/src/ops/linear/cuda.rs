@@ -63,7 +63,7 @@ impl RunOn<Cuda> for LinearBackwardInput {
                 let (codes, grid) = (cuda.read(w.codes), cuda.grid(w.grid));
                 match (cuda.scales(&w), cuda.on_tensor_cores(&w)) {
                     (ScalesAt::Rows(scale), true) => {
-                        let scales = w.scales.trained().expect("scales of rows");
+                        let scales = w.scales.of_rows().expect("scales of rows");
                         let [of_dy, of_scale] = cuda.largest([of_dy, (scales.into(), scales.len(), scales.len())]);
                         let call = on_tensor_cores::linear_backward_input_grid_half(
                             dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,

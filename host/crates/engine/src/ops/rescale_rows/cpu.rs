@@ -15,7 +15,7 @@ impl RunOn<Cpu> for RescaleRows {
         let Self { rule, share, factor, .. } = self;
         let VoteState { votes, bits, .. } = self.state;
         let (inputs, GridWeight { grid, codes, scales }) = (self.weight.in_features, *self.weight.grid());
-        let scale = scales.trained().expect("scales of rows");
+        let scale = scales.of_rows().expect("scales of rows");
         let (grid, ((codes, scale, votes), ())) = (grid, cpu.split((codes, scale, votes), ()));
         let code_bytes = grid::row_bytes(inputs);
         let vote_bytes = VoteState::row_bytes(bits, inputs);

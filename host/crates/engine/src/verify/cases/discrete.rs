@@ -1,12 +1,12 @@
 //! What moves grid weights: votes, flips, the poltergeist rule, shadow weights. A single weight's arithmetic is that of the plain functions in
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Scales};
 use crate::ops::{
     Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
     VoteCast, VoteState,
 };
-use primal_device::grid::{Grid, ScaleForm, VoteBits, padded};
+use primal_device::grid::{GROUP, Grid, ScaleForm, VoteBits, groups, padded};
 use primal_device::philox::{RandomStream, uniform, uniform_byte};
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
@@ -29,9 +29,8 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     for [outputs, inputs] in SHAPES {
         for (grid, scales) in formats(outputs * inputs) {
             let w = |codes| OnGrid { grid, scales, codes, outputs, inputs };
-            // Scales of groups are not trained.
             let of_rows = scales == ScaleForm::Row;
-            rows.extend(of_rows.then(|| scale_gradient(w(2))));
+            rows.push(scale_gradient(w(2)));
             for bits in [VoteBits::Eight, VoteBits::Four] {
                 rows.extend([(1, false), (1, true), (900, false), (900, true)].map(|(t, is_natural)| cast(w(4), bits, t, is_natural)));
                 rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
@@ -101,15 +100,37 @@ fn stream() -> RandomStream {
 }
 
 fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
-    let mut buffers = vec![random(w.outputs, 1), random(w.outputs * w.inputs, 2)];
-    buffers.extend(w.buffers(11));
-    let op = move |s: &CaseSpans| ScaleGradient { d_scale: s.f(0), dw: s.f(1), weight: w.weight(s) };
+    let [codes, scales] = w.buffers(11);
+    let (n, of_row) = (scales.floats().len(), groups(w.inputs));
+    let buffers = vec![random(n, 1), random(w.outputs * w.inputs, 2), codes, scales];
+    let op = move |s: &CaseSpans| {
+        let part = |i: usize| s.f(0).slice(i * w.outputs * of_row, w.outputs * of_row);
+        let d_scales = match w.scales {
+            ScaleForm::Row => Scales::Row(s.f(0)),
+            ScaleForm::Group32 => Scales::Group32 { step: part(0) },
+            ScaleForm::Group32Offset => Scales::Group32Offset { step: part(0), offset: part(1) },
+        };
+        ScaleGradient { d_scales, dw: s.f(1), weight: w.weight(s) }
+    };
     let reference = move |v: &mut CaseBuffers| {
-        let levels = w.levels(v);
-        v.add(0, v.f(1).chunks(w.inputs).zip(levels.chunks(w.inputs)).map(|(dw, level)| dot(dw, level)).collect());
+        let mut sums = vec![0.0; n];
+        for (i, (dw, level)) in v.f(1).iter().zip(w.levels(v)).enumerate() {
+            let (row, group) = (i / w.inputs, i % w.inputs / GROUP);
+            match w.scales {
+                ScaleForm::Row => sums[row] += dw * level,
+                ScaleForm::Group32 | ScaleForm::Group32Offset => {
+                    sums[row * of_row + group] += dw * level * f64::from(w.grid.steps());
+                    if w.scales == ScaleForm::Group32Offset {
+                        sums[(w.outputs + row) * of_row + group] += dw;
+                    }
+                }
+            }
+        }
+        v.add(0, sums);
     };
     let loss = move |v: &CaseBuffers| dot(v.f(1), &w.values(v));
-    Case::new(name(w), buffers, op, reference, sum_of(w.inputs, 1.0)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
+    let (terms, size) = if w.scales == ScaleForm::Row { (w.inputs, 1.0) } else { (GROUP, f64::from(w.grid.steps())) };
+    Case::new(name(w), buffers, op, reference, sum_of(terms, size)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
 }
 
 fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case<B> {
