@@ -231,7 +231,8 @@ fn scales_of_groups_are_trained_where_asked_and_stay_halves() {
     let path = folder.path();
     let end = path.join("r/checkpoints/step-00000004.safetensors");
     for (form, parts) in [("--votes 4", &["step"][..]), ("--grid uint4 --scales group32-offset", &["step", "offset"])] {
-        let train = "train --from tied.safetensors --data text --out r --checkpoint-every 2 --keep 3 --validate-every 0 --lr 3e-2 --warmup 0";
+        let train =
+            "train --from tied.safetensors --data text --out r --checkpoint-every 2 --keep 3 --validate-every 0 --lr 3e-2 --warmup 0";
         program(path, &format!("{train} --steps 4 --group-scale-lr 0.5 {form}"), 0);
         let whole = fs::read(&end).expect("a checkpoint");
         let [before, after] = [2, 4].map(|step| tensors(&path.join(format!("r/checkpoints/step-0000000{step}.safetensors"))));

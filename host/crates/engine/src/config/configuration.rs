@@ -101,3 +101,24 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn micro_batches_that_vote_together_need_a_share_of_beta2_that_floats_tell() {
+        let config = |train: &str| {
+            let text = format!(
+                "[model]\ndim = 16\nlayers = 1\nheads = 1\ncontext = 16\ntokenizer = 'bytes'\ngrid = 'int4'\n[train]\nbatch = 1\nseq_len = 8\n{train}"
+            );
+            Config::parse(&text, "c.toml").map_err(|error| error.to_string())
+        };
+        assert!(config("reduce = 'votes'\ngrad_accum = 64\nbeta2 = 0.9999").is_ok());
+        assert!(config("grad_accum = 64\nbeta2 = 0.99999").is_ok());
+        let error = config("reduce = 'votes'\ngrad_accum = 64\nbeta2 = 0.99999").expect_err("a share of 1.6e-7");
+        assert!(error.contains("train.beta2") && error.contains("0.99999"), "{error}");
+        let error = config("reduce = 'votes'\ngrad_accum = 65536").expect_err("too many");
+        assert!(error.contains("train.grad_accum") && error.contains("65536"), "{error}");
+    }
+}

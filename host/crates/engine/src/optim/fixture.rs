@@ -4,8 +4,8 @@ use primal_device::grid;
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
-use crate::backend::{Backend, Scales};
 use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, Scales};
 use crate::config::TrainConfig;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::Parameters;

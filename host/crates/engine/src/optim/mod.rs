@@ -90,7 +90,11 @@ impl Optimizer {
             }
             let has_own = (spec.is_shared || config.reduce == Reduce::Gradients) && !config.optimizer.is_float();
             own.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
-            d_scales.push(if let Storage::Grid(grid) = &weight.storage { plan_scales(config, spec, grid, &mut floats, plan) } else { None });
+            d_scales.push(if let Storage::Grid(grid) = &weight.storage {
+                plan_scales(config, spec, grid, &mut floats, plan)
+            } else {
+                None
+            });
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
         let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
