@@ -40,6 +40,7 @@ pub mod linear;
 pub mod linear_half;
 pub mod lookup;
 pub mod lut_gemv;
+pub mod move_scales;
 pub mod poltergeist;
 pub mod quantize;
 pub mod reduce;
@@ -84,6 +85,7 @@ pub const ALL: &[&[&Kernel]] = &[
     linear_half::KERNELS,
     lookup::KERNELS,
     lut_gemv::KERNELS,
+    move_scales::KERNELS,
     poltergeist::KERNELS,
     quantize::KERNELS,
     reduce::KERNELS,

@@ -30,6 +30,7 @@ pub mod linear;
 pub mod lookup;
 pub mod lut_gemm;
 pub mod lut_gemv;
+pub mod move_scales;
 pub mod poltergeist;
 pub mod quantize;
 pub mod reduce;
@@ -65,6 +66,7 @@ pub use linear::{Linear, LinearBackwardInput, LinearBackwardWeight};
 pub use lookup::Lookup;
 pub use lut_gemm::LutGemm;
 pub use lut_gemv::LutGemv;
+pub use move_scales::MoveScales;
 pub use poltergeist::{PoltergeistFlip, PoltergeistVote};
 pub use quantize::{Quantize, StraightThrough};
 pub use reduce::{Sum, SumSquares};
@@ -133,6 +135,7 @@ ops! {
     Lookup = "lookup",
     LutGemm = "lut_gemm" with flops,
     LutGemv = "lut_gemv" with flops,
+    MoveScales = "move_scales",
     PoltergeistVote = "poltergeist_vote",
     PoltergeistFlip = "poltergeist_flip",
     Quantize = "quantize",

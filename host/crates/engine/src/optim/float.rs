@@ -1,13 +1,9 @@
-//! A float tensor that AdamW moves: vectors, scales, shadow weights and float weights.
-
-use half::f16;
+//! A float tensor that AdamW moves: vectors, scales of rows, shadow weights and float weights.
 
 use crate::backend::Backend;
 use crate::config::TrainConfig;
-use crate::files::checkpoint::Content;
-use crate::memory::{Activation, Kind, Plan, Span};
-use crate::nn::tensors::{Tensor, tensor};
-use crate::ops::{AdamW, AdamWStep, Convert};
+use crate::memory::{Kind, Plan, Span};
+use crate::ops::{AdamW, AdamWStep};
 
 use super::schedule::learning_rate;
 
@@ -31,8 +27,6 @@ pub struct FloatState {
     pub weight_decay: f32,
     /// Smallest value after a step.
     pub floor: f32,
-    /// Where the tensor is kept in halves, for all else that reads it; `value` then is their master, which remembers moves too small for a half.
-    pub halves: Option<Span<f16>>,
 }
 
 impl FloatState {
@@ -40,20 +34,7 @@ impl FloatState {
     pub fn plan(plan: &mut Plan, name: String, value: Span<f32>) -> Self {
         let gradient = plan.span(Kind::Gradient, format!("{name}.gradient"), value.len());
         let moments = ["m", "v"].map(|moment| plan.span(Kind::State, format!("{name}.{moment}"), value.len()));
-        Self { name, value, gradient, moments, lr_factor: 1.0, weight_decay: 0.0, floor: f32::NEG_INFINITY, halves: None }
-    }
-
-    /// The same of a tensor of halves, with a master.
-    pub fn plan_master(plan: &mut Plan, name: String, halves: Span<f16>) -> Self {
-        let master = plan.span(Kind::State, format!("{name}.master"), halves.len());
-        Self { halves: Some(halves), ..Self::plan(plan, name, master) }
-    }
-
-    /// The start of a master, when its halves are there.
-    pub fn initialise_master<B: Backend>(&self, b: &mut B) {
-        if let Some(halves) = self.halves {
-            b.run(Convert { y: self.value.into(), x: Activation::F16(halves) });
-        }
+        Self { name, value, gradient, moments, lr_factor: 1.0, weight_decay: 0.0, floor: f32::NEG_INFINITY }
     }
 
     /// One step of AdamW, the gradient clipped by the norm of all float tensors.
@@ -69,18 +50,6 @@ impl FloatState {
             floor: self.floor,
         };
         b.run(AdamW { value: self.value, gradient: self.gradient, m: self.moments[0], v: self.moments[1], norm_squared, step: adamw });
-        if let Some(halves) = self.halves {
-            b.run(Convert { y: Activation::F16(halves), x: self.value.into() });
-        }
-    }
-
-    /// What a checkpoint holds of it besides the tensor.
-    pub fn tensors(&self) -> Vec<Tensor> {
-        let kept = |part: &str, content, span: Span<f32>| tensor(format!("{}.{part}", self.name), content, &[span.len()], span);
-        let [m, v] = self.moments;
-        let mut tensors = vec![kept("m", Content::Means, m), kept("v", Content::Squares, v)];
-        tensors.extend(self.halves.map(|_| kept("master", Content::Means, self.value)));
-        tensors
     }
 
     /// Bytes of the tensor and its moments.

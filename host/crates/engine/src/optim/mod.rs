@@ -2,7 +2,7 @@
 //!
 //! A step, read aloud: gradients are set to zero ([`Optimizer::zero_gradients`]); each micro-batch's backward pass gives its gradients to a
 //! [`Sink`], which adds up those of float tensors and hands those of matrices to the rule; then ([`Optimizer::step`]) AdamW moves the float
-//! tensors with their common norm clipped, the rule flips the weights of matrices and ends the step, and what must be finite is summed for the host.
+//! tensors with their common norm clipped, the rule flips the weights of matrices, scales of groups move ([`group_scales`]), the step ends, and what must be finite is summed for the host.
 //!
 //! Where micro-batches do not see each other, so that ranks can share them, what each leaves is added up before the step ([`sums`], [`ballot`]).
 //!
@@ -15,6 +15,7 @@ pub mod ballot;
 mod fixture;
 pub mod float;
 pub mod frozen;
+pub mod group_scales;
 mod matrix_state;
 pub mod poltergeist;
 pub mod qat;
@@ -29,14 +30,13 @@ pub use matrix_state::MatrixState;
 use ballot::{Ballot, Ballots, Held};
 use float::FloatState;
 use frozen::Frozen;
+use group_scales::GroupScales;
 use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
 use sums::Sums;
 
-use primal_device::grid::ScaleForm;
-
-use crate::backend::{Backend, GridWeight, ScaleGradients, Scales, Storage, Weight};
+use crate::backend::{Backend, ScaleGradients, Scales, Storage, Weight};
 use crate::config::{Reduce, Rule, TrainConfig};
 use crate::files::checkpoint::Content;
 use crate::interrupt;
@@ -57,6 +57,8 @@ pub struct Optimizer {
     pub floats: Vec<FloatState>,
     /// Gradients of each matrix's scales, where they are trained.
     d_scales: Vec<Option<ScaleGradients>>,
+    /// What moves the scales of each matrix's groups, where they are trained.
+    groups: Vec<Option<GroupScales>>,
     /// The gradient of one matrix at a time.
     scratch: Option<Span<f32>>,
     /// Gradients of matrices that two layers share, until both have given theirs; or of all matrices, until all micro-batches have.
@@ -80,21 +82,27 @@ impl Optimizer {
             let weight_decay = if matches!(spec.init, Init::Normal(_)) { config.weight_decay } else { 0.0 };
             floats.push(FloatState { weight_decay, ..FloatState::plan(plan, spec.name.clone(), value) });
         }
-        let (mut matrices, mut d_scales, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut matrices, mut d_scales, mut groups, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (spec, weight) in p.specs.matrices.iter().zip(&p.matrices) {
             if spec.is_frozen {
                 matrices.push(MatrixState::Frozen(Frozen));
                 d_scales.push(None);
+                groups.push(None);
                 own.push(None);
                 continue;
             }
             let has_own = (spec.is_shared || config.reduce == Reduce::Gradients) && !config.optimizer.is_float();
             own.push(has_own.then(|| plan.span(Kind::Gradient, format!("{}.gradient", spec.name), spec.weights())));
-            d_scales.push(if let Storage::Grid(grid) = &weight.storage {
-                plan_scales(config, spec, grid, &mut floats, plan)
-            } else {
-                None
+            let on_grid = if let Storage::Grid(grid) = &weight.storage { Some(grid) } else { None };
+            let of_rows = on_grid.and_then(|grid| grid.scales.of_rows()).map(|scale| {
+                let lr_factor = config.scale_lr * spec.initial_scale();
+                let state = FloatState::plan(plan, format!("{}.scale", spec.name), scale);
+                floats.push(FloatState { lr_factor, floor: MIN_SCALE, ..state.clone() });
+                Scales::Row(state.gradient)
             });
+            let of_groups = on_grid.and_then(|grid| GroupScales::plan(config, spec, grid, plan));
+            d_scales.push(of_rows.or(of_groups.as_ref().map(GroupScales::gradients)));
+            groups.push(of_groups);
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
         let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
@@ -112,38 +120,34 @@ impl Optimizer {
             .collect();
         let sums = config.reduce.is_shared().then(|| {
             let mut tensors: Vec<_> = floats.iter().map(|float| float.gradient).collect();
+            tensors.extend(groups.iter().flatten().flat_map(GroupScales::sums));
             tensors.extend(held.iter().flatten().flat_map(Held::floats));
             tensors.extend(own.iter().flatten().filter(|_| config.reduce == Reduce::Gradients));
             Sums::plan(tensors, place.share(config.grad_accum), plan)
         });
         let mut watched: Vec<_> = floats.iter().map(|float| (float.name.clone(), float.value)).collect();
-        let squares = tensors(p, &matrices).filter(|tensor| tensor.content == Content::Squares);
+        let squares = tensors(p, &matrices, &groups).filter(|tensor| tensor.content == Content::Squares);
         watched.extend(squares.map(|tensor| (tensor.name, tensor.bytes.cast())));
         let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
         let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
-        Self { rule: config.optimizer, matrices, floats, d_scales, scratch, own, held, sums, readings, watched }
+        Self { rule: config.optimizer, matrices, floats, d_scales, groups, scratch, own, held, sums, readings, watched }
     }
 
     /// Start values of parameters and state.
     pub fn initialise<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
         p.initialise(b, config.seed, |b, id, first, values| self.receive_start(b, id, first, values));
         self.initialise_state(b, p, config);
-        self.initialise_masters(b);
     }
 
-    /// Start values of what is kept besides parameters, but for [masters](Self::initialise_masters).
+    /// Start values of what is kept besides parameters.
     pub fn initialise_state<B: Backend>(&self, b: &mut B, p: &Parameters, config: &TrainConfig) {
         for float in &self.floats {
             float.moments.iter().for_each(|&moment| b.zero(moment));
         }
+        self.groups.iter().flatten().for_each(|groups| groups.initialise(b));
         for (state, weight, turn) in self.turns(p, Turn { config, tensor: 0, step: 0, micro_batch: 0 }) {
             with_state!(state, state => state.initialise(b, weight, &turn));
         }
-    }
-
-    /// Start values of the masters of halves, when those have theirs.
-    pub fn initialise_masters<B: Backend>(&self, b: &mut B) {
-        self.floats.iter().for_each(|float| float.initialise_master(b));
     }
 
     /// Sets all gradients to zero; the start of a step.
@@ -152,9 +156,10 @@ impl Optimizer {
         b.zero(self.readings.norms);
     }
 
-    /// Sets the gradients of float tensors to zero; the start of a micro-batch that does not see those before it.
+    /// Sets the gradients of float tensors and of scales to zero; the start of a micro-batch that does not see those before it.
     pub fn zero_floats<B: Backend>(&self, b: &mut B) {
         self.floats.iter().for_each(|float| b.zero(float.gradient));
+        self.groups.iter().flatten().flat_map(GroupScales::sums).for_each(|gradient| b.zero(gradient));
     }
 
     /// The sink for one micro-batch's gradients.
@@ -187,6 +192,9 @@ impl Optimizer {
         self.move_floats(b, config, step);
         let turn = Turn { config, tensor: 0, step, micro_batch: config.grad_accum - 1 };
         self.flip(b, p, turn);
+        for (groups, tensor) in self.groups.iter().zip(0..) {
+            groups.iter().for_each(|groups| groups.step(b, &Turn { tensor, ..turn }));
+        }
         for (state, weight, turn) in self.turns(p, turn) {
             with_state!(state, state => state.finish(b, weight, &turn));
         }
@@ -265,7 +273,7 @@ impl Optimizer {
 
     /// What a checkpoint holds of matrices besides their parameters and moments; see [`UpdateRule::tensors`].
     pub fn tensors(&self, p: &Parameters) -> impl Iterator<Item = Tensor> {
-        tensors(p, &self.matrices)
+        tensors(p, &self.matrices, &self.groups)
     }
 
     /// The tensors of a matrix's state that are weights themselves.
@@ -298,41 +306,6 @@ impl Optimizer {
     }
 }
 
-/// Reserves what moves the scales of a matrix, where they are trained; their gradients.
-fn plan_scales(
-    config: &TrainConfig,
-    spec: &MatrixSpec,
-    weight: &GridWeight,
-    floats: &mut Vec<FloatState>,
-    plan: &mut Plan,
-) -> Option<ScaleGradients> {
-    let (name, lr) = (&spec.name, config.group_scale_lr);
-    if weight.scales.form() != ScaleForm::Row && lr == 0.0 {
-        return None;
-    }
-    let mut take = |state: FloatState| {
-        floats.push(state.clone());
-        state.gradient
-    };
-    Some(match weight.scales {
-        Scales::Row(scale) => {
-            let lr_factor = config.scale_lr * spec.initial_scale();
-            let state = FloatState::plan(plan, format!("{name}.scale"), scale);
-            Scales::Row(take(FloatState { lr_factor, floor: MIN_SCALE, ..state }))
-        }
-        Scales::Group32 { step } => {
-            let state = FloatState::plan_master(plan, format!("{name}.step"), step);
-            Scales::Group32 { step: take(FloatState { lr_factor: lr / weight.grid.steps(), ..state }) }
-        }
-        Scales::Group32Offset { step, offset } => {
-            let of_step = FloatState::plan_master(plan, format!("{name}.step"), step);
-            let of_offset = FloatState::plan_master(plan, format!("{name}.offset"), offset);
-            let step = take(FloatState { lr_factor: lr / weight.grid.steps(), ..of_step });
-            Scales::Group32Offset { step, offset: take(FloatState { lr_factor: lr, ..of_offset }) }
-        }
-    })
-}
-
 /// Bytes of a step's micro-batches that are added up over ranks.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire {
@@ -342,8 +315,9 @@ pub struct Wire {
     pub floats: usize,
 }
 
-fn tensors(p: &Parameters, matrices: &[MatrixState]) -> impl Iterator<Item = Tensor> {
-    p.specs.matrices.iter().zip(matrices).flat_map(|(spec, state)| with_state!(state, state => state.tensors(spec)))
+fn tensors(p: &Parameters, matrices: &[MatrixState], groups: &[Option<GroupScales>]) -> impl Iterator<Item = Tensor> {
+    let of_rules = p.specs.matrices.iter().zip(matrices).flat_map(|(spec, state)| with_state!(state, state => state.tensors(spec)));
+    of_rules.chain(groups.iter().flatten().flat_map(GroupScales::tensors))
 }
 
 /// Receives the gradients of one micro-batch.

@@ -123,7 +123,6 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 }
             }
         }
-        optimizer.initialise_masters(b);
         b.fault()?;
         Ok(without)
     }

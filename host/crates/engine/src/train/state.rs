@@ -10,9 +10,8 @@ use crate::files::checkpoint::{Content, TensorRef, TensorSource};
 use crate::memory::Span;
 use crate::nn::Parameters;
 use crate::nn::kept;
-use crate::nn::tensors::{Tensor, parameters};
+use crate::nn::tensors::{Tensor, parameters, tensor};
 use crate::optim::Optimizer;
-use crate::optim::float::FloatState;
 use crate::train::task::Task;
 use crate::train::trainer::{Layout, Trainer};
 use crate::{Error, Result};
@@ -33,7 +32,12 @@ pub fn tensors<T: Task>(layout: &Layout<T>) -> Vec<Tensor> {
 
 /// What a run keeps besides its parameters.
 pub fn besides(optimizer: &Optimizer, p: &Parameters) -> Vec<Tensor> {
-    let mut tensors: Vec<_> = optimizer.floats.iter().flat_map(FloatState::tensors).collect();
+    let mut tensors = Vec::new();
+    for float in &optimizer.floats {
+        for (moment, (name, content)) in float.moments.iter().zip([("m", Content::Means), ("v", Content::Squares)]) {
+            tensors.push(tensor(format!("{}.{name}", float.name), content, &[moment.len()], *moment));
+        }
+    }
     tensors.extend(optimizer.tensors(p));
     tensors
 }

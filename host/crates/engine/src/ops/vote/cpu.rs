@@ -39,6 +39,26 @@ fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
     });
 }
 
+/// Updates R and C by a gradient; writes what its columns are multiplied by and returns the mean of R, over which the ratios of rows are; `decay` is β₂ and
+/// what corrects for its start.
+pub(in crate::ops) fn divisors(
+    row: &mut [f32],
+    column: &mut [f32],
+    dw: &[f32],
+    factor: &mut [f32],
+    [beta2, bias_correction]: [f32; 2],
+    is_natural: bool,
+) -> f32 {
+    update_moments(row, column, dw, beta2);
+    // The mean of R is that of C, too.
+    let mean = (row.iter().sum::<f32>() / row.len() as f32).max(TINY);
+    for (factor, &c) in factor.iter_mut().zip(&*column) {
+        let root = (c / bias_correction).max(TINY).sqrt();
+        *factor = 1.0 / if is_natural { root * (c / mean).max(TINY).sqrt() } else { root };
+    }
+    mean
+}
+
 /// Columns that a task sums up.
 const COLUMNS: usize = 64;
 const GROUP: usize = ROW_GROUP as usize;
@@ -57,15 +77,9 @@ impl RunOn<Cpu> for Vote {
         let written = (votes, row, column, cpu.scratch());
         let ((votes, row, column, scratch), (dw, codes, scales)) = cpu.split(written, (self.dw, codes, scales));
         let w = Codes::new(codes, scales, grid, self.weight.in_features);
-        update_moments(row, column, dw, cast.beta2);
         let (outputs, inputs) = (row.len(), column.len());
-        // The mean of R is that of C, too.
-        let mean = (row.iter().sum::<f32>() / outputs as f32).max(TINY);
         let column_factor = &mut scratch[..inputs];
-        for (factor, &c) in column_factor.iter_mut().zip(&*column) {
-            let root = (c / cast.bias_correction).max(TINY).sqrt();
-            *factor = 1.0 / if cast.is_natural { root * (c / mean).max(TINY).sqrt() } else { root };
-        }
+        let mean = divisors(row, column, dw, column_factor, [cast.beta2, cast.bias_correction], cast.is_natural);
         let column_factor = &*column_factor;
         let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid()), cast.key.stream(), w.row_bytes * 2 / BLOCK);
         let row_bytes = votes.len() / outputs;

@@ -7,7 +7,8 @@ use primal_device::rules::votes::VoteRule;
 use super::{RandomKey, Vote, VoteState};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
-use crate::backend::cuda::launch::{blocks, sizes};
+use crate::backend::cuda::launch::{blocks, size, sizes};
+use crate::memory::Span;
 
 impl VoteState {
     /// Bits of a vote, as kernels take them.
@@ -19,21 +20,36 @@ impl VoteState {
     }
 }
 
+/// Updates R and C by a gradient; where in scratch the mean of R is, and what columns are multiplied by. `decay` is β₂ and what corrects for its start.
+pub(in crate::ops) fn divisors(
+    cuda: &mut Cuda,
+    row: Span<f32>,
+    column: Span<f32>,
+    dw: Span<f32>,
+    [beta2, bias_correction]: [f32; 2],
+    is_natural: bool,
+) -> [*mut f32; 2] {
+    let (rows, columns) = (row.len(), column.len());
+    let [outputs, inputs] = [rows, columns].map(size);
+    let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
+    let factor = mean.wrapping_add(kernels::FACTORS_AT);
+    let partial = factor.wrapping_add(columns);
+    let (row, column, dw) = (cuda.write(row), cuda.write(column), cuda.read(dw));
+    cuda.launch([rows, 1], kernels::vote_rows(row, dw, outputs, inputs, beta2));
+    cuda.launch([1, 1], kernels::vote_mean(mean, row, outputs));
+    cuda.launch([columns, rows], kernels::vote_columns(partial, dw, outputs, inputs));
+    let natural = u32::from(is_natural);
+    cuda.launch([columns, 1], kernels::vote_factors(factor, column, partial, mean, outputs, inputs, beta2, bias_correction, natural));
+    [mean, factor]
+}
+
 impl RunOn<Cuda> for Vote {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { weight, state, cast, .. } = self;
         let (w, [outputs, inputs]) = (weight.grid(), sizes(&weight));
-        let (rows, columns) = (weight.out_features, weight.in_features);
-        let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
-        let factor = mean.wrapping_add(kernels::FACTORS_AT);
-        let partial = factor.wrapping_add(columns);
-        let (row, column, dw) = (cuda.write(state.row), cuda.write(state.column), cuda.read(self.dw));
-        cuda.launch([rows, 1], kernels::vote_rows(row, dw, outputs, inputs, cast.beta2));
-        cuda.launch([1, 1], kernels::vote_mean(mean, row, outputs));
-        cuda.launch([columns, rows], kernels::vote_columns(partial, dw, outputs, inputs));
-        let natural = u32::from(cast.is_natural);
-        let factors = kernels::vote_factors(factor, column, partial, mean, outputs, inputs, cast.beta2, cast.bias_correction, natural);
-        cuda.launch([columns, 1], factors);
+        let decay = [cast.beta2, cast.bias_correction];
+        let [mean, factor] = divisors(cuda, state.row, state.column, self.dw, decay, cast.is_natural);
+        let (row, dw, natural) = (cuda.read(state.row), cuda.read(self.dw), u32::from(cast.is_natural));
         let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
         let (votes, bits, codes) = (cuda.write(state.votes), state.width(), cuda.read(w.codes));
         let (scale, group_step, _) = cuda.scales(w).of_any_form();

@@ -1,8 +1,8 @@
 //! Votes of grid weights: gradients, scaled by factored running means of their squares (Shazeer & Stern 2018), added up as small integers.
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
 
 use crate::backend::Weight;
 use crate::memory::Span;

@@ -1,13 +1,16 @@
 //! What moves grid weights: votes, flips, the poltergeist rule, shadow weights. A single weight's arithmetic is that of the plain functions in
 //! `primal-device`, which have hand-worked tests of their own; here the tensors around it are naive: statistics, order, packing, counts.
 
+use half::f16;
+
 use crate::backend::{Backend, Scales};
 use crate::ops::{
-    Flip, LevelHistogram, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
+    Flip, LevelHistogram, MoveScales, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
     VoteCast, VoteState,
 };
 use primal_device::grid::{GROUP, Grid, ScaleForm, VoteBits, groups, padded};
 use primal_device::philox::{RandomStream, uniform, uniform_byte};
+use primal_device::rules::halves::round_at_random;
 use primal_device::rules::poltergeist;
 use primal_device::rules::votes::{self, VoteRule};
 
@@ -26,6 +29,9 @@ const KEY: RandomKey = RandomKey { seed: 0x5EED, tensor: 3, step: 7 };
 
 pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     let mut rows = Vec::new();
+    for [outputs, columns] in [[1, 1], [3, 2], [5, 7], [600, 3], [192, 24]] {
+        rows.extend([1, 900].map(|t| move_scales(outputs, columns, t)));
+    }
     for [outputs, inputs] in SHAPES {
         for (grid, scales) in formats(outputs * inputs) {
             let w = |codes| OnGrid { grid, scales, codes, outputs, inputs };
@@ -131,6 +137,46 @@ fn scale_gradient<B: Backend>(w: OnGrid) -> Case<B> {
     let loss = move |v: &CaseBuffers| dot(v.f(1), &w.values(v));
     let (terms, size) = if w.scales == ScaleForm::Row { (w.inputs, 1.0) } else { (GROUP, f64::from(w.grid.steps())) };
     Case::new(name(w), buffers, op, reference, sum_of(terms, size)).gradient(&[Slope::Adds(w.codes + 1, 0)], loss)
+}
+
+/// Steps or offsets of groups, some of them so small that halves are multiples of 2⁻²⁴.
+fn move_scales<B: Backend>(rows: usize, columns: usize, t: i32) -> Case<B> {
+    let (n, beta2, lr) = (rows * columns, 0.98f32, 1e-4f32);
+    let sizes = |i: usize| if i % 5 == 4 { 1e-5 } else { 0.02 };
+    let scales: Vec<f16> = between(-1.0, 1.0, n, 1).iter().enumerate().map(|(i, x)| f16::from_f32(x * sizes(i))).collect();
+    let means = |len, seed| if t == 1 { vec![0.0; len] } else { between(0.5, 2.0, len, seed) };
+    let buffers = vec![Data::F16(scales), random(n, 2), Data::F32(means(rows, 3)), Data::F32(means(columns, 4))];
+    let bias_correction = 1.0 - beta2.powi(t);
+    let op = move |s: &CaseSpans| MoveScales {
+        scales: s.h(0),
+        gradient: s.f(1),
+        row: s.f(2),
+        column: s.f(3),
+        lr,
+        beta2,
+        bias_correction,
+        key: KEY,
+    };
+    let reference = move |v: &mut CaseBuffers| {
+        let (gradient, beta2) = (v.f(1).to_vec(), f64::from(beta2));
+        let running = |old: &f64, squares: f64, of: usize| beta2 * old + (1.0 - beta2) * squares / of as f64;
+        let squares = |i: usize, j: usize| gradient[i * columns + j].powi(2);
+        let row: Vec<f64> = (0..rows).map(|i| running(&v.f(2)[i], (0..columns).map(|j| squares(i, j)).sum(), columns)).collect();
+        let column: Vec<f64> = (0..columns).map(|j| running(&v.f(3)[j], (0..rows).map(|i| squares(i, j)).sum(), rows)).collect();
+        let (mean, words) = (row.iter().sum::<f64>() / rows as f64, stream());
+        let moved = (0..n).map(|at| {
+            let (i, j) = (at / columns, at % columns);
+            let divisor = (row[i] / mean).sqrt() * (column[j] / f64::from(bias_correction)).sqrt();
+            let target = v.f(0)[at] - f64::from(lr) * gradient[at] / divisor;
+            f64::from(round_at_random(target as f32, words.words((at / 4) as u32)[at % 4]))
+        });
+        let moved: Vec<f64> = moved.collect();
+        v.set(0, moved);
+        v.set(2, row);
+        v.set(3, column);
+    };
+    // A value that is rounded the other way by the last bits of its sum is a half away: a thousandth of itself.
+    Case::new(format!("[{rows}, {columns}]"), buffers, op, reference, Tolerance { absolute: 1e-7, relative: 2e-3 })
 }
 
 fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case<B> {
