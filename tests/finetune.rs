@@ -163,7 +163,7 @@ fn an_imported_model_is_trained_with_settings_that_suit_it() {
     let path = folder.path();
     with_blocks(&path.join("tied.safetensors"), &path.join("imported.safetensors"), "embedding.tokens", 256);
     for (model, more, lines) in [
-        ("imported", "", ["vote_start = \"peaked\"", "threshold = 0.52", "votes = 8", "lr = 0.0002"]),
+        ("imported", "", ["vote_start = \"peaked\"", "full_range = true", "divisor = \"mean-square\"", "lr = 0.0002"]),
         ("imported", "--votes 4", ["vote_start = \"spread\"", "full_range = true", "divisor = \"mean-square\"", "lr = 0.0001"]),
         ("imported", "--optimizer adamw", ["optimizer = \"adamw\"", "seq_len = 64", "batch = 1", "lr = 0.0001"]),
         ("imported", "--start spread --lr 3e-4", ["vote_start = \"spread\"", "threshold = 0.52", "votes = 8", "lr = 0.0003"]),

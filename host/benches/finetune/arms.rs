@@ -59,14 +59,14 @@ const ON_BOTH: Arm = Arm { learns_phones: true, ..arm("", Kind::AsItIs, 0.0, &[]
 pub const ARMS: [Arm; 12] = [
     Arm { name: BEFORE, kind: Kind::AsItIs, bytes: 0.5, rates: &[0.0], ..ON_BOTH },
     Arm { name: ADAMW, kind: Kind::Floats, bytes: 12.0, rates: &[5e-5, 1e-4, 2e-4, 4e-4], flags: &["--optimizer", "adamw"], ..ON_BOTH },
+    // Both kinds of votes divide gradients by their mean square, but for those that are called roots, which do it as Adam does.
     Arm { name: "votes of 8 bits, peaked", kind: Kind::Grid, bytes: 1.5, rates: &[1e-4, 2e-4, 4e-4], ..ON_BOTH },
     arm("votes of 8 bits, spread", Kind::Grid, 1.5, &[1e-4, 2e-4, 4e-4], &["--start", "spread"]),
     Arm { name: "votes of 4 bits, spread", kind: Kind::Grid, bytes: 1.0, rates: &[5e-5, 1e-4, 2e-4], flags: &["--votes", "4"], ..ON_BOTH },
-    arm("votes of 8 bits, peaked, mean squares", Kind::Grid, 1.5, &[1e-4, 2e-4, 4e-4], &["--divisor", "mean-square"]),
+    arm("votes of 8 bits, peaked, roots", Kind::Grid, 1.5, &[1e-4, 2e-4, 4e-4], &["--divisor", "root"]),
     // Steps and offsets of groups move by 1e-4, AdamW's rate, too; what they take lasts for a step.
-    arm("votes of 8 bits, peaked, scales trained", Kind::Grid, 1.5, &[4e-4], &["--group-scale-lr", "0.25"]),
+    arm("votes of 8 bits, peaked, scales trained", Kind::Grid, 1.5, &[2e-4], &["--group-scale-lr", "0.5"]),
     arm("votes of 4 bits, spread, scales trained", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--group-scale-lr", "1"]),
-    // As Adam divides gradients.
     arm("votes of 4 bits, spread, roots", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--divisor", "root"]),
     arm("votes of 8 bits, from zero", Kind::Grid, 1.5, &[1e-4], &["--start", "zero"]),
     // Adapters with gradients and moments are as large as votes of 8 bits, the weights as the model came.

@@ -168,7 +168,7 @@ commands! {
         windows: Option<String> => train.windows, |flag, name| one_of(flag, config::WINDOWS, name, Windows::from_name(name))
     }
     train, tts_train {
-        /// what a gradient is divided by before it votes: root, of its mean square, or mean-square (default: root, but mean-square for votes of 4 bits with --from an imported model)
+        /// what a gradient is divided by before it votes: root, of its mean square, or mean-square (default: root, but mean-square for votes with --from an imported model)
         divisor: Option<String> => train.divisor, |flag, name| one_of(flag, config::DIVISORS, name, Divisor::from_name(name))
     }
     train, plan {

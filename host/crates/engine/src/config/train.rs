@@ -242,7 +242,7 @@ impl TrainConfig {
     /// which flags were given. What is chosen is the best of what was measured over 500 steps (models/learning/README.md).
     pub fn settle(&mut self, has: impl Fn(&str) -> bool) {
         let is_wide = self.optimizer == Rule::Votes && self.votes == VoteBits::Eight;
-        if !has("--divisor") && self.optimizer == Rule::Votes && !is_wide {
+        if !has("--divisor") && self.optimizer == Rule::Votes {
             self.divisor = Divisor::MeanSquare;
         }
         self.full_range = self.divisor == Divisor::MeanSquare;
