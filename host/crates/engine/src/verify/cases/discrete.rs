@@ -5,8 +5,8 @@ use half::f16;
 
 use crate::backend::{Backend, Scales};
 use crate::ops::{
-    Flip, LevelHistogram, MoveScales, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough, Vote,
-    VoteCast, VoteState,
+    Flip, LevelHistogram, MoveScales, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough,
+    Vote, VoteCast, VoteState,
 };
 use primal_device::grid::{GROUP, Grid, ScaleForm, VoteBits, groups, padded};
 use primal_device::philox::{RandomStream, uniform, uniform_byte};
