@@ -11,10 +11,10 @@ const THREADS: u32 = 128;
 struct Levels([f32; 16]);
 
 on_gpu! {
+    use super::common::scaling::{GroupScales, Scaling};
     use super::common::sums::lanes_sum;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, sync_threads, thread_idx_x};
-    use super::common::scaling::{GroupScales, Scaling};
     use crate::grid::{GROUP, row_bytes};
 }
 

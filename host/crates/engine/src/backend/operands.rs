@@ -68,6 +68,14 @@ pub enum Scales<F = Span<f32>, H = Span<f16>> {
 }
 
 impl<F, H> Scales<F, H> {
+    /// Those of rows. (Only they get wider where rows press against the rails.)
+    pub fn of_rows(self) -> Option<F> {
+        match self {
+            Self::Row(scale) => Some(scale),
+            Self::Group32 { .. } | Self::Group32Offset { .. } => None,
+        }
+    }
+
     /// What there are scales for.
     pub fn form(&self) -> ScaleForm {
         match self {
@@ -90,19 +98,6 @@ impl<F, H> Scales<F, H> {
 /// The gradients of scales: as the scales, in `f32`.
 pub type ScaleGradients = Scales<Span<f32>, Span<f32>>;
 
-impl ScaleGradients {
-    /// Those of the scales of rows.
-    ///
-    /// # Panics
-    /// If they are of groups.
-    pub fn of_rows(self) -> Span<f32> {
-        match self {
-            Self::Row(d_scale) => d_scale,
-            Self::Group32 { .. } | Self::Group32Offset { .. } => panic!("gradients of the scales of groups"),
-        }
-    }
-}
-
 impl Scales {
     /// Bytes of what groups have.
     pub fn group_bytes(&self) -> usize {
@@ -110,15 +105,6 @@ impl Scales {
             Self::Row(_) => 0,
             Self::Group32 { step } => step.bytes(),
             Self::Group32Offset { step, offset } => step.bytes() + offset.bytes(),
-        }
-    }
-
-    /// The scales of rows, which training moves by their gradients and where rows press against the rails. (Steps and offsets of groups are halves, which
-    /// only gradients move, by way of a master in floats.)
-    pub fn of_rows(&self) -> Option<Span<f32>> {
-        match self {
-            Self::Row(scale) => Some(*scale),
-            Self::Group32 { .. } | Self::Group32Offset { .. } => None,
         }
     }
 }

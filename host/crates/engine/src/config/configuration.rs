@@ -1,7 +1,6 @@
 //! A configuration: a model and its training, as TOML.
 
-use primal_device::grid::ScaleForm;
-use primal_device::grid::VoteBits;
+use primal_device::grid::{ScaleForm, VoteBits};
 use serde::{Deserialize, Serialize};
 
 use super::ghost_tts::GhostTtsConfig;

@@ -29,7 +29,7 @@ impl UpdateRule for Qat {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scales: Option<ScaleGradients>, _turn: &Turn) {
-        let d_scale = d_scales.map(ScaleGradients::of_rows);
+        let d_scale = d_scales.and_then(ScaleGradients::of_rows);
         b.run(StraightThrough { d_shadow: self.0.gradient, d_scale, dw, shadow: self.0.value, weight: *weight });
     }
 
