@@ -7,8 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
+use arguments::arguments;
 
 mod adapters;
+#[path = "../arguments.rs"]
+mod arguments;
 mod arms;
 mod bench;
 mod cost;
@@ -64,10 +67,6 @@ struct Arguments {
     /// list the runs that are missing, and start none
     #[argh(switch)]
     list: bool,
-    /// given by cargo bench
-    #[argh(switch, hidden_help)]
-    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
-    bench: bool,
 }
 
 impl Arguments {
@@ -93,7 +92,7 @@ fn root() -> PathBuf {
 type Result<T> = std::result::Result<T, String>;
 
 fn main() {
-    if let Err(message) = run(&argh::from_env()) {
+    if let Err(message) = run(&arguments()) {
         eprintln!("finetune: {message}");
         std::process::exit(1);
     }

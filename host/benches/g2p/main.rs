@@ -2,6 +2,8 @@
 //!
 //! The peer's weights are those of the crate `grapheme_to_phoneme`. They were trained on all of CMUdict, the held-out words included.
 
+#[path = "../arguments.rs"]
+mod arguments;
 mod homographs;
 mod score;
 mod suite;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use primal_speech::disambiguation::Disambiguator;
 use primal_speech::make::cmudict::{self, is_held_out};
 use primal_speech::make::{PRUNE, lexicon};
@@ -46,14 +49,10 @@ struct Arguments {
     /// a checkout of WikipediaHomographData: train and measure what tells words apart that are written alike, and nothing else
     #[argh(option)]
     homographs: Option<PathBuf>,
-    /// given by cargo bench
-    #[argh(switch, hidden_help)]
-    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
-    bench: bool,
 }
 
 fn main() -> ExitCode {
-    match run(&argh::from_env()) {
+    match run(&arguments()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("g2p: {error}");

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use primal_engine::config::Tokenizer;
 use primal_engine::config::{Architecture, Config, GptConfig, TrainConfig, Windows};
 use primal_engine::files::checkpoint::latest_good;
@@ -19,6 +20,8 @@ use primal_host::data::{Corpus, CorpusOptions, Split, TextCodec};
 use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
+#[path = "../arguments.rs"]
+mod arguments;
 mod arms;
 mod books;
 mod report;
@@ -52,10 +55,6 @@ struct Arguments {
     /// list the runs that are missing, and start none
     #[argh(switch)]
     list: bool,
-    /// given by cargo bench
-    #[argh(switch, hidden_help)]
-    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
-    bench: bool,
 }
 
 fn root() -> PathBuf {
@@ -158,7 +157,7 @@ struct Outcome {
 }
 
 fn main() {
-    if let Err(message) = run(&argh::from_env()) {
+    if let Err(message) = run(&arguments()) {
         eprintln!("learning: {message}");
         std::process::exit(1);
     }

@@ -9,6 +9,8 @@
 //! | `primal.rs`    | this project in a worker |
 //! | `llama_cpp.rs` | llama.cpp in one |
 
+#[path = "../arguments.rs"]
+mod arguments;
 #[path = "../memory/bandwidth.rs"]
 mod bandwidth;
 #[path = "../ggml/library.rs"]
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use bandwidth::bandwidth;
 use models::{Models, Subject};
 use worker::Engine;
@@ -61,10 +64,6 @@ struct Flags {
     /// the engine whose worker this is
     #[argh(option, hidden_help)]
     worker: Option<String>,
-    /// passed on by cargo
-    #[argh(switch)]
-    #[expect(dead_code, reason = "cargo gives it to every benchmark")]
-    bench: bool,
 }
 
 /// Serves a model in one engine.
@@ -127,7 +126,7 @@ fn run(flags: &Flags) -> Result<bool, String> {
 }
 
 fn main() -> ExitCode {
-    let flags: Flags = argh::from_env();
+    let flags: Flags = arguments();
     let done = flags.worker.as_ref().map_or_else(|| run(&flags), |engine| work(engine, &flags).map(|()| true));
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,12 +1,16 @@
 //! Logits of tiny random models of every architecture, imported as they are, against those of `transformers`, which writes the models; once more after
 //! an export as GGUF and another import; and of quantised ones, against those of `transformers` for the same weights in floats.
 
+#[path = "../arguments.rs"]
+mod arguments;
+
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
+use arguments::arguments;
 use primal_device::grid::{Grid, INT4, PRIME13, ScaleForm, UINT4};
 use primal_engine::backend::Backend;
 use primal_engine::backend::cpu::Cpu;
@@ -33,10 +37,6 @@ struct Flags {
     /// folder for the models (default: target/models)
     #[argh(option, default = "PathBuf::from(env!(\"CARGO_MANIFEST_DIR\")).join(\"../target/models\")")]
     folder: PathBuf,
-    /// passed on by cargo
-    #[argh(switch)]
-    #[expect(dead_code, reason = "cargo gives it to every benchmark")]
-    bench: bool,
 }
 
 /// What transformers gave.
@@ -189,7 +189,7 @@ fn run(flags: &Flags) -> Result<bool, Failed> {
 }
 
 fn main() -> ExitCode {
-    match run(&argh::from_env()) {
+    match run(&arguments()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -1,11 +1,15 @@
 //! What it costs ranks to train one model together: bytes on the wire, counted from the plan; the scaling of this machine, measured; and that of others,
 //! by a model whose constants are named.
 
+#[path = "../arguments.rs"]
+mod arguments;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use primal_engine::config::{Config, ConfigOf, LlamaConfig, Reduce};
 use primal_engine::memory::Plan;
 use primal_engine::models::gpt::Gpt;
@@ -27,10 +31,6 @@ struct Arguments {
     /// measure nothing
     #[argh(switch)]
     no_run: bool,
-    /// given by cargo bench
-    #[argh(switch, hidden_help)]
-    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
-    bench: bool,
 }
 
 /// A network between ranks.
@@ -107,7 +107,7 @@ fn mb(bytes: f64) -> String {
 }
 
 fn main() {
-    let arguments: Arguments = argh::from_env();
+    let arguments: Arguments = arguments();
     let models = models();
     println!("Bytes that a rank sends in a step, in MB, one micro-batch a rank:\n");
     println!(

@@ -4,11 +4,15 @@
 //! of them, and `NAME.out`, for each text a line of numbers: its tokens, without any that are added, and with names of control tokens read as text. Every text
 //! with other tokens is printed.
 
+#[path = "../arguments.rs"]
+mod arguments;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use primal_engine::config::MOST_TOKENS;
 use primal_engine::files::gguf::Gguf;
 use primal_host::data::{ModelFiles, StoredTokenizer};
@@ -27,10 +31,6 @@ struct Flags {
     /// print every text with other tokens
     #[argh(switch)]
     all: bool,
-    /// set by cargo
-    #[argh(switch, hidden_help)]
-    #[allow(dead_code, reason = "cargo bench passes it")]
-    bench: bool,
 }
 
 fn open(vocabulary: &Path) -> Result<StoredTokenizer, String> {
@@ -78,7 +78,7 @@ fn compare(vocabulary: &Path, all: bool) -> Result<bool, String> {
 }
 
 fn main() -> ExitCode {
-    let flags: Flags = argh::from_env();
+    let flags: Flags = arguments();
     let mut vocabularies: Vec<PathBuf> = match std::fs::read_dir(&flags.dir) {
         Ok(entries) => entries
             .flatten()

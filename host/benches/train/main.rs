@@ -5,12 +5,15 @@
 //! Only the operations of [`operations`] count: not what is recomputed, and nothing element-wise. `--profile` prints where the time of the steps went, by
 //! op, and how long the step's operations would take at the peak.
 
+#[path = "../arguments.rs"]
+mod arguments;
 mod seed;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use gemm::Parallelism;
 use primal_engine::backend::cpu::Cpu;
 use primal_engine::backend::profile::Profile;
@@ -45,14 +48,10 @@ struct Arguments {
     /// print the time of each op as well
     #[argh(switch)]
     profile: bool,
-    /// given by cargo bench
-    #[argh(switch, hidden_help)]
-    #[expect(dead_code, reason = "cargo passes it to every benchmark")]
-    bench: bool,
 }
 
 fn main() {
-    let arguments: Arguments = argh::from_env();
+    let arguments: Arguments = arguments();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build().expect("threads");
     println!("{} thread(s); medians over alternating rounds", pool.current_num_threads());
     println!("| configuration | tokens a step | step, ms | tokens/s | GFLOP/s | gemm crate, GFLOP/s | ratio |");

@@ -2,9 +2,13 @@
 //!
 //! Instructions are counted in one run with counters; the timed runs have none. The median of the runs is shown.
 
+#[path = "../../../host/benches/arguments.rs"]
+mod arguments;
+
 use std::time::Instant;
 
 use argh::FromArgs;
+use arguments::arguments;
 use cuda::device::{Device, LaunchSize, Module, Options, SHARED_BYTES};
 use cuda::exec::Checks;
 
@@ -14,10 +18,6 @@ struct Arguments {
     /// timed runs of each kernel (default 5)
     #[argh(option, default = "5")]
     runs: usize,
-    /// passed by cargo
-    #[argh(switch, hidden_help)]
-    #[allow(dead_code)]
-    bench: bool,
 }
 
 /// A kernel with the parameter block (a, b, c, n) and its launch.
@@ -123,7 +123,7 @@ fn launch(case: &Case, (device, module, params): &mut (Device, Module, Vec<u8>))
 }
 
 fn main() {
-    let arguments: Arguments = argh::from_env();
+    let arguments: Arguments = arguments();
     println!("{} threads, median of {} runs, in millions of lane-instructions a second", rayon::current_num_threads(), arguments.runs);
     println!("{:40} {:>14} {:>14} {:>18}", "", "all checks", "no checks", "lane-instructions");
     for case in [fma_chains(), addition(), matrix_product()] {
