@@ -326,3 +326,18 @@ fn models_of_another_shape_and_flags_that_mean_nothing_are_refused() {
         assert!(!path.join("r").exists(), "{more}: nothing is left behind");
     }
 }
+
+#[test]
+fn a_run_is_called_as_its_model_or_the_run_whose_weights_it_begins_with() {
+    let folder = folder();
+    let path = folder.path();
+    for (line, name) in [
+        ("--from tied.safetensors", "runs/tied"),
+        ("--from runs/tied/checkpoints/step-00000001.safetensors", "runs/tied-2"),
+        ("--from floats.safetensors --config c.toml", "runs/c"),
+        ("--config c.toml", "runs/c-2"),
+    ] {
+        program(path, &format!("train {line} --data text --steps 1"), 0);
+        assert!(path.join(name).join("checkpoints/step-00000001.safetensors").exists(), "{line}: {name}");
+    }
+}

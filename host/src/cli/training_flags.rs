@@ -120,7 +120,7 @@ commands! {
         out: Option<PathBuf>
     }
     train {
-        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, or a .toml file
+        /// configuration: gpt-nano, gpt-small-cpu (default), gpt-0.1b, llama-1.1b, llama-7b, or a .toml file
         config: Option<String>
     }
     tts_train {
@@ -164,7 +164,7 @@ commands! {
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
     }
     train {
-        /// windows of a text: random (default), or epochs, in each of which every window is learnt once, in an order of its own
+        /// windows of a text: random (default), or epochs, in each of which every window is learnt once, in an order of its own; documents of .jsonl come so by themselves
         windows: Option<String> => train.windows, |flag, name| one_of(flag, config::WINDOWS, name, Windows::from_name(name))
     }
     train, tts_train {
@@ -172,7 +172,7 @@ commands! {
         divisor: Option<String> => train.divisor, |flag, name| one_of(flag, config::DIVISORS, name, Divisor::from_name(name))
     }
     train, plan {
-        /// table of embeddings and head: frozen, on the grid, or float, which is the table alone (default: what the configuration says, which for an imported model is frozen)
+        /// table of embeddings and head: frozen; grid, with votes; or float, the table alone (default: what the configuration says, which for an imported model is frozen)
         embeddings: Option<String>
     }
     train, plan {
@@ -204,11 +204,11 @@ commands! {
         steps: Option<u64> => train.steps
     }
     train, tts_train {
-        /// peak learning rate (default: what the configuration says; with --from an imported model 2e-4 for votes that begin peaked, else 1e-4)
+        /// peak learning rate (default: what the configuration says; with --from an imported model 2e-4 for votes of 8 bits that begin peaked, else 1e-4)
         lr: Option<f32> => train.lr
     }
     train, tts_train, plan {
-        /// train the scales of groups as well, at this part of the learning rate, 0 to 1 (default: 0, they stay as they are)
+        /// train the scales of groups as well, by votes or poltergeist, at this part of the learning rate, 0 to 1 (default: 0, they stay as they are)
         group_scale_lr: Option<f32> => train.group_scale_lr
     }
     train, tts_train {
@@ -248,7 +248,7 @@ commands! {
         keep: Option<usize> => train.keep
     }
     train {
-        /// folder of the new run (default: runs/<configuration>)
+        /// folder of the new run (default: one in runs/ with the name of the configuration, or with --from of the model or the run)
         out: Option<PathBuf>
     }
     tts_train {

@@ -1,6 +1,7 @@
 //! The folder of a run: `--out`, `--resume` and `--from`. It is taken (locked) before anything in it is read or written.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,16 @@ impl Flags<'_> {
         let can_read = Path::new(&name).is_file() || !Path::new(&name).exists();
         let found = if can_read { configurations::architecture(&name, family).or_else(|_| default()) } else { default() };
         Ok((found?, name))
+    }
+
+    /// What a new run is of, which names its folder: a configuration, a run whose weights it begins with, or a model.
+    fn subject(&self) -> &OsStr {
+        let stem = |path| Path::file_stem(path).unwrap_or_default();
+        let Some(from) = self.from.filter(|_| self.config.is_none()) else {
+            return stem(Path::new(self.config.unwrap_or(self.default)));
+        };
+        let checkpoints = from.parent().filter(|folder| folder.ends_with(CHECKPOINTS));
+        checkpoints.and_then(|folder| folder.parent()?.file_name()).unwrap_or_else(|| stem(from))
     }
 }
 
@@ -106,7 +117,6 @@ impl<M: ModelTable> RunFolder<M> {
         if let Some(weights) = &weights {
             require_same_model(&config, weights)?;
         }
-        let stem = Path::new(flags.config.unwrap_or(flags.default)).file_stem().unwrap_or_default();
         let (path, made, retention) = match flags.out {
             Some(out) => {
                 require_new(out)?;
@@ -115,7 +125,7 @@ impl<M: ModelTable> RunFolder<M> {
                 require_new(out)?;
                 (out.to_path_buf(), made, retention)
             }
-            None => take_free(&format!("runs/{}", stem.display())).map_err(unwritable_out)?,
+            None => take_free(&format!("runs/{}", flags.subject().display())).map_err(unwritable_out)?,
         };
         let beginning = weights.map_or(Beginning::Anew, Beginning::Weights);
         Ok(Self { made, retention: Some(retention), ..Self::of_another(path, config, beginning, false) })

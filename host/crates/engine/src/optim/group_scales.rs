@@ -1,7 +1,7 @@
 //! Training of the scales of groups: steps and offsets are halves that follow their gradients, and nothing of them is kept in floats.
 //!
-//! A scale's gradient is divided as those of weights are, by the root of its mean square in rows and columns, and what a half has no room for is rounded
-//! at random ([`MoveScales`]). So a weight costs no byte more, but for gradients within a step.
+//! A scale's gradient is divided by the root of its mean square in rows and columns, whatever those of weights are divided by, and what a half has no room
+//! for is rounded at random ([`MoveScales`]). So a weight costs no byte more, but for gradients within a step.
 
 use half::f16;
 
