@@ -30,7 +30,8 @@ const MAX_HEADER: usize = 100_000_000;
 
 pub(super) const DAMAGED_HINT: &str = "the file is damaged or incomplete: use an earlier checkpoint of the run (the other step-*.safetensors beside it), or copy it again from where it came";
 pub(super) const EMPTY: &str = "an empty file";
-const FOREIGN_HINT: &str = "pass a checkpoint that `primal-host train` wrote (RUN/checkpoints/step-<N>.safetensors); if this was one it is damaged, use an earlier one of the run";
+const FOREIGN_HINT: &str = "pass a checkpoint that `primal-host train` wrote (RUN/checkpoints/step-<N>.safetensors); if this was one it is damaged, use an earlier one of the run; \
+    another program's model is imported first: primal-host import model FILE --out MODEL.safetensors";
 
 /// One tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]

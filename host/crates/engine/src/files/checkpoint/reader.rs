@@ -55,7 +55,8 @@ impl Checkpoint {
     /// I/O errors, and bad input for what is no undamaged checkpoint.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors)";
+        let hint = "give the path of a checkpoint (RUN/checkpoints/step-<N>.safetensors); another program's model is imported first: \
+            primal-host import model FOLDER --out MODEL.safetensors";
         // Mapping nothing is an error of its own; this one says more.
         let bytes = mapped::open(path, "a checkpoint file", hint)?.ok_or_else(|| damaged(&path.display().to_string(), EMPTY))?;
         Self::from_opened(OpenedFile { path: path.to_owned(), bytes })
