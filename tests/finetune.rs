@@ -341,3 +341,34 @@ fn a_run_is_called_as_its_model_or_the_run_whose_weights_it_begins_with() {
         assert!(path.join(name).join("checkpoints/step-00000001.safetensors").exists(), "{line}: {name}");
     }
 }
+
+#[test]
+fn what_is_left_over_in_the_votes_of_a_run_goes_on_in_the_units_of_the_next() {
+    let folder = folder();
+    let path = folder.path();
+    let wide = MODEL.replace("[train]", "[train]\nthreshold = 0.52\nfull_range = true\nvote_start = 'spread'");
+    fs::write(path.join("wide.toml"), wide).expect("a configuration");
+    program(path, "train --from untied.safetensors --config wide.toml --data text --out a --steps 1", 0);
+    let (a, matrix) = (format!("a/{}", &STEP[2..]), "blocks.0.mlp.up.votes");
+    let signed = |bytes: &[u8]| bytes.iter().map(|&vote| f64::from(vote as i8)).collect::<Vec<_>>();
+    let before = signed(&tensors(&path.join(&a))[matrix]);
+    // 244 votes of a gap stay as they are, or are 149: no weight is carried to the consensus.
+    for (config, unit) in [("wide.toml", 1.0), ("c.toml", 149.4 / 244.2)] {
+        program(path, &format!("train --from {a} --config {config} --start remainder --data text --out r --steps 1"), 0);
+        let after = signed(&tensors(&path.join(STEP))[matrix]);
+        let most = before.iter().zip(&after).map(|(before, after)| (before * unit - after).abs()).fold(0.0, f64::max);
+        assert!(most <= 1.6, "{config}: a vote is {most} off");
+        fs::remove_dir_all(path.join("r")).expect("a folder");
+    }
+}
+
+#[test]
+fn a_table_in_floats_leaves_a_head_of_its_own_as_it_was() {
+    let folder = folder();
+    let path = folder.path();
+    with_blocks(&path.join("untied.safetensors"), &path.join("blocks.safetensors"), "head", 256);
+    program(path, "train --from blocks.safetensors --data text --out r --steps 1 --embeddings float", 0);
+    let (before, after) = (tensors(&path.join("blocks.safetensors")), tensors(&path.join(STEP)));
+    assert_eq!(before["head.blocks"], after["head.blocks"]);
+    assert!(after.contains_key("embedding.tokens") && !after.contains_key("head.codes"));
+}

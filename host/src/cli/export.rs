@@ -8,6 +8,7 @@ use super::overrides::one_of;
 use super::paths::{require_distinct, require_extension, require_writable};
 use crate::data::{Exchanged, ModelFiles, TextCodec};
 use crate::output::{print, warn};
+use crate::runs::folder::unwritable_out;
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::convert::{Model, to_folder, to_gguf};
@@ -106,7 +107,7 @@ impl ExportFolder {
             Some(_) => Vec::new(),
             None => exchanged(&model)?.to_files(),
         };
-        let lost = to_folder::export(&model, floats, &files, &self.out)?;
+        let lost = to_folder::export(&model, floats, &files, &self.out).map_err(|error| unwritable_out(error.into()))?;
         tell(&self.out, to_gguf::architecture(&model)?, &lost)
     }
 }

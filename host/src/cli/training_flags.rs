@@ -289,17 +289,18 @@ pub(super) fn apply_embeddings(flag: Option<&str>, config: &mut ConfigOf<impl Mo
         return Err(Error::bad_input(FLAG, "no such flag: the table of this model is of floats", name, "leave it out"));
     };
     let (kept, is_trained) = match name {
+        // A head of its own goes on as it was.
+        "float" => (Embeddings::Float, config.train.trains_table),
         "frozen" if *table == Embeddings::Float => {
             let hint = "leave it out: floats are trained; or give grid";
             return Err(Error::bad_input(FLAG, "a model whose table is not of floats", "one of floats", hint));
         }
-        "frozen" => (*table, false),
-        "grid" => (Embeddings::Matrix, true),
-        "float" => (Embeddings::Float, true),
+        "frozen" => (*table, Some(false)),
+        "grid" => (Embeddings::Matrix, Some(true)),
         _ => return Err(Error::bad_input(FLAG, "frozen, grid or float", name, "give one of them")),
     };
     *table = kept;
-    config.train.trains_table = Some(is_trained);
+    config.train.trains_table = is_trained;
     Ok(Some(FLAG.into()))
 }
 

@@ -11,7 +11,7 @@ use super::difference::{Difference, differences};
 use crate::configurations::{self, Load};
 use crate::output::warn;
 use crate::report::metrics;
-use crate::runs::identity::{Identity, Origin};
+use crate::runs::identity::{FILE_NAME, Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
 use primal_engine::files::checkpoint::{Checkpoint, LOCK, RUN_KEY, Retention, latest_good, list};
@@ -279,8 +279,10 @@ impl<M: ModelTable> RunFolder<M> {
         if self.is_resumed {
             return write().map_err(|error| with_resume(&self.path, error));
         }
+        let files = [FILE_NAME, SOURCES, CONFIG].map(|name| self.path.join(name));
+        let begun: Vec<_> = files.into_iter().filter(|file| !file.exists()).map(Transient::new).collect();
         write().map_err(unwritable_out)?;
-        self.made.drain(..).for_each(Transient::keep);
+        begun.into_iter().chain(self.made.drain(..)).for_each(Transient::keep);
         Ok(())
     }
 
@@ -376,17 +378,16 @@ fn require_own_checkpoints<M: ModelTable>(retention: &Retention, identity: Optio
 
 /// The checkpoint that a run without any of its own started from.
 fn reopen(from: &Origin) -> Result<Checkpoint> {
+    let hint = "put it back, or begin the run anew";
+    if !Path::new(&from.path).exists() {
+        return Err(Error::bad_input(&from.path, "the checkpoint that the run started from", "nothing there", hint));
+    }
     let weights = Checkpoint::open_verified(&from.path)?;
     let found = Origin::of(&weights).content;
     if found == from.content {
         return Ok(weights);
     }
-    Err(Error::bad_input(
-        &from.path,
-        format!("the checkpoint that the run started from ({})", from.content),
-        found,
-        "put it back, or begin the run anew",
-    ))
+    Err(Error::bad_input(&from.path, format!("the checkpoint that the run started from ({})", from.content), found, hint))
 }
 
 /// Weights fit no other model.
@@ -441,6 +442,8 @@ fn take(run: &Path) -> Result<(Vec<Transient>, Retention)> {
     let mut made = Vec::new();
     for folder in missing.into_iter().rev() {
         match fs::create_dir(folder) {
+            // Folders above it may become those of other runs.
+            Ok(()) if folder == run => made.insert(0, Transient::tree(folder.to_owned())),
             Ok(()) => made.insert(0, Transient::new(folder.to_owned())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
             Err(error) => return Err(durable::write_error(folder, 0, error).into()),
@@ -459,7 +462,7 @@ fn take_free(stem: &str) -> Result<(PathBuf, Vec<Transient>, Retention)> {
     for run in std::iter::once(stem.to_string()).chain((2..).map(|n| format!("{stem}-{n}"))).map(PathBuf::from) {
         match fs::create_dir(&run) {
             Ok(()) => {
-                made.insert(0, Transient::new(run.clone()));
+                made.insert(0, Transient::tree(run.clone()));
                 let (made, retention) = lock(&run, made)?;
                 return Ok((run, made, retention));
             }

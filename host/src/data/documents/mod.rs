@@ -140,11 +140,18 @@ impl Documents {
         }
         all.measured = all.documents(measured);
         if all.measured.is_empty() || measured == Split::Validation && all.splits[0].is_empty() {
-            let expected = match measured {
-                Split::Validation => format!("2 documents or more of which something is learnt within {} tokens", room.seq_len),
-                split => format!("documents in the {} split", split.name()),
-            };
-            return Err(Error::bad_input(format!("--data {}", all.subject), expected, all.count(), HINT));
+            let subject = format!("--data {}", all.subject);
+            return Err(match measured {
+                Split::Validation => {
+                    let expected = format!("2 documents or more of which something is learnt within {} tokens", room.seq_len);
+                    Error::bad_input(subject, expected, all.count(), HINT)
+                }
+                split => {
+                    let expected = format!("documents in the {} split", split.name());
+                    let hint = format!("{HINT}; or measure all by --split all");
+                    Error::bad_input(subject, expected, format!("none of {}", all.count()), hint)
+                }
+            });
         }
         all.batches = all.room.batches(all.measured.iter().map(|&document| all.len(document)));
         all.fingerprint = all.hash();

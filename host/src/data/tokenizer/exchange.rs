@@ -225,9 +225,12 @@ impl Exchanged {
         if let Some(template) = &self.chat_template {
             config["chat_template"] = template.as_str().into();
         }
-        [("tokenizer.json", file), ("tokenizer_config.json", config)]
-            .map(|(name, json)| (name.to_owned(), json.to_string().into_bytes()))
-            .into()
+        // Where texts end when they are made.
+        let ends = ["bos_token_id", "eos_token_id"].into_iter().zip(self.ends).filter_map(|(key, id)| Some((key, id?)));
+        let ends: BTreeMap<_, _> = ends.collect();
+        let files = [("tokenizer.json", file), ("tokenizer_config.json", config), ("generation_config.json", json!(ends))];
+        let files = files.into_iter().filter(|(name, _)| *name != "generation_config.json" || !ends.is_empty());
+        files.map(|(name, json)| (name.to_owned(), json.to_string().into_bytes())).collect()
     }
 }
 
@@ -280,6 +283,9 @@ mod tests {
             let (ours, vocab) = (Exchanged::of_named(&codec), codec.vocab_size());
             let gguf = Gguf::from_bytes("tokens.gguf", &encode(&ours.to_gguf(), &[]).unwrap()).unwrap();
             let files = ours.to_files();
+            let ends = files.iter().find(|(name, _)| name == "generation_config.json").map(|(_, bytes)| bytes.clone());
+            let gpt2 = (vocab == 50_257).then(|| br#"{"bos_token_id":50256,"eos_token_id":50256}"#.to_vec());
+            assert_eq!(ends, gpt2, "{}", tokenizer.name());
             let folder = tempfile::tempdir().unwrap();
             files.iter().for_each(|(name, bytes)| std::fs::write(folder.path().join(name), bytes).unwrap());
             let beside = ModelFiles::beside(folder.path()).unwrap();

@@ -74,6 +74,7 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
         check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
         check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        self.check_integers(&check)?;
         let (key, found) = ("train.reduce", if t.reduce == Reduce::Votes { "votes" } else { "gradients" });
         let is_vote = t.optimizer == Rule::Votes;
         check.that(t.reduce != Reduce::Votes || is_vote, key, "in-order or gradients, but for the votes optimizer", &found)?;
@@ -99,6 +100,17 @@ impl<M: ModelTable> ConfigOf<M> {
         let four_ok = t.votes == VoteBits::Eight || t.optimizer != Rule::Poltergeist;
         check.that(four_ok, "train.votes", "8 with the poltergeist optimizer", &4)
     }
+
+    /// Checks that TOML, whose integers have signs, has room for those of the training.
+    fn check_integers(&self, check: &Check) -> Result<()> {
+        let train = serde_json::to_value(&self.train).expect("training is plain data");
+        for (key, value) in train.as_object().into_iter().flatten() {
+            if let Some(found) = value.as_u64().filter(|&found| i64::try_from(found).is_err()) {
+                check.that(false, &format!("train.{key}"), &format!("at most {}", i64::MAX), &found)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -119,5 +131,15 @@ mod tests {
         assert!(error.contains("train.beta2") && error.contains("0.99999"), "{error}");
         let error = config("reduce = 'votes'\ngrad_accum = 65536").expect_err("too many");
         assert!(error.contains("train.grad_accum") && error.contains("65536"), "{error}");
+    }
+
+    #[test]
+    fn integers_that_toml_cannot_hold_are_refused_by_name() {
+        let mut config = Config::parse(include_str!("../../../../../models/gpt-nano.toml"), "gpt-nano").expect("a configuration");
+        config.train.seed = i64::MAX as u64;
+        assert!(config.check("flags").is_ok() && config.to_toml().contains("9223372036854775807"));
+        config.train.seed += 1;
+        let error = config.check("flags").expect_err("too large").to_string();
+        assert!(error.contains("train.seed") && error.contains("9223372036854775808"), "{error}");
     }
 }

@@ -22,7 +22,9 @@ use crate::nn::rotary::RopeScaling;
 use crate::ops::rope::RotaryPairs;
 
 /// The files that a model came with, and that go with it again.
-const KEPT: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+const KEPT: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", GENERATION, "chat_template.jinja"];
+/// Where texts end that a model makes.
+const GENERATION: &str = "generation_config.json";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const CARD: &str = "README.md";
@@ -33,7 +35,11 @@ const CARD: &str = "README.md";
 /// # Errors
 /// A model that `transformers` does not have, or whose file changes meanwhile; I/O errors. Nothing is left then.
 pub fn export(model: &Model, floats: Dtype, files: &[(String, Vec<u8>)], out: &Path) -> Result<Vec<Lost>> {
-    let config = config(model)?;
+    let mut config = config(model)?;
+    if let Some((_, bytes)) = files.iter().find(|(name, _)| name == GENERATION) {
+        let ends: Map<String, Value> = serde_json::from_slice(bytes).unwrap_or_default();
+        config.as_object_mut().expect("an object").extend(ends);
+    }
     // What is not kept in the end is removed, the latest first.
     let mut written = VecDeque::new();
     if !out.exists() {

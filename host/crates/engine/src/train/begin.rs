@@ -11,7 +11,7 @@ use super::state;
 use super::task::Task;
 use super::trainer::Trainer;
 use crate::backend::{Backend, GridWeight, Scales, Storage};
-use crate::config::{ConfigOf, VoteStart};
+use crate::config::{ConfigOf, Rule, TrainConfig, VoteStart};
 use crate::convert::weights::{Parameter, stored_rows};
 use crate::files::TensorFile;
 use crate::files::checkpoint::{Dtype, LARGEST};
@@ -89,7 +89,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 _ => None,
             };
             if let (true, Some(votes)) = (is_same, votes) {
-                without += usize::from(!load_votes(b, votes, &constants(&config.train), spec, file)?);
+                without += usize::from(!load_votes(b, votes, &constants(&config.train), spec, file, &own.train)?);
             }
             if is_same && weights.len() == shadow.len() {
                 continue;
@@ -173,7 +173,7 @@ fn place<B: Backend>(b: &mut B, spec: &MatrixSpec, storage: &Storage, first: usi
                 _ => unreachable!("scales of the same form"),
             }
             if let Some((state, rule)) = votes {
-                upload_votes(b, state, &rule, spec, first, &remainders(&fitted, values, spec));
+                upload_votes(b, state, &rule, spec, first, &remainders(&fitted, values, spec), VoteRule::new(VoteBits::Eight, 1.0));
             }
         }
     }
@@ -183,25 +183,42 @@ fn remainders(fitted: &Fitted, values: &[f32], spec: &MatrixSpec) -> Vec<i8> {
     fitted.remainders(values, spec.in_features, spec.grid.expect("a grid"))
 }
 
-/// Loads the votes that the file has of a matrix, and says whether it has some: of 8 bits, as [`Fitted::remainders`] counts them.
-fn load_votes<B: Backend>(b: &mut B, state: &VoteState, rule: &VoteRule, spec: &MatrixSpec, file: &dyn TensorFile) -> Result<bool> {
+/// Loads the votes that the file has of a matrix, and says whether it has some: of 8 bits, in the units of the training that its configuration says.
+fn load_votes<B: Backend>(
+    b: &mut B,
+    state: &VoteState,
+    rule: &VoteRule,
+    spec: &MatrixSpec,
+    file: &dyn TensorFile,
+    theirs: &TrainConfig,
+) -> Result<bool> {
     let name = format!("{}.votes", spec.name);
-    let Some(view) = file.find(&name).filter(|view| matches!(view.dtype, Dtype::I8 | Dtype::U8)) else { return Ok(false) };
+    let is_wide = theirs.optimizer == Rule::Votes && theirs.votes == VoteBits::Eight && !theirs.forgets;
+    let view = file.find(&name).filter(|view| is_wide && matches!(view.dtype, Dtype::I8 | Dtype::U8));
+    let Some(view) = view else { return Ok(false) };
     let width = VoteState::row_bytes(VoteBits::Eight, spec.in_features);
     if view.shape != [spec.out_features, width] {
         return Ok(false);
     }
     let votes: Vec<i8> = view.bytes()?.iter().map(|&byte| byte as i8).collect();
     view.release();
-    upload_votes(b, state, rule, spec, 0, &votes);
+    upload_votes(b, state, rule, spec, 0, &votes, constants(theirs));
     Ok(true)
 }
 
-/// Uploads votes of 8 bits in units of the rule, short of its consensus.
-fn upload_votes<B: Backend>(b: &mut B, state: &VoteState, rule: &VoteRule, spec: &MatrixSpec, first: usize, votes: &[i8]) {
+/// Uploads votes of 8 bits of another rule in units of the run's, short of its consensus.
+fn upload_votes<B: Backend>(
+    b: &mut B,
+    state: &VoteState,
+    rule: &VoteRule,
+    spec: &MatrixSpec,
+    first: usize,
+    votes: &[i8],
+    theirs: VoteRule,
+) {
     let width = VoteState::row_bytes(VoteBits::Eight, spec.in_features);
     let (row_bytes, most) = (state.votes.len() / spec.out_features, rule.threshold - 1);
-    let unit = rule.quantum / VoteRule::new(VoteBits::Eight, 1.0).quantum;
+    let unit = rule.quantum / theirs.quantum;
     let mut out = vec![primal_device::grid::empty_votes(state.bits); votes.len() / width * row_bytes];
     for (votes, out) in votes.chunks_exact(width).zip(out.chunks_exact_mut(row_bytes)) {
         for (column, &vote) in votes[..spec.in_features].iter().enumerate() {

@@ -51,6 +51,24 @@ fn a_socket_is_refused() {
 }
 
 #[test]
+fn a_new_folder_goes_with_all_that_is_in_it_unless_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_kept in [false, true] {
+        let path = folder.path().join("run");
+        fs::create_dir(&path).unwrap();
+        let run = Transient::tree(path.clone());
+        fs::create_dir(path.join("checkpoints")).unwrap();
+        fs::write(path.join("checkpoints/a"), "x").unwrap();
+        if is_kept {
+            run.keep()
+        } else {
+            drop(run)
+        }
+        assert_eq!(path.join("checkpoints/a").exists(), is_kept);
+    }
+}
+
+#[test]
 fn only_what_the_dead_left_is_swept() {
     let folder = tempfile::tempdir().unwrap();
     for name in [".primal-gone00.tmp", ".tmpAbc123", "notes.tmp", ".primal-notes", ".tmpnotours"] {

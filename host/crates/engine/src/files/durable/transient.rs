@@ -10,18 +10,35 @@ use std::sync::{Mutex, PoisonError};
 /// Start and end of the names of unfinished files.
 const TEMPORARY: (&str, &str) = (".primal-", ".tmp");
 
-static ALIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static ALIVE: Mutex<Vec<(PathBuf, Kind)>> = Mutex::new(Vec::new());
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// A file or an empty folder that is removed when this is dropped, or by [`remove_all`].
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A file, or a folder if it is empty.
+    One,
+    /// A folder with all that is in it.
+    Tree,
+}
+
+/// What is removed when this is dropped, or by [`remove_all`].
 #[derive(Debug)]
-pub struct Transient(PathBuf);
+pub struct Transient(PathBuf, Kind);
 
 impl Transient {
-    /// Removes `path` in the end, unless it is kept.
+    /// Removes a file, or a folder if it is empty then, in the end, unless it is kept.
     pub fn new(path: PathBuf) -> Self {
-        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
-        Self(path)
+        Self::alive(path, Kind::One)
+    }
+
+    /// Removes a folder that this process made, with all that is in it, in the end, unless it is kept.
+    pub fn tree(folder: PathBuf) -> Self {
+        Self::alive(folder, Kind::Tree)
+    }
+
+    fn alive(path: PathBuf, kind: Kind) -> Self {
+        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), kind));
+        Self(path, kind)
     }
 
     /// The path.
@@ -44,27 +61,30 @@ impl Transient {
     }
 
     fn forget(&self) {
-        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
+        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| *path != self.0);
     }
 }
 
 impl Drop for Transient {
     fn drop(&mut self) {
         self.forget();
-        remove(&self.0);
+        remove(&self.0, self.1);
     }
 }
 
-fn remove(path: &Path) {
-    // A folder that is not empty stays.
-    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+fn remove(path: &Path, kind: Kind) {
+    // What cannot be removed stays.
+    let _ = match kind {
+        Kind::One => fs::remove_file(path).or_else(|_| fs::remove_dir(path)),
+        Kind::Tree => fs::remove_dir_all(path),
+    };
 }
 
 /// Removes all of them: the process is about to end by a signal. The latest go first, as files lie in folders. As long as what it returns is
 /// held, nobody makes another.
 pub fn remove_all() -> impl Sized {
     let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    alive.drain(..).rev().for_each(|path| remove(&path));
+    alive.drain(..).rev().for_each(|(path, kind)| remove(&path, kind));
     alive
 }
 
