@@ -54,7 +54,7 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
     let (before, float) = (test_of(BEFORE), test_of(ADAMW));
     let words = if learns_phones { "words right | phone errors | " } else { "" };
     println!(
-        "| arm | bytes a weight | rate | held back, nats a token | of AdamW's gain | {words}other text | codes flipped, sum | s a step | peak, MiB | seeds |"
+        "| arm | bytes a weight | rate | held back, nats a token | of AdamW's gain | {words}other text | flips for 100 weights | s a step | peak, MiB | seeds |"
     );
     println!("|---|---|---|---|---|{}---|---|---|---|---|", if learns_phones { "---|---|" } else { "" });
     for arm in arms(learns_phones) {
@@ -65,7 +65,7 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
             _ => NONE.into(),
         };
         let [test, other, seconds, peak] = [column(|o| o.test), column(|o| o.other), column(|o| o.seconds), column(|o| o.peak_mib)];
-        let flips = if arm.kind == Kind::Grid { format!("{:.2} %", 100.0 * mean(&column(|o| o.flips))) } else { NONE.into() };
+        let flips = if arm.kind == Kind::Grid { format!("{:.1}", 100.0 * mean(&column(|o| o.flips))) } else { NONE.into() };
         let (name, bytes, count) = (arm.name, arm.bytes, runs.len());
         let rate = if arm.kind == Kind::AsItIs { NONE.into() } else { format!("{lr:e}") };
         let cost = format!("{:.2} | {:.0} | {count} |", mean(&seconds), mean(&peak));
@@ -91,8 +91,16 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
     }
     println!("\nAll rates with seed {}, validation:", SEEDS[0]);
     for arm in arms(learns_phones).filter(|arm| arm.kind.is_compared()) {
-        let tried = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]);
-        println!("- {}: {}", arm.name, tried.map(|o| format!("{:e} {:.4}", o.lr, o.validation)).collect::<Vec<_>>().join(", "));
+        let mut tried: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]).collect();
+        tried.sort_by(|a, b| a.lr.total_cmp(&b.lr));
+        let Some(best) = tried.iter().min_by(|a, b| a.validation.total_cmp(&b.validation)) else { continue };
+        let is_edge = [tried.first(), tried.last()].into_iter().flatten().any(|edge| edge.lr == best.lr);
+        let edge = if is_edge { "; the best is at the edge of what was tried" } else { "" };
+        println!(
+            "- {}: {}{edge}",
+            arm.name,
+            tried.iter().map(|o| format!("{:e} {:.4}", o.lr, o.validation)).collect::<Vec<_>>().join(", ")
+        );
     }
     let is_missing = |run: &Run| outcomes.iter().all(|o| o.name != run.name());
     let missing: Vec<_> = wanted(outcomes, learns_phones, steps).iter().filter(|run| is_missing(run)).map(Run::told).collect();
