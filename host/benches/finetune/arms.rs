@@ -70,6 +70,6 @@ pub const ARMS: [Arm; 12] = [
     arm("votes of 4 bits, spread, roots", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--divisor", "root"]),
     arm("votes of 8 bits, from zero", Kind::Grid, 1.5, &[1e-4], &["--start", "zero"]),
     // Adapters with gradients and moments are as large as votes of 8 bits, the weights as the model came.
-    arm("LoRA at equal bytes", Kind::Adapters, 1.5, &[2e-4, 5e-4, 1e-3], &[]),
+    arm("LoRA at equal bytes", Kind::Adapters, 1.5, &[2e-4, 5e-4, 1e-3, 2e-3], &[]),
     arm("PyTorch AdamW, f32, cost only", Kind::TorchCost, 12.0, &[1e-4], &[]),
 ];
