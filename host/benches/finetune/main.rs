@@ -10,7 +10,7 @@ use argh::FromArgs;
 use arguments::arguments;
 
 mod adapters;
-#[path = "../arguments.rs"]
+#[path = "../cargo/arguments.rs"]
 mod arguments;
 mod arms;
 mod bench;

@@ -2,7 +2,7 @@
 //!
 //! The peer's weights are those of the crate `grapheme_to_phoneme`. They were trained on all of CMUdict, the held-out words included.
 
-#[path = "../arguments.rs"]
+#[path = "../cargo/arguments.rs"]
 mod arguments;
 mod homographs;
 mod score;

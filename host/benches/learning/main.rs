@@ -20,7 +20,7 @@ use primal_host::data::{Corpus, CorpusOptions, Split, TextCodec};
 use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
-#[path = "../arguments.rs"]
+#[path = "../cargo/arguments.rs"]
 mod arguments;
 mod arms;
 mod books;

@@ -2,27 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::beginning::{Beginning, is_imported};
+use super::claim::{require_new, take, take_free};
 use super::difference::{Difference, differences};
 use crate::configurations::{self, Load};
 use crate::output::warn;
-use crate::report::metrics;
 use crate::runs::identity::{FILE_NAME, Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
-use primal_engine::files::checkpoint::{Checkpoint, LOCK, RUN_KEY, Retention, latest_good, list};
+use primal_engine::files::checkpoint::{Checkpoint, RUN_KEY, Retention, latest_good, list};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::nn::kept::{self, Kept};
 use primal_engine::optim::schedule;
 use primal_engine::train::task::Task;
 use primal_engine::train::{begin, state};
 
-const CHECKPOINTS: &str = "checkpoints";
-const CONFIG: &str = "config.toml";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(super) const CONFIG: &str = "config.toml";
 const SOURCES: &str = "data.json";
 /// The flags that a run in progress takes.
 const CHANGES: [&str; 5] = ["--steps", "--validate-every", "--sample-every", "--checkpoint-every", "--keep"];
@@ -409,80 +407,6 @@ fn require_same_model<M: ModelTable>(config: &ConfigOf<M>, weights: &Checkpoint)
 /// A source as it can be found from any folder.
 fn absolute(source: &str) -> String {
     std::path::absolute(source).map_or_else(|_| source.to_owned(), |path| path.display().to_string())
-}
-
-/// Refuses a folder that cannot become that of a new run.
-fn require_new(run: &Path) -> Result<()> {
-    let hint = "give a new folder, or one without a run";
-    if run.as_os_str().is_empty() {
-        return Err(Error::bad_input("--out", "a folder", "an empty path", hint));
-    }
-    if run.exists() && !run.is_dir() {
-        return Err(Error::bad_input("--out", "a folder", format!("a file, {}", run.display()), hint));
-    }
-    if run.join(CONFIG).exists() {
-        let hint = format!("continue it with --resume {}, or give another folder with --out", run.display());
-        return Err(Error::bad_input("--out", "a new folder", format!("a run in {}", run.display()), hint));
-    }
-    if !run.is_dir() {
-        return Ok(());
-    }
-    let found = match list(&run.join(CHECKPOINTS))?.as_slice() {
-        [] if fs::metadata(run.join(metrics::FILE_NAME)).is_ok_and(|found| found.len() > 0) => metrics::FILE_NAME.to_owned(),
-        [] => return Ok(()),
-        saved => format!("{} checkpoints", saved.len()),
-    };
-    let hint = "give a new folder, or move what is left of the other run elsewhere";
-    Err(Error::bad_input("--out", "a new folder", format!("{found} of another run in {}", run.display()), hint))
-}
-
-/// Makes the folder where it is missing and locks it; what was made.
-fn take(run: &Path) -> Result<(Vec<Transient>, Retention)> {
-    let missing: Vec<&Path> = run.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
-    let mut made = Vec::new();
-    for folder in missing.into_iter().rev() {
-        match fs::create_dir(folder) {
-            // Folders above it may become those of other runs.
-            Ok(()) if folder == run => made.insert(0, Transient::tree(folder.to_owned())),
-            Ok(()) => made.insert(0, Transient::new(folder.to_owned())),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) => return Err(durable::write_error(folder, 0, error).into()),
-        }
-    }
-    lock(run, made)
-}
-
-/// Takes the first free one of `stem`, `stem-2` and so on as the folder of a new run.
-fn take_free(stem: &str) -> Result<(PathBuf, Vec<Transient>, Retention)> {
-    let mut made = Vec::new();
-    let parent = durable::folder_of(Path::new(stem));
-    if fs::create_dir(parent).is_ok() {
-        made.push(Transient::new(parent.to_owned()));
-    }
-    for run in std::iter::once(stem.to_string()).chain((2..).map(|n| format!("{stem}-{n}"))).map(PathBuf::from) {
-        match fs::create_dir(&run) {
-            Ok(()) => {
-                made.insert(0, Transient::tree(run.clone()));
-                let (made, retention) = lock(&run, made)?;
-                return Ok((run, made, retention));
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(durable::write_error(&run, 0, error).into()),
-        }
-    }
-    unreachable!("some number is free")
-}
-
-fn lock(run: &Path, mut made: Vec<Transient>) -> Result<(Vec<Transient>, Retention)> {
-    let folder = run.join(CHECKPOINTS);
-    let is_new = !folder.exists();
-    let retention = Retention::open(&folder, 1)?;
-    if is_new {
-        made.insert(0, Transient::new(folder.clone()));
-        made.insert(0, Transient::new(folder.join(LOCK)));
-    }
-    durable::sweep_all(run);
-    Ok((made, retention))
 }
 
 /// While a new run is made, a path that cannot be written is a wrong `--out`; a full disk is not.

@@ -228,9 +228,11 @@ impl Exchanged {
         // Where texts end when they are made.
         let ends = ["bos_token_id", "eos_token_id"].into_iter().zip(self.ends).filter_map(|(key, id)| Some((key, id?)));
         let ends: BTreeMap<_, _> = ends.collect();
-        let files = [("tokenizer.json", file), ("tokenizer_config.json", config), ("generation_config.json", json!(ends))];
-        let files = files.into_iter().filter(|(name, _)| *name != "generation_config.json" || !ends.is_empty());
-        files.map(|(name, json)| (name.to_owned(), json.to_string().into_bytes())).collect()
+        let mut files = vec![("tokenizer.json", file), ("tokenizer_config.json", config)];
+        if !ends.is_empty() {
+            files.push(("generation_config.json", json!(ends)));
+        }
+        files.into_iter().map(|(name, json)| (name.to_owned(), json.to_string().into_bytes())).collect()
     }
 }
 

@@ -29,6 +29,11 @@ pub struct Fitted {
     pub scales: Scales<Vec<f32>, Vec<f16>>,
 }
 
+/// The votes in which [`Fitted::remainders`] counts.
+pub fn remainder_rule() -> VoteRule {
+    VoteRule::new(VoteBits::Eight, 1.0)
+}
+
 impl Fitted {
     /// The weights that it stands for, `[out, in_features]`.
     pub fn values(&self, in_features: usize, grid: &Grid) -> Vec<f32> {
@@ -61,7 +66,7 @@ impl Fitted {
     /// What `weights`, `[out, in_features]`, leave over, as votes of 8 bits, `[out, padded(in_features)]`: how far each is from its level, in quanta of the
     /// gap on that side ([`VoteRule`]). Beyond the last level it is short of the consensus, so that nothing flips before a gradient asks for it.
     pub fn remainders(&self, weights: &[f32], in_features: usize, grid: &Grid) -> Vec<i8> {
-        let rule = VoteRule::new(VoteBits::Eight, 1.0);
+        let rule = remainder_rule();
         let most = (rule.threshold - 1) as f32;
         let steps = if matches!(self.scales, Scales::Row(_)) { 1.0 } else { grid.steps() };
         let width = grid::padded(in_features);

@@ -19,7 +19,7 @@ use crate::memory::Span;
 use crate::models::causal::HEAD;
 use crate::nn::MatrixId;
 use crate::nn::embedding::TOKENS;
-use crate::nn::fit::{Fitted, fit, fit_largest};
+use crate::nn::fit::{Fitted, fit, fit_largest, remainder_rule};
 use crate::nn::kept::{self, Kept};
 use crate::nn::parameters::{MatrixSpec, Specs};
 use crate::nn::tensors;
@@ -173,7 +173,7 @@ fn place<B: Backend>(b: &mut B, spec: &MatrixSpec, storage: &Storage, first: usi
                 _ => unreachable!("scales of the same form"),
             }
             if let Some((state, rule)) = votes {
-                upload_votes(b, state, &rule, spec, first, &remainders(&fitted, values, spec), VoteRule::new(VoteBits::Eight, 1.0));
+                upload_votes(b, state, &rule, spec, first, &remainders(&fitted, values, spec), remainder_rule());
             }
         }
     }
