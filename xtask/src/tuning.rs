@@ -38,10 +38,9 @@ pub fn of(kernel: &str) -> Tuning {
     let halves = kernel.ends_with("_half");
     let products = !halves && (kernel.starts_with("linear_") || kernel.starts_with("conv"));
     let blocks = match kernel {
-        "linear_grid_half" | "linear_groups_half" | "linear_backward_input_groups_half" | "linear_backward_weight_half" => 3,
-        "linear_backward_input_grid_half" | "attention_64" => 4,
-        // Shared memory lets no more in.
-        _ if products => 3,
+        "attention_64" => 4,
+        // Shared memory lets no more in, or registers where products are of halves.
+        _ if products || halves => 3,
         _ => 1,
     };
     let unroll = match (products, halves) {

@@ -39,7 +39,7 @@ kernels! {
     ) for [THREADS, SHARED, COVERS] {
         let (row, column) = tile();
         let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
-        let b = CodesAlongK { codes, scaling: Levels, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
+        let b = CodesAlongK::<Levels> { codes, scaling: Levels, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
         let target = Target { column_scale: scale, bias, biases: outputs, ..plain(y, rows, outputs, accumulate) };
         gemm(target, a, b, taps * inputs, Some(&*grid));
     }
@@ -52,7 +52,7 @@ kernels! {
         let (row, column) = tile();
         let a = Windows::new(x, Sequences { offsets, count: sequences, len, rows }, forward(taps, dilation), row, inputs, inputs);
         let scaling = GroupScales::new(step, offset, taps * inputs);
-        let b = CodesAlongK { codes, scaling, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
+        let b = CodesAlongK::<_> { codes, scaling, row_bytes: row_bytes((taps * inputs) as usize), first: column, outputs };
         gemm(Target { bias, biases: outputs, ..plain(y, rows, outputs, accumulate) }, a, b, taps * inputs, Some(&*grid));
     }
 

@@ -28,7 +28,7 @@ on_gpu! {
     ) {
         let (row, column) = tile();
         let a = AlongK::<4, T>::new(x, row, rows, inputs);
-        let b = CodesAlongK { codes, scaling, row_bytes: row_bytes(inputs as usize), first: column, outputs };
+        let b = CodesAlongK::<S> { codes, scaling, row_bytes: row_bytes(inputs as usize), first: column, outputs };
         gemm(Target { column_scale: scale, stride, ..plain(y, rows, outputs, 0) }, a, b, inputs, Some(&*grid));
     }
 

@@ -9,16 +9,20 @@ use primal_engine::config::Windows;
 use super::arms::{Arm, BATCH, SEQ_LEN, Size};
 use super::{Outcome, Result, Run, Texts};
 
-/// The seed of all runs.
-const SEED: u64 = 1;
+/// The seed of all runs, and those that the arms of [`SEEDED`] have besides at 1M.
+pub const SEED: u64 = 1;
+const OTHER_SEEDS: [u64; 2] = [2, 3];
+/// Arms that run with other seeds at their best rate.
+const SEEDED: [Arm; 4] = [Arm::ADAMW, Arm::ADAMW_DECAY, Arm::VOTES, Arm::FOUR_BITS];
 
-pub const SIZES: [Size; 2] = [
-    // 10.0 and 30.0 million bytes.
+pub const SIZES: [Size; 3] = [
+    // 10.0, 30.0 and 100.0 million bytes; the last is for a GPU.
     Size { name: "1M", dim: 144, layers: 4, heads: 4, steps: 4883, seeds: &[SEED], lrs: &[] },
     Size { name: "3M", dim: 256, layers: 4, heads: 4, steps: 14649, seeds: &[SEED], lrs: &[] },
+    Size { name: "10M", dim: 384, layers: 6, heads: 6, steps: 48829, seeds: &[SEED], lrs: &[] },
 ];
 
-/// Arms that try rates, and their rates at 1M.
+/// Arms that try rates, and the rates at 1M that they begin with, in rising order.
 pub const TUNED: [(Arm, [f32; 3]); 8] = [
     (Arm::ADAMW, RATES),
     (Arm::VOTES, RATES),
@@ -30,6 +34,8 @@ pub const TUNED: [(Arm, [f32; 3]); 8] = [
     (Arm::POLTERGEIST, [1.4e-2, 2.8e-2, 5.6e-2]),
 ];
 const RATES: [f32; 3] = [3.5e-3, 7e-3, 1.4e-2];
+/// Rates of an arm at most.
+const MOST_RATES: usize = 7;
 
 /// Arms at the best rate of votes, 1M.
 pub const OTHERS: [Arm; 10] =
@@ -42,25 +48,66 @@ pub fn arms() -> impl Iterator<Item = Arm> {
 
 /// All runs that are wanted by now, in the order in which they tell most.
 pub fn runs(outcomes: &[Outcome]) -> Vec<Run> {
-    let [small, large] = &SIZES;
+    let [small, large, largest] = &SIZES;
     let run = |size: &'static Size, arm, lr| Run { size, arm, lr, seed: SEED, steps: size.steps, windows: Windows::Epochs };
-    // The middle rates first.
-    let rates = [1, 0, 2].into_iter().flat_map(|i| TUNED.iter().map(move |(arm, lrs)| run(small, *arm, lrs[i])));
-    let best = |arm: Arm| best_rate(outcomes, arm);
-    let votes = best(Arm::VOTES);
+    let tried: Vec<(Arm, Vec<f32>)> = TUNED.iter().map(|(arm, first)| (*arm, rates(outcomes, *arm, first))).collect();
+    // One rate of every arm before the next, the middle ones first.
+    let rates = [1, 0, 2].into_iter().chain(3..MOST_RATES).flat_map(|i| {
+        let wanted = tried.iter().filter_map(move |(arm, rates)| Some((*arm, *rates.get(i)?)));
+        wanted.map(|(arm, lr)| run(small, arm, lr))
+    });
+    let best = |size: &Size, arm: Arm| {
+        let (_, rates) = tried.iter().find(|(tuned, _)| tuned.name == arm.name)?;
+        best_rate(outcomes, size, arm, rates.len())
+    };
+    let votes = best(small, Arm::VOTES);
     let others = OTHERS.iter().filter_map(|&arm| Some(run(small, arm, votes?)));
+    let seeds = OTHER_SEEDS.into_iter().flat_map(|seed| SEEDED.into_iter().map(move |arm| (seed, arm)));
+    let seeds = seeds.filter_map(|(seed, arm)| Some(Run { seed, ..run(small, arm, best(small, arm)?) }));
     let pairs = [(Arm::ADAMW, 1.0), (Arm::VOTES, 1.0), (Arm::FOUR_BITS, 1.0), (Arm::MASTER, 1.0)];
     let pairs = pairs.into_iter().chain([0.5, 2.0].into_iter().flat_map(|factor| [(Arm::ADAMW, factor), (Arm::VOTES, factor)]));
-    let large = pairs.filter_map(|(arm, factor)| Some(run(large, arm, best(arm)? * factor)));
-    rates.chain(others).chain(large).collect()
+    let at_large = pairs.filter_map(|(arm, factor)| Some(run(large, arm, best(small, arm)? * factor)));
+    let at_largest = [Arm::ADAMW, Arm::VOTES].into_iter().filter_map(|arm| Some(run(largest, arm, best_rate(outcomes, large, arm, 3)?)));
+    rates.chain(others).chain(seeds).chain(at_large).chain(at_largest).collect()
 }
 
-/// The rate with the lowest validation loss at 1M, once all of an arm's have been tried.
-fn best_rate(outcomes: &[Outcome], arm: Arm) -> Option<f32> {
-    let (_, rates) = TUNED.iter().find(|(tuned, _)| tuned.name == arm.name)?;
-    let tried: Vec<_> = outcomes.iter().filter(|o| o.size == SIZES[0].name && o.arm == arm.name).collect();
+/// The runs of an arm at a size, with the seed that all have.
+fn of<'a>(outcomes: &'a [Outcome], size: &Size, arm: Arm) -> impl Iterator<Item = &'a Outcome> {
+    let size = size.name;
+    outcomes.iter().filter(move |o| o.size == size && o.arm == arm.name && o.seed == SEED)
+}
+
+/// The rates of an arm at 1M in the order in which they are tried: the first, and then, as long as the best is the lowest or the highest, the next
+/// beyond it.
+fn rates(outcomes: &[Outcome], arm: Arm, first: &[f32]) -> Vec<f32> {
+    let mut rates = first.to_vec();
+    while rates.len() < MOST_RATES {
+        let mut tried: Vec<_> = of(outcomes, &SIZES[0], arm).filter(|o| rates.contains(&o.lr)).map(|o| (o.lr, o.validation)).collect();
+        if tried.len() < rates.len() {
+            break;
+        }
+        tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let best = (0..tried.len()).min_by(|&a, &b| tried[a].1.total_cmp(&tried[b].1)).expect("rates");
+        let inner = match best {
+            0 => 1,
+            _ if best + 1 == tried.len() => best - 1,
+            _ => break,
+        };
+        rates.push(rounded(tried[best].0 * tried[best].0 / tried[inner].0));
+    }
+    rates
+}
+
+/// To three digits.
+fn rounded(rate: f32) -> f32 {
+    format!("{rate:.2e}").parse().expect("a number")
+}
+
+/// The rate with the lowest validation loss, once so many have been tried.
+fn best_rate(outcomes: &[Outcome], size: &Size, arm: Arm, wanted: usize) -> Option<f32> {
+    let tried: Vec<_> = of(outcomes, size, arm).collect();
     let best = tried.iter().min_by(|a, b| a.validation.total_cmp(&b.validation))?;
-    (tried.len() >= rates.len()).then_some(best.lr)
+    (tried.len() >= wanted).then_some(best.lr)
 }
 
 /// Bytes of the text that chooses rates, and of the text that no choice has seen.
@@ -98,7 +145,11 @@ pub fn texts(books: &Path, runs: &Path) -> Result<Texts> {
             }
         }
         if text.len() + 4 < wanted {
-            return Err(format!("{}: expected {wanted} bytes to learn at {}, found {}", books.display(), size.name, text.len()));
+            if training.is_empty() {
+                return Err(format!("{}: expected {wanted} bytes to learn at {}, found {}", books.display(), size.name, text.len()));
+            }
+            println!("{}: {} bytes are too few for {}, which takes {wanted}", books.display(), text.len(), size.name);
+            break;
         }
         let path = runs.join(format!("{}.txt", size.name));
         write(&path, &text)?;

@@ -46,6 +46,12 @@ struct Arguments {
     /// runs at a time, one thread each (default: all cores)
     #[argh(option)]
     jobs: Option<usize>,
+    /// where runs compute: cpu or cuda (default: cpu)
+    #[argh(option, default = "\"cpu\".into()")]
+    device: String,
+    /// the program that trains (default: the one built beside this; a package's, on a machine without Rust)
+    #[argh(option, default = "env!(\"CARGO_BIN_EXE_primal-host\").into()")]
+    program: PathBuf,
     /// folder of the runs (default: target/learning)
     #[argh(option, default = "default_runs()")]
     runs: PathBuf,
@@ -149,6 +155,9 @@ struct Outcome {
     flip_rate: f64,
     /// Training time, one thread; other programs may have run.
     seconds: f64,
+    /// `cuda`, where it was not the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
     /// (tokens, validation loss).
     curve: Vec<(u64, f64)>,
     /// (tokens, mean training loss since the point before), of a single pass.
@@ -185,8 +194,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         (None, Some(folder)) => {
             let texts = books::texts(folder, &arguments.runs.join("books"))?;
-            let largest = &texts.training.last().expect("a size").1;
-            let all: Vec<String> = texts.held_out.iter().flatten().chain([largest]).map(|path| path.display().to_string()).collect();
+            let smallest = &texts.training.first().expect("a size").1;
+            let all: Vec<String> = texts.held_out.iter().flatten().chain([smallest]).map(|path| path.display().to_string()).collect();
             let fingerprint = format!("{:016x}", corpus(&all, &CorpusOptions::default())?.fingerprint());
             let bench = Bench { arguments, texts, fingerprint, results: &results };
             // Which runs are wanted depends on those before.
@@ -272,8 +281,8 @@ struct Texts {
 }
 
 impl Texts {
-    fn training(&self, size: &Size) -> &Path {
-        &self.training.iter().find(|(name, _)| *name == size.name).expect("a text for each size").1
+    fn training(&self, size: &Size) -> Option<&Path> {
+        self.training.iter().find(|(name, _)| *name == size.name).map(|(_, path)| path.as_path())
     }
 }
 
@@ -299,7 +308,7 @@ impl Bench<'_> {
             let only = &self.arguments.only;
             outcomes.iter().all(|o| o.name != name) && (only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
         };
-        let missing: Vec<_> = runs.iter().filter(wanted).collect();
+        let missing: Vec<_> = runs.iter().filter(|run| self.texts.training(run.size).is_some()).filter(wanted).collect();
         if self.arguments.list {
             missing.iter().for_each(|run| println!("missing: {}", run.name()));
             return Ok(false);
@@ -330,14 +339,15 @@ impl Bench<'_> {
         let folder = self.arguments.runs.join(run.folder());
         let config = self.arguments.runs.join(format!("{}.toml", run.folder()));
         fs::create_dir_all(&self.arguments.runs).map_err(|e| format!("{}: {e}", self.arguments.runs.display()))?;
-        let mut train = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-        train.args(["train", "--threads", "1"]);
+        let text = self.texts.training(run.size).ok_or_else(|| format!("{}: no text is as long", run.name()))?;
+        let mut train = Command::new(&self.arguments.program);
+        train.args(["train", "--threads", "1", "--device", &self.arguments.device]);
         if folder.join("checkpoints").exists() {
             train.arg("--resume").arg(&folder);
         } else {
             fs::write(&config, run.config().to_toml()).map_err(|e| format!("{}: {e}", config.display()))?;
             let _ = fs::remove_dir_all(&folder);
-            train.arg("--config").arg(&config).arg("--data").arg(self.texts.training(run.size)).arg("--out").arg(&folder);
+            train.arg("--config").arg(&config).arg("--data").arg(text).arg("--out").arg(&folder);
         }
         let log = self.arguments.runs.join(format!("{}.log", run.folder()));
         let output = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
@@ -351,7 +361,7 @@ impl Bench<'_> {
         let latest = latest.ok_or_else(|| format!("{}: no checkpoint", folder.display()))?;
         let checkpoint = latest.checkpoint.path();
         let (held_out, test) = match &self.texts.held_out {
-            None => (None, self.loss(checkpoint, self.texts.training(run.size), "test")?),
+            None => (None, self.loss(checkpoint, text, "test")?),
             Some([validation, test]) => (Some(self.loss(checkpoint, validation, "all")?), self.loss(checkpoint, test, "all")?),
         };
         let records = metrics::read(&folder.join(metrics::FILE_NAME)).map_err(|e| e.to_string())?;
@@ -372,6 +382,7 @@ impl Bench<'_> {
             saturation: last.saturation.unwrap_or_default(),
             flip_rate: tail.iter().filter_map(|r| r.flip_rate).sum::<f64>() / tail.len() as f64,
             seconds: last.seconds.unwrap_or_default(),
+            device: Some(self.arguments.device.clone()).filter(|device| device != "cpu"),
             training: if held_out.is_some() { training_curve(&records) } else { Vec::new() },
             curve,
         })
@@ -379,8 +390,9 @@ impl Bench<'_> {
 
     /// Nats a byte of a text.
     fn loss(&self, checkpoint: &Path, text: &Path, split: &str) -> Result<f64> {
-        let mut eval = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-        eval.args(["eval", "--split", split, "--json", "--checkpoint"]).arg(checkpoint).arg("--data").arg(text);
+        let mut eval = Command::new(&self.arguments.program);
+        eval.args(["eval", "--split", split, "--json", "--device", &self.arguments.device, "--checkpoint"]);
+        eval.arg(checkpoint).arg("--data").arg(text);
         let output = eval.env("RAYON_NUM_THREADS", "1").output().map_err(|e| format!("{}: {e}", checkpoint.display()))?;
         let object: serde_json::Value = serde_json::from_slice(&output.stdout)
             .map_err(|e| format!("{}: {e}\n{}", checkpoint.display(), String::from_utf8_lossy(&output.stderr)))?;

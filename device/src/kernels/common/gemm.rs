@@ -30,8 +30,9 @@ pub trait Operand {
 /// `(i, k)` is `data[i · stride + k]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
 /// Eight lanes take eight rows, the next eight their next four k: a sector of each row. In a stage of floats half of a warp's 32 values of a
-/// k are 16 banks from the other half, so that none conflict.
-pub struct AlongK<const PASSES: usize, T = f32> {
+/// k are 16 banks from the other half, so that none conflict. If `WHOLE`, four lanes take a row's 16 k, which touches a quarter of the lines: for
+/// stages that are `[row][k]`.
+pub struct AlongK<const PASSES: usize, T = f32, const WHOLE: bool = false> {
     data: *const T,
     stride: usize,
     first: u32,
@@ -40,7 +41,7 @@ pub struct AlongK<const PASSES: usize, T = f32> {
     vectors: bool,
 }
 
-impl<const PASSES: usize, T> AlongK<PASSES, T> {
+impl<const PASSES: usize, T, const WHOLE: bool> AlongK<PASSES, T, WHOLE> {
     /// Rows `first..rows` of a matrix of `depth` columns.
     #[inline(always)]
     pub fn new(data: *const T, first: u32, rows: u32, depth: u32) -> Self {
@@ -54,11 +55,16 @@ impl<const PASSES: usize, T> AlongK<PASSES, T> {
     }
 }
 
-impl<const PASSES: usize> AlongK<PASSES> {
+impl<const PASSES: usize, T, const WHOLE: bool> AlongK<PASSES, T, WHOLE> {
     /// Row in the tile and k in the stage of a pass.
     #[inline(always)]
     pub fn place(pass: usize) -> (u32, u32) {
         let thread = thread_idx_x();
+        if WHOLE {
+            // Even rows, then odd ones: four of either, 48 bytes apart, fill 32 banks with the 32 bytes of each.
+            let row = pass as u32 * 32 + thread / 32 * 8 + thread / 4 % 4 * 2 + thread / 16 % 2;
+            return (row, thread % 4 * 4);
+        }
         let row = (pass as u32 / 2) * 64 + thread / 16 * 8 + thread % 8;
         (row, (pass as u32 % 2) * 8 + thread / 8 % 2 * 4)
     }
@@ -76,13 +82,13 @@ impl<const PASSES: usize> AlongK<PASSES> {
     }
 }
 
-impl<const PASSES: usize, T: Element> Operand for AlongK<PASSES, T> {
+impl<const PASSES: usize, T: Element, const WHOLE: bool> Operand for AlongK<PASSES, T, WHOLE> {
     type Held = [[f32; 4]; PASSES];
 
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         core::array::from_fn(|pass| {
-            let (row, offset) = AlongK::<PASSES>::place(pass);
+            let (row, offset) = Self::place(pass);
             let (row, k) = (self.first + row, k + offset);
             let at = self.data.wrapping_add(row as usize * self.stride + k as usize);
             if row >= self.rows {
@@ -97,7 +103,7 @@ impl<const PASSES: usize, T: Element> Operand for AlongK<PASSES, T> {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        AlongK::put(held, stage);
+        Self::put(held, stage);
     }
 }
 
@@ -173,8 +179,9 @@ impl<const PASSES: usize, T: Element> Operand for AcrossK<PASSES, T> {
 
 /// Wᵀ from codes, as B: k runs along the weight's rows, columns are its output features. Scales of rows are better left to the columns.
 ///
-/// A thread takes eight codes of one row, all of one group; a warp 32 rows, which it stores to 32 adjacent banks.
-pub struct CodesAlongK<S> {
+/// A thread takes eight codes of one row, all of one group; a warp 32 rows, which it stores to 32 adjacent banks, or all 16 k of 16 rows if `WHOLE`,
+/// for stages that are `[row][k]`.
+pub struct CodesAlongK<S, const WHOLE: bool = false> {
     /// Packed codes.
     pub codes: *const u8,
     /// Their scales.
@@ -187,15 +194,18 @@ pub struct CodesAlongK<S> {
     pub outputs: u32,
 }
 
-impl<S> CodesAlongK<S> {
+impl<S, const WHOLE: bool> CodesAlongK<S, WHOLE> {
     /// Row in the tile and first k in the stage of this thread.
     #[inline(always)]
     pub fn place() -> (u32, u32) {
+        if WHOLE {
+            return (thread_idx_x() / 16 * 8 + thread_idx_x() % 8, thread_idx_x() / 8 % 2 * 8);
+        }
         (thread_idx_x() % COLUMNS, thread_idx_x() / COLUMNS * 8)
     }
 }
 
-impl<S: Scaling> Operand for CodesAlongK<S> {
+impl<S: Scaling, const WHOLE: bool> Operand for CodesAlongK<S, WHOLE> {
     /// Codes and their scale.
     type Held = (u32, S::Held);
 

@@ -17,7 +17,7 @@ use super::values::{Element, ValuesMut};
 use crate::gpu::matrix::{ldmatrix_x4, ldmatrix_x4_trans, mma_m16n8k16, pack_halves, shared_address, unpack_halves};
 use crate::gpu::memory::{aligned, load2, load4_constant, store_words2, store_words4, store2};
 use crate::gpu::shared::dynamic_shared_mem;
-use crate::gpu::thread::{sync_threads, thread_idx_x};
+use crate::gpu::thread::{block_idx_y, sync_threads, thread_idx_x};
 use crate::grid::Grid;
 use crate::kernels::sizes::half_tiles::{A_PART, ALONG, B_PART, Shared};
 use crate::kernels::sizes::tiles::{DEPTH, ROWS};
@@ -72,14 +72,14 @@ pub trait Halves: Operand {
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, levels: *const u32);
 }
 
-impl<const PASSES: usize, T: Element> Halves for AlongK<PASSES, T> {
+impl<const PASSES: usize, T: Element> Halves for AlongK<PASSES, T, true> {
     const ACROSS: bool = false;
     const LOW: bool = true;
 
     #[inline(always)]
     unsafe fn store_halves(&self, held: Self::Held, power: Power, stage: *mut u16, part: usize, _: *const u32) {
         for pass in 0..PASSES {
-            let (row, k) = AlongK::<PASSES>::place(pass);
+            let (row, k) = Self::place(pass);
             store_split(power, held[pass], stage.add((row * ALONG + k) as usize), part);
         }
     }
@@ -101,7 +101,7 @@ impl<const PASSES: usize, T: Element> Halves for AcrossK<PASSES, T> {
 /// [`AlongK`] times a factor for each k.
 pub struct ScaledAlongK {
     /// The matrix.
-    pub matrix: AlongK<4>,
+    pub matrix: AlongK<4, f32, true>,
     /// The factors, as many as the matrix has columns.
     pub scale: *const f32,
     /// Number of factors.
@@ -114,16 +114,14 @@ impl Operand for ScaledAlongK {
     #[inline(always)]
     unsafe fn load(&self, k: u32) -> Self::Held {
         let held = self.matrix.load(k);
-        // Passes take the same two vectors of k in turn.
-        let factors: [[f32; 4]; 2] = core::array::from_fn(|pass| {
-            let k = k + AlongK::<4>::place(pass).1;
-            if aligned(self.scale) && k + 4 <= self.depth {
-                load4_constant(self.scale.add(k as usize))
-            } else {
-                core::array::from_fn(|i| if k + (i as u32) < self.depth { *self.scale.add(k as usize + i) } else { 0.0 })
-            }
-        });
-        core::array::from_fn(|pass| core::array::from_fn(|i| held[pass][i] * factors[pass % 2][i]))
+        // All passes take the same k.
+        let k = k + AlongK::<4, f32, true>::place(0).1;
+        let factors: [f32; 4] = if aligned(self.scale) && k + 4 <= self.depth {
+            load4_constant(self.scale.add(k as usize))
+        } else {
+            core::array::from_fn(|i| if k + (i as u32) < self.depth { *self.scale.add(k as usize + i) } else { 0.0 })
+        };
+        held.map(|values| core::array::from_fn(|i| values[i] * factors[i]))
     }
 
     #[inline(always)]
@@ -149,7 +147,7 @@ unsafe fn pair(levels: *const u32, codes: u32, at: usize) -> u32 {
     level(codes >> (8 * at)) | level(codes >> (8 * at + 4)) << 16
 }
 
-impl Halves for CodesAlongK<Levels> {
+impl Halves for CodesAlongK<Levels, true> {
     const ACROSS: bool = false;
     const LOW: bool = false;
 
@@ -160,7 +158,7 @@ impl Halves for CodesAlongK<Levels> {
     }
 }
 
-impl Halves for CodesAlongK<GroupScales> {
+impl Halves for CodesAlongK<GroupScales, true> {
     const ACROSS: bool = false;
     const LOW: bool = true;
 
@@ -218,10 +216,38 @@ pub struct Output {
     pub column_scale: *const f32,
 }
 
-/// This block's tile of the product. `powers` are those of A and B, of which codes without a low part have none; `grid` is that of codes, if B has
-/// any.
+/// A part of k for each of several blocks of a tile, so that a product of few tiles fills the device; `add_parts` adds up their sums.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// First row of the tile.
+    pub row: u32,
+    /// The part's place among them.
+    pub index: u32,
+    /// Its k.
+    pub k: [u32; 2],
+}
+
+impl Part {
+    /// This block's, of so many of a product of so many rows and k: one after another along y.
+    #[inline(always)]
+    pub fn of(parts: u32, rows: u32, depth: u32) -> Self {
+        let tiles = rows.div_ceil(ROWS);
+        let (index, each) = (block_idx_y() / tiles, depth.div_ceil(DEPTH).div_ceil(parts) * DEPTH);
+        let first = index * each;
+        Self { row: block_idx_y() % tiles * ROWS, index, k: [first, depth.min(first + each)] }
+    }
+
+    /// A product that is not divided.
+    #[inline(always)]
+    pub fn whole(depth: u32) -> Self {
+        Self { row: tile().0, index: 0, k: [0, depth] }
+    }
+}
+
+/// This block's tile of the product, or of a part of it. `powers` are those of A and B, of which codes without a low part have none; `grid` is that
+/// of codes, if B has any.
 #[inline(always)]
-pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], depth: u32, grid: Option<&Grid>) {
+pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers: [Power; 2], part: Part, grid: Option<&Grid>) {
     let shared = dynamic_shared_mem::<Shared>();
     let levels = (&raw mut (*shared).levels).cast::<u32>();
     let stage = |index: usize| ((&raw mut (*shared).a[index]).cast::<u16>(), (&raw mut (*shared).b[index]).cast::<u16>());
@@ -235,11 +261,12 @@ pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers
             *levels.add(code as usize) = B::word(grid, code as u8);
         }
     }
-    let (mut held_a, mut held_b) = (a.load(0), b.load(0));
+    let [mut k, end] = part.k;
+    let (mut held_a, mut held_b) = (a.load(k), b.load(k));
     let mut sums = [[[0.0; 4]; 4]; 4];
-    let (mut k, mut current) = (0, 0);
+    let mut current = 0;
     sync_threads();
-    while k < depth {
+    while k < end {
         let (to_a, to_b) = stage(current);
         a.store_halves(held_a, powers[0], to_a, A_PART, levels);
         b.store_halves(held_b, powers[1], to_b, B_PART, levels);
@@ -250,7 +277,7 @@ pub unsafe fn half_gemm<A: Halves, B: Halves>(output: Output, a: A, b: B, powers
         multiply::<A, B>(&mut sums, to_a, to_b);
         current ^= 1;
     }
-    finish(&output, &sums, powers[0].down, unit);
+    finish(&output, &sums, part.row, powers[0].down, unit);
 }
 
 /// First row and column of this warp in the tile.
@@ -302,8 +329,8 @@ unsafe fn multiply<A: Halves, B: Halves>(sums: &mut [[[f32; 4]; 4]; 4], a: *mut 
 
 /// Stores a thread's sums: two adjacent columns of two rows in each fragment.
 #[inline(always)]
-unsafe fn finish(output: &Output, sums: &[[[f32; 4]; 4]; 4], a_down: f32, unit: f32) {
-    let ((row, column), (first_row, first_column), lane) = (warp(), tile(), thread_idx_x() % 32);
+unsafe fn finish(output: &Output, sums: &[[[f32; 4]; 4]; 4], first_row: u32, a_down: f32, unit: f32) {
+    let ((row, column), (_, first_column), lane) = (warp(), tile(), thread_idx_x() % 32);
     for i in 0..4 {
         for j in 0..4 {
             for half in 0..2 {

@@ -126,7 +126,7 @@ impl Operand for Windows {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        AlongK::put(held, stage);
+        AlongK::<4>::put(held, stage);
     }
 }
 
@@ -402,7 +402,7 @@ impl Operand for PhasesAlongK {
 
     #[inline(always)]
     unsafe fn store(&self, held: Self::Held, stage: *mut f32, _: *const f32) {
-        AlongK::put(held, stage);
+        AlongK::<2>::put(held, stage);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the CUDA back end adds to a plan, and what it cannot run: known without CUDA, so that any build can say what a run would take on a GPU.
 
 use primal_device::grid::Grid;
-use primal_device::kernels::sizes::heads;
+use primal_device::kernels::sizes::{heads, tiles};
 use primal_device::kernels::{bias_backward, layer_norm};
 
 use super::operands::AttentionShape;
@@ -34,8 +34,19 @@ pub fn require(attention: &AttentionShape) -> Result<()> {
 
 /// Values of a span's tensor that share one value of scratch: partial sums of such rows, two a column.
 const VALUES_PER_SCRATCH: usize = ROWS_OF_A_BLOCK / 2;
-/// Values of scratch for what does not grow with the tensors.
-const LEAST_SCRATCH: usize = 1 << 16;
+/// Values of scratch for what does not grow with the tensors: parts of products.
+const LEAST_SCRATCH: usize = 1 << 22;
+/// Tiles that fill a large device, three to a multiprocessor.
+const MOST_TILES: usize = 384;
+/// k that a part of a product has at least.
+const LEAST_DEPTH: usize = 128;
+
+/// Parts of its k into which a product on tensor cores is divided, of so many columns and rows and so deep: by its shape alone, so that its bits are
+/// the same on all devices that have them.
+pub fn parts([columns, rows]: [usize; 2], depth: usize) -> usize {
+    let tiles = columns.div_ceil(tiles::COLUMNS as usize) * rows.div_ceil(tiles::ROWS as usize);
+    (MOST_TILES / tiles).min(depth / LEAST_DEPTH).min(LEAST_SCRATCH / (columns * rows)).max(1)
+}
 
 /// Words for the largest values of tensors that are known at a time.
 const LARGEST: usize = 1024;

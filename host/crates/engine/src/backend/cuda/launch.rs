@@ -4,9 +4,11 @@ use bytemuck::Pod;
 use half::f16;
 use primal_device::grid::Grid;
 use primal_device::kernels;
+use primal_device::kernels::sizes::tiles;
 use primal_device::launch::Call;
 
 use super::Cuda;
+use crate::backend::cuda_plan;
 use crate::backend::operands::{GridWeight, Scales, Sequences, Weight};
 use crate::memory::{Act, Activation, Span};
 
@@ -185,6 +187,25 @@ impl Cuda {
         };
         let of = |halves: Option<Span<f16>>| halves.map_or(std::ptr::null(), |halves| self.largest_of_halves(halves));
         [self.largest_of_values(operand), of(step), of(offset)]
+    }
+
+    /// Queues a product with sums over `depth` into `c`, of `items` columns and rows, or added to it if the second is 1. One of few tiles is divided
+    /// into parts of its depth, so that it fills the device.
+    pub(crate) fn launch_parts<const N: usize>(
+        &self,
+        (c, accumulate): (*mut f32, u32),
+        items @ [columns, rows]: [usize; 2],
+        depth: usize,
+        call: impl FnOnce((*mut f32, u32), u32) -> Call<N>,
+    ) {
+        let parts = cuda_plan::parts(items, depth);
+        if parts == 1 {
+            return self.launch(items, call((c, accumulate), 1));
+        }
+        let values = columns * rows;
+        let sums = self.scratch(parts * values);
+        self.launch([columns, rows.next_multiple_of(tiles::ROWS as usize) * parts], call((sums, 0), size(parts)));
+        self.launch([values, 1], kernels::linear_half::add_parts(c, sums, size(parts), accumulate, size(values)));
     }
 
     fn reserve_largest(&self, tensors: usize) {

@@ -65,10 +65,11 @@ impl RunOn<Cuda> for LinearBackwardInput {
                     (ScalesAt::Rows(scale), true) => {
                         let scales = w.scales.of_rows().expect("scales of rows");
                         let [of_dy, of_scale] = cuda.largest([of_dy, (scales.into(), scales.len(), scales.len())]);
-                        let call = on_tensor_cores::linear_backward_input_grid_half(
-                            dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add,
-                        );
-                        cuda.launch(items, call);
+                        cuda.launch_parts((dx, add), items, weight.out_features, |(dx, add), parts| {
+                            on_tensor_cores::linear_backward_input_grid_half(
+                                dx, dy, of_dy, codes, scale, of_scale, grid, n, outputs, inputs, stride, add, parts,
+                            )
+                        });
                     }
                     (ScalesAt::Rows(scale), false) => {
                         let call = kernels::linear_backward_input_grid(dx, dy, codes, scale, grid, n, outputs, inputs, stride, add);
@@ -76,10 +77,11 @@ impl RunOn<Cuda> for LinearBackwardInput {
                     }
                     (ScalesAt::Groups { step, offset }, true) => {
                         let [of_dy, of_step, of_offset] = cuda.largest_with_groups(of_dy, &w);
-                        let call = on_tensor_cores::linear_backward_input_groups_half(
-                            dx, dy, of_dy, codes, step, of_step, offset, of_offset, grid, n, outputs, inputs, stride, add,
-                        );
-                        cuda.launch(items, call);
+                        cuda.launch_parts((dx, add), items, weight.out_features, |(dx, add), parts| {
+                            on_tensor_cores::linear_backward_input_groups_half(
+                                dx, dy, of_dy, codes, step, of_step, offset, of_offset, grid, n, outputs, inputs, stride, add, parts,
+                            )
+                        });
                     }
                     (ScalesAt::Groups { step, offset }, false) => {
                         let call =
@@ -107,7 +109,8 @@ impl RunOn<Cuda> for LinearBackwardWeight {
         if cuda.have_float_tensor_cores() {
             let [of_dy, of_x] = cuda.largest([(dy.into(), outputs, apart), (x, inputs, inputs)]);
             let call = if half { on_tensor_cores::f16_linear_backward_weight_half } else { on_tensor_cores::linear_backward_weight_half };
-            cuda.launch(items, call(dw, cuda.read(dy), of_dy, cuda.read_values(x), of_x, n, o, i, stride, add));
+            let (dy, x) = (cuda.read(dy), cuda.read_values(x));
+            cuda.launch_parts((dw, add), items, rows, |(dw, add), parts| call(dw, dy, of_dy, x, of_x, n, o, i, stride, add, parts));
         } else {
             let call = if half { kernels::f16_linear_backward_weight } else { kernels::linear_backward_weight };
             cuda.launch(items, call(dw, cuda.read(dy), cuda.read_values(x), n, o, i, stride, add));
