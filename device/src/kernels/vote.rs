@@ -23,7 +23,7 @@ struct Tile([f32; TILE as usize]);
 on_gpu! {
     use super::common::blocks::{Place, load_votes, store_votes};
     use super::common::scaling::AnyScales;
-    use super::common::sums::lanes_sum;
+    use super::common::sums::{AHEAD, lanes_sum};
     use crate::gpu::GpuFloat;
     use crate::gpu::shared::dynamic_shared_mem;
     use crate::gpu::thread::{block_idx_x, block_idx_y, sync_threads, thread_idx_x};
@@ -83,10 +83,14 @@ kernels! {
         if column >= inputs {
             return;
         }
+        let (first, end) = ((group * GROUP) as usize, outputs.min((group + 1) * GROUP) as usize);
         let mut sum = 0.0;
-        for i in (group * GROUP) as usize..outputs.min((group + 1) * GROUP) as usize {
-            let g = *dw.add(i * inputs + column);
-            sum += g * g;
+        for first in (first..end).step_by(AHEAD) {
+            let row = |ahead: usize| first + ahead;
+            let values: [f32; AHEAD] = core::array::from_fn(|ahead| if row(ahead) < end { *dw.add(row(ahead) * inputs + column) } else { 0.0 });
+            for ahead in 0..AHEAD {
+                sum = if row(ahead) < end { sum + values[ahead] * values[ahead] } else { sum };
+            }
         }
         *partial.add(group as usize * inputs + column) = sum;
     }

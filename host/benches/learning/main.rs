@@ -4,12 +4,14 @@
 //! appended to a results file as one JSON object; runs that the file has are not repeated. First the learning rate of each arm is chosen on
 //! the validation split, with an equal budget; the figures of the long runs are on the test split, which no choice has seen.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 use arguments::arguments;
@@ -189,7 +191,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             let texts = Texts { training: SIZES.iter().map(|size| (size.name, data.clone())).collect(), held_out: None };
             let bench = Bench { arguments, texts, fingerprint: format!("{:016x}", corpus.fingerprint()), results: &results };
             for phase in [tuning_runs, final_runs] {
-                bench.all(&phase(&results.outcomes()))?;
+                bench.all(phase)?;
             }
         }
         (None, Some(folder)) => {
@@ -198,8 +200,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             let all: Vec<String> = texts.held_out.iter().flatten().chain([smallest]).map(|path| path.display().to_string()).collect();
             let fingerprint = format!("{:016x}", corpus(&all, &CorpusOptions::default())?.fingerprint());
             let bench = Bench { arguments, texts, fingerprint, results: &results };
-            // Which runs are wanted depends on those before.
-            while bench.all(&books::runs(&results.outcomes()))? {}
+            bench.all(books::runs)?;
         }
         (None, None) => println!("these are the results in {}", file.display()),
     }
@@ -243,6 +244,8 @@ fn tuned_lr(outcomes: &[Outcome], size: &Size, arm: Arm) -> Option<f32> {
 /// The results file.
 struct Results {
     outcomes: Mutex<Vec<Outcome>>,
+    /// Whether a run of this bench failed.
+    failed: AtomicBool,
     file: PathBuf,
 }
 
@@ -253,7 +256,7 @@ impl Results {
             serde_json::from_str(line)
                 .map_err(|e| format!("{}, line {}: {e}; remove the line, and its run is repeated", file.display(), i + 1))
         });
-        Ok(Self { outcomes: Mutex::new(lines.collect::<Result<_>>()?), file: file.to_path_buf() })
+        Ok(Self { outcomes: Mutex::new(lines.collect::<Result<_>>()?), failed: AtomicBool::new(false), file: file.to_path_buf() })
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -294,8 +297,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Does the runs that the results lack, several at a time; whether there were any.
-    fn all(&self, runs: &[Run]) -> Result<bool> {
+    /// Does the runs that the results lack, several at a time. Which runs are wanted may depend on those before.
+    fn all(&self, runs: impl Fn(&[Outcome]) -> Vec<Run> + Sync) -> Result<()> {
         let outcomes = self.results.outcomes();
         if let Some(other) = outcomes.iter().find(|o| o.data != self.fingerprint) {
             return Err(format!(
@@ -303,26 +306,41 @@ impl Bench<'_> {
                 other.data, self.fingerprint
             ));
         }
-        let wanted = |run: &&Run| {
-            let name = run.name();
+        let missing = || {
+            let outcomes = self.results.outcomes();
             let only = &self.arguments.only;
-            outcomes.iter().all(|o| o.name != name) && (only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
+            let mut missing = runs(&outcomes);
+            missing.retain(|run| {
+                let name = run.name();
+                self.texts.training(run.size).is_some()
+                    && outcomes.iter().all(|o| o.name != name)
+                    && (only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
+            });
+            missing
         };
-        let missing: Vec<_> = runs.iter().filter(|run| self.texts.training(run.size).is_some()).filter(wanted).collect();
         if self.arguments.list {
-            missing.iter().for_each(|run| println!("missing: {}", run.name()));
-            return Ok(false);
+            missing().iter().for_each(|run| println!("missing: {}", run.name()));
+            return Ok(());
         }
         let jobs = self.arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-        let any = !missing.is_empty();
-        let queue = Mutex::new(missing.into_iter());
+        let taken = Mutex::new(BTreeSet::new());
         std::thread::scope(|scope| {
             let work = || -> Result<()> {
                 loop {
-                    let next = queue.lock().expect("no panic").next();
-                    let Some(run) = next else { return Ok(()) };
+                    let next = {
+                        let mut taken = taken.lock().expect("no panic");
+                        missing().into_iter().find(|run| taken.insert(run.name()))
+                    };
+                    let Some(run) = next else {
+                        // What runs elsewhere may ask for more.
+                        if missing().is_empty() || self.results.failed.load(Ordering::Relaxed) {
+                            return Ok(());
+                        }
+                        std::thread::sleep(Duration::from_secs(1));
+                        continue;
+                    };
                     let start = Instant::now();
-                    let outcome = self.one(run)?;
+                    let outcome = self.one(&run).inspect_err(|_| self.results.failed.store(true, Ordering::Relaxed))?;
                     let Outcome { name, validation, test, .. } = &outcome;
                     println!("{name}: validation {validation:.4}, test {test:.4} ({:.0} s)", start.elapsed().as_secs_f64());
                     self.results.add(outcome)?;
@@ -331,7 +349,6 @@ impl Bench<'_> {
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| worker.join().expect("no panic"))
         })
-        .map(|()| any)
     }
 
     /// Trains, or goes on training, and measures.

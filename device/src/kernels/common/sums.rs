@@ -43,6 +43,9 @@ pub fn ordered_sum(value: f32) -> f32 {
     sum
 }
 
+/// Values that a thread asks for before it adds up the first of them.
+pub const AHEAD: usize = 8;
+
 /// `Σ f(i)` for `i` in `0..n`, by the sixteen lanes of half a warp: lane l sums up l, l + 16, …; then the lanes in order.
 #[inline(always)]
 pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {
@@ -52,11 +55,12 @@ pub fn lanes_sum(n: u32, f: impl Fn(usize) -> f32) -> f32 {
     let mut sum = 0.0;
     let mut first = 0;
     while first < most {
-        let i = first + thread_idx_x() % LANES;
-        if i < n {
-            sum += f(i as usize);
+        let place = |ahead: usize| first + ahead as u32 * LANES + thread_idx_x() % LANES;
+        let values: [f32; AHEAD] = core::array::from_fn(|ahead| if place(ahead) < n { f(place(ahead) as usize) } else { 0.0 });
+        for ahead in 0..AHEAD {
+            sum = if place(ahead) < n { sum + values[ahead] } else { sum };
         }
-        first += LANES;
+        first += AHEAD as u32 * LANES;
     }
     ordered_sum(sum)
 }

@@ -15,16 +15,25 @@ fn chunks(cuda: &Cuda, n: usize) -> (*mut f32, usize) {
 
 impl RunOn<Cuda> for Sum {
     fn run_on(self, cuda: &mut Cuda) {
-        let (n, (partial, chunks)) = (self.x.len(), chunks(cuda, self.x.len()));
-        cuda.launch([n, 1], kernels::sum_chunks(partial, cuda.read_values(self.x), halves([self.x]), size(n)));
-        cuda.launch([1, 1], kernels::sum_finish(cuda.write(self.sum), partial, size(chunks), 0));
+        let (n, sum) = (self.x.len(), cuda.write(self.sum));
+        let (x, halves) = (cuda.read_values(self.x), halves([self.x]));
+        if n <= kernels::BLOCK as usize {
+            return cuda.launch([1, 1], kernels::sum_block(sum, x, halves, 0, 0, size(n)));
+        }
+        let (partial, chunks) = chunks(cuda, n);
+        cuda.launch([n, 1], kernels::sum_chunks(partial, x, halves, size(n)));
+        cuda.launch([1, 1], kernels::sum_finish(sum, partial, size(chunks), 0));
     }
 }
 
 impl RunOn<Cuda> for SumSquares {
     fn run_on(self, cuda: &mut Cuda) {
-        let (n, (partial, chunks)) = (self.x.len(), chunks(cuda, self.x.len()));
-        cuda.launch([n, 1], kernels::sum_squares_chunks(partial, cuda.read(self.x), size(n)));
-        cuda.launch([1, 1], kernels::sum_finish(cuda.write(self.sum), partial, size(chunks), 1));
+        let (n, sum, x) = (self.x.len(), cuda.write(self.sum), cuda.read(self.x));
+        if n <= kernels::BLOCK as usize {
+            return cuda.launch([1, 1], kernels::sum_block(sum, x.cast(), 0, 1, 1, size(n)));
+        }
+        let (partial, chunks) = chunks(cuda, n);
+        cuda.launch([n, 1], kernels::sum_squares_chunks(partial, x, size(n)));
+        cuda.launch([1, 1], kernels::sum_finish(sum, partial, size(chunks), 1));
     }
 }
