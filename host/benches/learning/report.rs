@@ -85,6 +85,11 @@ pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
 pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
     for size in &books::SIZES {
         let of_size: Vec<_> = outcomes.iter().filter(|o| o.size == size.name).collect();
+        let bytes = (size.steps as usize * BATCH * SEQ_LEN) as f64 / 1e6;
+        if of_size.is_empty() {
+            println!("\n{} grid weights, {bytes:.1} million bytes: no run yet", size.name);
+            continue;
+        }
         // All seeds at the rate that is best with the first.
         let best = |arm: &Arm| -> Vec<&Outcome> {
             let runs = of_size.iter().copied().filter(|o| o.arm == arm.name);
@@ -128,7 +133,6 @@ pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
             )
             .expect("a string");
         }
-        let bytes = (size.steps as usize * BATCH * SEQ_LEN) as f64 / 1e6;
         println!("\n{} grid weights, {bytes:.1} million bytes, each once, nats a byte:\n\n{table}", size.name);
     }
     let missing: Vec<_> = books::runs(outcomes).iter().map(Run::name).filter(|name| outcomes.iter().all(|o| o.name != *name)).collect();
