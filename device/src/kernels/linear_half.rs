@@ -3,6 +3,9 @@
 //! 128 threads, 36,928 bytes of shared memory. Items: columns of the result in x, rows in y. Operands and the beginning `f16_` of a name are as in
 //! [`linear`](super::linear); `grid` is one that fits halves where rows have the scales. `…_largest` points to the bits of a tensor's largest absolute
 //! value, as the kernel `largest` finds it; that of an offset is null with it.
+//!
+//! `parts` is 1, or k is divided among so many blocks: then the result is `[parts, rows, columns]`, which `add_parts` adds up, `accumulate` is 0, and items
+//! in y are `parts` times the rows, rounded up to whole tiles.
 
 use super::sizes::elementwise;
 use super::sizes::half_tiles::SHARED;

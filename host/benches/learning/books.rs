@@ -5,9 +5,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use primal_engine::config::Windows;
+use primal_host::data::CorpusOptions;
 
 use super::arms::{Arm, BATCH, SEQ_LEN, Size};
-use super::{Outcome, Result, Run, Texts};
+use super::{Outcome, Result, Run, Text, Texts, corpus};
 
 /// The seed of all runs, and those that the arms of [`SEEDED`] have besides at 1M.
 pub const SEED: u64 = 1;
@@ -56,18 +57,22 @@ pub fn runs(outcomes: &[Outcome]) -> Vec<Run> {
         let wanted = tried.iter().filter_map(move |(arm, rates)| Some((*arm, *rates.get(i)?)));
         wanted.map(|(arm, lr)| run(small, arm, lr))
     });
-    let best = |size: &Size, arm: Arm| {
+    let best = |arm: Arm| {
         let (_, rates) = tried.iter().find(|(tuned, _)| tuned.name == arm.name)?;
-        best_rate(outcomes, size, arm, rates.len())
+        best_rate(outcomes, small, arm, rates)
     };
-    let votes = best(small, Arm::VOTES);
+    let votes = best(Arm::VOTES);
     let others = OTHERS.iter().filter_map(|&arm| Some(run(small, arm, votes?)));
     let seeds = OTHER_SEEDS.into_iter().flat_map(|seed| SEEDED.into_iter().map(move |arm| (seed, arm)));
-    let seeds = seeds.filter_map(|(seed, arm)| Some(Run { seed, ..run(small, arm, best(small, arm)?) }));
+    let seeds = seeds.filter_map(|(seed, arm)| Some(Run { seed, ..run(small, arm, best(arm)?) }));
+    let factors = [1.0, 0.5, 2.0];
     let pairs = [(Arm::ADAMW, 1.0), (Arm::VOTES, 1.0), (Arm::FOUR_BITS, 1.0), (Arm::MASTER, 1.0)];
-    let pairs = pairs.into_iter().chain([0.5, 2.0].into_iter().flat_map(|factor| [(Arm::ADAMW, factor), (Arm::VOTES, factor)]));
-    let at_large = pairs.filter_map(|(arm, factor)| Some(run(large, arm, best(small, arm)? * factor)));
-    let at_largest = [Arm::ADAMW, Arm::VOTES].into_iter().filter_map(|arm| Some(run(largest, arm, best_rate(outcomes, large, arm, 3)?)));
+    let pairs = pairs.into_iter().chain(factors[1..].iter().flat_map(|&factor| [(Arm::ADAMW, factor), (Arm::VOTES, factor)]));
+    let at_large = pairs.filter_map(|(arm, factor)| Some(run(large, arm, best(arm)? * factor)));
+    let at_largest = [Arm::ADAMW, Arm::VOTES].into_iter().filter_map(|arm| {
+        let wanted = factors.map(|factor| Some(best(arm)? * factor));
+        Some(run(largest, arm, best_rate(outcomes, large, arm, &wanted.into_iter().collect::<Option<Vec<f32>>>()?)?))
+    });
     rates.chain(others).chain(seeds).chain(at_large).chain(at_largest).collect()
 }
 
@@ -103,11 +108,10 @@ fn rounded(rate: f32) -> f32 {
     format!("{rate:.2e}").parse().expect("a number")
 }
 
-/// The rate with the lowest validation loss, once so many have been tried.
-fn best_rate(outcomes: &[Outcome], size: &Size, arm: Arm, wanted: usize) -> Option<f32> {
-    let tried: Vec<_> = of(outcomes, size, arm).collect();
-    let best = tried.iter().min_by(|a, b| a.validation.total_cmp(&b.validation))?;
-    (tried.len() >= wanted).then_some(best.lr)
+/// The rate with the lowest validation loss, once all that are wanted have been tried.
+fn best_rate(outcomes: &[Outcome], size: &Size, arm: Arm, wanted: &[f32]) -> Option<f32> {
+    let best = of(outcomes, size, arm).min_by(|a, b| a.validation.total_cmp(&b.validation))?;
+    wanted.iter().all(|&lr| of(outcomes, size, arm).any(|o| o.lr == lr)).then_some(best.lr)
 }
 
 /// Bytes of the text that chooses rates, and of the text that no choice has seen.
@@ -153,7 +157,9 @@ pub fn texts(books: &Path, runs: &Path) -> Result<Texts> {
         }
         let path = runs.join(format!("{}.txt", size.name));
         write(&path, &text)?;
-        training.push((size.name, path));
+        let all = [&validation, &test, &path].map(|path| path.display().to_string());
+        let fingerprint = format!("{:016x}", corpus(&all, &CorpusOptions::default())?.fingerprint());
+        training.push(Text { size: size.name, path, fingerprint });
     }
     Ok(Texts { training, held_out: Some([validation, test]) })
 }

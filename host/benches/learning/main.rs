@@ -2,7 +2,8 @@
 //!
 //! Each run is a run folder of `primal-host train`, so it resumes after an interruption and has a report of its own. A run's figures are
 //! appended to a results file as one JSON object; runs that the file has are not repeated. First the learning rate of each arm is chosen on
-//! the validation split, with an equal budget; the figures of the long runs are on the test split, which no choice has seen.
+//! the validation split, with an equal budget; the figures of the long runs are on the test split, which no choice has seen. In a single pass
+//! (`--books`) the long runs themselves try rates.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -45,7 +46,7 @@ struct Arguments {
     /// only runs whose name contains this; may be repeated
     #[argh(option)]
     only: Vec<String>,
-    /// runs at a time, one thread each (default: all cores)
+    /// runs at a time, one thread each (default: all cores; on cuda one, as several need NVIDIA's MPS)
     #[argh(option)]
     jobs: Option<usize>,
     /// where runs compute: cpu or cuda (default: cpu)
@@ -143,7 +144,7 @@ struct Outcome {
     arm: String,
     lr: f32,
     seed: u64,
-    /// Fingerprint of the text.
+    /// Fingerprint of the texts.
     data: String,
     steps: u64,
     tokens: u64,
@@ -188,18 +189,16 @@ fn run(arguments: &Arguments) -> Result<()> {
             let corpus = corpus(&[data.display().to_string()], &options)?;
             println!("{}", corpus.describe());
             println!("a test split of {} bytes is held out for the final figures", corpus.tokens(Split::Test));
-            let texts = Texts { training: SIZES.iter().map(|size| (size.name, data.clone())).collect(), held_out: None };
-            let bench = Bench { arguments, texts, fingerprint: format!("{:016x}", corpus.fingerprint()), results: &results };
+            let fingerprint = format!("{:016x}", corpus.fingerprint());
+            let training = SIZES.iter().map(|size| Text { size: size.name, path: data.clone(), fingerprint: fingerprint.clone() });
+            let bench = Bench { arguments, texts: Texts { training: training.collect(), held_out: None }, results: &results };
             for phase in [tuning_runs, final_runs] {
                 bench.all(phase)?;
             }
         }
         (None, Some(folder)) => {
             let texts = books::texts(folder, &arguments.runs.join("books"))?;
-            let smallest = &texts.training.first().expect("a size").1;
-            let all: Vec<String> = texts.held_out.iter().flatten().chain([smallest]).map(|path| path.display().to_string()).collect();
-            let fingerprint = format!("{:016x}", corpus(&all, &CorpusOptions::default())?.fingerprint());
-            let bench = Bench { arguments, texts, fingerprint, results: &results };
+            let bench = Bench { arguments, texts, results: &results };
             bench.all(books::runs)?;
         }
         (None, None) => println!("these are the results in {}", file.display()),
@@ -244,8 +243,6 @@ fn tuned_lr(outcomes: &[Outcome], size: &Size, arm: Arm) -> Option<f32> {
 /// The results file.
 struct Results {
     outcomes: Mutex<Vec<Outcome>>,
-    /// Whether a run of this bench failed.
-    failed: AtomicBool,
     file: PathBuf,
 }
 
@@ -256,7 +253,7 @@ impl Results {
             serde_json::from_str(line)
                 .map_err(|e| format!("{}, line {}: {e}; remove the line, and its run is repeated", file.display(), i + 1))
         });
-        Ok(Self { outcomes: Mutex::new(lines.collect::<Result<_>>()?), failed: AtomicBool::new(false), file: file.to_path_buf() })
+        Ok(Self { outcomes: Mutex::new(lines.collect::<Result<_>>()?), file: file.to_path_buf() })
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -275,36 +272,55 @@ impl Results {
     }
 }
 
+/// What a size learns.
+struct Text {
+    /// The size's name.
+    size: &'static str,
+    path: PathBuf,
+    /// Of it, and of what it is measured on.
+    fingerprint: String,
+}
+
 /// What is learnt and measured.
 struct Texts {
-    /// By the name of a size.
-    training: Vec<(&'static str, PathBuf)>,
+    training: Vec<Text>,
     /// Where they are files of their own: what chooses rates, and what no choice sees.
     held_out: Option<[PathBuf; 2]>,
 }
 
 impl Texts {
-    fn training(&self, size: &Size) -> Option<&Path> {
-        self.training.iter().find(|(name, _)| *name == size.name).map(|(_, path)| path.as_path())
+    fn training(&self, size: &str) -> Option<&Text> {
+        self.training.iter().find(|text| text.size == size)
     }
 }
 
 struct Bench<'a> {
     arguments: &'a Arguments,
     texts: Texts,
-    fingerprint: String,
     results: &'a Results,
+}
+
+/// Says so when it is dropped.
+struct GiveUp<'a>(&'a AtomicBool);
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Bench<'_> {
     /// Does the runs that the results lack, several at a time. Which runs are wanted may depend on those before.
     fn all(&self, runs: impl Fn(&[Outcome]) -> Vec<Run> + Sync) -> Result<()> {
         let outcomes = self.results.outcomes();
-        if let Some(other) = outcomes.iter().find(|o| o.data != self.fingerprint) {
-            return Err(format!(
-                "the results are for the text {}, this one is {}; give another --results file",
-                other.data, self.fingerprint
-            ));
+        for outcome in &outcomes {
+            if let Some(Text { size, fingerprint, .. }) = self.texts.training(&outcome.size).filter(|text| text.fingerprint != outcome.data)
+            {
+                let found = &outcome.data;
+                return Err(format!(
+                    "the results at {size} are for the text {found}, this one is {fingerprint}; give another --results file"
+                ));
+            }
         }
         let missing = || {
             let outcomes = self.results.outcomes();
@@ -312,7 +328,7 @@ impl Bench<'_> {
             let mut missing = runs(&outcomes);
             missing.retain(|run| {
                 let name = run.name();
-                self.texts.training(run.size).is_some()
+                self.texts.training(run.size.name).is_some()
                     && outcomes.iter().all(|o| o.name != name)
                     && (only.is_empty() || only.iter().any(|part| name.contains(part.as_str())))
             });
@@ -322,10 +338,13 @@ impl Bench<'_> {
             missing().iter().for_each(|run| println!("missing: {}", run.name()));
             return Ok(());
         }
-        let jobs = self.arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-        let taken = Mutex::new(BTreeSet::new());
+        let cores = if self.arguments.device == "cpu" { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+        let jobs = self.arguments.jobs.unwrap_or(cores).max(1);
+        let (taken, given_up) = (Mutex::new(BTreeSet::new()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let work = || -> Result<()> {
+                // However this worker ends but well, the others do not wait for its run.
+                let guard = GiveUp(&given_up);
                 loop {
                     let next = {
                         let mut taken = taken.lock().expect("no panic");
@@ -333,17 +352,18 @@ impl Bench<'_> {
                     };
                     let Some(run) = next else {
                         // What runs elsewhere may ask for more.
-                        if missing().is_empty() || self.results.failed.load(Ordering::Relaxed) {
+                        if missing().is_empty() || given_up.load(Ordering::Relaxed) {
+                            std::mem::forget(guard);
                             return Ok(());
                         }
                         std::thread::sleep(Duration::from_secs(1));
                         continue;
                     };
                     let start = Instant::now();
-                    let outcome = self.one(&run).inspect_err(|_| self.results.failed.store(true, Ordering::Relaxed))?;
+                    let outcome = self.one(&run)?;
+                    self.results.add(outcome.clone())?;
                     let Outcome { name, validation, test, .. } = &outcome;
                     println!("{name}: validation {validation:.4}, test {test:.4} ({:.0} s)", start.elapsed().as_secs_f64());
-                    self.results.add(outcome)?;
                 }
             };
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
@@ -356,7 +376,8 @@ impl Bench<'_> {
         let folder = self.arguments.runs.join(run.folder());
         let config = self.arguments.runs.join(format!("{}.toml", run.folder()));
         fs::create_dir_all(&self.arguments.runs).map_err(|e| format!("{}: {e}", self.arguments.runs.display()))?;
-        let text = self.texts.training(run.size).ok_or_else(|| format!("{}: no text is as long", run.name()))?;
+        let Text { path: text, fingerprint, .. } =
+            self.texts.training(run.size.name).ok_or_else(|| format!("{}: no text is as long", run.name()))?;
         let mut train = Command::new(&self.arguments.program);
         train.args(["train", "--threads", "1", "--device", &self.arguments.device]);
         if folder.join("checkpoints").exists() {
@@ -391,7 +412,7 @@ impl Bench<'_> {
             arm: run.arm.name.into(),
             lr: run.lr,
             seed: run.seed,
-            data: self.fingerprint.clone(),
+            data: fingerprint.clone(),
             steps: run.steps,
             tokens: last.tokens.unwrap_or_default(),
             validation: held_out.or_else(|| Some(curve.last()?.1)).ok_or_else(|| format!("{}: no validation", folder.display()))?,

@@ -1,6 +1,6 @@
 //! Tables and curves of the results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -99,10 +99,21 @@ pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
         let of = |runs: &[&Outcome], value: fn(&Outcome) -> f64| mean_and_deviation(&runs.iter().map(|o| value(o)).collect::<Vec<_>>());
         let with_deviation =
             |(mean, deviation): (f64, Option<f64>)| format!("{mean:.4}{}", deviation.map_or(String::new(), |d| format!(" ± {d:.4}")));
-        let float = Some(best(&Arm::ADAMW)).filter(|runs| !runs.is_empty()).map(|runs| of(&runs, |o| o.test).0);
+        // Over the seeds that both have.
+        let floats = best(&Arm::ADAMW);
+        let against_float = |runs: &[&Outcome]| {
+            let among = |runs: &[&Outcome], others: &[&Outcome]| -> Vec<f64> {
+                runs.iter().filter(|o| others.iter().any(|other| other.seed == o.seed)).map(|o| o.test).collect()
+            };
+            let [ours, theirs] = [among(runs, &floats), among(&floats, runs)];
+            if ours.is_empty() {
+                return "–".to_string();
+            }
+            format!("{:+.2} %", (mean_and_deviation(&ours).0 / mean_and_deviation(&theirs).0 - 1.0) * 100.0)
+        };
         let mut table = String::from(
             "| arm | bytes a weight | rate | validation | test | test against float | training, last twentieth | at a rail | flips a step | \
-             seeds | validation at each rate |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+             seeds | on | validation at each rate |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for arm in books::arms() {
             let runs = best(&arm);
@@ -114,21 +125,24 @@ pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
             let all: Vec<_> = rates.iter().map(|(lr, loss)| format!("{lr}: {loss:.4}")).collect();
             let share =
                 |value: f64, digits: usize| if arm.rule.is_float() { "–".into() } else { format!("{:.digits$} %", value * 100.0) };
-            let test = of(&runs, |o| o.test);
+            let mean = |value: fn(&Outcome) -> f64| of(&runs, value).0;
+            let last = |o: &Outcome| o.training.last().map_or(f64::NAN, |(_, loss)| *loss);
+            let devices: BTreeSet<&str> = runs.iter().map(|o| o.device.as_deref().unwrap_or("cpu")).collect();
             writeln!(
                 table,
-                "| {} | {} | {}{} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {}{} | {} | {} | {} | {:.4} | {} | {} | {} | {} | {} |",
                 arm.name,
                 arm.bytes(),
                 run.lr,
                 if is_edge { ", at the edge of those tried" } else { "" },
                 with_deviation(of(&runs, |o| o.validation)),
-                with_deviation(test),
-                float.map_or("–".into(), |float| format!("{:+.2} %", (test.0 / float - 1.0) * 100.0)),
-                run.training.last().map_or("–".into(), |(_, loss)| format!("{loss:.4}")),
-                share(run.saturation, 0),
-                share(run.flip_rate, 2),
+                with_deviation(of(&runs, |o| o.test)),
+                against_float(&runs),
+                mean(last),
+                share(mean(|o| o.saturation), 0),
+                share(mean(|o| o.flip_rate), 2),
                 runs.len(),
+                devices.into_iter().collect::<Vec<_>>().join(", "),
                 all.join(", "),
             )
             .expect("a string");

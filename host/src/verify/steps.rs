@@ -47,7 +47,7 @@ const GENERATED: usize = 60;
 const TIE: f32 = 1e-4;
 /// The same after training with [`HALF_LOSS_TOLERANCE`]: the two models are not quite the same, and losses a thousandth apart come of logits that are
 /// hundredths apart.
-const TIE_OF_HALVES: f32 = 1e-1;
+const TIE_OF_HALVES: f32 = 5e-2;
 /// Of frames: a duration as near to the middle between two may be rounded either way.
 const TIE_OF_FRAMES: f32 = 1e-2;
 /// Of values of a spectrogram, in natural logarithms.

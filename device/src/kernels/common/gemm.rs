@@ -30,7 +30,7 @@ pub trait Operand {
 /// `(i, k)` is `data[i · stride + k]`: `PASSES` · 32 rows from `first` on, of `rows`; `depth` k.
 ///
 /// Eight lanes take eight rows, the next eight their next four k: a sector of each row. In a stage of floats half of a warp's 32 values of a
-/// k are 16 banks from the other half, so that none conflict. If `WHOLE`, four lanes take a row's 16 k, which touches a quarter of the lines: for
+/// k are 16 banks from the other half, so that none conflict. If `WHOLE`, four lanes take a row's 16 k, so that eight touch two rows in place of eight: for
 /// stages that are `[row][k]`.
 pub struct AlongK<const PASSES: usize, T = f32, const WHOLE: bool = false> {
     data: *const T,
@@ -61,7 +61,7 @@ impl<const PASSES: usize, T, const WHOLE: bool> AlongK<PASSES, T, WHOLE> {
     pub fn place(pass: usize) -> (u32, u32) {
         let thread = thread_idx_x();
         if WHOLE {
-            // Even rows, then odd ones: four of either, 48 bytes apart, fill 32 banks with the 32 bytes of each.
+            // Even rows, then odd ones: rows are 48 bytes apart in a stage, so that the 32 bytes of four even ones, or odd ones, fill all banks once.
             let row = pass as u32 * 32 + thread / 32 * 8 + thread / 4 % 4 * 2 + thread / 16 % 2;
             return (row, thread % 4 * 4);
         }

@@ -71,3 +71,20 @@ pub fn plan(plan: &mut Plan) -> Planned {
     let grids = GRIDS * size_of::<Grid>() / size_of::<u32>();
     Planned { scratch, largest: plan.span(Kind::Scratch, "cuda.largest", LARGEST), grids: plan.span(Kind::Scratch, "cuda.grids", grids) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LEAST_SCRATCH, parts};
+
+    #[test]
+    fn products_of_few_tiles_are_divided_as_far_as_depth_and_scratch_allow() {
+        // Square layers of width 768, 32,768 tokens; those four times as wide fill the device; a layer of width 144, 2048 tokens.
+        assert_eq!(parts([768, 768], 32_768), 5);
+        assert_eq!(parts([768, 3072], 32_768), 1);
+        assert_eq!(parts([144, 144], 2048), 16);
+        assert_eq!(parts([64, 128], 127), 1);
+        for items @ [columns, rows] in [[768, 1024], [2048, 2048], [1, 1], [50_257, 768]] {
+            assert!(parts(items, 1 << 20) * columns * rows <= LEAST_SCRATCH.max(columns * rows));
+        }
+    }
+}

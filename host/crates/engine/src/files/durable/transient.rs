@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Start and end of the names of unfinished files.
 const TEMPORARY: (&str, &str) = (".primal-", ".tmp");
 
 static ALIVE: Mutex<Vec<(PathBuf, Kind)>> = Mutex::new(Vec::new());
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// What is to be removed; nobody makes or renames such a file meanwhile.
+fn alive() -> MutexGuard<'static, Vec<(PathBuf, Kind)>> {
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -37,7 +42,7 @@ impl Transient {
     }
 
     fn alive(path: PathBuf, kind: Kind) -> Self {
-        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), kind));
+        alive().push((path.clone(), kind));
         Self(path, kind)
     }
 
@@ -46,12 +51,21 @@ impl Transient {
         &self.0
     }
 
-    /// Gives the file its final name.
+    /// Gives the file its final name, or never comes back: no name appears any more once [`remove_all`] has begun.
     ///
     /// # Errors
     /// Errors of the rename, after which the file is removed.
     pub fn rename(self, to: &Path) -> io::Result<()> {
-        fs::rename(&self.0, to).map(|()| self.keep())
+        let mut alive = alive();
+        let renamed = fs::rename(&self.0, to);
+        if renamed.is_ok() {
+            alive.retain(|(path, _)| *path != self.0);
+        }
+        drop(alive);
+        if renamed.is_ok() {
+            std::mem::forget(self);
+        }
+        renamed
     }
 
     /// Leaves the file where it is.
@@ -61,7 +75,7 @@ impl Transient {
     }
 
     fn forget(&self) {
-        ALIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| *path != self.0);
+        alive().retain(|(path, _)| *path != self.0);
     }
 }
 
@@ -83,7 +97,7 @@ fn remove(path: &Path, kind: Kind) {
 /// Removes all of them: the process is about to end by a signal. The latest go first, as files lie in folders. As long as what it returns is
 /// held, nobody makes another.
 pub fn remove_all() -> impl Sized {
-    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut alive = alive();
     alive.drain(..).rev().for_each(|(path, kind)| remove(&path, kind));
     alive
 }
@@ -97,16 +111,12 @@ pub fn temporary(folder: &Path) -> io::Result<(File, Transient)> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     loop {
-        // Known before it is there, so that no signal can come between.
+        // There and known at once, so that no signal can come between.
         let made = builder.make_in(folder, |path| {
-            let name = Transient::new(path.to_owned());
-            match File::options().read(true).write(true).create_new(true).open(path) {
-                Ok(file) => Ok((file, name)),
-                Err(error) => {
-                    name.keep();
-                    Err(error)
-                }
-            }
+            let mut alive = alive();
+            let file = File::options().read(true).write(true).create_new(true).open(path)?;
+            alive.push((path.to_owned(), Kind::One));
+            Ok((file, Transient(path.to_owned(), Kind::One)))
         })?;
         let (file, name) = made.keep().map_err(|error| error.error)?.0;
         // Another process may have swept it before it was locked.

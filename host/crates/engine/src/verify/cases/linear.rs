@@ -250,6 +250,8 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             }
         }
     }
+    // Eleven parts of k on tensor cores, of which the last has none.
+    rows.extend([false, true].map(|accumulate| backward_weight(1424, 5, 5, 7, accumulate)));
     for [tokens, outputs, inputs] in LARGEST {
         let w = Operand::new(Some((&grid::PRIME13, ScaleForm::Row)), outputs, inputs);
         let stride = outputs.next_multiple_of(64);
