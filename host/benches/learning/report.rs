@@ -18,6 +18,11 @@ fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
     (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
 }
 
+/// The mean, and the deviation where there is one.
+fn with_deviation((mean, deviation): (f64, Option<f64>)) -> String {
+    format!("{mean:.4}{}", deviation.map_or(String::new(), |d| format!(" ± {d:.4}")))
+}
+
 /// Prints a table of each size and draws its curves beside the results file.
 pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
     for size in &SIZES {
@@ -41,19 +46,19 @@ pub fn report(outcomes: &[Outcome], folder: &Path) -> Result<()> {
         table += "|---|---|---|---|---|---|---|---|\n";
         for runs in arms.values() {
             let mean = |value: fn(&Outcome) -> f64| mean_and_deviation(&runs.iter().map(|o| value(o)).collect::<Vec<_>>());
-            let (test, deviation) = mean(|o| o.test);
-            let deviation = deviation.map_or(String::new(), |d| format!(" ± {d:.4}"));
-            let against = float.map_or("".into(), |float| format!("{:+.2} %", (test / float - 1.0) * 100.0));
+            let test @ (mean_of_test, _) = mean(|o| o.test);
+            let against = float.map_or("".into(), |float| format!("{:+.2} %", (mean_of_test / float - 1.0) * 100.0));
             let is_grid = ARMS.iter().any(|a| a.name == runs[0].arm && !a.rule.is_float());
             let share = |value, digits| if is_grid { format!("{:.digits$} %", value * 100.0) } else { "–".into() };
             let (rail, flips) = (share(mean(|o| o.saturation).0, 0), share(mean(|o| o.flip_rate).0, 2));
             let first = runs[0];
             writeln!(
                 table,
-                "| {} | {} | {:.4} | {test:.4}{deviation} | {against} | {rail} | {flips} | {} |",
+                "| {} | {} | {:.4} | {} | {against} | {rail} | {flips} | {} |",
                 first.arm,
                 first.lr,
                 mean(|o| o.validation).0,
+                with_deviation(test),
                 runs.len()
             )
             .expect("a string");
@@ -97,8 +102,6 @@ pub fn single_pass(outcomes: &[Outcome]) -> Result<()> {
             runs.filter(|o| first.is_some_and(|first| first.lr == o.lr)).collect()
         };
         let of = |runs: &[&Outcome], value: fn(&Outcome) -> f64| mean_and_deviation(&runs.iter().map(|o| value(o)).collect::<Vec<_>>());
-        let with_deviation =
-            |(mean, deviation): (f64, Option<f64>)| format!("{mean:.4}{}", deviation.map_or(String::new(), |d| format!(" ± {d:.4}")));
         // Over the seeds that both have.
         let floats = best(&Arm::ADAMW);
         let against_float = |runs: &[&Outcome]| {
