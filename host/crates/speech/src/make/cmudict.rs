@@ -47,7 +47,7 @@ fn file() -> Result<PathBuf> {
         |found: &dyn std::fmt::Display| Error::invalid("cargo metadata", "the sources of cmudict-fast", found, "run it through cargo");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", "host-tuple"])
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "host-tuple"])
         // Packages of a feature that is off are not listed.
         .args(["--features", "make-lexicon", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .output()
