@@ -354,10 +354,20 @@ impl Heap {
         if !to.is_kept() {
             return Ok(());
         }
+        to.note_range_written(offset, bytes);
+        // New pages are zero, and cost nothing before they are touched.
+        let is_renewed = bytes == to.bytes && to.start != to.host_address() && pattern.iter().all(|&byte| byte == 0);
+        if let Some(pages) = is_renewed.then(|| Pages::new(bytes as usize)).flatten() {
+            let start = to.start;
+            self.live.get_mut(&start).expect("it is live").memory = pages;
+            return Ok(());
+        }
         // SAFETY: as in `write`.
         let target = unsafe { std::slice::from_raw_parts_mut(to.at(offset, bytes as usize), bytes as usize) };
-        target.chunks_exact_mut(pattern.len()).for_each(|chunk| chunk.copy_from_slice(pattern));
-        to.note_range_written(offset, bytes);
+        match pattern {
+            [byte] => target.fill(*byte),
+            _ => target.chunks_exact_mut(pattern.len()).for_each(|chunk| chunk.copy_from_slice(pattern)),
+        }
         Ok(())
     }
 
@@ -395,6 +405,22 @@ mod tests {
         heap.fill(a, &[1, 2], 32).unwrap();
         assert!(!heap.find(a).unwrap().tracked());
         assert_eq!(heap.find(a).unwrap().load::<u32>(4), 0x0201_0201);
+    }
+
+    #[test]
+    fn fills_a_part_or_all() {
+        for track in [false, true] {
+            let mut heap = Heap::new(1 << 20, track);
+            let a = heap.allocate(64, "a", 0).unwrap();
+            heap.write(a, &[7; 64]).unwrap();
+            heap.fill(a + 8, &[9], 4).unwrap();
+            heap.fill(a + 16, &[0], 8).unwrap();
+            let words = |heap: &Heap| [0, 8, 12, 16, 60].map(|at| heap.find(a).unwrap().load::<u32>(at));
+            assert_eq!(words(&heap), [0x0707_0707, 0x0909_0909, 0x0707_0707, 0, 0x0707_0707]);
+            heap.fill(a, &[0], 64).unwrap();
+            assert_eq!(words(&heap), [0; 5]);
+            assert!(!heap.find(a).unwrap().tracked(), "all is written");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What a row of the case table is, and how its modes run on any back end.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use half::f16;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffers::{Handle, Value};
 use crate::backend::{Backend, Op};
@@ -58,6 +60,8 @@ pub struct Case<B> {
     tolerance: Tolerance,
     flops: f64,
     only_for_speed: bool,
+    /// What the compare mode found: the checksum of each buffer.
+    found: OnceLock<Vec<u64>>,
 }
 
 impl<B: Backend> Case<B> {
@@ -91,6 +95,7 @@ impl<B: Backend> Case<B> {
             tolerance,
             flops: 0.0,
             only_for_speed: false,
+            found: OnceLock::new(),
         }
     }
 
@@ -226,7 +231,9 @@ impl<B: Backend> Case<B> {
     pub fn compare(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
         let mut expected = CaseBuffers::new(&self.buffers);
         (self.reference)(&mut expected);
-        for (i, (got, before)) in self.results(make)?.iter().zip(&self.buffers).enumerate() {
+        let results = self.results(make)?;
+        self.found.get_or_init(|| checksums(&results));
+        for (i, (got, before)) in results.iter().zip(&self.buffers).enumerate() {
             let what = format!("{}: buffer {i}", self.name());
             if !expected.written[i] {
                 // NaN is not equal to itself, so bits are compared.
@@ -254,6 +261,19 @@ impl<B: Backend> Case<B> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the op leaves the same bytes once more.
+    pub fn repeats(&self, make: fn(&mut Plan) -> B) -> Result<(), String> {
+        let again = checksums(&self.results(make)?);
+        let first = match self.found.get() {
+            Some(first) => first,
+            None => &checksums(&self.results(make)?),
+        };
+        match first.iter().zip(&again).position(|(first, again)| first != again) {
+            Some(buffer) => Err(format!("{}: buffer {buffer} differs in another run", self.name())),
+            None => Ok(()),
+        }
     }
 
     /// Gradient mode: what the op wrote against central differences of the loss, taken in `f64`.
@@ -330,6 +350,10 @@ impl<B: Backend> Case<B> {
         };
         format!("{:<58} {nanoseconds:>12.0} ns  {rate}", self.name())
     }
+}
+
+fn checksums(buffers: &[Data]) -> Vec<u64> {
+    buffers.iter().map(|data| xxh3_64(&data.bytes())).collect()
 }
 
 fn same<T: Copy + std::fmt::Debug>(what: &str, got: &[T], [low, high]: [&[T]; 2], right: impl Fn(T, T, T) -> bool) -> Result<(), String> {

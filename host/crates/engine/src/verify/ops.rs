@@ -74,7 +74,7 @@ impl<B: Backend + 'static> CaseTable<B> {
         failures(self.checked().filter(|case| case.has_gradient()).collect(), |case| case.check_gradient(self.make))
     }
 
-    /// Mode *same bytes*: in a pool of each of these sizes; without any, twice.
+    /// Mode *same bytes*: in a pool of each of these sizes.
     ///
     /// # Errors
     /// The first byte that differs in each row that fails.
@@ -85,10 +85,7 @@ impl<B: Backend + 'static> CaseTable<B> {
         let pool = |&n: &usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool");
         let pools: Vec<_> = pools.iter().map(pool).collect();
         let check = |case: &Case<B>| {
-            let runs: Result<Vec<_>, _> = match pools.as_slice() {
-                [] => (0..2).map(|_| case.bytes(self.make)).collect(),
-                pools => pools.iter().map(|pool| pool.install(|| case.bytes(self.make))).collect(),
-            };
+            let runs: Result<Vec<_>, _> = pools.iter().map(|pool| pool.install(|| case.bytes(self.make))).collect();
             let runs = runs?;
             let (first, others) = runs.split_first().expect("two runs or more");
             let differs = |(buffer, bytes): (usize, &Vec<u8>)| {
@@ -98,11 +95,16 @@ impl<B: Backend + 'static> CaseTable<B> {
             first.iter().enumerate().find_map(differs).map_or(Ok(()), Err)
         };
         let rows: Vec<_> = self.checked().collect();
-        if pools.is_empty() {
-            return failures(rows, check);
-        }
         // One after another: a thread of one pool that waits for another takes up the next row meanwhile, and one on top of that, until its stack is full.
         summary(rows.len(), rows.into_iter().filter_map(|case| check(case).err()).collect())
+    }
+
+    /// Mode *same bytes* where the device itself has many threads: twice, of which a *compare* before it is the first time.
+    ///
+    /// # Errors
+    /// The first buffer that differs in each row that fails.
+    pub fn same_bytes_twice(&self) -> Result<(), String> {
+        failures(self.checked().collect(), |case| case.repeats(self.make))
     }
 
     /// Mode *speed*.
