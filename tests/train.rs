@@ -26,6 +26,7 @@ use primal_engine::ops::attention::cpu as attention;
 use primal_engine::optim::MatrixState;
 use primal_engine::optim::votes::Votes;
 use primal_engine::train::state;
+use primal_engine::train::text::TextTask;
 use primal_engine::train::trainer::{Layout, Trainer};
 use primal_host::configurations::Load;
 use primal_host::data::{Corpus, CorpusOptions, Source, TextCodec};
@@ -44,11 +45,11 @@ fn config(rule: Rule) -> Config {
 
 #[test]
 fn threads_do_not_change_a_byte() {
-    for &rule in Rule::ALL {
+    for config in Rule::ALL.iter().map(|&rule| config(rule)).chain([in_tiles()]) {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             pool.install(|| {
-                let mut trainer = trainer::<Gpt>(&config(rule));
+                let mut trainer = trainer::<Gpt>(&config);
                 let corpus = corpus();
                 for _ in 0..5 {
                     trainer.step(&corpus).expect("a step");
@@ -59,7 +60,7 @@ fn threads_do_not_change_a_byte() {
         let one = run(1);
         for threads in [2, 7] {
             let differ = one.iter().zip(&run(threads)).filter(|(a, b)| a != b).count();
-            assert_eq!(differ, 0, "{rule:?} with {threads} threads: {differ} bytes differ");
+            assert_eq!(differ, 0, "{:?} with {threads} threads: {differ} bytes differ", config.train.optimizer);
         }
     }
 }
@@ -126,9 +127,71 @@ fn answers_alone_are_learnt() {
     assert!(answers.iter().all(|&loss| loss < 0.3), "{answers:?}");
 }
 
+/// A run whose matrices vote sixteen rows at a time.
+fn in_tiles() -> Config {
+    let mut config = config(Rule::Votes);
+    config.train.gradient_rows = Some(16);
+    config
+}
+
+#[test]
+fn rows_vote_in_turn_by_the_mean_squares_of_the_whole() {
+    let corpus = corpus();
+    let run = |config: &Config, steps| {
+        let mut trainer = trainer::<Gpt>(config);
+        let loss = (0..steps).map(|_| trainer.step(&corpus).expect("a step").loss).last();
+        (trainer, loss.expect("a step"))
+    };
+    // From the same weights the same gradients, and so R and C.
+    let [mut whole, mut tiled] = [config(Rule::Votes), in_tiles()].map(|config| run(&config, 1).0);
+    let squares = |trainer: &mut Trainer<Cpu>| -> Vec<Vec<f32>> {
+        let of_matrix = |state: &MatrixState| {
+            let MatrixState::Votes(Votes(state)) = state else { panic!("votes") };
+            [state.row, state.column].map(|span| trainer.backend.read(span).to_vec())
+        };
+        trainer.layout.optimizer.matrices.iter().flat_map(of_matrix).collect()
+    };
+    for (whole, tiled) in squares(&mut whole).iter().zip(squares(&mut tiled)) {
+        assert!(whole.iter().any(|&square| square > 0.0));
+        for (whole, tiled) in whole.iter().zip(tiled) {
+            assert!((whole - tiled).abs() <= 1e-5 * whole, "{whole} of the whole, {tiled} by tiles");
+        }
+    }
+    let [whole, tiled] = [config(Rule::Votes), in_tiles()].map(|mut config| {
+        config.train.steps = 150;
+        run(&config, 150).1
+    });
+    assert!((whole - tiled).abs() < 0.2 && tiled < 3.2, "a loss of {whole} with whole gradients, of {tiled} with tiles");
+}
+
+#[test]
+fn rows_that_vote_in_turn_hold_no_more_of_a_gradient() {
+    let scratch = |config: &Config| {
+        let mut plan = Plan::default();
+        Layout::<TextTask>::plan(config, &mut plan);
+        let bytes = |name: &str| plan.entries().iter().filter(|entry| entry.name == name).map(|entry| entry.bytes).sum::<usize>();
+        ["matrix_gradient", "vote_column_before"].map(bytes)
+    };
+    // The head has 256 rows of 24 columns, the MLP's second layer 24 of 96.
+    assert_eq!(scratch(&config(Rule::Votes)), [256 * 24 * 4, 0]);
+    assert_eq!(scratch(&in_tiles()), [16 * 96 * 4, 96 * 4]);
+    // A head's gradient comes whole, where its logits do not.
+    let head = |logit_rows| {
+        let mut config = in_tiles();
+        config.train.logit_rows = Some(logit_rows);
+        scratch(&config)[0]
+    };
+    assert_eq!(head(39), 16 * 96 * 4);
+    assert_eq!(head(38), 256 * 24 * 4);
+}
+
 /// Trains one good step, spoils the run, and returns what the next step says.
 fn spoiled(rule: Rule, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
-    let (mut trainer, corpus) = (trainer::<Gpt>(&config(rule)), corpus());
+    spoiled_of(&config(rule), spoil)
+}
+
+fn spoiled_of(config: &Config, spoil: impl FnOnce(&mut Trainer<Cpu>)) -> String {
+    let (mut trainer, corpus) = (trainer::<Gpt>(config), corpus());
     trainer.step(&corpus).expect("a good step");
     spoil(&mut trainer);
     trainer.step(&corpus).map(|stats| stats.loss).expect_err("nothing was noticed").to_string()
@@ -141,9 +204,11 @@ fn a_gradient_that_is_not_finite_is_named() {
         let matrices = if rule.is_float() { 0 } else { layout.parameters.matrices.len() };
         for tensor in 0..layout.optimizer.floats.len() + matrices {
             let name = layout.optimizer.norm_name(&layout.parameters, tensor);
-            let message = spoiled(rule, |trainer| trainer.inject_fault(tensor));
-            assert!(message.starts_with(&format!("step 2: the gradient of {name} is not finite")), "{rule:?}, {name}: {message}");
-            assert!(message.contains("its last checkpoint"), "{message}");
+            for config in [config(rule)].into_iter().chain((rule == Rule::Votes).then(in_tiles)) {
+                let message = spoiled_of(&config, |trainer| trainer.inject_fault(tensor));
+                assert!(message.starts_with(&format!("step 2: the gradient of {name} is not finite")), "{rule:?}, {name}: {message}");
+                assert!(message.contains("its last checkpoint"), "{message}");
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ impl<B: Backend> GradientSink<B> for Plain {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
-        b.run(LinearBackwardWeight { dw: self.matrices[id.0], dy, x, rows, accumulate: !part.first });
+        let (dw, outputs) = (self.matrices[id.0], self.matrices[id.0].len() * rows / x.len());
+        b.run(LinearBackwardWeight { dw, first: 0, dy, outputs, x, rows, accumulate: !part.first });
     }
 
     fn lookup(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, ids: Span<u32>, part: GradientPart) {

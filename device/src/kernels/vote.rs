@@ -1,6 +1,7 @@
 //! Votes over a whole tensor: R and C as the CPU adds them up, then the plain functions of [`crate::rules::votes`].
 //!
-//! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
+//! In order: `vote_rows`, `vote_mean`; `vote_columns`, `vote_factors`; `vote`. Of a tile of a matrix's rows: `vote_rows`; `vote_columns`,
+//! `vote_tile_columns`, `vote_mean` of these, `vote_tile_factors`; `vote`. Given the same gradient, all bits are those of the CPU.
 
 use super::sizes::LANES;
 use super::sizes::blocks::{COVERS, THREADS};
@@ -35,6 +36,23 @@ on_gpu! {
     #[inline(always)]
     fn running(beta2: f32, old: f32, mean_square: f32) -> f32 {
         beta2 * old + (1.0 - beta2) * mean_square
+    }
+
+    /// What a column is multiplied by.
+    #[inline(always)]
+    fn factor_of(c: f32, mean: f32, bias_correction: f32, natural: u32) -> f32 {
+        let root = (c / bias_correction).max(TINY).sqrt();
+        1.0 / if natural == 1 { root * (c / mean).max(TINY).sqrt() } else { root }
+    }
+
+    /// The sum of a column's partial sums.
+    #[inline(always)]
+    unsafe fn sum_of_groups(partial: *const f32, rows: u32, inputs: usize, j: usize) -> f32 {
+        let mut sum = 0.0;
+        for group in 0..rows.div_ceil(GROUP) as usize {
+            sum += *partial.add(group * inputs + j);
+        }
+        sum
     }
 }
 
@@ -106,23 +124,44 @@ kernels! {
         if j >= inputs {
             return;
         }
-        let mut sum = 0.0;
-        for group in 0..outputs.div_ceil(GROUP) as usize {
-            sum += *partial.add(group * inputs + j);
-        }
-        let c = running(beta2, *column.add(j), sum / outputs as f32);
+        let c = running(beta2, *column.add(j), sum_of_groups(partial, outputs, inputs, j) / outputs as f32);
         *column.add(j) = c;
-        let root = (c / bias_correction).max(TINY).sqrt();
-        *factor.add(j) = 1.0 / if natural == 1 { root * (c / *mean).max(TINY).sqrt() } else { root };
+        *factor.add(j) = factor_of(c, *mean, bias_correction, natural);
+    }
+
+    /// Of a tile of `rows` rows of a matrix of `outputs`: `factor[j] = β₂·before[j] + (1 − β₂)·Σ_g partial[g][j] / rows`, by which the tile votes, and what C is
+    /// moved by for it, `column[j] += (1 − β₂)·(Σ_g partial[g][j] − rows·before[j]) / outputs`; factor, column, before `[inputs]`, partial
+    /// `[⌈rows / 512⌉, inputs]`. A thread takes a column. Items: columns.
+    fn vote_tile_columns(
+        factor: *mut f32, column: *mut f32, before: *const f32, partial: *const f32, rows: u32, outputs: u32, inputs: u32, beta2: f32,
+    ) for [THREADS, 0, [THREADS, 1]] {
+        let (j, inputs) = ((block_idx_x() * THREADS + thread_idx_x()) as usize, inputs as usize);
+        if j >= inputs {
+            return;
+        }
+        let (sum, before) = (sum_of_groups(partial, rows, inputs, j), *before.add(j));
+        *factor.add(j) = running(beta2, before, sum / rows as f32);
+        *column.add(j) += (1.0 - beta2) * ((sum - rows as f32 * before) / outputs as f32);
+    }
+
+    /// Turns C of a tile to factors, as `vote_factors` does; factor `[inputs]`, mean `[1]`. A thread takes a column. Items: columns.
+    fn vote_tile_factors(
+        factor: *mut f32, mean: *const f32, inputs: u32, bias_correction: f32, natural: u32,
+    ) for [THREADS, 0, [THREADS, 1]] {
+        let j = block_idx_x() * THREADS + thread_idx_x();
+        if j < inputs {
+            let factor = factor.add(j as usize);
+            *factor = factor_of(*factor, *mean, bias_correction, natural);
+        }
     }
 
     /// Adds each weight's vote; votes `[outputs, padded inputs]` of `bits` = 8 or 4 bits, row `[outputs]`, mean `[1]`, factor `[inputs]`, dw
     /// `[outputs, inputs]`, codes `[outputs, row_bytes]`, scale `[outputs]` or null, and then step of groups, `[outputs, ⌈inputs / 32⌉]`, halves;
-    /// `max` and `quantum` are the rule's; `natural` is as in `vote_factors`. A thread takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
+    /// `first_row` is that of votes, of a tile in its matrix; `max` and `quantum` are the rule's; `natural` is as in `vote_factors`. A thread takes sixteen weights of a row. Items: blocks of sixteen weights, `outputs · ⌈inputs / 16⌉`. Shared: the table of votes per level, 148 bytes.
     fn vote(
         votes: *mut u8, bits: u32, row: *const f32, mean: *const f32, factor: *const f32, dw: *const f32, codes: *const u8,
-        scale: *const f32, group_step: *const u16, grid: *const Grid, outputs: u32, inputs: u32, lr: f32, natural: u32, max: i32, quantum: f32,
-        seed: u64, tensor: u32, step: u64,
+        scale: *const f32, group_step: *const u16, grid: *const Grid, outputs: u32, inputs: u32, first_row: u32, lr: f32, natural: u32,
+        max: i32, quantum: f32, seed: u64, tensor: u32, step: u64,
     ) for [THREADS, size_of::<VoteTable>(), COVERS] {
         let table = dynamic_shared_mem::<VoteTable>();
         let rule = VoteRule { max, quantum, threshold: 0, consumed: 0.0 };
@@ -132,7 +171,7 @@ kernels! {
         let (i, table) = (place.row, &*table);
         let ratio = (*row.add(i) / *mean).max(TINY);
         let row_factor = 1.0 / if natural == 1 { ratio } else { ratio.sqrt() };
-        let first_block = i * (row_bytes(inputs as usize) * 2 / BLOCK);
+        let first_block = (first_row as usize + i) * (row_bytes(inputs as usize) * 2 / BLOCK);
         let random = RandomStream::new(seed, tensor, step).words((first_block + place.block) as u32);
         let gradients = place.floats(dw.add(i * inputs as usize));
         let factors = place.floats(factor);

@@ -56,7 +56,7 @@ const fn arm(name: &'static str, kind: Kind, bytes: f64, rates: &'static [f32], 
 
 const ON_BOTH: Arm = Arm { learns_phones: true, ..arm("", Kind::AsItIs, 0.0, &[], &[]) };
 
-pub const ARMS: [Arm; 12] = [
+pub const ARMS: [Arm; 14] = [
     Arm { name: BEFORE, kind: Kind::AsItIs, bytes: 0.5, rates: &[0.0], ..ON_BOTH },
     Arm { name: ADAMW, kind: Kind::Floats, bytes: 12.0, rates: &[5e-5, 1e-4, 2e-4, 4e-4], flags: &["--optimizer", "adamw"], ..ON_BOTH },
     // Both kinds of votes divide gradients by their mean square, but for those that are called roots, which do it as Adam does.
@@ -68,6 +68,9 @@ pub const ARMS: [Arm; 12] = [
     arm("votes of 8 bits, peaked, scales trained", Kind::Grid, 1.5, &[2e-4], &["--group-scale-lr", "0.5"]),
     arm("votes of 4 bits, spread, scales trained", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--group-scale-lr", "1"]),
     arm("votes of 4 bits, spread, roots", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--divisor", "root"]),
+    // No gradient of a whole layer is held; of 576 and more rows.
+    arm("votes of 8 bits, peaked, 64 rows at a time", Kind::Grid, 1.5, &[2e-4], &["--gradient-rows", "64"]),
+    arm("votes of 4 bits, spread, 64 rows at a time", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--gradient-rows", "64"]),
     arm("votes of 8 bits, from zero", Kind::Grid, 1.5, &[1e-4], &["--start", "zero"]),
     // Adapters with gradients and moments are as large as votes of 8 bits, the weights as the model came.
     arm("LoRA at equal bytes", Kind::Adapters, 1.5, &[2e-4, 5e-4, 1e-3, 2e-3], &[]),

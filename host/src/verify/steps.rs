@@ -359,6 +359,7 @@ fn codes_and_votes<D: Device>(config: &Config) -> Vec<Vec<u8>> {
                 state: *state,
                 dw,
                 cast: VoteCast { rule, lr: 0.02, beta2: config.train.beta2, bias_correction, is_natural: step % 2 == 1, key },
+                tile: None,
             });
             b.run(Flip { weight: *weight, state: *state, rule, counts });
             let mut flipped = [0u32; 2];

@@ -136,6 +136,19 @@ impl Weight {
         grid::row_bytes(self.in_features)
     }
 
+    /// Some rows of a weight on a grid.
+    ///
+    /// # Panics
+    /// As [`grid`](Self::grid), or if they are not rows of it.
+    #[must_use]
+    pub fn rows(&self, first: usize, count: usize) -> Self {
+        let (GridWeight { grid, codes, scales }, bytes) = (*self.grid(), self.row_bytes());
+        let groups = grid::groups(self.in_features);
+        let scales = scales.map(|row| row.slice(first, count), |group| group.slice(first * groups, count * groups));
+        let storage = Storage::Grid(GridWeight { grid, codes: codes.slice(first * bytes, count * bytes), scales });
+        Self { out_features: count, storage, ..*self }
+    }
+
     /// Floating-point operations of a product with so many rows.
     pub fn flops(&self, rows: usize) -> usize {
         2 * rows * self.out_features * self.in_features

@@ -11,6 +11,7 @@ use super::table::{Check, ModelTable};
 use super::train::{Flips, Reduce, TrainConfig};
 use crate::Result;
 use crate::optim::ballot::{MOST_MICRO_BATCHES, SHARES_TOLD};
+use crate::optim::tiles;
 
 /// Steps of a run, at most: what is counted by them never overflows.
 const MAX_STEPS: u64 = 1 << 40;
@@ -75,6 +76,12 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
         check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
         self.check_integers(&check)?;
+        if let Some(rows) = t.gradient_rows {
+            let (key, few) = ("train.gradient_rows", rows > 0 && rows.is_multiple_of(tiles::MULTIPLE));
+            check.that(few, key, &format!("a multiple of {}", tiles::MULTIPLE), &rows)?;
+            let votes_alone = t.optimizer == Rule::Votes && t.reduce == Reduce::InOrder;
+            check.that(votes_alone, key, "no such key, but for the optimizer votes with train.reduce in-order", &rows)?;
+        }
         let (key, found) = ("train.reduce", if t.reduce == Reduce::Votes { "votes" } else { "gradients" });
         let is_vote = t.optimizer == Rule::Votes;
         check.that(t.reduce != Reduce::Votes || is_vote, key, "in-order or gradients, but for the votes optimizer", &found)?;

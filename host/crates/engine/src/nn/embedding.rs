@@ -193,7 +193,8 @@ impl TokenEmbedding {
     ) {
         match self.tokens {
             Table::Float(tokens) => {
-                pass.b.run(LinearBackwardWeight { dw: pass.sink.vector(tokens), dy, x: x.into(), rows, accumulate: true });
+                let (dw, x) = (pass.sink.vector(tokens), x.into());
+                pass.b.run(LinearBackwardWeight { dw, first: 0, dy, outputs: self.vocab, x, rows, accumulate: true });
             }
             Table::Matrix(id) => pass.sink.matrix(pass.b, id, dy, x.into(), rows, GradientPart { last: false, ..part }),
         }

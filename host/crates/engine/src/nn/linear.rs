@@ -27,7 +27,9 @@ pub struct LinearLayer {
 impl LinearLayer {
     /// Names `<name>`, `[out, in]`, which starts with the standard deviation `sigma`.
     pub fn new(specs: &mut Specs, name: &str, shape: [usize; 2], grid: Option<&'static Grid>, sigma: f32) -> Self {
-        Self { weight: specs.matrix(name.into(), shape, grid, sigma), bias: None }
+        let weight = specs.matrix(name.into(), shape, grid, sigma);
+        specs.matrices[weight.0].is_product = true;
+        Self { weight, bias: None }
     }
 
     /// Names `<name>.bias`, `[out]`, 0 at the start, besides.

@@ -45,6 +45,8 @@ pub struct MatrixSpec {
     pub is_frozen: bool,
     /// Whether two layers use it, so that its gradient comes at two places of a backward pass.
     pub is_shared: bool,
+    /// Whether its gradient is one product, which can be made some rows at a time.
+    pub is_product: bool,
 }
 
 impl MatrixSpec {
@@ -131,6 +133,7 @@ impl Specs {
             sigma,
             is_frozen: false,
             is_shared: false,
+            is_product: false,
         });
         MatrixId(self.matrices.len() - 1)
     }

@@ -77,7 +77,7 @@ pub use scale_gradient::ScaleGradient;
 pub use squared_error::SquaredError;
 pub use swiglu::{Swiglu, SwigluBackward};
 pub use tanh::{Tanh, TanhBackward};
-pub use vote::{RandomKey, Vote, VoteCast, VoteState};
+pub use vote::{RandomKey, Tile, Vote, VoteCast, VoteState};
 
 use crate::backend::Op;
 

@@ -195,7 +195,7 @@ impl Ballots {
         b.copy(held.row, state.row);
         b.copy(held.column, state.column);
         let state = VoteState { votes: held.votes, bits: VoteBits::Eight, row: held.row, column: held.column };
-        b.run(Vote { weight: *weight, state, dw, cast });
+        b.run(Vote { weight: *weight, state, dw, cast, tile: None });
         self.cast.resize(held.votes.len(), 0);
         b.download(held.votes, &mut self.cast);
         let sums = &mut self.sums[at];

@@ -4,7 +4,8 @@
 //! [`Sink`], which adds up those of float tensors and hands those of matrices to the rule; then ([`Optimizer::step`]) AdamW moves the float
 //! tensors with their common norm clipped, the rule flips the weights of matrices, scales of groups move ([`group_scales`]), the step ends, and what must be finite is summed for the host.
 //!
-//! Where micro-batches do not see each other, so that ranks can share them, what each leaves is added up before the step ([`sums`], [`ballot`]).
+//! Where micro-batches do not see each other, so that ranks can share them, what each leaves is added up before the step ([`sums`], [`ballot`]). Where the
+//! gradient of a whole matrix is too much to hold, rows vote in turn ([`tiles`]).
 //!
 //! To add a rule: a file here that implements [`UpdateRule`], with tests of it by `fixture.rs`; its `mod` below; and its line in `config/rule.rs`,
 //! from which configurations, flags, messages and tests take it.
@@ -23,6 +24,7 @@ pub mod readings;
 pub mod rule;
 pub mod schedule;
 pub mod sums;
+pub mod tiles;
 pub mod votes;
 
 pub use matrix_state::MatrixState;
@@ -35,6 +37,7 @@ use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
 use sums::Sums;
+use tiles::{Product, Tiles};
 
 use crate::backend::{Backend, ScaleGradients, Scales, Storage, Weight};
 use crate::config::{Reduce, Rule, TrainConfig};
@@ -59,8 +62,10 @@ pub struct Optimizer {
     d_scales: Vec<Option<ScaleGradients>>,
     /// What moves the scales of each matrix's groups, where they are trained.
     groups: Vec<Option<GroupScales>>,
-    /// The gradient of one matrix at a time.
+    /// The gradient of one matrix at a time, or of a tile.
     scratch: Option<Span<f32>>,
+    /// Where large matrices vote some rows at a time.
+    tiles: Option<Tiles>,
     /// Gradients of matrices that two layers share, until both have given theirs; or of all matrices, until all micro-batches have.
     own: Vec<Option<Span<f32>>>,
     /// Of each matrix, what its micro-batches leave where they vote on the start votes of a step.
@@ -105,8 +110,9 @@ impl Optimizer {
             groups.push(of_groups);
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
-        let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
-        let largest = in_scratch.map(MatrixSpec::weights).max().unwrap_or(0);
+        let in_scratch = || p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
+        let largest = in_scratch().map(|spec| tiles::rows_at_a_time(config, spec) * spec.in_features).max().unwrap_or(0);
+        let tiles = Tiles::plan(config, in_scratch(), plan);
         let scratch = (!config.optimizer.is_float()).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
         let shape = |spec: &MatrixSpec| [spec.out_features, spec.in_features];
         let is_held = |spec: &MatrixSpec| config.reduce == Reduce::Votes && !spec.is_frozen;
@@ -130,7 +136,7 @@ impl Optimizer {
         watched.extend(squares.map(|tensor| (tensor.name, tensor.bytes.cast())));
         let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
         let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
-        Self { rule: config.optimizer, matrices, floats, d_scales, groups, scratch, own, held, sums, readings, watched }
+        Self { rule: config.optimizer, matrices, floats, d_scales, groups, scratch, tiles, own, held, sums, readings, watched }
     }
 
     /// Start values of parameters and state.
@@ -224,7 +230,12 @@ impl Optimizer {
 
     /// The squared norm of a matrix's gradient, for the host.
     fn measure<B: Backend>(&self, b: &mut B, matrix: usize, dw: Span<f32>) {
-        b.run(SumSquares { sum: self.readings.norms.slice(1 + self.floats.len() + matrix, 1), x: dw });
+        b.run(SumSquares { sum: self.norm(matrix), x: dw });
+    }
+
+    /// Where that is.
+    fn norm(&self, matrix: usize) -> Span<f32> {
+        self.readings.norms.slice(1 + self.floats.len() + matrix, 1)
     }
 
     fn move_floats<B: Backend>(&self, b: &mut B, config: &TrainConfig, step: u64) {
@@ -341,7 +352,11 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
-        self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, dy, x, rows, accumulate }));
+        if part == GradientPart::WHOLE && self.take_tiles(b, id, Product { dy, x, rows }) {
+            return;
+        }
+        let outputs = self.p.weight(id).out_features;
+        self.take(b, id, part, |b, dw, accumulate| b.run(LinearBackwardWeight { dw, first: 0, dy, outputs, x, rows, accumulate }));
     }
 
     fn lookup(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, ids: Span<u32>, part: GradientPart) {
@@ -360,6 +375,19 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
 }
 
 impl Sink<'_> {
+    /// Takes a matrix's gradient tile by tile, if it is to come so.
+    fn take_tiles<B: Backend>(&mut self, b: &mut B, id: MatrixId, product: Product) -> bool {
+        let (optimizer, weight, spec) = (self.optimizer, self.p.weight(id), &self.p.specs.matrices[id.0]);
+        let is_in_tiles = tiles::rows_at_a_time(self.turn.config, spec) < spec.out_features;
+        let (Some(tiles), MatrixState::Votes(votes), true) = (optimizer.tiles, &optimizer.matrices[id.0], is_in_tiles) else {
+            return false;
+        };
+        let scratch = optimizer.scratch.expect("a scratch gradient");
+        let told = (optimizer.norm(id.0), optimizer.d_scales[id.0], self.fault == Some(id));
+        tiles.take(b, (votes, weight), product, scratch, told, &Turn { tensor: id.0 as u32, ..self.turn });
+        true
+    }
+
     /// Takes a matrix's gradient (or a part of it) from `product`, which writes or adds it to a span.
     fn take<B: Backend>(&mut self, b: &mut B, id: MatrixId, part: GradientPart, product: impl FnOnce(&mut B, Span<f32>, bool)) {
         let (optimizer, weight) = (self.optimizer, self.p.weight(id));

@@ -13,7 +13,7 @@ use crate::interrupt;
 use crate::memory::{Kind, Plan, Span};
 use crate::nn::parameters::MatrixSpec;
 use crate::nn::tensors::{Tensor, tensor};
-use crate::ops::{Flip, RescaleRows, ScaleGradient, Vote, VoteCast, VoteState};
+use crate::ops::{Flip, RescaleRows, ScaleGradient, Tile, Vote, VoteCast, VoteState};
 
 use super::float::FloatState;
 use super::rule::{Turn, UpdateRule};
@@ -56,11 +56,7 @@ impl UpdateRule for Votes {
     }
 
     fn take<B: Backend>(&self, b: &mut B, weight: &Weight, dw: Span<f32>, d_scales: Option<ScaleGradients>, turn: &Turn) {
-        if let Some(d_scales) = d_scales {
-            b.run(ScaleGradient { d_scales, dw, weight: *weight });
-        }
-        interrupt::commit(WHOLE_STEP * turn.casts());
-        b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn) });
+        self.take_tile(b, weight, dw, d_scales, None, turn);
     }
 
     fn flips_between(config: &TrainConfig) -> bool {
@@ -92,6 +88,30 @@ impl UpdateRule for Votes {
 
     fn bytes(&self) -> usize {
         self.0.votes.bytes()
+    }
+}
+
+impl Votes {
+    /// Those of some rows.
+    pub fn rows(&self, first: usize, count: usize) -> Self {
+        Self(self.0.rows(first, count))
+    }
+
+    /// As [`take`](UpdateRule::take), where weight, votes and gradients are those of some rows of a matrix.
+    pub fn take_tile<B: Backend>(
+        &self,
+        b: &mut B,
+        weight: &Weight,
+        dw: Span<f32>,
+        d_scales: Option<ScaleGradients>,
+        tile: Option<Tile>,
+        turn: &Turn,
+    ) {
+        if let Some(d_scales) = d_scales {
+            b.run(ScaleGradient { d_scales, dw, weight: *weight });
+        }
+        interrupt::commit(WHOLE_STEP * turn.casts());
+        b.run(Vote { weight: *weight, state: self.0, dw, cast: cast(turn), tile });
     }
 }
 

@@ -109,8 +109,10 @@ impl<M: TextModel> Task for TextTask<M> {
 
     fn layers(config: &ConfigOf<M::Config>) -> (M::Layers, Specs) {
         let (layers, mut specs) = M::layers(&config.model, config.train.optimizer.is_float());
-        let trains = config.train.trains_table;
+        let (t, trains) = (&config.train, config.train.trains_table);
+        let is_in_parts = config.model.logit_rows(t) < t.batch * t.seq_len;
         for spec in &mut specs.matrices {
+            spec.is_product &= spec.name != HEAD || !is_in_parts;
             spec.is_frozen = match spec.name.as_str() {
                 TOKENS => trains != Some(true),
                 HEAD => trains == Some(false),

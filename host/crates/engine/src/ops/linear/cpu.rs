@@ -28,11 +28,11 @@ impl RunOn<Cpu> for LinearBackwardInput {
 
 impl RunOn<Cpu> for LinearBackwardWeight {
     fn run_on(self, cpu: &mut Cpu) {
-        let Self { rows, accumulate, .. } = self;
+        let Self { rows, accumulate, first, .. } = self;
         let ((dw, scratch), (dy, x)) = cpu.split((self.dw, cpu.scratch()), (self.dy, self.x));
         let inputs = x.len() / rows;
+        let left = Left { data: &dy[first..], row_stride: 1, k_stride: dy.len() / rows };
         let outputs = dw.len() / inputs;
-        let left = Left { data: dy, row_stride: 1, k_stride: dy.len() / rows };
         gemm(dw, outputs, inputs, rows, left, x.right(inputs, 1), accumulate, scratch);
     }
 }

@@ -106,14 +106,15 @@ impl RunOn<Cuda> for LinearBackwardWeight {
         let outputs = self.dw.len() / inputs;
         let [n, o, i, stride] = [rows, outputs, inputs, apart].map(size);
         let (items, dw, add) = ([inputs, outputs], cuda.write(self.dw), u32::from(self.accumulate));
+        let columns = |cuda: &Cuda| cuda.read(dy).wrapping_add(self.first);
         if cuda.have_float_tensor_cores() {
-            let [of_dy, of_x] = cuda.largest([(dy.into(), outputs, apart), (x, inputs, inputs)]);
+            let [of_dy, of_x] = cuda.largest([(dy.into(), self.outputs, apart), (x, inputs, inputs)]);
             let call = if half { on_tensor_cores::f16_linear_backward_weight_half } else { on_tensor_cores::linear_backward_weight_half };
-            let (dy, x) = (cuda.read(dy), cuda.read_values(x));
+            let (dy, x) = (columns(cuda), cuda.read_values(x));
             cuda.launch_parts((dw, add), items, rows, |(dw, add), parts| call(dw, dy, of_dy, x, of_x, n, o, i, stride, add, parts));
         } else {
             let call = if half { kernels::f16_linear_backward_weight } else { kernels::linear_backward_weight };
-            cuda.launch(items, call(dw, cuda.read(dy), cuda.read_values(x), n, o, i, stride, add));
+            cuda.launch(items, call(dw, columns(cuda), cuda.read_values(x), n, o, i, stride, add));
         }
     }
 }

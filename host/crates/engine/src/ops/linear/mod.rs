@@ -35,13 +35,17 @@ pub struct LinearBackwardInput {
     pub accumulate: bool,
 }
 
-/// `dw = dyᵀ · x`, or `dw += dyᵀ · x`.
+/// `dw = dyᵀ · x`, or `dw += dyᵀ · x`: all rows of it, or some.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearBackwardWeight {
-    /// Written, `[out, in]`.
+    /// Written, `[some of out, in]`.
     pub dw: Span<f32>,
-    /// Gradient of y, `[rows, stride]`.
+    /// The row of the whole gradient that dw begins with.
+    pub first: usize,
+    /// Gradient of y, `[rows, stride]`, of which the first `out` columns are read.
     pub dy: Span<f32>,
+    /// Outputs of the layer.
+    pub outputs: usize,
     /// `[rows, in]`.
     pub x: Activation,
     /// Rows.

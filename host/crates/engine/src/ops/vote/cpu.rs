@@ -7,7 +7,7 @@ use primal_device::philox::{RandomStream, uniform_byte};
 use primal_device::rules::votes::{VoteTable, wanted_move};
 use rayon::prelude::*;
 
-use super::{Vote, VoteState};
+use super::{Vote, VoteCast, VoteState};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::blocks::{MIN_ROWS, load_codes, load_votes, row_squares, store_votes};
 use crate::backend::cpu::unpack::Codes;
@@ -16,27 +16,39 @@ use crate::backend::{GridWeight, RunOn};
 /// Blocks whose random bytes are drawn together.
 const BLOCKS: usize = 16;
 
-/// Running means of the squared gradient, by row and by column (Shazeer & Stern 2018, as Adafactor factors them).
-fn update_moments(row: &mut [f32], column: &mut [f32], dw: &[f32], beta2: f32) {
-    let (outputs, inputs) = (row.len(), column.len());
+/// The running mean of the squared gradient of each row (Shazeer & Stern 2018, as Adafactor factors them).
+fn update_rows(row: &mut [f32], dw: &[f32], beta2: f32) {
+    let inputs = dw.len() / row.len();
     row.par_iter_mut().zip(dw.par_chunks_exact(inputs)).with_min_len(MIN_ROWS).for_each(|(r, dw)| {
-        *r = beta2 * *r + (1.0 - beta2) * (row_squares(dw) / inputs as f32);
+        *r = running(beta2, *r, row_squares(dw) / inputs as f32);
     });
-    column.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, column)| {
+}
+
+/// `β₂·old + (1 − β₂)·mean square`.
+fn running(beta2: f32, old: f32, mean_square: f32) -> f32 {
+    beta2 * old + (1.0 - beta2) * mean_square
+}
+
+/// Gives the sums of the squared gradient of each column to what is kept of it.
+fn with_column_squares<T: Send>(columns: &mut [T], dw: &[f32], take: impl Fn(&mut T, f32) + Sync) {
+    let inputs = columns.len();
+    columns.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, columns)| {
         let mut totals = [0.0f32; COLUMNS];
         for group in dw.chunks(GROUP * inputs) {
             let mut sums = [0.0f32; COLUMNS];
             for dw in group.chunks_exact(inputs) {
-                add_squares(&mut sums, &dw[chunk * COLUMNS..][..column.len()]);
+                add_squares(&mut sums, &dw[chunk * COLUMNS..][..columns.len()]);
             }
             for (total, sum) in totals.iter_mut().zip(sums) {
                 *total += sum;
             }
         }
-        for (c, sum) in column.iter_mut().zip(totals) {
-            *c = beta2 * *c + (1.0 - beta2) * (sum / outputs as f32);
-        }
+        columns.iter_mut().zip(totals).for_each(|(column, sum)| take(column, sum));
     });
+}
+
+fn mean_of(squares: &[f32]) -> f32 {
+    (squares.iter().sum::<f32>() / squares.len() as f32).max(TINY)
 }
 
 /// Updates R and C by a gradient; writes what its columns are multiplied by and returns the mean of R, over which the ratios of rows are; `decay` is β₂ and
@@ -49,13 +61,46 @@ pub(in crate::ops) fn divisors(
     [beta2, bias_correction]: [f32; 2],
     is_natural: bool,
 ) -> f32 {
-    update_moments(row, column, dw, beta2);
+    let outputs = row.len() as f32;
+    update_rows(row, dw, beta2);
+    with_column_squares(column, dw, |c, sum| *c = running(beta2, *c, sum / outputs));
     // The mean of R is that of C, too.
-    let mean = (row.iter().sum::<f32>() / row.len() as f32).max(TINY);
-    for (factor, &c) in factor.iter_mut().zip(&*column) {
+    let mean = mean_of(row);
+    factor.copy_from_slice(column);
+    to_factors(factor, mean, bias_correction, is_natural);
+    mean
+}
+
+/// Turns C to what columns are multiplied by.
+fn to_factors(factor: &mut [f32], mean: f32, bias_correction: f32, is_natural: bool) {
+    for factor in factor {
+        let c = *factor;
         let root = (c / bias_correction).max(TINY).sqrt();
         *factor = 1.0 / if is_natural { root * (c / mean).max(TINY).sqrt() } else { root };
     }
+}
+
+/// The same of a tile of so many rows' matrix, of whose C before them `before` is.
+fn tile_divisors(
+    row: &mut [f32],
+    column: &mut [f32],
+    dw: &[f32],
+    factor: &mut [f32],
+    before: &[f32],
+    outputs: usize,
+    cast: &VoteCast,
+) -> f32 {
+    let (rows, outputs, beta2) = (row.len() as f32, outputs as f32, cast.beta2);
+    update_rows(row, dw, beta2);
+    factor.fill(0.0);
+    with_column_squares(factor, dw, |sum, of_tile| *sum = of_tile);
+    for ((factor, c), &before) in factor.iter_mut().zip(column).zip(before) {
+        let sum = *factor;
+        *factor = running(beta2, before, sum / rows);
+        *c += (1.0 - beta2) * ((sum - rows * before) / outputs);
+    }
+    let mean = mean_of(factor);
+    to_factors(factor, mean, cast.bias_correction, cast.is_natural);
     mean
 }
 
@@ -74,13 +119,17 @@ impl RunOn<Cpu> for Vote {
     fn run_on(self, cpu: &mut Cpu) {
         let (VoteState { votes, bits, row, column }, cast) = (self.state, self.cast);
         let GridWeight { grid, codes, scales } = *self.weight.grid();
-        let written = (votes, row, column, cpu.scratch());
-        let ((votes, row, column, scratch), (dw, codes, scales)) = cpu.split(written, (self.dw, codes, scales));
+        let (written, none) = ((votes, row, column, cpu.scratch()), self.dw.slice(0, 0));
+        let before = self.tile.map_or(none, |tile| tile.before);
+        let ((votes, row, column, scratch), (dw, codes, scales, before)) = cpu.split(written, (self.dw, codes, scales, before));
         let w = Codes::new(codes, scales, grid, self.weight.in_features);
         let (outputs, inputs) = (row.len(), column.len());
         let column_factor = &mut scratch[..inputs];
-        let mean = divisors(row, column, dw, column_factor, [cast.beta2, cast.bias_correction], cast.is_natural);
-        let column_factor = &*column_factor;
+        let mean = match self.tile {
+            None => divisors(row, column, dw, column_factor, [cast.beta2, cast.bias_correction], cast.is_natural),
+            Some(tile) => tile_divisors(row, column, dw, column_factor, before, tile.outputs, &cast),
+        };
+        let (column_factor, first_row) = (&*column_factor, self.tile.map_or(0, |tile| tile.first));
         let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid()), cast.key.stream(), w.row_bytes * 2 / BLOCK);
         let row_bytes = votes.len() / outputs;
         votes.par_chunks_exact_mut(row_bytes).zip(dw.par_chunks_exact(inputs)).enumerate().with_min_len(MIN_ROWS).for_each(
@@ -89,7 +138,7 @@ impl RunOn<Cpu> for Vote {
                 let ratio = (row[i] / mean).max(TINY);
                 let row_factor = 1.0 / if cast.is_natural { ratio } else { ratio.sqrt() };
                 let scale = |column| w.scaling.scale(i, column).0;
-                let at = RowCast { table: &table, row_factor, lr: cast.lr, stream, first_block: (i * blocks) as u32 };
+                let at = RowCast { table: &table, row_factor, lr: cast.lr, stream, first_block: ((first_row + i) * blocks) as u32 };
                 match bits {
                     VoteBits::Eight => vote_row_of_eight(votes, dw, column_factor, codes, scale, &at),
                     VoteBits::Four => vote_row_of_four(votes, dw, column_factor, codes, scale, &at),

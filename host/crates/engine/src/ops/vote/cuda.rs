@@ -4,7 +4,7 @@ use primal_device::grid::VoteBits;
 use primal_device::kernels::vote as kernels;
 use primal_device::rules::votes::VoteRule;
 
-use super::{RandomKey, Vote, VoteState};
+use super::{RandomKey, Tile, Vote, VoteCast, VoteState};
 use crate::backend::RunOn;
 use crate::backend::cuda::Cuda;
 use crate::backend::cuda::launch::{blocks, size, sizes};
@@ -43,20 +43,40 @@ pub(in crate::ops) fn divisors(
     [mean, factor]
 }
 
+/// The same of a tile.
+fn tile_divisors(cuda: &mut Cuda, state: &VoteState, dw: Span<f32>, tile: &Tile, cast: &VoteCast) -> [*mut f32; 2] {
+    let (rows, columns) = (state.row.len(), state.column.len());
+    let [of_tile, outputs, inputs] = [rows, tile.outputs, columns].map(size);
+    let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
+    let factor = mean.wrapping_add(kernels::FACTORS_AT);
+    let partial = factor.wrapping_add(columns);
+    let (row, column, dw, before) = (cuda.write(state.row), cuda.write(state.column), cuda.read(dw), cuda.read(tile.before));
+    cuda.launch([rows, 1], kernels::vote_rows(row, dw, of_tile, inputs, cast.beta2));
+    cuda.launch([columns, rows], kernels::vote_columns(partial, dw, of_tile, inputs));
+    cuda.launch([columns, 1], kernels::vote_tile_columns(factor, column, before, partial, of_tile, outputs, inputs, cast.beta2));
+    cuda.launch([1, 1], kernels::vote_mean(mean, factor, inputs));
+    cuda.launch([columns, 1], kernels::vote_tile_factors(factor, mean, inputs, cast.bias_correction, u32::from(cast.is_natural)));
+    [mean, factor]
+}
+
 impl RunOn<Cuda> for Vote {
     fn run_on(self, cuda: &mut Cuda) {
         let Self { weight, state, cast, .. } = self;
         let (w, [outputs, inputs]) = (weight.grid(), sizes(&weight));
         let decay = [cast.beta2, cast.bias_correction];
-        let [mean, factor] = divisors(cuda, state.row, state.column, self.dw, decay, cast.is_natural);
+        let [mean, factor] = match &self.tile {
+            None => divisors(cuda, state.row, state.column, self.dw, decay, cast.is_natural),
+            Some(tile) => tile_divisors(cuda, &state, self.dw, tile, &cast),
+        };
+        let first_row = size(self.tile.map_or(0, |tile| tile.first));
         let (row, dw, natural) = (cuda.read(state.row), cuda.read(self.dw), u32::from(cast.is_natural));
         let (RandomKey { seed, tensor, step }, VoteRule { max, quantum, .. }) = (cast.key, cast.rule);
         let (votes, bits, codes) = (cuda.write(state.votes), state.width(), cuda.read(w.codes));
         let (scale, group_step, _) = cuda.scales(w).of_any_form();
         let (items, grid) = (blocks(&weight, 16), cuda.grid(w.grid));
         let call = kernels::vote(
-            votes, bits, row, mean, factor, dw, codes, scale, group_step, grid, outputs, inputs, cast.lr, natural, max, quantum, seed,
-            tensor, step,
+            votes, bits, row, mean, factor, dw, codes, scale, group_step, grid, outputs, inputs, first_row, cast.lr, natural, max, quantum,
+            seed, tensor, step,
         );
         cuda.launch(items, call);
     }

@@ -51,7 +51,21 @@ pub struct VoteCast {
     pub key: RandomKey,
 }
 
+/// What rows need that vote before the gradient of the others is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile {
+    /// Their first, in the whole matrix.
+    pub first: usize,
+    /// Rows of the whole matrix.
+    pub outputs: usize,
+    /// C as it was before the first of them voted, `[in]`.
+    pub before: Span<f32>,
+}
+
 /// Updates R and C with `dw` and adds each weight's vote.
+///
+/// Where the rows are a tile of a matrix, C of which others have their part, their votes are divided by `β₂·before + (1 − β₂)·(mean square of the tile)` in
+/// its place, whose mean is in that of R's; and C takes the tile's share of the matrix, so that it is in the end what it is of the whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Vote {
     /// On the grid, `[out, in]`; read.
@@ -62,6 +76,8 @@ pub struct Vote {
     pub dw: Span<f32>,
     /// Constants and random numbers.
     pub cast: VoteCast,
+    /// Where weight, votes, R and dw are some rows of a matrix, and C is that of all.
+    pub tile: Option<Tile>,
 }
 
 impl RandomKey {
@@ -72,6 +88,12 @@ impl RandomKey {
 }
 
 impl VoteState {
+    /// That of some rows.
+    pub fn rows(&self, first: usize, count: usize) -> Self {
+        let bytes = Self::row_bytes(self.bits, self.column.len());
+        Self { votes: self.votes.slice(first * bytes, count * bytes), row: self.row.slice(first, count), ..*self }
+    }
+
     /// Bytes of the votes of one row.
     pub fn row_bytes(bits: VoteBits, in_features: usize) -> usize {
         match bits {

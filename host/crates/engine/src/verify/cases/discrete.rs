@@ -6,7 +6,7 @@ use half::f16;
 use crate::backend::{Backend, Scales};
 use crate::ops::{
     Flip, LevelHistogram, MoveScales, PoltergeistFlip, PoltergeistVote, Quantize, RandomKey, RescaleRows, ScaleGradient, StraightThrough,
-    Vote, VoteCast, VoteState,
+    Tile, Vote, VoteCast, VoteState,
 };
 use primal_device::grid::{GROUP, Grid, ScaleForm, VoteBits, groups, padded};
 use primal_device::philox::{RandomStream, uniform, uniform_byte};
@@ -38,7 +38,13 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
             let of_rows = scales == ScaleForm::Row;
             rows.push(scale_gradient(w(2)));
             for bits in [VoteBits::Eight, VoteBits::Four] {
-                rows.extend([(1, false), (1, true), (900, false), (900, true)].map(|(t, is_natural)| cast(w(4), bits, t, is_natural)));
+                rows.extend(
+                    [(1, false), (1, true), (900, false), (900, true)].map(|(t, is_natural)| cast(w(4), bits, t, is_natural, None)),
+                );
+                // A matrix's first rows, and some amid it.
+                let tiles =
+                    [(1, true, (0, 7)), (900, false, (48, 100))].map(|(t, is_natural, tile)| cast(w(5), bits, t, is_natural, Some(tile)));
+                rows.extend(tiles);
                 rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
                 // No row, some rows, every row.
                 let shares = if of_rows { &[1.0, 0.15, -1.0][..] } else { &[] };
@@ -179,17 +185,21 @@ fn move_scales<B: Backend>(rows: usize, columns: usize, t: i32) -> Case<B> {
     Case::new(format!("[{rows}, {columns}]"), buffers, op, reference, Tolerance { absolute: 1e-7, relative: 2e-3 })
 }
 
-fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case<B> {
+/// Votes of a matrix, or of some of its rows: the first, and how many others there are.
+fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool, tile: Option<(usize, usize)>) -> Case<B> {
     let rule = VoteRule::new(bits, 1.0);
     let (beta2, lr) = (0.98f32, 6e-3f32);
     let cast = VoteCast { rule, lr, beta2, bias_correction: 1.0 - beta2.powi(t), is_natural, key: KEY };
     let means = |len, seed| if t == 1 { vec![0.0; len] } else { between(0.5e-6, 2e-6, len, seed) };
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
+    // C before the first tile voted.
+    buffers.extend(tile.map(|_| Data::F32(means(w.inputs, 4))));
     buffers.extend(w.buffers(11));
     let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
-        Vote { weight: w.weight(s), state, dw: s.f(3), cast }
+        let tile = tile.map(|(first, others)| Tile { first, outputs: w.outputs + others, before: s.f(4) });
+        Vote { weight: w.weight(s), state, dw: s.f(3), cast, tile }
     };
     let reference = move |v: &mut CaseBuffers| {
         let (outputs, inputs, beta2) = (w.outputs, w.inputs, f64::from(beta2));
@@ -197,10 +207,22 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case
         let mean_square = |indices: &mut dyn Iterator<Item = usize>, n: usize| indices.map(|i| dw[i] * dw[i]).sum::<f64>() / n as f64;
         let r: Vec<f64> =
             (0..outputs).map(|i| beta2 * v.f(1)[i] + (1.0 - beta2) * mean_square(&mut (i * inputs..(i + 1) * inputs), inputs)).collect();
-        let c: Vec<f64> = (0..inputs)
-            .map(|j| beta2 * v.f(2)[j] + (1.0 - beta2) * mean_square(&mut (j..outputs * inputs).step_by(inputs), outputs))
-            .collect();
-        let mean_r = r.iter().sum::<f64>() / outputs as f64;
+        let of_rows: Vec<f64> = (0..inputs).map(|j| mean_square(&mut (j..outputs * inputs).step_by(inputs), outputs)).collect();
+        let updated = |before: &[f64]| -> Vec<f64> {
+            before.iter().zip(&of_rows).map(|(before, of_rows)| beta2 * before + (1.0 - beta2) * of_rows).collect()
+        };
+        // What votes are divided by, and what is kept.
+        let (c, kept, mean_r) = match tile {
+            None => (updated(v.f(2)), updated(v.f(2)), r.iter().sum::<f64>() / outputs as f64),
+            Some((_, others)) => {
+                let (before, share) = (v.f(4), outputs as f64 / (outputs + others) as f64);
+                let c = updated(before);
+                let kept = (0..inputs).map(|j| v.f(2)[j] + (1.0 - beta2) * share * (of_rows[j] - before[j])).collect();
+                let mean = c.iter().sum::<f64>() / inputs as f64;
+                (c, kept, mean)
+            }
+        };
+        let first_row = tile.map_or(0, |(first, _)| first);
         let (codes, before) = (w.codes(v), unpack_votes(v.b(0), bits, inputs));
         let shifted = |by: f32| -> Vec<u8> {
             let new = (0..outputs * inputs).map(|i| {
@@ -210,7 +232,7 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case
                 let n = if dw[i] == 0.0 { 0.0 } else { dw[i] / spread };
                 let (scale, _) = w.scale(v, i);
                 let wanted = -n.clamp(-5.0, 5.0) * scale.signum() * f64::from(cast.lr) / scale.abs();
-                let at = counter(w, i);
+                let at = counter(w, i + first_row * inputs);
                 let u = uniform_byte(stream().bytes(at / 16)[at as usize % 16]);
                 votes::cast(&rule, w.grid, codes[i], before[i], wanted as f32, u + by)
             });
@@ -218,14 +240,15 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool) -> Case
         };
         let (low, high) = (shifted(-NEAR_INTEGER), shifted(NEAR_INTEGER));
         v.set(1, r);
-        v.set(2, c);
+        v.set(2, kept);
         let width = if bits == VoteBits::Eight { 8 } else { 4 };
         v.set_either(0, low, high, width);
     };
     // Means of positive values: roundings relative to them.
     let tolerance = Tolerance { absolute: 0.0, relative: 2e-5 };
     let divisor = if is_natural { ", mean squares" } else { "" };
-    Case::new(format!("{} {bits:?} bits, after {t} steps{divisor}", name(w)), buffers, op, reference, tolerance)
+    let rows = tile.map_or(String::new(), |(first, others)| format!(", rows from {first} of {}", w.outputs + others));
+    Case::new(format!("{} {bits:?} bits, after {t} steps{divisor}{rows}", name(w)), buffers, op, reference, tolerance)
 }
 
 /// Whether a weight would go on if its row were scaled up: it is at an end of the grid that is not zero, or that an offset moves away from zero.

@@ -252,6 +252,11 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     }
     // Eleven parts of k on tensor cores, of which the last has none.
     rows.extend([false, true].map(|accumulate| backward_weight(1424, 5, 5, 7, accumulate)));
+    for (first, count) in [(0, 64), (64, 64), (128, 2), (48, 16)] {
+        for &act in Act::ALL {
+            rows.push(backward_weight_of_rows(17, (first, count), [130, 192], 65).in_form(act, &[2]));
+        }
+    }
     for [tokens, outputs, inputs] in LARGEST {
         let w = Operand::new(Some((&grid::PRIME13, ScaleForm::Row)), outputs, inputs);
         let stride = outputs.next_multiple_of(64);
@@ -357,6 +362,24 @@ fn backward_input<B: Backend>(w: Operand, tokens: usize, stride: usize, accumula
     Case::new(shape, buffers, op, reference, sum_of(w.outputs, 1.0)).gradient(&[slope], loss).flops(flops(w, tokens))
 }
 
+/// Some rows of a gradient of `[outputs, inputs]`.
+fn backward_weight_of_rows<B: Backend>(
+    tokens: usize,
+    (first, count): (usize, usize),
+    [outputs, stride]: [usize; 2],
+    inputs: usize,
+) -> Case<B> {
+    let buffers = vec![unset(count * inputs), padded_gradients(tokens, outputs, stride), random(tokens * inputs, 2)];
+    let op =
+        move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), first, dy: s.f(1), outputs, x: s.a(2), rows: tokens, accumulate: false };
+    let reference = move |v: &mut CaseBuffers| {
+        let whole = reference::linear_backward_weight(&reference::unpadded(v.f(1), outputs, stride), v.f(2), tokens);
+        v.set(0, whole[first * inputs..][..count * inputs].to_vec());
+    };
+    let shape = format!("rows {first} to {} of [{outputs}, {inputs}], {tokens} tokens", first + count);
+    Case::new(shape, buffers, op, reference, sum_of(tokens, 1.0)).flops(2 * tokens * count * inputs)
+}
+
 fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inputs: usize, accumulate: bool) -> Case<B> {
     let buffers = vec![
         target(outputs * inputs, accumulate),
@@ -365,7 +388,7 @@ fn backward_weight<B: Backend>(tokens: usize, outputs: usize, stride: usize, inp
         // The op does not read the weight; the gradient mode moves it.
         random(outputs * inputs, 3),
     ];
-    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), dy: s.f(1), x: s.a(2), rows: tokens, accumulate };
+    let op = move |s: &CaseSpans| LinearBackwardWeight { dw: s.f(0), first: 0, dy: s.f(1), outputs, x: s.a(2), rows: tokens, accumulate };
     let dy = move |v: &CaseBuffers| reference::unpadded(v.f(1), outputs, stride);
     let reference = move |v: &mut CaseBuffers| store(v, accumulate, reference::linear_backward_weight(&dy(v), v.f(2), tokens));
     let loss = move |v: &CaseBuffers| dot(&dy(v), &reference::linear(v.f(2), v.f(3), inputs));
