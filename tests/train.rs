@@ -13,9 +13,10 @@ use std::path::Path;
 use std::process::Command;
 
 use differentiate::differentiate;
-use primal_device::grid::{GRIDS, Grid};
-use primal_engine::backend::Backend;
+use half::f16;
+use primal_device::grid::{GRIDS, Grid, INT4, ScaleForm};
 use primal_engine::backend::cpu::Cpu;
+use primal_engine::backend::{Backend, Scales, Weight};
 use primal_engine::config::{Config, Recompute, Rule, TextTable};
 use primal_engine::files::checkpoint::Checkpoint;
 use primal_engine::memory::{Act, Plan};
@@ -134,6 +135,26 @@ fn in_tiles() -> Config {
     config
 }
 
+/// R and C of all matrices.
+fn squares(trainer: &mut Trainer<Cpu>) -> Vec<Vec<f32>> {
+    let of_matrix = |state: &MatrixState| {
+        let MatrixState::Votes(Votes(state)) = state else { panic!("votes") };
+        [state.row, state.column].map(|span| trainer.backend.read(span).to_vec())
+    };
+    trainer.layout.optimizer.matrices.iter().flat_map(of_matrix).collect()
+}
+
+/// The bits of the scales of all matrices.
+fn scale_bits(trainer: &mut Trainer<Cpu>) -> Vec<u32> {
+    let halves = |span| trainer.backend.read(span).iter().map(|half: &f16| half.to_bits().into()).collect::<Vec<u32>>();
+    let of_matrix = |weight: &Weight| match weight.grid().scales {
+        Scales::Row(scale) => trainer.backend.read(scale).iter().map(|scale| scale.to_bits()).collect(),
+        Scales::Group32 { step } => halves(step),
+        Scales::Group32Offset { step, offset } => [halves(step), halves(offset)].concat(),
+    };
+    trainer.layout.parameters.matrices.iter().flat_map(of_matrix).collect()
+}
+
 #[test]
 fn rows_vote_in_turn_by_the_mean_squares_of_the_whole() {
     let corpus = corpus();
@@ -142,20 +163,20 @@ fn rows_vote_in_turn_by_the_mean_squares_of_the_whole() {
         let loss = (0..steps).map(|_| trainer.step(&corpus).expect("a step").loss).last();
         (trainer, loss.expect("a step"))
     };
-    // From the same weights the same gradients, and so R and C.
-    let [mut whole, mut tiled] = [config(Rule::Votes), in_tiles()].map(|config| run(&config, 1).0);
-    let squares = |trainer: &mut Trainer<Cpu>| -> Vec<Vec<f32>> {
-        let of_matrix = |state: &MatrixState| {
-            let MatrixState::Votes(Votes(state)) = state else { panic!("votes") };
-            [state.row, state.column].map(|span| trainer.backend.read(span).to_vec())
-        };
-        trainer.layout.optimizer.matrices.iter().flat_map(of_matrix).collect()
-    };
-    for (whole, tiled) in squares(&mut whole).iter().zip(squares(&mut tiled)) {
-        assert!(whole.iter().any(|&square| square > 0.0));
-        for (whole, tiled) in whole.iter().zip(tiled) {
-            assert!((whole - tiled).abs() <= 1e-5 * whole, "{whole} of the whole, {tiled} by tiles");
+    // From the same weights the same gradients, of the second micro-batch as well: so R and C, and what scales are moved by.
+    for (scales, group_scale_lr) in [(ScaleForm::Row, 0.0), (ScaleForm::Group32, 0.5), (ScaleForm::Group32Offset, 0.5)] {
+        let [mut whole, mut tiled] = [config(Rule::Votes), in_tiles()].map(|mut config| {
+            (config.train.grad_accum, config.train.group_scale_lr) = (2, group_scale_lr);
+            (config.model.grid, config.model.scales) = (&INT4, scales);
+            run(&config, 1).0
+        });
+        for (whole, tiled) in squares(&mut whole).iter().zip(squares(&mut tiled)) {
+            assert!(whole.iter().any(|&square| square > 0.0));
+            for (whole, tiled) in whole.iter().zip(tiled) {
+                assert!((whole - tiled).abs() <= 1e-5 * whole, "{scales:?}: {whole} of the whole, {tiled} by tiles");
+            }
         }
+        assert!(scale_bits(&mut whole) == scale_bits(&mut tiled), "{scales:?}: scales differ");
     }
     let [whole, tiled] = [config(Rule::Votes), in_tiles()].map(|mut config| {
         config.train.steps = 150;
@@ -170,7 +191,7 @@ fn rows_that_vote_in_turn_hold_no_more_of_a_gradient() {
         let mut plan = Plan::default();
         Layout::<TextTask>::plan(config, &mut plan);
         let bytes = |name: &str| plan.entries().iter().filter(|entry| entry.name == name).map(|entry| entry.bytes).sum::<usize>();
-        ["matrix_gradient", "vote_column_before"].map(bytes)
+        ["matrix_gradient", "tile_squares"].map(bytes)
     };
     // The head has 256 rows of 24 columns, the MLP's second layer 24 of 96.
     assert_eq!(scratch(&config(Rule::Votes)), [256 * 24 * 4, 0]);
@@ -179,10 +200,11 @@ fn rows_that_vote_in_turn_hold_no_more_of_a_gradient() {
     let head = |logit_rows| {
         let mut config = in_tiles();
         config.train.logit_rows = Some(logit_rows);
-        scratch(&config)[0]
+        scratch(&config)
     };
-    assert_eq!(head(39), 16 * 96 * 4);
-    assert_eq!(head(38), 256 * 24 * 4);
+    assert_eq!(head(39), [16 * 96 * 4, 96 * 4]);
+    // Then all others have room.
+    assert_eq!(head(38), [256 * 24 * 4, 0]);
 }
 
 /// Trains one good step, spoils the run, and returns what the next step says.
@@ -346,7 +368,7 @@ fn primal(arguments: &[&str]) -> std::process::Output {
 }
 
 fn nano(folder: &Path) -> String {
-    let mut config = config(Rule::Votes);
+    let mut config = in_tiles();
     config.train.steps = 60;
     config.train.checkpoint_every = 5;
     config.train.validate_every = 20;
@@ -440,6 +462,10 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --seed 9223372036854775808", "train.seed"),
         ("{train} --keep 18446744073709551615", "train.keep"),
         ("{train} --votes 5", "4 or 8"),
+        ("{train} --gradient-rows 24", "a multiple of 16 above 0"),
+        ("{train} --gradient-rows -16", "--gradient-rows"),
+        ("{train} --gradient-rows 16 --optimizer adamw", "train.gradient_rows"),
+        ("{train} --gradient-rows 16 --reduce gradients", "train.gradient_rows"),
         ("{train} --activations f8", "f32 or f16"),
         ("train --resume @folder --activations f16", "--activations"),
         ("{train} --votes 4 --optimizer poltergeist", "train.votes"),

@@ -129,19 +129,22 @@ kernels! {
         *factor.add(j) = factor_of(c, *mean, bias_correction, natural);
     }
 
-    /// Of a tile of `rows` rows of a matrix of `outputs`: `factor[j] = β₂·before[j] + (1 − β₂)·Σ_g partial[g][j] / rows`, by which the tile votes, and what C is
-    /// moved by for it, `column[j] += (1 − β₂)·(Σ_g partial[g][j] − rows·before[j]) / outputs`; factor, column, before `[inputs]`, partial
-    /// `[⌈rows / 512⌉, inputs]`. A thread takes a column. Items: columns.
+    /// Of a tile of `rows` rows from `first` on, of a matrix of `outputs`: `sums[j] += Σ_g partial[g][j]`, or `=` by the first tile; C by which the tile votes,
+    /// `factor[j] = β₂·column[j] + (1 − β₂)·Σ_g partial[g][j] / rows`; then by the last tile `column[j] = β₂·column[j] + (1 − β₂)·sums[j] / outputs`;
+    /// factor, column, sums `[inputs]`, partial `[⌈rows / 512⌉, inputs]`. A thread takes a column. Items: columns.
     fn vote_tile_columns(
-        factor: *mut f32, column: *mut f32, before: *const f32, partial: *const f32, rows: u32, outputs: u32, inputs: u32, beta2: f32,
+        factor: *mut f32, column: *mut f32, sums: *mut f32, partial: *const f32, rows: u32, first: u32, outputs: u32, inputs: u32, beta2: f32,
     ) for [THREADS, 0, [THREADS, 1]] {
         let (j, inputs) = ((block_idx_x() * THREADS + thread_idx_x()) as usize, inputs as usize);
         if j >= inputs {
             return;
         }
-        let (sum, before) = (sum_of_groups(partial, rows, inputs, j), *before.add(j));
-        *factor.add(j) = running(beta2, before, sum / rows as f32);
-        *column.add(j) += (1.0 - beta2) * ((sum - rows as f32 * before) / outputs as f32);
+        let (of_tile, column, sums) = (sum_of_groups(partial, rows, inputs, j), column.add(j), sums.add(j));
+        *sums = if first == 0 { of_tile } else { *sums + of_tile };
+        *factor.add(j) = running(beta2, *column, of_tile / rows as f32);
+        if first + rows == outputs {
+            *column = running(beta2, *column, *sums / outputs as f32);
+        }
     }
 
     /// Turns C of a tile to factors, as `vote_factors` does; factor `[inputs]`, mean `[1]`. A thread takes a column. Items: columns.

@@ -68,7 +68,7 @@ pub const ARMS: [Arm; 14] = [
     arm("votes of 8 bits, peaked, scales trained", Kind::Grid, 1.5, &[2e-4], &["--group-scale-lr", "0.5"]),
     arm("votes of 4 bits, spread, scales trained", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--group-scale-lr", "1"]),
     arm("votes of 4 bits, spread, roots", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--divisor", "root"]),
-    // No gradient of a whole layer is held; of 576 and more rows.
+    // No gradient of a whole layer is held.
     arm("votes of 8 bits, peaked, 64 rows at a time", Kind::Grid, 1.5, &[2e-4], &["--gradient-rows", "64"]),
     arm("votes of 4 bits, spread, 64 rows at a time", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--gradient-rows", "64"]),
     arm("votes of 8 bits, from zero", Kind::Grid, 1.5, &[1e-4], &["--start", "zero"]),

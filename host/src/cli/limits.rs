@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::output::warn;
 use crate::{Error, Result, ranks};
 use primal_engine::backend::Device;
-use primal_engine::config::{ConfigOf, Recompute};
+use primal_engine::config::{ConfigOf, Recompute, TrainConfig};
 use primal_engine::memory::Plan;
 use primal_engine::nn::kept::Kept;
 use primal_engine::train::task::Task;
@@ -58,6 +58,15 @@ pub(super) fn require<D: Device>(plan: &Plan, hint: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Says so where gradients were to be made some rows at a time, and none will be.
+pub(super) fn warn_without_tiles<T: Task>(layout: &Layout<T>, config: &TrainConfig) {
+    if config.gradient_rows.is_some() && !layout.optimizer.has_tiles() && ranks::speaks() {
+        let why =
+            "no gradient is larger than that of a tile, of a table, a convolution, or a head whose logits come in parts (train.logit_rows)";
+        warn(format!("warning: train.gradient_rows changes nothing: {why}"));
+    }
 }
 
 /// Tokens that a model remembers, unless it is said.

@@ -66,6 +66,7 @@ impl PlanCommand {
             chosen => plan_with(chosen),
         };
         self.device.require(&T::attention(&layout.model))?;
+        limits::warn_without_tiles(&layout, &config.train);
         let recompute = recompute == Recompute::On;
         let (weights, state, total) = (layout.parameters.specs.matrix_weights(), grid_state_bytes(&layout), plan.total_bytes());
         let host = layout.optimizer.host_bytes(&layout.parameters, &config.train);

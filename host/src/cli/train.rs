@@ -98,6 +98,7 @@ impl Train {
         if ranks::speaks() && !t.optimizer.is_float() && config.model.scales() != ScaleForm::Row && t.rescale_every > 0 {
             warn("warning: train.rescale_every does nothing: only rows whose scale is their own get a wider one");
         }
+        limits::warn_without_tiles(&layout, t);
         let stay = layout.kept.iter().filter(|(name, kept)| ![TOKENS, HEAD].contains(&name.as_str()) && !matches!(kept, Kept::Grid(..)));
         let stay = stay.count();
         if stay > 0 && ranks::speaks() {

@@ -200,8 +200,8 @@ commands! {
         reduce: Option<String> => train.reduce, |flag, name| one_of(flag, config::REDUCES, name, Reduce::from_name(name))
     }
     train, tts_train, plan {
-        /// rows of a layer's gradient that are held at a time, a multiple of 16, which saves memory (default: all); they vote without what later rows say of their columns in this step
-        gradient_rows: Option<usize> => train.gradient_rows, |_, rows| Ok(Some(*rows))
+        /// with votes, rows of a large layer's gradient that are held at a time, a multiple of 16 (default: 0, all); they vote without what later rows say of their columns in this step
+        gradient_rows: Option<usize> => train.gradient_rows, |_, rows| Ok((*rows > 0).then_some(*rows))
     }
     train, tts_train {
         /// steps in all; with --resume, more of them for a run

@@ -105,7 +105,7 @@ pub(crate) fn in_turn<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
 /// Of a new run that says nothing of it, how micro-batches come together on several ranks: by votes, if the rule has votes.
 pub(crate) fn choose(config: &mut TrainConfig) {
     // What neither suits is refused by `require`.
-    let can_share = config.optimizer != Rule::Poltergeist && config.flips == Flips::Step;
+    let can_share = config.optimizer != Rule::Poltergeist && config.flips == Flips::Step && config.gradient_rows.is_none();
     if place().count > 1 && !config.reduce.is_shared() && can_share {
         config.reduce = if config.optimizer == Rule::Votes { Reduce::Votes } else { Reduce::Gradients };
     }
@@ -121,8 +121,8 @@ pub(crate) fn require(config: &TrainConfig) -> Result<()> {
         return Ok(());
     }
     if !config.reduce.is_shared() {
-        let hint =
-            "start one process; a new run takes --reduce votes or gradients, if its rule is not poltergeist and its flips come once a step";
+        let hint = "start one process; a new run takes --reduce votes or gradients, if its rule is not poltergeist, its flips come once a step, \
+             and gradients come whole (--gradient-rows 0)";
         return Err(Error::bad_input("train.reduce", format!("votes or gradients on {count} ranks"), "in-order", hint));
     }
     if !(config.grad_accum as usize).is_multiple_of(count) {

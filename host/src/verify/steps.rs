@@ -170,6 +170,8 @@ fn agree<D: Device, M: TextModel>(name: &str) {
         }
         *config.model.scales_mut() = scales;
         config.train.activations = act;
+        // Votes of 4 bits are cast sixteen rows at a time.
+        config.train.gradient_rows = (bits == 4).then_some(16);
         let trains_groups = rule == Rule::Votes && scales == ScaleForm::Group32Offset;
         config.train.group_scale_lr = if trains_groups { 0.1 } else { 0.0 };
         let (later, tie) = if trains_groups || act == Act::F16 { (HALF_LOSS_TOLERANCE, TIE_OF_HALVES) } else { (LOSS_TOLERANCE, TIE) };
@@ -186,16 +188,17 @@ fn agree<D: Device, M: TextModel>(name: &str) {
         let grid = grid.map_or(String::new(), |grid| format!(" on {grid:?}"));
         let shared = if reduce.is_shared() { ", by micro-batches that share a step" } else { "" };
         let trained = if trains_groups { ", which are trained" } else { "" };
-        let form = format!("{} scales{trained}, {} activations{shared}", scales.name(), act.name());
+        let tiles = config.train.gradient_rows.map_or(String::new(), |rows| format!(", {rows} rows at a time"));
+        let form = format!("{} scales{trained}, {} activations{shared}{tiles}", scales.name(), act.name());
         println!("{name}, {rule:?}{grid}, {bits}-bit votes, {form}: {STEPS} steps, losses differ by {worst:.1e} at most, relative");
         same_text(&format!("{name}, {rule:?}, after {STEPS} steps"), tie, &written(&mut cpu), &written(&mut device));
     }
 }
 
-/// A model that is fine-tuned: rotary positions, shared keys and values, a table on the grid.
+/// A model that is fine-tuned: rotary positions, shared keys and values, a table on the grid, gradients by tiles.
 const LLAMA: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 4\nkv_heads = 2\nhidden = 96\ncontext = 48\n\
     tokenizer = 'bytes'\nembeddings = 'matrix'\ntied = true\ngrid = 'uint4'\nscales = 'group32-offset'\n\
-    [train]\nbatch = 3\nseq_len = 48\nsteps = 20\nwarmup = 4\nlr = 4e-3\nvotes = 4\ngroup_scale_lr = 0.1\n";
+    [train]\nbatch = 3\nseq_len = 48\nsteps = 20\nwarmup = 4\nlr = 4e-3\nvotes = 4\ngroup_scale_lr = 0.1\ngradient_rows = 32\n";
 const GPT: &str = "[model]\ndim = 64\nlayers = 2\nheads = 4\ncontext = 48\ntokenizer = 'bytes'\ngrid = 'uniform15'\n\
     [train]\nbatch = 3\nseq_len = 48\nsteps = 20\nwarmup = 4\nlr = 4e-3\n";
 

@@ -1,8 +1,9 @@
 //! Global memory: allocations at device addresses that are never used twice, so that a stale or wild pointer is always found out.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use memmap2::MmapMut;
 
 /// Address of the first allocation. Lower addresses are the windows of the other spaces.
 const FIRST: u64 = 0x10_0000_0000;
@@ -57,25 +58,16 @@ macro_rules! cell {
 }
 cell!(u8, AtomicU8; u16, AtomicU16; u32, AtomicU32; u64, AtomicU64);
 
-/// Zeroed host memory of a fixed size.
+/// Zeroed host memory of a fixed size, which the system gives when it is first touched.
 struct Pages {
     start: *mut u8,
-    layout: Layout,
+    _map: MmapMut,
 }
 
 impl Pages {
     fn new(bytes: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(bytes.max(1), ALIGN as usize).ok()?;
-        // SAFETY: the size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        (!start.is_null()).then_some(Self { start, layout })
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.start, self.layout) }
+        let mut map = MmapMut::map_anon(bytes.max(1)).ok()?;
+        Some(Self { start: map.as_mut_ptr(), _map: map })
     }
 }
 

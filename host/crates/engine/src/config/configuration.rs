@@ -77,10 +77,12 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
         self.check_integers(&check)?;
         if let Some(rows) = t.gradient_rows {
-            let (key, few) = ("train.gradient_rows", rows > 0 && rows.is_multiple_of(tiles::MULTIPLE));
-            check.that(few, key, &format!("a multiple of {}", tiles::MULTIPLE), &rows)?;
-            let votes_alone = t.optimizer == Rule::Votes && t.reduce == Reduce::InOrder;
-            check.that(votes_alone, key, "no such key, but for the optimizer votes with train.reduce in-order", &rows)?;
+            let key = "train.gradient_rows";
+            let is_whole = rows > 0 && rows.is_multiple_of(tiles::MULTIPLE);
+            check.that(is_whole, key, &format!("a multiple of {} above 0", tiles::MULTIPLE), &rows)?;
+            let can_vote_in_turn = t.optimizer == Rule::Votes && t.reduce == Reduce::InOrder;
+            let expected = "no such key (--gradient-rows 0), but for the optimizer votes where train.reduce is in-order";
+            check.that(can_vote_in_turn, key, expected, &rows)?;
         }
         let (key, found) = ("train.reduce", if t.reduce == Reduce::Votes { "votes" } else { "gradients" });
         let is_vote = t.optimizer == Rule::Votes;

@@ -189,8 +189,8 @@ pub struct TrainConfig {
     /// Whether linear layers that the model a run begins from keeps in another form are put on the run's grid, or stay as they are.
     #[serde(skip_serializing_if = "is_default")]
     pub regrids: bool,
-    /// Rows of a matrix's gradient that are held at a time, of those that are products; without it, all. Rows vote without what later ones have to say of
-    /// their columns in this step.
+    /// Rows of a matrix's gradient that are held at a time, where it is a product; without it, all. Rows vote without what later ones have to say of their
+    /// columns in this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_rows: Option<usize>,
     /// Flips once a step, or after each micro-batch.

@@ -37,7 +37,7 @@ use matrix_state::{with_rule, with_state};
 use readings::Readings;
 use rule::{Turn, UpdateRule};
 use sums::Sums;
-use tiles::{Product, Tiles};
+use tiles::{Product, Scratch, Told};
 
 use crate::backend::{Backend, ScaleGradients, Scales, Storage, Weight};
 use crate::config::{Reduce, Rule, TrainConfig};
@@ -62,10 +62,8 @@ pub struct Optimizer {
     d_scales: Vec<Option<ScaleGradients>>,
     /// What moves the scales of each matrix's groups, where they are trained.
     groups: Vec<Option<GroupScales>>,
-    /// The gradient of one matrix at a time, or of a tile.
-    scratch: Option<Span<f32>>,
-    /// Where large matrices vote some rows at a time.
-    tiles: Option<Tiles>,
+    /// Where matrices have their gradients.
+    scratch: Option<Scratch>,
     /// Gradients of matrices that two layers share, until both have given theirs; or of all matrices, until all micro-batches have.
     own: Vec<Option<Span<f32>>>,
     /// Of each matrix, what its micro-batches leave where they vote on the start votes of a step.
@@ -110,10 +108,8 @@ impl Optimizer {
             groups.push(of_groups);
             matrices.push(with_rule!(config.optimizer, R => R::plan(config, spec, weight, &mut floats, plan).into()));
         }
-        let in_scratch = || p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
-        let largest = in_scratch().map(|spec| tiles::rows_at_a_time(config, spec) * spec.in_features).max().unwrap_or(0);
-        let tiles = Tiles::plan(config, in_scratch(), plan);
-        let scratch = (!config.optimizer.is_float()).then(|| plan.span(Kind::Scratch, "matrix_gradient", largest));
+        let in_scratch = p.specs.matrices.iter().filter(|spec| !spec.is_frozen && !spec.is_shared && config.reduce != Reduce::Gradients);
+        let scratch = (!config.optimizer.is_float()).then(|| Scratch::plan(config, in_scratch, plan));
         let shape = |spec: &MatrixSpec| [spec.out_features, spec.in_features];
         let is_held = |spec: &MatrixSpec| config.reduce == Reduce::Votes && !spec.is_frozen;
         let most = p.specs.matrices.iter().filter(|spec| is_held(spec)).map(|spec| Held::votes_of(shape(spec))).max();
@@ -136,7 +132,7 @@ impl Optimizer {
         watched.extend(squares.map(|tensor| (tensor.name, tensor.bytes.cast())));
         let (loss_sums, norms) = (config.grad_accum as usize * terms, 1 + floats.len() + matrices.len());
         let readings = Readings::plan(plan, loss_sums, norms, watched.len(), matrices.len());
-        Self { rule: config.optimizer, matrices, floats, d_scales, groups, scratch, tiles, own, held, sums, readings, watched }
+        Self { rule: config.optimizer, matrices, floats, d_scales, groups, scratch, own, held, sums, readings, watched }
     }
 
     /// Start values of parameters and state.
@@ -305,6 +301,11 @@ impl Optimizer {
         Wire { integers: votes * ballot::wire_bytes(config.grad_accum), floats: self.sums.as_ref().map_or(0, Sums::bytes) }
     }
 
+    /// Whether some matrices vote some rows at a time.
+    pub fn has_tiles(&self) -> bool {
+        self.scratch.is_some_and(|scratch| scratch.has_tiles())
+    }
+
     /// Bytes on the host, besides the plan: of the votes of a step's micro-batches.
     pub fn host_bytes(&self, p: &Parameters, config: &TrainConfig) -> usize {
         let held = p.specs.matrices.iter().zip(&self.held).filter(|(_, held)| held.is_some());
@@ -352,7 +353,7 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
     }
 
     fn matrix(&mut self, b: &mut B, id: MatrixId, dy: Span<f32>, x: Activation, rows: usize, part: GradientPart) {
-        if part == GradientPart::WHOLE && self.take_tiles(b, id, Product { dy, x, rows }) {
+        if self.take_tiles(b, id, Product { dy, x, rows }) {
             return;
         }
         let outputs = self.p.weight(id).out_features;
@@ -377,14 +378,15 @@ impl<B: Backend> GradientSink<B> for Sink<'_> {
 impl Sink<'_> {
     /// Takes a matrix's gradient tile by tile, if it is to come so.
     fn take_tiles<B: Backend>(&mut self, b: &mut B, id: MatrixId, product: Product) -> bool {
-        let (optimizer, weight, spec) = (self.optimizer, self.p.weight(id), &self.p.specs.matrices[id.0]);
-        let is_in_tiles = tiles::rows_at_a_time(self.turn.config, spec) < spec.out_features;
-        let (Some(tiles), MatrixState::Votes(votes), true) = (optimizer.tiles, &optimizer.matrices[id.0], is_in_tiles) else {
+        let (optimizer, weight) = (self.optimizer, self.p.weight(id));
+        let (Some(scratch), MatrixState::Votes(votes), None) = (&optimizer.scratch, &optimizer.matrices[id.0], optimizer.own[id.0]) else {
             return false;
         };
-        let scratch = optimizer.scratch.expect("a scratch gradient");
-        let told = (optimizer.norm(id.0), optimizer.d_scales[id.0], self.fault == Some(id));
-        tiles.take(b, (votes, weight), product, scratch, told, &Turn { tensor: id.0 as u32, ..self.turn });
+        if scratch.whole(weight).is_some() {
+            return false;
+        }
+        let told = Told { norm: optimizer.norm(id.0), d_scales: optimizer.d_scales[id.0], fault: self.fault == Some(id) };
+        scratch.take_tiles(b, (votes, weight), product, told, &Turn { tensor: id.0 as u32, ..self.turn });
         true
     }
 
@@ -400,7 +402,7 @@ impl Sink<'_> {
             product(b, gradient, adds || !part.first);
             return;
         }
-        let scratch = || optimizer.scratch.expect("a scratch gradient").slice(0, weight.out_features * weight.in_features);
+        let scratch = || optimizer.scratch.and_then(|scratch| scratch.whole(weight)).expect("room for a gradient");
         let dw = optimizer.own[id.0].unwrap_or_else(scratch);
         product(b, dw, !part.first);
         if !part.last {

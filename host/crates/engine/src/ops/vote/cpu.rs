@@ -7,7 +7,7 @@ use primal_device::philox::{RandomStream, uniform_byte};
 use primal_device::rules::votes::{VoteTable, wanted_move};
 use rayon::prelude::*;
 
-use super::{Vote, VoteCast, VoteState};
+use super::{Tile, Vote, VoteCast, VoteState};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::blocks::{MIN_ROWS, load_codes, load_votes, row_squares, store_votes};
 use crate::backend::cpu::unpack::Codes;
@@ -80,24 +80,19 @@ fn to_factors(factor: &mut [f32], mean: f32, bias_correction: f32, is_natural: b
     }
 }
 
-/// The same of a tile of so many rows' matrix, of whose C before them `before` is.
-fn tile_divisors(
-    row: &mut [f32],
-    column: &mut [f32],
-    dw: &[f32],
-    factor: &mut [f32],
-    before: &[f32],
-    outputs: usize,
-    cast: &VoteCast,
-) -> f32 {
-    let (rows, outputs, beta2) = (row.len() as f32, outputs as f32, cast.beta2);
+/// The same of a tile: the columns' sums are those over tiles so far.
+fn tile_divisors(row: &mut [f32], [column, sums]: [&mut [f32]; 2], dw: &[f32], factor: &mut [f32], tile: &Tile, cast: &VoteCast) -> f32 {
+    let (rows, outputs, beta2) = (row.len(), tile.outputs, cast.beta2);
+    let (is_first, is_last) = (tile.first == 0, tile.first + rows == outputs);
     update_rows(row, dw, beta2);
-    factor.fill(0.0);
     with_column_squares(factor, dw, |sum, of_tile| *sum = of_tile);
-    for ((factor, c), &before) in factor.iter_mut().zip(column).zip(before) {
-        let sum = *factor;
-        *factor = running(beta2, before, sum / rows);
-        *c += (1.0 - beta2) * ((sum - rows * before) / outputs);
+    for ((factor, c), sum) in factor.iter_mut().zip(column).zip(sums) {
+        let of_tile = *factor;
+        *sum = if is_first { of_tile } else { *sum + of_tile };
+        *factor = running(beta2, *c, of_tile / rows as f32);
+        if is_last {
+            *c = running(beta2, *c, *sum / outputs as f32);
+        }
     }
     let mean = mean_of(factor);
     to_factors(factor, mean, cast.bias_correction, cast.is_natural);
@@ -119,15 +114,15 @@ impl RunOn<Cpu> for Vote {
     fn run_on(self, cpu: &mut Cpu) {
         let (VoteState { votes, bits, row, column }, cast) = (self.state, self.cast);
         let GridWeight { grid, codes, scales } = *self.weight.grid();
-        let (written, none) = ((votes, row, column, cpu.scratch()), self.dw.slice(0, 0));
-        let before = self.tile.map_or(none, |tile| tile.before);
-        let ((votes, row, column, scratch), (dw, codes, scales, before)) = cpu.split(written, (self.dw, codes, scales, before));
+        let sums = self.tile.map_or(row.slice(0, 0), |tile| tile.sums);
+        let written = (votes, row, column, cpu.scratch(), sums);
+        let ((votes, row, column, scratch, sums), (dw, codes, scales)) = cpu.split(written, (self.dw, codes, scales));
         let w = Codes::new(codes, scales, grid, self.weight.in_features);
         let (outputs, inputs) = (row.len(), column.len());
         let column_factor = &mut scratch[..inputs];
         let mean = match self.tile {
             None => divisors(row, column, dw, column_factor, [cast.beta2, cast.bias_correction], cast.is_natural),
-            Some(tile) => tile_divisors(row, column, dw, column_factor, before, tile.outputs, &cast),
+            Some(tile) => tile_divisors(row, [&mut *column, sums], dw, column_factor, &tile, &cast),
         };
         let (column_factor, first_row) = (&*column_factor, self.tile.map_or(0, |tile| tile.first));
         let (table, stream, blocks) = (VoteTable::new(&cast.rule, w.grid()), cast.key.stream(), w.row_bytes * 2 / BLOCK);

@@ -46,14 +46,14 @@ pub(in crate::ops) fn divisors(
 /// The same of a tile.
 fn tile_divisors(cuda: &mut Cuda, state: &VoteState, dw: Span<f32>, tile: &Tile, cast: &VoteCast) -> [*mut f32; 2] {
     let (rows, columns) = (state.row.len(), state.column.len());
-    let [of_tile, outputs, inputs] = [rows, tile.outputs, columns].map(size);
+    let [of_tile, first, outputs, inputs] = [rows, tile.first, tile.outputs, columns].map(size);
     let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
     let factor = mean.wrapping_add(kernels::FACTORS_AT);
     let partial = factor.wrapping_add(columns);
-    let (row, column, dw, before) = (cuda.write(state.row), cuda.write(state.column), cuda.read(dw), cuda.read(tile.before));
+    let (row, column, dw, sums) = (cuda.write(state.row), cuda.write(state.column), cuda.read(dw), cuda.write(tile.sums));
     cuda.launch([rows, 1], kernels::vote_rows(row, dw, of_tile, inputs, cast.beta2));
     cuda.launch([columns, rows], kernels::vote_columns(partial, dw, of_tile, inputs));
-    cuda.launch([columns, 1], kernels::vote_tile_columns(factor, column, before, partial, of_tile, outputs, inputs, cast.beta2));
+    cuda.launch([columns, 1], kernels::vote_tile_columns(factor, column, sums, partial, of_tile, first, outputs, inputs, cast.beta2));
     cuda.launch([1, 1], kernels::vote_mean(mean, factor, inputs));
     cuda.launch([columns, 1], kernels::vote_tile_factors(factor, mean, inputs, cast.bias_correction, u32::from(cast.is_natural)));
     [mean, factor]

@@ -51,21 +51,21 @@ pub struct VoteCast {
     pub key: RandomKey,
 }
 
-/// What rows need that vote before the gradient of the others is known.
+/// What rows need that vote before the gradient of the others is known. Tiles of a matrix vote in order, from its first row to its last.
 #[derive(Clone, Copy, Debug)]
 pub struct Tile {
     /// Their first, in the whole matrix.
     pub first: usize,
     /// Rows of the whole matrix.
     pub outputs: usize,
-    /// C as it was before the first of them voted, `[in]`.
-    pub before: Span<f32>,
+    /// Where the squares of each column are added up over the tiles, `[in]`.
+    pub sums: Span<f32>,
 }
 
 /// Updates R and C with `dw` and adds each weight's vote.
 ///
-/// Where the rows are a tile of a matrix, C of which others have their part, their votes are divided by `β₂·before + (1 − β₂)·(mean square of the tile)` in
-/// its place, whose mean is in that of R's; and C takes the tile's share of the matrix, so that it is in the end what it is of the whole.
+/// Where the rows are a tile of a matrix, their votes are divided by `β₂·C + (1 − β₂)·(mean square of the tile's columns)` in place of C, and its mean is in
+/// that of R's. C itself is updated by the last tile, with the squares of all.
 #[derive(Clone, Copy, Debug)]
 pub struct Vote {
     /// On the grid, `[out, in]`; read.

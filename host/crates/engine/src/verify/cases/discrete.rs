@@ -16,7 +16,7 @@ use primal_device::rules::votes::{self, VoteRule};
 
 use super::linear::{OnGrid, pack, unpack};
 use super::{EXACT, formats, sum_of, widen};
-use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random};
+use crate::verify::harness::{Case, CaseBuffers, CaseSpans, Data, Slope, Tolerance, below, between, normal, random, unset};
 use crate::verify::reference::dot;
 
 /// Outputs and inputs: one, ragged against blocks of 16 and rows of 32, several tasks of rows, several groups of 512 rows, realistic.
@@ -41,9 +41,9 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
                 rows.extend(
                     [(1, false), (1, true), (900, false), (900, true)].map(|(t, is_natural)| cast(w(4), bits, t, is_natural, None)),
                 );
-                // A matrix's first rows, and some amid it.
+                // The first rows of a matrix, of which 7 follow, and its last, after 48.
                 let tiles =
-                    [(1, true, (0, 7)), (900, false, (48, 100))].map(|(t, is_natural, tile)| cast(w(5), bits, t, is_natural, Some(tile)));
+                    [(1, false, (0, 7)), (900, true, (48, 0))].map(|(t, is_natural, tile)| cast(w(5), bits, t, is_natural, Some(tile)));
                 rows.extend(tiles);
                 rows.extend([1.0, 0.5].map(|kappa| flip(w(2), bits, kappa)));
                 // No row, some rows, every row.
@@ -185,7 +185,7 @@ fn move_scales<B: Backend>(rows: usize, columns: usize, t: i32) -> Case<B> {
     Case::new(format!("[{rows}, {columns}]"), buffers, op, reference, Tolerance { absolute: 1e-7, relative: 2e-3 })
 }
 
-/// Votes of a matrix, or of some of its rows: the first, and how many others there are.
+/// Votes of a matrix, or of some of its rows: how many come before and after.
 fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool, tile: Option<(usize, usize)>) -> Case<B> {
     let rule = VoteRule::new(bits, 1.0);
     let (beta2, lr) = (0.98f32, 6e-3f32);
@@ -193,12 +193,12 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool, tile: O
     let means = |len, seed| if t == 1 { vec![0.0; len] } else { between(0.5e-6, 2e-6, len, seed) };
     let mut buffers =
         vec![random_votes(bits, w, 1), Data::F32(means(w.outputs, 2)), Data::F32(means(w.inputs, 3)), Data::F32(uneven_gradient(w))];
-    // C before the first tile voted.
-    buffers.extend(tile.map(|_| Data::F32(means(w.inputs, 4))));
+    // The squares of the rows before.
+    buffers.extend(tile.map(|(before, _)| if before == 0 { unset(w.inputs) } else { Data::F32(between(0.5e-6, 2e-4, w.inputs, 4)) }));
     buffers.extend(w.buffers(11));
     let op = move |s: &CaseSpans| {
         let state = VoteState { votes: s.b(0), bits, row: s.f(1), column: s.f(2) };
-        let tile = tile.map(|(first, others)| Tile { first, outputs: w.outputs + others, before: s.f(4) });
+        let tile = tile.map(|(before, after)| Tile { first: before, outputs: before + w.outputs + after, sums: s.f(4) });
         Vote { weight: w.weight(s), state, dw: s.f(3), cast, tile }
     };
     let reference = move |v: &mut CaseBuffers| {
@@ -208,18 +208,18 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool, tile: O
         let r: Vec<f64> =
             (0..outputs).map(|i| beta2 * v.f(1)[i] + (1.0 - beta2) * mean_square(&mut (i * inputs..(i + 1) * inputs), inputs)).collect();
         let of_rows: Vec<f64> = (0..inputs).map(|j| mean_square(&mut (j..outputs * inputs).step_by(inputs), outputs)).collect();
-        let updated = |before: &[f64]| -> Vec<f64> {
-            before.iter().zip(&of_rows).map(|(before, of_rows)| beta2 * before + (1.0 - beta2) * of_rows).collect()
-        };
-        // What votes are divided by, and what is kept.
-        let (c, kept, mean_r) = match tile {
-            None => (updated(v.f(2)), updated(v.f(2)), r.iter().sum::<f64>() / outputs as f64),
-            Some((_, others)) => {
-                let (before, share) = (v.f(4), outputs as f64 / (outputs + others) as f64);
-                let c = updated(before);
-                let kept = (0..inputs).map(|j| v.f(2)[j] + (1.0 - beta2) * share * (of_rows[j] - before[j])).collect();
-                let mean = c.iter().sum::<f64>() / inputs as f64;
-                (c, kept, mean)
+        let updated =
+            |squares: &[f64]| -> Vec<f64> { v.f(2).iter().zip(squares).map(|(c, square)| beta2 * c + (1.0 - beta2) * square).collect() };
+        // What votes are divided by, and what is kept: of C, and of the sums over tiles.
+        let c = updated(&of_rows);
+        let (kept, sums, mean_r) = match tile {
+            None => (c.clone(), None, r.iter().sum::<f64>() / outputs as f64),
+            Some((before, after)) => {
+                let earlier = |j: usize| if before == 0 { 0.0 } else { v.f(4)[j] };
+                let sums: Vec<f64> = (0..inputs).map(|j| earlier(j) + of_rows[j] * outputs as f64).collect();
+                let of_all: Vec<f64> = sums.iter().map(|sum| sum / (before + outputs + after) as f64).collect();
+                let kept = if after == 0 { updated(&of_all) } else { v.f(2).to_vec() };
+                (kept, Some(sums), c.iter().sum::<f64>() / inputs as f64)
             }
         };
         let first_row = tile.map_or(0, |(first, _)| first);
@@ -241,13 +241,14 @@ fn cast<B: Backend>(w: OnGrid, bits: VoteBits, t: i32, is_natural: bool, tile: O
         let (low, high) = (shifted(-NEAR_INTEGER), shifted(NEAR_INTEGER));
         v.set(1, r);
         v.set(2, kept);
+        sums.into_iter().for_each(|sums| v.set(4, sums));
         let width = if bits == VoteBits::Eight { 8 } else { 4 };
         v.set_either(0, low, high, width);
     };
     // Means of positive values: roundings relative to them.
     let tolerance = Tolerance { absolute: 0.0, relative: 2e-5 };
     let divisor = if is_natural { ", mean squares" } else { "" };
-    let rows = tile.map_or(String::new(), |(first, others)| format!(", rows from {first} of {}", w.outputs + others));
+    let rows = tile.map_or(String::new(), |(before, after)| format!(", {before} rows before and {after} after"));
     Case::new(format!("{} {bits:?} bits, after {t} steps{divisor}{rows}", name(w)), buffers, op, reference, tolerance)
 }
 

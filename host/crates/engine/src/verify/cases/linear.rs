@@ -254,7 +254,7 @@ pub fn rows<B: Backend + 'static>() -> Vec<Case<B>> {
     rows.extend([false, true].map(|accumulate| backward_weight(1424, 5, 5, 7, accumulate)));
     for (first, count) in [(0, 64), (64, 64), (128, 2), (48, 16)] {
         for &act in Act::ALL {
-            rows.push(backward_weight_of_rows(17, (first, count), [130, 192], 65).in_form(act, &[2]));
+            rows.extend(strides(130).map(|stride| backward_weight_of_rows(17, (first, count), [130, stride], 65).in_form(act, &[2])));
         }
     }
     for [tokens, outputs, inputs] in LARGEST {
@@ -376,7 +376,7 @@ fn backward_weight_of_rows<B: Backend>(
         let whole = reference::linear_backward_weight(&reference::unpadded(v.f(1), outputs, stride), v.f(2), tokens);
         v.set(0, whole[first * inputs..][..count * inputs].to_vec());
     };
-    let shape = format!("rows {first} to {} of [{outputs}, {inputs}], {tokens} tokens", first + count);
+    let shape = format!("rows {first} to {} of [{outputs}, {inputs}], {tokens} rows of {stride}", first + count);
     Case::new(shape, buffers, op, reference, sum_of(tokens, 1.0)).flops(2 * tokens * count * inputs)
 }
 
