@@ -20,6 +20,13 @@ impl VoteState {
     }
 }
 
+/// Where in scratch the mean, the factors of columns and their partial sums are.
+fn places(cuda: &mut Cuda, rows: usize, columns: usize) -> [*mut f32; 3] {
+    let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
+    let factor = mean.wrapping_add(kernels::FACTORS_AT);
+    [mean, factor, factor.wrapping_add(columns)]
+}
+
 /// Updates R and C by a gradient; where in scratch the mean of R is, and what columns are multiplied by. `decay` is β₂ and what corrects for its start.
 pub(in crate::ops) fn divisors(
     cuda: &mut Cuda,
@@ -31,9 +38,7 @@ pub(in crate::ops) fn divisors(
 ) -> [*mut f32; 2] {
     let (rows, columns) = (row.len(), column.len());
     let [outputs, inputs] = [rows, columns].map(size);
-    let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
-    let factor = mean.wrapping_add(kernels::FACTORS_AT);
-    let partial = factor.wrapping_add(columns);
+    let [mean, factor, partial] = places(cuda, rows, columns);
     let (row, column, dw) = (cuda.write(row), cuda.write(column), cuda.read(dw));
     cuda.launch([rows, 1], kernels::vote_rows(row, dw, outputs, inputs, beta2));
     cuda.launch([1, 1], kernels::vote_mean(mean, row, outputs));
@@ -47,9 +52,7 @@ pub(in crate::ops) fn divisors(
 fn tile_divisors(cuda: &mut Cuda, state: &VoteState, dw: Span<f32>, tile: &Tile, cast: &VoteCast) -> [*mut f32; 2] {
     let (rows, columns) = (state.row.len(), state.column.len());
     let [of_tile, first, outputs, inputs] = [rows, tile.first, tile.outputs, columns].map(size);
-    let mean = cuda.scratch(kernels::FACTORS_AT + columns + rows.div_ceil(kernels::GROUP as usize) * columns);
-    let factor = mean.wrapping_add(kernels::FACTORS_AT);
-    let partial = factor.wrapping_add(columns);
+    let [mean, factor, partial] = places(cuda, rows, columns);
     let (row, column, dw, sums) = (cuda.write(state.row), cuda.write(state.column), cuda.read(dw), cuda.write(tile.sums));
     cuda.launch([rows, 1], kernels::vote_rows(row, dw, of_tile, inputs, cast.beta2));
     cuda.launch([columns, rows], kernels::vote_columns(partial, dw, of_tile, inputs));
