@@ -73,6 +73,6 @@ pub const ARMS: [Arm; 14] = [
     arm("votes of 4 bits, spread, 64 rows at a time", Kind::Grid, 1.0, &[1e-4], &["--votes", "4", "--gradient-rows", "64"]),
     arm("votes of 8 bits, from zero", Kind::Grid, 1.5, &[1e-4], &["--start", "zero"]),
     // Adapters with gradients and moments are as large as votes of 8 bits, the weights as the model came.
-    arm("LoRA at equal bytes", Kind::Adapters, 1.5, &[2e-4, 5e-4, 1e-3, 2e-3], &[]),
+    Arm { name: "LoRA at equal bytes", kind: Kind::Adapters, bytes: 1.5, rates: &[2e-4, 5e-4, 1e-3, 2e-3], ..ON_BOTH },
     arm("PyTorch AdamW, f32, cost only", Kind::TorchCost, 12.0, &[1e-4], &[]),
 ];

@@ -59,16 +59,19 @@ def main():
     optimizer = torch.optim.AdamW(trained, lr=0.0, betas=betas, eps=1e-8, weight_decay=decay, fused=True)
 
     seq_len, steps = job["seq_len"], len(job["rates"])
-    rows = torch.from_numpy(np.fromfile(job["rows"], np.uint32).astype(np.int64)).view(-1, 2, seq_len)
+    rows = torch.from_numpy(np.fromfile(job["rows"], np.uint32).astype(np.int64)).view(-1, 3, seq_len)
 
-    def loss(inputs, targets):
-        # Targets beyond the end of a text are none.
+    def loss(inputs, targets, documents):
+        # Targets beyond the end of a text, and of what is not learnt, are none.
         targets = targets.where(targets < 2**32 - 1, -100)
-        return nn.functional.cross_entropy(model(inputs[None], use_cache=False).logits[0], targets)
+        sees = (documents[:, None] == documents).tril()
+        positions = torch.arange(seq_len) - torch.searchsorted(documents, documents)
+        logits = model(inputs[None], attention_mask=sees[None, None], position_ids=positions[None], use_cache=False).logits
+        return nn.functional.cross_entropy(logits[0], targets)
 
     @torch.no_grad()
     def validation():
-        counts = [(targets < 2**32 - 1).sum().item() for _, targets in rows[steps:]]
+        counts = [(targets < 2**32 - 1).sum().item() for _, targets, _ in rows[steps:]]
         return sum(loss(*row).item() * n for row, n in zip(rows[steps:], counts)) / sum(counts)
 
     print(f"PyTorch {torch.__version__}, {sum(p.numel() for p in trained):,} parameters are trained", flush=True)

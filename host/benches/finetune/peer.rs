@@ -2,18 +2,21 @@
 //! measured as the program's own are.
 
 use std::fs;
+use std::iter::{repeat, repeat_n};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use primal_engine::config::{ConfigOf, ModelTable, TextTable, TrainConfig};
 use primal_engine::files::{self, TensorFile};
+use primal_engine::memory::Plan;
 use primal_engine::models::registry::{OnText, on_text};
 use primal_engine::models::text::TextModel;
 use primal_engine::optim::schedule::learning_rate;
 use primal_engine::train::state;
 use primal_engine::train::task::Draw;
-use primal_engine::train::text::TextSource;
-use primal_host::data::{Corpus, CorpusOptions, TextCodec};
+use primal_engine::train::text::{TextSource, TextTask};
+use primal_engine::train::trainer::Layout;
+use primal_host::data::{Corpus, CorpusOptions, DocumentOptions, Documents, Room, Split, TextCodec, are_documents};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
@@ -31,7 +34,8 @@ const WEIGHTS: &str = "model.safetensors";
 struct Job<'a> {
     /// A folder of transformers.
     model: &'a Path,
-    /// Of u32: for each step, and then for each window of validation, inputs and their targets, `u32::MAX` for none.
+    /// Of u32: for each step, and then for each batch of validation, inputs, their targets, `u32::MAX` for none, and the numbers of their documents, none
+    /// of which sees another.
     rows: &'a Path,
     seq_len: usize,
     threads: usize,
@@ -77,27 +81,58 @@ impl OnText for Settings<'_> {
         let Run { steps, lr, seed, .. } = *self.run;
         let train = TrainConfig { steps, lr, seed, batch: 1, seq_len: SEQ_LEN, ..config.model.fine_tuning() };
         let codec = TextCodec::of(config.model.tokenizer(), self.file)?;
-        let corpus = Corpus::open(&[self.data.into()], codec, &CorpusOptions::default())?;
-        corpus.require(1, SEQ_LEN)?;
-        let (mut rows, mut row) = (Vec::new(), [vec![0; SEQ_LEN], vec![0; SEQ_LEN]]);
-        for step in 0..self.run.done() {
-            let [inputs, targets] = &mut row;
-            corpus.sample(seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, inputs, targets, &mut Vec::new());
-            rows.extend(row.iter().flatten());
-        }
-        let (mut index, mut tokens) = (0, 0);
-        while tokens < train.validation_tokens {
-            let [inputs, targets] = &mut row;
-            targets.fill(u32::MAX);
-            let found = corpus.held_out(index, SEQ_LEN, inputs, targets, &mut Vec::new());
-            if found == 0 {
-                break;
-            }
-            rows.extend(row.iter().flatten());
-            tokens += found as u64;
-            index += 1;
-        }
+        let sources = [self.data.to_owned()];
+        let rows = if are_documents(&sources)? {
+            let layout = Layout::<TextTask<M>>::plan(&ConfigOf { train: train.clone(), ..config }, &mut Plan::default());
+            let (room, held_out) = (Room::of(&layout.model), (Split::Validation, train.hold_out_test));
+            let documents = Documents::open(&sources, &DocumentOptions { codec: &codec, template: None, room, held_out })?;
+            rows(&documents, &train, self.run.done())
+        } else {
+            let corpus = Corpus::open(&sources, codec, &CorpusOptions::default())?;
+            corpus.require(1, SEQ_LEN)?;
+            rows(&corpus, &train, self.run.done())
+        };
         Ok((train, rows))
+    }
+}
+
+/// The rows of [`Job::rows`], of so many steps.
+fn rows(source: &dyn TextSource, train: &TrainConfig, steps: u64) -> Vec<u32> {
+    let (mut rows, mut index, mut learnt) = (Vec::new(), 0, 0);
+    for step in 0..steps {
+        let Row { mut inputs, mut targets, mut lengths } = Row::empty();
+        source.sample(train.seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, &mut inputs, &mut targets, &mut lengths);
+        rows.extend(Row { inputs, targets, lengths }.words());
+    }
+    while learnt < train.validation_tokens {
+        let Row { mut inputs, mut targets, mut lengths } = Row::empty();
+        if source.held_out(index, SEQ_LEN, &mut inputs, &mut targets, &mut lengths) == 0 {
+            break;
+        }
+        learnt += targets.iter().filter(|&&token| token != u32::MAX).count() as u64;
+        index += 1;
+        rows.extend(Row { inputs, targets, lengths }.words());
+    }
+    rows
+}
+
+/// A window, or documents and their lengths.
+struct Row {
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+    lengths: Vec<u32>,
+}
+
+impl Row {
+    fn empty() -> Self {
+        Self { inputs: vec![0; SEQ_LEN], targets: vec![u32::MAX; SEQ_LEN], lengths: Vec::new() }
+    }
+
+    /// As in [`Job::rows`]. A window is one document, and so is what documents leave free.
+    fn words(self) -> impl Iterator<Item = u32> {
+        let free = self.lengths.len() as u32;
+        let numbers = (0..).zip(self.lengths).flat_map(|(number, len)| repeat_n(number, len as usize));
+        self.inputs.into_iter().chain(self.targets).chain(numbers.chain(repeat(free)).take(SEQ_LEN))
     }
 }
 

@@ -20,8 +20,9 @@ pub(super) fn open<D: Device, M: TextModel>(
     model: &M,
     held_out: (Split, bool),
 ) -> Result<Documents> {
-    let (attention, most) = (model.attention(), model.batch().documents());
-    D::require(&AttentionShape { sequences: Sequences::Equal { count: most, len: attention.tokens().div_ceil(most) }, ..attention })?;
+    let room = Room::of(model);
+    let sequences = Sequences::Equal { count: room.documents, len: room.tokens.div_ceil(room.documents) };
+    D::require(&AttentionShape { sequences, ..model.attention() })?;
     let template = match (file, codec.stored()) {
         (Some(file), Some(tokenizer)) => {
             let template = ModelFiles::attached_to(file)?.chat_template()?;
@@ -30,6 +31,5 @@ pub(super) fn open<D: Device, M: TextModel>(
         _ => None,
     };
     let template = template.map(ChatTemplate::at_fixed_time);
-    let room = Room { seq_len: attention.sequences.longest(), tokens: attention.tokens(), documents: most };
     Documents::open(sources, &DocumentOptions { codec, template: template.as_ref(), room, held_out })
 }

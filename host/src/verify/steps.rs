@@ -218,8 +218,7 @@ fn of_documents<D: Device, M: TextModel>(config: &str) {
     let line = |i: usize| format!("{{\"prompt\": \"{}\", \"completion\": \" {}\"}}\n", "12+34=".repeat(i % 4 + 1), i * 37 % 1000);
     std::fs::write(&path, (0..100).map(line).collect::<String>()).expect("a file");
     let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
-    let (attention, documents) = (cpu.layout.model.attention(), cpu.layout.model.batch().documents());
-    let room = Room { seq_len: attention.sequences.longest(), tokens: attention.tokens(), documents };
+    let room = Room::of(&cpu.layout.model);
     let options = DocumentOptions { codec: &TextCodec::Bytes, template: None, room, held_out: (Split::Validation, false) };
     let documents = Documents::open(&[path.display().to_string()], &options).expect("documents");
     let mut worst: f64 = 0.0;

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use primal_engine::models::text::TextModel;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What a batch has room for.
@@ -18,6 +19,12 @@ pub struct Room {
 }
 
 impl Room {
+    /// That of a model as it was planned.
+    pub fn of(model: &impl TextModel) -> Self {
+        let attention = model.attention();
+        Self { seq_len: attention.sequences.longest(), tokens: attention.tokens(), documents: model.batch().documents() }
+    }
+
     /// Where batches of documents of these lengths begin, one after another; the last, which has room for more, is none yet.
     fn pack(&self, lengths: impl Iterator<Item = usize>) -> Vec<usize> {
         let (mut starts, mut tokens) = (vec![0], 0);
