@@ -1,9 +1,11 @@
-//! What `bench finetune` reckons by itself: how large adapters may be, and how many words are right.
+//! What `bench finetune` reckons by itself: how large adapters may be, how many words are right, and which rates are tried.
 
 #[path = "../host/benches/finetune/adapters.rs"]
 mod adapters;
 #[path = "../host/benches/finetune/phones.rs"]
 mod phones;
+#[path = "../host/benches/learning/rates.rs"]
+mod rates;
 #[path = "../host/benches/g2p/score.rs"]
 mod score;
 
@@ -53,4 +55,21 @@ fn answers_are_compared_phone_by_phone() {
     assert_eq!(phones::first(words, phones::MEASURED.max(phones::ASKED)), words, "fewer than there may be");
     // The longest words have some twenty phones, of two tokens at most.
     assert!(phones::TOKENS.parse::<usize>().is_ok_and(|tokens| tokens >= 40));
+}
+
+#[test]
+fn the_best_rate_has_worse_ones_on_either_side() {
+    // Losses are lowest at a rate: those that are tried by then, and the best.
+    let first = [1e-4, 2e-4, 4e-4];
+    let from = |lowest: f32| move |rate: f32| Some(f64::from((rate / lowest).log2().powi(2)));
+    for (lowest, all) in [(2e-4, &first[..]), (1.1e-4, &[1e-4, 2e-4, 4e-4, 5e-5]), (1.5e-3, &[1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3])] {
+        assert_eq!(rates::wanted(&first, from(lowest)), all, "{lowest}");
+        let best = rates::best(all, from(lowest)).expect("all have a loss");
+        assert!((best / lowest).log2().abs() <= 0.5, "{best} for {lowest}");
+    }
+    // It ends somewhere, and begins with what there is.
+    assert_eq!(rates::wanted(&first, from(1.0)).len(), rates::MOST);
+    assert_eq!(rates::wanted(&first, |rate| from(1.0)(rate).filter(|_| rate > 1e-4)), first, "one has not been tried");
+    assert_eq!(rates::best(&first, |rate| from(1.0)(rate).filter(|_| rate > 1e-4)), None);
+    assert_eq!(rates::wanted(&[1e-4], from(1.0)), [1e-4], "an arm of one rate");
 }

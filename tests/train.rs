@@ -383,6 +383,7 @@ fn bad_input_is_refused_with_code_2() {
         ("{train} --seed -1", "--seed"),
         ("{train} --seed 9223372036854775808", "train.seed"),
         ("{train} --keep 18446744073709551615", "train.keep"),
+        ("{train} --validation-tokens 0", "train.validation_tokens"),
         ("{train} --votes 5", "4 or 8"),
         ("{train} --gradient-rows 24", "a multiple of 16 above 0"),
         ("{train} --gradient-rows -16", "--gradient-rows"),

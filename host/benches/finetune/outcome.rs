@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Result;
 use super::arms::{ARMS, Arm, COST_STEPS, Kind, SEEDS};
 use super::phones::Words;
+use super::{Result, rates};
 
 /// One run of an arm.
 #[derive(Clone, Copy)]
@@ -110,8 +110,8 @@ pub fn of_arm<'a>(outcomes: &'a [Outcome], arm: &'static Arm, steps: u64) -> imp
 /// All runs that are wanted by now: the rates of an arm with the first seed, then its best rate with the others.
 pub fn wanted(outcomes: &[Outcome], learns_phones: bool, steps: u64) -> Vec<Run> {
     let arms = || arms(learns_phones);
-    let first = SEEDS[0];
-    let mut runs: Vec<_> = arms().flat_map(|arm| arm.rates.iter().map(move |&lr| Run { arm, lr, seed: first, steps })).collect();
+    let first = |arm| rates_of(outcomes, arm, steps).into_iter().map(move |lr| Run { arm, lr, seed: SEEDS[0], steps });
+    let mut runs: Vec<_> = arms().flat_map(first).collect();
     for arm in arms().filter(|arm| arm.kind.is_compared()) {
         let lr = best_rate(outcomes, arm, steps);
         runs.extend(SEEDS[1..].iter().filter_map(|&seed| Some(Run { arm, lr: lr?, seed, steps })));
@@ -124,9 +124,17 @@ pub fn arms(learns_phones: bool) -> impl Iterator<Item = &'static Arm> {
     ARMS.iter().filter(move |arm| arm.learns_phones || !learns_phones)
 }
 
-/// The rate with the lowest validation loss, once all have been tried.
+/// The rates that an arm tries with the first seed: further ones where the best is the lowest or the highest.
+fn rates_of(outcomes: &[Outcome], arm: &'static Arm, steps: u64) -> Vec<f32> {
+    rates::wanted(arm.rates, |lr| loss(outcomes, arm, steps, lr))
+}
+
+/// The rate with the lowest validation loss, once all that are wanted have been tried.
 pub fn best_rate(outcomes: &[Outcome], arm: &'static Arm, steps: u64) -> Option<f32> {
-    let tried = || of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]);
-    let best = tried().min_by(|a, b| a.validation.total_cmp(&b.validation))?;
-    (tried().count() >= arm.rates.len()).then_some(best.lr)
+    rates::best(&rates_of(outcomes, arm, steps), |lr| loss(outcomes, arm, steps, lr))
+}
+
+/// The validation loss of an arm at a rate, with the first seed.
+fn loss(outcomes: &[Outcome], arm: &'static Arm, steps: u64, lr: f32) -> Option<f64> {
+    of_arm(outcomes, arm, steps).find(|o| o.seed == SEEDS[0] && o.lr == lr).map(|o| o.validation)
 }

@@ -8,7 +8,7 @@ use primal_engine::config::Windows;
 use primal_host::data::CorpusOptions;
 
 use super::arms::{Arm, BATCH, SEQ_LEN, Size};
-use super::{Outcome, Result, Run, Text, Texts, corpus};
+use super::{Outcome, Result, Run, Text, Texts, corpus, rates};
 
 /// The seed of all runs, and those that the arms of [`SEEDED`] have besides at 1M.
 pub const SEED: u64 = 1;
@@ -35,8 +35,6 @@ pub const TUNED: [(Arm, [f32; 3]); 8] = [
     (Arm::POLTERGEIST, [1.4e-2, 2.8e-2, 5.6e-2]),
 ];
 const RATES: [f32; 3] = [3.5e-3, 7e-3, 1.4e-2];
-/// Rates of an arm at most.
-const MOST_RATES: usize = 7;
 
 /// Arms at the best rate of votes, 1M.
 pub const OTHERS: [Arm; 10] =
@@ -51,15 +49,16 @@ pub fn arms() -> impl Iterator<Item = Arm> {
 pub fn runs(outcomes: &[Outcome]) -> Vec<Run> {
     let [small, large, largest] = &SIZES;
     let run = |size: &'static Size, arm, lr| Run { size, arm, lr, seed: SEED, steps: size.steps, windows: Windows::Epochs };
-    let tried: Vec<(Arm, Vec<f32>)> = TUNED.iter().map(|(arm, first)| (*arm, rates(outcomes, *arm, first))).collect();
+    let wanted = |(arm, first): &(Arm, [f32; 3])| (*arm, rates::wanted(first, |lr| loss(outcomes, small, *arm, lr)));
+    let tried: Vec<(Arm, Vec<f32>)> = TUNED.iter().map(wanted).collect();
     // One rate of every arm before the next, the middle ones first.
-    let rates = [1, 0, 2].into_iter().chain(3..MOST_RATES).flat_map(|i| {
+    let tuned = [1, 0, 2].into_iter().chain(3..rates::MOST).flat_map(|i| {
         let wanted = tried.iter().filter_map(move |(arm, rates)| Some((*arm, *rates.get(i)?)));
         wanted.map(|(arm, lr)| run(small, arm, lr))
     });
     let best = |arm: Arm| {
         let (_, rates) = tried.iter().find(|(tuned, _)| tuned.name == arm.name)?;
-        best_rate(outcomes, small, arm, rates)
+        rates::best(rates, |lr| loss(outcomes, small, arm, lr))
     };
     let votes = best(Arm::VOTES);
     let others = OTHERS.iter().filter_map(|&arm| Some(run(small, arm, votes?)));
@@ -71,47 +70,15 @@ pub fn runs(outcomes: &[Outcome]) -> Vec<Run> {
     let at_large = pairs.filter_map(|(arm, factor)| Some(run(large, arm, best(arm)? * factor)));
     let at_largest = [Arm::ADAMW, Arm::VOTES].into_iter().filter_map(|arm| {
         let wanted = factors.map(|factor| Some(best(arm)? * factor));
-        Some(run(largest, arm, best_rate(outcomes, large, arm, &wanted.into_iter().collect::<Option<Vec<f32>>>()?)?))
+        let wanted: Vec<f32> = wanted.into_iter().collect::<Option<_>>()?;
+        Some(run(largest, arm, rates::best(&wanted, |lr| loss(outcomes, large, arm, lr))?))
     });
-    rates.chain(others).chain(seeds).chain(at_large).chain(at_largest).collect()
+    tuned.chain(others).chain(seeds).chain(at_large).chain(at_largest).collect()
 }
 
-/// The runs of an arm at a size, with the seed that all have.
-fn of<'a>(outcomes: &'a [Outcome], size: &Size, arm: Arm) -> impl Iterator<Item = &'a Outcome> {
-    let size = size.name;
-    outcomes.iter().filter(move |o| o.size == size && o.arm == arm.name && o.seed == SEED)
-}
-
-/// The rates of an arm at 1M in the order in which they are tried: the first, and then, as long as the best is the lowest or the highest, the next
-/// beyond it.
-fn rates(outcomes: &[Outcome], arm: Arm, first: &[f32]) -> Vec<f32> {
-    let mut rates = first.to_vec();
-    while rates.len() < MOST_RATES {
-        let mut tried: Vec<_> = of(outcomes, &SIZES[0], arm).filter(|o| rates.contains(&o.lr)).map(|o| (o.lr, o.validation)).collect();
-        if tried.len() < rates.len() {
-            break;
-        }
-        tried.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let best = (0..tried.len()).min_by(|&a, &b| tried[a].1.total_cmp(&tried[b].1)).expect("rates");
-        let inner = match best {
-            0 => 1,
-            _ if best + 1 == tried.len() => best - 1,
-            _ => break,
-        };
-        rates.push(rounded(tried[best].0 * tried[best].0 / tried[inner].0));
-    }
-    rates
-}
-
-/// To three digits.
-fn rounded(rate: f32) -> f32 {
-    format!("{rate:.2e}").parse().expect("a number")
-}
-
-/// The rate with the lowest validation loss, once all that are wanted have been tried.
-fn best_rate(outcomes: &[Outcome], size: &Size, arm: Arm, wanted: &[f32]) -> Option<f32> {
-    let best = of(outcomes, size, arm).min_by(|a, b| a.validation.total_cmp(&b.validation))?;
-    wanted.iter().all(|&lr| of(outcomes, size, arm).any(|o| o.lr == lr)).then_some(best.lr)
+/// The validation loss of an arm at a size and a rate, with the seed that all have.
+fn loss(outcomes: &[Outcome], size: &Size, arm: Arm, lr: f32) -> Option<f64> {
+    outcomes.iter().find(|o| o.size == size.name && o.arm == arm.name && o.seed == SEED && o.lr == lr).map(|o| o.validation)
 }
 
 /// Bytes of the text that chooses rates, and of the text that no choice has seen.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 mod arguments;
 mod arms;
 mod books;
+mod rates;
 mod report;
 
 use arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES, Size, TUNING_SEED, TUNING_STEPS};

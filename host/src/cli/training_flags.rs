@@ -227,6 +227,10 @@ commands! {
         /// validate every so many steps
         validate_every: Option<u64> => train.validate_every
     }
+    train, tts_train {
+        /// tokens of a validation at most, or frames of speech (default: what the configuration says; 8192 with --from an imported model)
+        validation_tokens: Option<u64> => train.validation_tokens
+    }
     train {
         /// text that samples continue; may be repeated (default: the beginning of a text that is held back, or of a story)
         prompt: Vec<String>

@@ -75,6 +75,7 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that((0.0..1.0).contains(&t.weight_decay), "train.weight_decay", "0 to below 1", &t.weight_decay)?;
         check.that(t.poltergeist_z.is_finite(), "train.poltergeist_z", "a finite number", &t.poltergeist_z)?;
         check.that(t.keep > 0, "train.keep", "at least 1", &t.keep)?;
+        check.that(t.validation_tokens > 0, "train.validation_tokens", "at least 1", &t.validation_tokens)?;
         self.check_integers(&check)?;
         if let Some(rows) = t.gradient_rows {
             let key = "train.gradient_rows";
