@@ -83,15 +83,29 @@ fn read_from(mut source: impl Read, path: &Path, kind: FileKind, hint: &str) -> 
     Ok(bytes)
 }
 
+/// How files begin that hold texts in another form, and what to do with them.
+const PACKED: [(&[u8], &str); 8] = [
+    (b"\x1f\x8b", "it is compressed: unpack it with gunzip"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed: unpack it with unzstd"),
+    (b"\xfd7zXZ\0", "it is compressed: unpack it with unxz"),
+    (b"BZh", "it is compressed: unpack it with bunzip2"),
+    (b"PK\x03\x04", "it is an archive or a document of an office: unpack it, or save it as text"),
+    (b"PAR1", "it is a table in Parquet: write its documents as lines of JSON"),
+    (b"%PDF", "it is a PDF: turn it into text with pdftotext"),
+    (b"GGUF", "it is a model: give a text"),
+];
+
 /// What to say of bytes that are no UTF-8: where they begin to differ, and how to convert what they seem to be.
 pub fn not_utf8(subject: impl ToString, bytes: &[u8]) -> Error {
     let (encoding, name) = encoding_of(bytes);
     let at = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), |text| text.find('\0').unwrap_or(0));
     let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
     let found = format!("byte 0x{:02x} at offset {at}, in line {line}: it seems to be {name}", bytes.get(at).copied().unwrap_or(0));
-    let hint = match encoding {
-        Some(encoding) => format!("convert it: iconv -f {encoding} -t utf-8 IN >OUT"),
-        None => "give a text; if it is one, find out its encoding and convert it: iconv -f ENCODING -t utf-8 IN >OUT".into(),
+    let packed = PACKED.iter().find(|(beginning, _)| bytes.starts_with(beginning));
+    let hint = match (packed, encoding) {
+        (Some((_, how)), _) => (*how).into(),
+        (None, Some(encoding)) => format!("convert it: iconv -f {encoding} -t utf-8 IN >OUT"),
+        (None, None) => "give a text; if it is one, find out its encoding and convert it: iconv -f ENCODING -t utf-8 IN >OUT".into(),
     };
     Error::bad_input(subject, "text in UTF-8", found, hint)
 }

@@ -28,6 +28,12 @@ fn name(signal: i32) -> &'static str {
 /// They cannot be caught.
 pub fn watch() -> Result<()> {
     let fail = |error| Error::failed(format!("catching signals: {error}"), "run it where signals can be caught");
+    // A write beyond the limit of a file's size fails instead, with a message.
+    #[cfg(unix)]
+    // SAFETY: sets the disposition of a signal that nothing else in this program handles.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
     let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
     let mut signals = Signals::new(heard).map_err(fail)?;
     let wait = move || signals.forever().for_each(answer);

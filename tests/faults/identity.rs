@@ -108,6 +108,25 @@ fn an_edited_configuration_is_refused_with_both_values() {
 }
 
 #[test]
+fn a_run_among_its_data_takes_nothing_of_them_and_is_none() {
+    let world = World::new();
+    fs::create_dir(world.path("data")).expect("a folder");
+    fs::copy(world.path("text"), world.path("data/text")).expect("a file");
+    let begin = |out: &str| world.run(&format!("train --config tiny.toml --data data --out {out} --steps 20"));
+    begin("data").with(2, &["--out", "another folder than that of --data"]);
+    assert_eq!(world.names("data"), ["text"]);
+    begin("data/run").with(0, &[]);
+    world.run("train --resume data/run --steps 30").with(0, &[]);
+    begin("data/other").with(0, &[]);
+    assert_eq!(world.names("data"), ["other", "run", "text"]);
+    // What lies where a run would write is somebody's.
+    fs::create_dir(world.path("mine")).expect("a folder");
+    world.write("mine/data.json", "[\"my only copy\"]");
+    world.train("mine", "").with(2, &["--out", "a file data.json"]);
+    assert_eq!(text(&world.read("mine/data.json")), "[\"my only copy\"]");
+}
+
+#[test]
 fn what_may_change_changes_by_flag_and_is_said() {
     let world = World::new();
     world.train("run", "--steps 30").with(0, &[]);
@@ -116,6 +135,9 @@ fn what_may_change_changes_by_flag_and_is_said() {
     assert!(text(&world.read("run/config.toml")).contains("keep = 1\n"));
     world.run("train --resume run").with(0, &["finished: 45 of 45"]);
     world.run("train --resume run --lr 0.1").with(2, &["--lr"]);
+    world.run("train --resume run --keep 0").with(2, &["--keep: train.keep: expected at least 1", "another value"]);
+    let ended = world.run("train --resume run --steps 10").with(2, &["--steps", "more than the 45 steps"]);
+    assert!(!ended.err.contains("from here on"), "{}", ended.err);
     // Killed before config.toml is written, after run.json is.
     let config = text(&world.read("run/config.toml"));
     let before = config

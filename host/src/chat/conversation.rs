@@ -80,7 +80,7 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         system: Option<&str>,
         sampling: Sampling,
     ) -> Self {
-        let system = system.map(|text| Message { role: Role::System, content: codec.shielded(text).into_owned() });
+        let system = system.map(|text| Message::new(Role::System, codec.shielded(text)));
         let messages: Vec<Message> = system.into_iter().collect();
         let (from_system, sampler) = (messages.len(), Sampler::new(sampling, model.vocab()));
         Self {
@@ -122,7 +122,7 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         is_interrupted: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(&str) -> Result<()>,
     ) -> Result<Answer> {
-        self.messages.push(Message { role: Role::User, content: self.codec.shielded(text).into_owned() });
+        self.messages.push(Message::new(Role::User, self.codec.shielded(text)));
         let answered = self.take_in().and_then(|prompt| self.answer(b, prompt, max_tokens, is_interrupted, emit));
         if answered.is_err() {
             self.messages.pop();
@@ -227,7 +227,7 @@ impl<'a, M: TextDecoder> Conversation<'a, M> {
         emit(&rest)?;
         let shielded = self.codec.shielded(&text).into_owned();
         self.written = prompt + &shielded;
-        self.messages.push(Message { role: Role::Assistant, content: shielded });
+        self.messages.push(Message::new(Role::Assistant, shielded));
         Ok(Answer { text, read, reading, written, writing, end })
     }
 }

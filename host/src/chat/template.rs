@@ -38,6 +38,16 @@ pub struct Message {
     pub role: Role,
     /// What.
     pub content: String,
+    /// What the model thought before it, where a conversation has that apart and the template writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+}
+
+impl Message {
+    /// Somebody says something.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), reasoning_content: None }
+    }
 }
 
 /// A model's template.
@@ -93,6 +103,8 @@ impl ChatTemplate {
         let [bos_token, eos_token] = &self.ends;
         let context = context! {
             messages => Value::from(Serde(messages)),
+            tools => (),
+            documents => (),
             add_generation_prompt => is_answered,
             bos_token => bos_token.as_deref().unwrap_or_default(),
             eos_token => eos_token.as_deref().unwrap_or_default(),
@@ -147,7 +159,7 @@ mod tests {
     const CHATML: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe brief.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
     fn message(role: Role, content: &str) -> Message {
-        Message { role, content: content.into() }
+        Message::new(role, content)
     }
 
     fn template(source: &str) -> Result<ChatTemplate> {
@@ -175,7 +187,7 @@ mod tests {
             ("{{ messages[0].content.split(' ')[1].upper() }}", "HI"),
             ("{{ messages[1] | tojson }}", r#"{"role": "assistant", "content": "Ho"}"#),
             ("{{ {'a': [1, 'é<']} | tojson(indent=2) }}", "{\n  \"a\": [\n    1,\n    \"é<\"\n  ]\n}"),
-            ("{% if tools is defined %}1{% else %}2{% endif %}", "2"),
+            ("{% if tools is defined %}1{% else %}2{% endif %}{% if tools is none and not documents %}3{% endif %}", "13"),
             ("{%- for m in messages %}\n  {%- if loop.last %}\n    {%- break %}\n  {%- endif %}\n{{ m.role }}\n{% endfor -%}\n", "user\n"),
             ("{% set ns = namespace(found=false) %}{% for m in messages %}{% set ns.found = true %}{% endfor %}{{ ns.found }}", "True"),
             ("a {%- generation %}{{ messages[1].content }}{%endgeneration-%} b", "aHob"),

@@ -190,7 +190,7 @@ impl Eval {
         let has_test = l.config.train.hold_out_test;
         let (measured, bytes) = if are_documents(&sources)? {
             let documents = documents::open::<D, M>(&sources, &l.codec, Some(file), &l.model, (split, has_test))?;
-            documents.warning().iter().for_each(warn);
+            documents.warnings().iter().for_each(warn);
             let (mut lengths, mut index, mut bytes) = (Vec::new(), 0, 0);
             let next = |b: &mut D, inputs: &mut [u32], targets: &mut [u32]| {
                 lengths.clear();
@@ -205,6 +205,7 @@ impl Eval {
             let options = CorpusOptions { hold_out_test: has_test, ..CorpusOptions::default() };
             let corpus = Corpus::open(&sources, l.codec.clone(), &options)?;
             corpus.require_split(split)?;
+            corpus.warnings().iter().for_each(warn);
             let (mut index, mut bytes) = (0, 0);
             let next = |inputs: &mut [u32], targets: &mut [u32]| {
                 let window = corpus.window(split, seq, index);

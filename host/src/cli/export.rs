@@ -12,8 +12,8 @@ use crate::runs::folder::unwritable_out;
 use crate::{Error, Result};
 use primal_engine::config::Tokenizer;
 use primal_engine::convert::{Model, to_folder, to_gguf};
-use primal_engine::files::Dtype;
 use primal_engine::files::gguf::{Gguf, Value};
+use primal_engine::files::{Dtype, durable};
 
 /// make a file of another program's of a language model of this one: an imported model, or a checkpoint of a run
 #[derive(FromArgs)]
@@ -97,6 +97,7 @@ impl ExportFolder {
             let found = format!("{}, which is none", self.out.display());
             return Err(Error::bad_input("--out", "a folder, or a name for one", found, "give another name"));
         }
+        durable::sweep_all(&self.out);
         // What lies there, perhaps the model itself, stays.
         if std::fs::read_dir(&self.out).is_ok_and(|mut files| files.next().is_some()) {
             let found = format!("{}, which has files", self.out.display());

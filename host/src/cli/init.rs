@@ -80,7 +80,7 @@ impl OnText for Initialised<'_> {
         parameters.initialise(&mut backend, flags.seed, |_, _, _, _| {});
         let tensors = tensors::parameters(&parameters);
         let stored = tensors.iter().map(|t| TensorRef::new(&t.name, t.dtype, &t.shape, backend.read(t.bytes)));
-        let metadata = BTreeMap::from([("config".to_string(), config.to_toml())]);
+        let metadata = BTreeMap::from([("config".to_string(), config.to_toml()), ("step".to_string(), "0".to_string())]);
         save(&flags.out, &metadata, &stored.collect::<Vec<_>>()).map_err(Error::from)?;
         print(format!("{}: {} weights at their start values", flags.out.display(), parameters.specs.matrix_weights()))
     }

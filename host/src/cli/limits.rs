@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::output::warn;
 use crate::{Error, Result, ranks};
 use primal_engine::backend::Device;
-use primal_engine::config::{ConfigOf, Recompute, TrainConfig};
+use primal_engine::config::{ConfigOf, Recompute, Rule, TrainConfig};
 use primal_engine::memory::Plan;
 use primal_engine::nn::kept::Kept;
 use primal_engine::train::task::Task;
@@ -58,6 +58,17 @@ pub(super) fn require<D: Device>(plan: &Plan, hint: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Flags that only votes read.
+const OF_VOTES: [&str; 4] = ["--votes", "--start", "--threshold", "--divisor"];
+
+/// Says which of the flags that were given do nothing, as another rule trains.
+pub(super) fn warn_of_unread(rule: Rule, given: &[String]) {
+    let unread: Vec<&str> = OF_VOTES.into_iter().filter(|flag| given.iter().any(|given| given == flag)).collect();
+    if rule != Rule::Votes && !unread.is_empty() && ranks::speaks() {
+        warn(format!("warning: without effect, as the optimizer is not votes: {}", unread.join(", ")));
+    }
 }
 
 /// Says so where gradients were to be made some rows at a time, and none will be.

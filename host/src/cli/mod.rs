@@ -79,6 +79,9 @@ fn explained(message: &str) -> (String, String) {
         rest.rsplit_once("': ").map(|(value, error)| (flag, value, error))
     });
     let Some((flag, value, error)) = parts else { return (message.into(), plain) };
+    if error.contains("duplicate") {
+        return (format!("{flag}: expected once, found again with '{value}'"), plain);
+    }
     let range = match flag {
         "--votes" => "4 or 8".into(),
         "--threads" => format!("a whole number from 1 to {}", threads::MOST),

@@ -15,13 +15,20 @@ const HINT: &str = "write lines such as {\"prompt\": \"Once\"}; other keys are n
 /// A file that cannot be read; a line without a prompt, with its number; no line.
 pub(super) fn read(path: &Path) -> Result<Vec<String>> {
     let text = input::read_text(path, TEXT, HINT)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let prompt = |(number, line): (usize, &str)| {
         let wrong = |found: &dyn std::fmt::Display| {
             Error::bad_input(format!("{}:{number}", path.display()), "one JSON object with \"prompt\", a string", found, HINT)
         };
         let value: Value = serde_json::from_str(line).map_err(|error| wrong(&format!("no JSON at column {}", error.column())))?;
-        value["prompt"].as_str().map(str::to_owned).ok_or_else(|| wrong(&"none"))
+        let found = match value.get("prompt") {
+            Some(Value::String(prompt)) => return Ok(prompt.clone()),
+            Some(Value::Array(_)) => "a list: `chat` answers messages",
+            Some(_) => "a prompt that is no string",
+            None => "none",
+        };
+        Err(wrong(&found))
     };
     let prompts = lines.map(prompt).collect::<Result<Vec<_>>>()?;
     if prompts.is_empty() {

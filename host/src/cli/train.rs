@@ -99,6 +99,7 @@ impl Train {
             warn("warning: train.rescale_every does nothing: only rows whose scale is their own get a wider one");
         }
         limits::warn_without_tiles(&layout, t);
+        limits::warn_of_unread(t.optimizer, &self.apply(&mut config.clone())?);
         let stay = layout.kept.iter().filter(|(name, kept)| ![TOKENS, HEAD].contains(&name.as_str()) && !matches!(kept, Kept::Grid(..)));
         let stay = stay.count();
         if stay > 0 && ranks::speaks() {
@@ -124,7 +125,7 @@ impl Train {
             let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
             let held_out = (Split::Validation, t.hold_out_test);
             let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
-            documents.warning().iter().filter(|_| ranks::speaks()).for_each(warn);
+            documents.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
             let (description, prompts) = (documents.describe(), self.prompts(&codec, || documents.prompt()));
             return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
                 samples(trainer, &codec, &prompts, progress)
@@ -139,6 +140,7 @@ impl Train {
         let opened = ranks::in_turn(|| Corpus::open(&sources, codec.clone(), &options));
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
+        corpus.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
         let usual = if sources == [STORIES] { "Once upon a time" } else { "\n" };
         let prompts = self.prompts(&codec, || codec.prompt(usual));
         training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {

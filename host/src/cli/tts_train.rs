@@ -69,6 +69,7 @@ impl Work for TtsTrain {
         let mut samples = Samples::plan(folder.path.join("samples"), self.vocoder.as_ref(), data.facts(), &mut plan)?;
         D::require(&layout.model.attention())?;
         limits::warn_without_tiles(&layout, &config.train);
+        limits::warn_of_unread(config.train.optimizer, &self.apply(&mut config.clone())?);
         limits::require::<D>(&plan, "lower --batch-frames, or use a smaller model")?;
         let start = Start { folder, sources, plan, layout };
         training::train::<D, _>(start, &data, &description, |trainer, progress| samples.write(trainer, progress, &data))

@@ -93,6 +93,25 @@ pub struct Corpus {
     splits: [SplitTokens; 4],
     windows: Windows,
     fingerprint: u64,
+    warnings: Vec<String>,
+}
+
+/// Bytes at the beginning of a text that tell whether it is meant as one.
+const BEGINNING: usize = 1 << 20;
+
+/// What the user should know of a text: that it looks like something else, or has marks of another program in it.
+fn warning(source: &Source, codec: &TextCodec) -> Option<String> {
+    let (name, text) = (&source.name, source.head(BEGINNING));
+    let first = text.trim_start().strip_prefix('[').unwrap_or(text).trim_start();
+    let keys = ["\"messages\"", "\"conversations\"", "\"prompt\"", "\"completion\"", "\"text\""];
+    if first.starts_with('{') && keys.iter().any(|key| first.contains(key)) {
+        return Some(format!(
+            "warning: {name} looks like documents, and is learnt as text: documents are lines of JSON in files that end in .jsonl"
+        ));
+    }
+    codec.names_control(text).then(|| {
+        format!("warning: {name} has names of control tokens in it, such as where a text ends, which are learnt as letters: write each text as a document of .jsonl")
+    })
 }
 
 /// A stretch of a split for evaluation: `len` inputs from `start`, and the token after each as its target.
@@ -160,7 +179,9 @@ impl Corpus {
         let mut fingerprint = Xxh3::new();
         fingerprint.update(codec.name().as_bytes());
         let mut texts = Vec::with_capacity(sources.len());
+        let mut warnings = Vec::new();
         for source in sources {
+            warnings.extend(warning(&source, &codec));
             let byte_len = source.byte_len();
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
@@ -186,7 +207,12 @@ impl Corpus {
             }
             tokens
         });
-        Ok(Self { texts, codec, splits, windows: options.windows, fingerprint: fingerprint.digest() })
+        Ok(Self { texts, codec, splits, windows: options.windows, fingerprint: fingerprint.digest(), warnings })
+    }
+
+    /// What the user should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The tokenizer.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::runs::claim::is_run;
 use crate::{Error, Result, input};
 use primal_engine::files::mapped;
 
@@ -69,10 +70,12 @@ impl std::ops::Deref for TextBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match self {
+        let bytes: &[u8] = match self {
             Self::Owned(bytes) => bytes,
             Self::Mapped(map) => map,
-        }
+        };
+        // The mark of byte order is no text.
+        bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
     }
 }
 
@@ -136,6 +139,12 @@ impl Source {
         self.bytes.len() as u64
     }
 
+    /// Its beginning.
+    pub(super) fn head(&self, most: usize) -> &str {
+        let head = &self.bytes[..most.min(self.bytes.len())];
+        head.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+    }
+
     /// The byte range of a split.
     pub fn range(&self, split: Split, hold_out_test: bool) -> Range<u64> {
         split.range(self.cuts, self.byte_len(), hold_out_test)
@@ -155,7 +164,7 @@ fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
 
 /// The texts that the arguments of `--data` name, in order; a folder stands for its files, recursively, sorted by path.
 ///
-/// Hidden entries and empty files inside a folder are passed over; links are followed, but not into a folder that they lie in.
+/// Hidden entries, empty files and runs of this program inside a folder are passed over; links are followed, but not into a folder that they lie in.
 ///
 /// # Errors
 /// Bad input for a missing path, an empty file or folder, or text that is not UTF-8.
@@ -190,7 +199,7 @@ pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
                 source,
                 "a folder with text files",
                 "no file with any content",
-                "hidden files are passed over; check the path or name the files themselves",
+                "hidden files and runs are passed over; check the path or name the files themselves",
             ));
         }
         names.extend(files);
@@ -202,7 +211,7 @@ pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
 fn collect(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
     let resolved = folder.canonicalize().map_err(|error| unreadable(folder, error))?;
     // A link to where we come from goes round in circles.
-    if above.contains(&resolved) {
+    if above.contains(&resolved) || is_run(folder) {
         return Ok(());
     }
     above.push(resolved);

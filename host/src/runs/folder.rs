@@ -21,7 +21,7 @@ use primal_engine::train::{begin, state};
 
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CONFIG: &str = "config.toml";
-const SOURCES: &str = "data.json";
+pub(super) const SOURCES: &str = "data.json";
 /// The flags that a run in progress takes.
 const CHANGES: [&str; 5] = ["--steps", "--validate-every", "--sample-every", "--checkpoint-every", "--keep"];
 
@@ -111,7 +111,7 @@ impl<M: ModelTable> RunFolder<M> {
             config.train.settle(|flag| given.iter().any(|given| given == flag));
         }
         config.model.complete(&mut config.train);
-        config.check(&name)?;
+        check(&config, &name, &given)?;
         if let Some(weights) = &weights {
             require_same_model(&config, weights)?;
         }
@@ -172,8 +172,8 @@ impl<M: ModelTable> RunFolder<M> {
             }
         }
         let mut config = before.clone();
-        apply(&mut config)?;
-        config.check(&file.display().to_string())?;
+        let given = apply(&mut config)?;
+        check(&config, &file.display().to_string(), &given)?;
         let changes = differences(&before, &config);
         retention.keep(config.train.keep, identity.as_ref().map_or(&[], |identity| &identity.ends));
         let beginning = match (latest, identity.as_ref().and_then(|identity| identity.from.as_ref())) {
@@ -211,6 +211,12 @@ impl<M: ModelTable> RunFolder<M> {
     /// # Errors
     /// Data of the run that cannot be found any more.
     pub fn sources(&self, given: &[String], default: Option<&str>) -> Result<Vec<String>> {
+        if !self.is_resumed
+            && let Some(source) = given.iter().find(|source| is_same_folder(Path::new(source), &self.path))
+        {
+            let hint = "give a folder below it, or another one: what a run writes is not to be learnt";
+            return Err(Error::bad_input("--out", "another folder than that of --data", source, hint));
+        }
         if !given.is_empty() || !self.is_resumed {
             let given = given.iter().map(String::as_str).chain(default.filter(|_| given.is_empty()));
             return Ok(given.map(|source| if Some(source) == default { source.to_owned() } else { absolute(source) }).collect());
@@ -287,22 +293,22 @@ impl<M: ModelTable> RunFolder<M> {
     /// Says what flags change, and notes it.
     fn changed(&self, before: Identity, text: &str, done: u64) -> Result<Identity> {
         let path = self.path.display();
-        for Difference { key, one, other } in &self.changes {
-            warn(format!("{path}: {key} is {other} from here on, it was {one}"));
-        }
         let mut identity = Identity { config: text.to_owned(), previous: Some(before.config.clone()), ..before };
         let old: ConfigOf<M> = ConfigOf::parse(identity.previous.as_deref().unwrap_or(text), CONFIG)?;
         let (old, new) = (&old.train, &self.config.train);
-        if old.steps == new.steps {
-            return Ok(identity);
-        }
-        if new.steps <= done {
+        if old.steps != new.steps && new.steps <= done {
             return Err(Error::bad_input(
                 "--steps",
                 format!("more than the {done} steps that are done"),
                 new.steps,
                 "give more, or leave it out",
             ));
+        }
+        for Difference { key, one, other } in &self.changes {
+            warn(format!("{path}: {key} is {other} from here on, it was {one}"));
+        }
+        if old.steps == new.steps {
+            return Ok(identity);
         }
         let [was, is] = [old, new].map(|train| schedule::learning_rate(train, done));
         warn(format!(
@@ -316,6 +322,25 @@ impl<M: ModelTable> RunFolder<M> {
         }
         Ok(identity)
     }
+}
+
+/// Checks a configuration; a value that a flag gave is that flag's, whatever `origin` says of its key.
+fn check<M: ModelTable>(config: &ConfigOf<M>, origin: &str, given: &[String]) -> Result<()> {
+    config.check(origin).map_err(|error| match Error::from(error) {
+        Error::BadInput { subject, expected, found, hint } => {
+            let key = subject.rsplit(": ").next().unwrap_or_default();
+            let flag = format!("--{}", key.rsplit('.').next().unwrap_or_default().replace('_', "-"));
+            match given.contains(&flag) {
+                true => Error::bad_input(format!("{flag}: {key}"), expected, found, "give another value"),
+                false => Error::BadInput { subject, expected, found, hint },
+            }
+        }
+        other => other,
+    })
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The configuration as this program wrote it last.

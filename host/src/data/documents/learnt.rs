@@ -3,7 +3,7 @@
 //! A text is cut where a model that answers is told to begin: the prompt is encoded by itself, as `generate` and `chat` encode it, and then what follows.
 
 use super::line::{Line, Wrong, wrong};
-use crate::chat::{ChatTemplate, Message, Role};
+use crate::chat::{ChatTemplate, Message};
 use crate::data::TextCodec;
 use crate::data::tokenizer::pieces;
 use crate::{Error, Result};
@@ -11,18 +11,18 @@ use crate::{Error, Result};
 /// The bit of a token that is learnt: no vocabulary has so many tokens.
 pub(super) const LEARNT: u32 = 1 << 31;
 
-/// The tokens of a line.
-pub(super) fn tokens(line: Line, codec: &TextCodec, template: Option<&ChatTemplate>) -> Result<Vec<u32>, Wrong> {
+/// The documents of a line, as tokens: one, but of a conversation that its template writes otherwise as it goes on, one for each answer.
+pub(super) fn documents(line: Line, codec: &TextCodec, template: Option<&ChatTemplate>) -> Result<Vec<Vec<u32>>, Wrong> {
     let learnt = |tokens: Vec<u32>| tokens.into_iter().map(|token| token | LEARNT);
     let end = codec.end_token().map(|token| token | LEARNT);
     match line {
-        Line::Text(text) => Ok(learnt(codec.prompt(&text)).chain(end).collect()),
+        Line::Text(text) => Ok(vec![learnt(codec.prompt(&text)).chain(end).collect()]),
         Line::Pair { prompt, completion } => {
             let answer = if prompt.is_empty() { codec.encode(&completion) } else { continuation(codec, &completion) };
-            Ok(codec.prompt(&prompt).into_iter().chain(learnt(answer)).chain(end).collect())
+            Ok(vec![codec.prompt(&prompt).into_iter().chain(learnt(answer)).chain(end).collect()])
         }
-        Line::Conversation { messages, first } => match template {
-            Some(template) => conversation(&messages, first, codec, template),
+        Line::Conversation { messages, answers } => match template {
+            Some(template) => conversation(&messages, &answers, codec, template),
             None => wrong(
                 "a model with a template for conversations",
                 "messages, and a model without one",
@@ -37,38 +37,101 @@ fn continuation(codec: &TextCodec, text: &str) -> Vec<u32> {
     pieces(text).flat_map(|piece| codec.encode_piece(piece, false)).collect()
 }
 
-/// The tokens of a conversation. What the assistant says is what the template writes beyond the beginning of an answer to all before it.
-fn conversation(messages: &[Message], first: usize, codec: &TextCodec, template: &ChatTemplate) -> Result<Vec<u32>, Wrong> {
-    let shielded = |message: &Message| Message { role: message.role, content: codec.shielded(&message.content).into_owned() };
-    let messages: Vec<Message> = messages.iter().map(shielded).collect();
-    let render = |messages: &[Message], is_answered| template.render(messages, is_answered).map_err(of_template);
-    let all = render(&messages, false)?;
-    let (mut tokens, mut end) = (Vec::new(), 0);
+/// The documents of a conversation: what the assistant says in the messages of these numbers is learnt.
+fn conversation(messages: &[Message], answers: &[usize], codec: &TextCodec, template: &ChatTemplate) -> Result<Vec<Vec<u32>>, Wrong> {
+    let shielded = |text: &String| codec.shielded(text).into_owned();
+    let shield = |message: &Message| Message {
+        role: message.role,
+        content: shielded(&message.content),
+        reasoning_content: message.reasoning_content.as_ref().map(shielded),
+    };
+    let messages: Vec<Message> = messages.iter().map(shield).collect();
+    let all = template.render(&messages, false).map_err(of_template)?;
+    let parts = answers.iter().map(|&at| answer(&messages[..=at], template)).collect::<Result<Vec<_>, _>>()?;
     let encode = |text: &str, is_first: bool| if text.is_empty() { Vec::new() } else { codec.encode_controls(text, is_first) };
-    let answers = (first..messages.len()).filter(|&at| messages[at].role == Role::Assistant);
-    for at in answers {
-        let before = render(&messages[..at], true)?;
-        let after = if at + 1 == messages.len() { all.clone() } else { render(&messages[..=at], false)? };
-        let is_stable = all.starts_with(&after) && after.starts_with(&before) && end <= before.len();
-        if !is_stable {
-            return wrong(
-                "a template that writes the beginning of a conversation as it does the whole",
-                format!("another beginning at message {} of {}", at + 1, messages.len()),
-                "end each line with the answer that is to be learnt, with \"prompt\" and \"completion\" as lists of messages",
-            );
-        }
-        tokens.extend(encode(&all[end..before.len()], end == 0));
-        let answer = encode(&all[before.len()..after.len()], before.is_empty());
-        if answer.is_empty() {
-            let found = format!("nothing written of message {}", at + 1);
-            return wrong("a template that writes what the assistant says", found, "write \"prompt\" and \"completion\" as strings");
-        }
+    let learn = |tokens: &mut Vec<u32>, answer: &str| {
+        let answer = encode(answer, tokens.is_empty());
         let until = end_of_turn(&answer, codec);
         tokens.extend(answer.iter().enumerate().map(|(at, &token)| if at < until { token | LEARNT } else { token }));
-        end = after.len();
+    };
+    // Where each answer begins and ends, if the whole is what was written before each of them, and more.
+    let mut end = 0;
+    let places = parts.iter().map(|(before, answer)| {
+        let is_part = before.len() >= end && all.strip_prefix(&**before).is_some_and(|rest| rest.starts_with(&**answer));
+        is_part.then(|| (std::mem::replace(&mut end, before.len() + answer.len()), before.len(), before.len() + answer.len()))
+    });
+    let Some(places) = places.collect::<Option<Vec<_>>>() else {
+        let own = |(before, answer): &(String, String)| {
+            let mut tokens = encode(before, true);
+            learn(&mut tokens, answer);
+            tokens
+        };
+        return Ok(parts.iter().map(own).collect());
+    };
+    let mut tokens = Vec::new();
+    for (end, from, to) in places {
+        tokens.extend(encode(&all[end..from], end == 0));
+        learn(&mut tokens, &all[from..to]);
     }
     tokens.extend(encode(&all[end..], false));
-    Ok(tokens)
+    Ok(vec![tokens])
+}
+
+/// How a template writes the last of these messages, an answer: what is before it, and what of the rest the model is to say. That is what the template writes
+/// beyond the beginning of an answer to all before it.
+fn answer(messages: &[Message], template: &ChatTemplate) -> Result<(String, String), Wrong> {
+    let render = |messages: &[Message], is_answered| template.render(messages, is_answered).map_err(of_template);
+    let (last, earlier) = messages.split_last().expect("an answer");
+    let (before, after) = (render(earlier, true)?, render(messages, false)?);
+    let parts = match after.strip_prefix(&*before) {
+        Some(answer) => (before, answer.to_owned()),
+        None => {
+            // What does not depend on what the answer says is before it.
+            let says = |content: &str| render(&[earlier, &[Message::new(last.role, content)]].concat(), false);
+            let (one, other) = (says("a")?, says("b")?);
+            let fixed = &one[..common(&one, &other)];
+            let history = render(earlier, false)?;
+            let cut = if !after.starts_with(fixed) {
+                None
+            } else if fixed.starts_with(&*history) {
+                // An answer in a conversation begins otherwise than one that is asked for, as where that begins with thoughts.
+                let at = common(fixed, &before);
+                Some((after[..at].to_owned(), at))
+            } else {
+                // What is before it is written otherwise once it is answered: the answer follows what the model is asked with.
+                let ends = (fixed.len().saturating_sub(LONGEST_BEGINNING)..=fixed.len()).rev().filter(|&at| fixed.is_char_boundary(at));
+                let best = ends.max_by_key(|&at| common_end(&fixed[..at], &before)).filter(|&at| common_end(&fixed[..at], &before) > 0);
+                best.map(|at| (before, at))
+            };
+            let Some((before, at)) = cut else {
+                return wrong(
+                    "a template that writes an answer after its question",
+                    format!("another beginning at message {}", messages.len()),
+                    "write \"prompt\" and \"completion\" as strings",
+                );
+            };
+            (before, after[at..].to_owned())
+        }
+    };
+    if parts.1.is_empty() {
+        let found = format!("nothing written of message {}", messages.len());
+        return wrong("a template that writes what the assistant says", found, "write \"prompt\" and \"completion\" as strings");
+    }
+    Ok(parts)
+}
+
+/// Bytes that a template writes at most before an answer that it did not write when it asked for one.
+const LONGEST_BEGINNING: usize = 64;
+
+/// With how many equal bytes, of whole characters, both begin.
+fn common(one: &str, other: &str) -> usize {
+    let equal = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    (0..=equal).rev().find(|&at| one.is_char_boundary(at) && other.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// With how many equal bytes both end.
+fn common_end(one: &str, other: &str) -> usize {
+    one.bytes().rev().zip(other.bytes().rev()).take_while(|(one, other)| one == other).count()
 }
 
 /// How many tokens of an answer are up to the one that ends it, of which spaces and lines may follow; all if none does.

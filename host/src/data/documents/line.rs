@@ -1,5 +1,6 @@
 //! A line of a file of documents: one JSON object, of one of three forms.
 
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::chat::{Message, Role};
@@ -11,8 +12,20 @@ pub(super) enum Line {
     Text(String),
     /// What follows the prompt is learnt.
     Pair { prompt: String, completion: String },
-    /// What the assistant says is learnt, from the message of that number on.
-    Conversation { messages: Vec<Message>, first: usize },
+    /// What the assistant says in the messages of these numbers is learnt.
+    Conversation { messages: Vec<Message>, answers: Vec<usize> },
+}
+
+impl Line {
+    /// What is learnt from as it stands, without a template.
+    pub fn as_it_is(&self) -> impl Iterator<Item = &str> {
+        let texts = match self {
+            Self::Text(text) => [Some(text), None],
+            Self::Pair { prompt, completion } => [Some(prompt), Some(completion)],
+            Self::Conversation { .. } => [None, None],
+        };
+        texts.into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// What is wrong with a line.
@@ -30,29 +43,81 @@ pub(super) fn wrong<T>(expected: impl ToString, found: impl ToString, hint: impl
 const FORMS: &str = "\"text\", or \"messages\", or \"prompt\" and \"completion\"";
 const FORM_HINT: &str = "the section \"Documents and conversations\" of host/README.md has a line of each form";
 
+/// The keys that are read.
+const KEYS: [&str; 6] = ["text", "messages", "prompt", "completion", "tools", "functions"];
+
+/// What a line has of [`KEYS`], and the names of its other keys, whose values are passed over.
+struct Object {
+    known: Map<String, Value>,
+    others: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut object = Object { known: Map::new(), others: Vec::new() };
+                while let Some(key) = map.next_key::<String>()? {
+                    if KEYS.contains(&key.as_str()) {
+                        object.known.insert(key, map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        object.others.push(key);
+                    }
+                }
+                Ok(object)
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// What is wrong with a line that is no object in JSON.
+fn no_object(text: &str, error: &serde_json::Error) -> Wrong {
+    let (message, column) = (error.to_string(), error.column());
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let (found, hint) = match serde_json::from_str::<Value>(text) {
+        Ok(value) => (kind(&value), FORM_HINT),
+        Err(_) if message.contains("hex escape") => {
+            (format!("no JSON: {message} at column {column}"), "half of a surrogate pair, \\ud800 to \\udfff, is no character: remove it")
+        }
+        Err(_) if ["NaN", "Infinity"].iter().any(|name| text.contains(name)) => {
+            (format!("no JSON: {message} at column {column}"), "NaN and Infinity are no values of JSON: write null, or leave the key out")
+        }
+        Err(_) => (format!("no JSON: {message} at column {column}"), "write each document in a line of its own"),
+    };
+    Wrong { expected: "one JSON object".into(), found, hint: hint.into() }
+}
+
 /// Reads a line that is not blank.
 pub(super) fn read(text: &str) -> Result<Line, Wrong> {
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(error) => {
-            let (message, column) = (error.to_string(), error.column());
-            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-            return wrong("one JSON object", format!("no JSON: {message} at column {column}"), "write each document in a line of its own");
-        }
-    };
-    let Value::Object(object) = value else {
-        return wrong("one JSON object", kind(&value), FORM_HINT);
-    };
+    let Object { known: object, others } = serde_json::from_str(text).map_err(|error| no_object(text, &error))?;
     let has = |key: &str| object.contains_key(key);
+    if let Some(key) = ["tools", "functions"].into_iter().find(|key| object.get(*key).is_some_and(is_filled)) {
+        return wrong("a conversation without tools", format!("{key:?}"), "calls of tools are not learnt: remove the key, or the line");
+    }
     match (has("text"), has("messages"), has("prompt") || has("completion")) {
         (true, false, false) => Ok(Line::Text(filled("text", string(&object, "text")?)?)),
         (false, true, false) => {
             let messages = messages("messages", &object["messages"])?;
             conversation("messages", messages, 0)
         }
+        // Some sets of conversations have the first question as a key of its own besides.
+        (false, true, true) if !has("completion") && is_said(&object["prompt"], &object["messages"]) => {
+            conversation("messages", messages("messages", &object["messages"])?, 0)
+        }
         (false, false, true) => pair(&object),
         (false, false, false) => {
-            let keys: Vec<_> = object.keys().take(8).map(|key| format!("{key:?}")).collect();
+            let keys: Vec<_> = others.iter().take(8).map(|key| format!("{key:?}")).collect();
             let found = if keys.is_empty() { "no key".into() } else { format!("only {}", keys.join(", ")) };
             wrong(format!("the key {FORMS}"), found, FORM_HINT)
         }
@@ -84,18 +149,37 @@ fn pair(object: &Map<String, Value>) -> Result<Line, Wrong> {
 }
 
 /// Checks that the assistant says something, at the key of that name, from the message of that number on.
-fn conversation(key: &str, messages: Vec<Message>, first: usize) -> Result<Line, Wrong> {
-    let mut said = messages[first..].iter().filter(|message| message.role == Role::Assistant).peekable();
-    if said.peek().is_none() {
-        return wrong(format!("a message of the assistant in {key:?}"), "none", "only what the assistant says is learnt");
+fn conversation(key: &str, said: Vec<(Message, bool)>, first: usize) -> Result<Line, Wrong> {
+    let answers = || (first..said.len()).filter(|&at| said[at].0.role == Role::Assistant);
+    let learnt: Vec<usize> = answers().filter(|&at| said[at].1).collect();
+    if learnt.is_empty() {
+        let found = if answers().count() == 0 { "none" } else { "none but with \"weight\" 0" };
+        return wrong(format!("a message of the assistant in {key:?}"), found, "only what the assistant says is learnt");
     }
-    if said.any(|message| message.content.trim().is_empty()) {
+    if answers().any(|at| said[at].0.content.trim().is_empty()) {
         return wrong("something that the assistant says", "an empty content", "remove the message, or the line");
     }
-    Ok(Line::Conversation { messages, first })
+    Ok(Line::Conversation { messages: said.into_iter().map(|(message, _)| message).collect(), answers: learnt })
 }
 
-fn messages(key: &str, value: &Value) -> Result<Vec<Message>, Wrong> {
+/// Whether a text is what one of the messages says.
+fn is_said(text: &Value, messages: &Value) -> bool {
+    let said = messages.as_array().into_iter().flatten().filter_map(|message| message.get("content"));
+    text.as_str().is_some_and(|text| said.filter_map(Value::as_str).any(|said| said.trim() == text.trim()))
+}
+
+/// Whether a value says something.
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(parts) => !parts.is_empty(),
+        Value::Object(parts) => !parts.is_empty(),
+        _ => true,
+    }
+}
+
+/// The messages of a list, and whether they are to be learnt where the assistant says them.
+fn messages(key: &str, value: &Value) -> Result<Vec<(Message, bool)>, Wrong> {
     let Value::Array(list) = value else {
         return wrong(format!("{key:?} to be a list of messages"), kind(value), FORM_HINT);
     };
@@ -118,15 +202,50 @@ fn messages(key: &str, value: &Value) -> Result<Vec<Message>, Wrong> {
                 );
             }
         };
-        match object.get("content") {
-            Some(Value::String(content)) => Ok(Message { role, content: content.clone() }),
+        if let Some(call) = ["tool_calls", "function_call"].into_iter().find(|call| object.get(*call).is_some_and(is_filled)) {
+            let found = format!("{name}.{call}");
+            return wrong("a conversation without tools", found, "calls of tools are not learnt: remove the key, or the line");
+        }
+        let is_learnt = match object.get("weight") {
+            None | Some(Value::Null) => true,
+            Some(weight) => match weight.as_f64() {
+                Some(1.0) => true,
+                Some(0.0) => false,
+                _ => {
+                    return wrong(format!("{name}.weight to be 0 or 1"), weight, "an answer is learnt or is not: there is nothing between");
+                }
+            },
+        };
+        let reasoning_content = match object.get("reasoning_content") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => return wrong(format!("{name}.reasoning_content to be a string"), kind(other), FORM_HINT),
+        };
+        let content = match object.get("content") {
+            Some(Value::String(content)) => content.clone(),
+            Some(Value::Array(parts)) => joined(&name, parts)?,
             other => {
                 let found = other.map_or("nothing".into(), kind);
-                wrong(format!("{name}.content to be a string"), found, "parts other than text, and calls of tools, are not learnt from")
+                let hint = "parts other than text, and calls of tools, are not learnt from";
+                return wrong(format!("{name}.content to be a string, or a list of texts"), found, hint);
             }
-        }
+        };
+        Ok((Message { reasoning_content, ..Message::new(role, content) }, is_learnt))
     };
     list.iter().enumerate().map(message).collect()
+}
+
+/// What a message says in parts, each a text, in lines.
+fn joined(name: &str, parts: &[Value]) -> Result<String, Wrong> {
+    let text = |part: &Value| match (part["type"].as_str(), &part["text"]) {
+        (Some("text"), Value::String(text)) => Ok(text.clone()),
+        (type_of, _) => {
+            let found = type_of.map_or_else(|| kind(part), |name| format!("a part of type {name:?}"));
+            let hint = "parts other than {\"type\": \"text\", \"text\": \"…\"} are not learnt from: leave them out, or the line";
+            wrong(format!("{name}.content to be a string, or a list of texts"), found, hint)
+        }
+    };
+    Ok(parts.iter().map(text).collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 fn string(object: &Map<String, Value>, key: &str) -> Result<String, Wrong> {
@@ -162,9 +281,20 @@ mod tests {
         let pair = read(r#"{"prompt": "", "completion": " b"}"#);
         assert!(matches!(pair, Ok(Line::Pair { prompt, completion }) if prompt.is_empty() && completion == " b"));
         let talk = read(r#"{"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "Ho", "name": "x"}]}"#);
-        assert!(matches!(talk, Ok(Line::Conversation { messages, first: 0 }) if messages.len() == 2 && messages[1].content == "Ho"));
+        assert!(
+            matches!(talk, Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && messages[1].content == "Ho" && answers == [1])
+        );
         let both = r#"{"prompt": [{"role": "assistant", "content": ""}], "completion": [{"role": "assistant", "content": "Ho"}]}"#;
-        assert!(matches!(read(both), Ok(Line::Conversation { messages, first: 1 }) if messages.len() == 2));
+        assert!(matches!(read(both), Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && answers == [1]));
+        // As published sets have them: a question twice, parts, thoughts, answers that are not learnt, and keys of any kind.
+        let many = r#"{"prompt": "Hi", "prompt_id": 1e999, "x": [[[[]]]], "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+            {"role": "assistant", "content": "a", "weight": 0}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "b"},
+            {"type": "text", "text": "c"}], "reasoning_content": "d", "tool_calls": [], "weight": 1}], "tools": null}"#;
+        let Ok(Line::Conversation { messages, answers }) = read(many) else { panic!("{many}: {:?}", read(many)) };
+        assert_eq!((messages.len(), &answers[..], &*messages[3].content), (4, &[3][..], "b\nc"));
+        assert_eq!((&messages[3].reasoning_content, &messages[1].reasoning_content), (&Some("d".to_owned()), &None));
+        let deep = format!("{{\"text\": \"a\", \"other\": {}{}}}", "[".repeat(5000), "]".repeat(5000));
+        assert!(matches!(read(&deep), Ok(Line::Text(_))));
     }
 
     #[test]
@@ -192,7 +322,31 @@ mod tests {
             ("{\"messages\": [{\"content\": \"a\"}]}", "messages[0].role to be system, user or assistant", "nothing"),
             ("{\"messages\": [{\"role\": \"tool\", \"content\": \"a\"}]}", "messages[0].role to be", "\"tool\""),
             ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content to be a string", "nothing"),
-            ("{\"messages\": [{\"role\": \"user\", \"content\": [\"a\"]}]}", "messages[0].content to be a string", "a list"),
+            ("{\"messages\": [{\"role\": \"user\", \"content\": [\"a\"]}]}", "messages[0].content to be a string", "a string"),
+            (
+                "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}",
+                "messages[0].content to be a string",
+                "a part of type \"image_url\"",
+            ),
+            ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0.5}]}", "messages[0].weight to be 0 or 1", "0.5"),
+            (
+                "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0}]}",
+                "a message of the assistant",
+                "none but with \"weight\" 0",
+            ),
+            (
+                "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"tool_calls\": [{}]}]}",
+                "a conversation without tools",
+                "messages[0].tool_calls",
+            ),
+            ("{\"messages\": [], \"tools\": [{}]}", "a conversation without tools", "\"tools\""),
+            (
+                "{\"prompt\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}",
+                "one of \"text\", or",
+                "\"messages\" and \"prompt\"",
+            ),
+            ("{\"text\": \"a\", \"score\": NaN}", "one JSON object", "no JSON: expected value at column 24"),
+            ("{\"text\": \"\\ud800\"}", "one JSON object", "no JSON: unexpected end of hex escape at column 17"),
             ("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", "a message of the assistant", "none"),
             ("{\"messages\": [{\"role\": \"assistant\", \"content\": \" \"}]}", "something that the assistant says", "an empty content"),
         ] {

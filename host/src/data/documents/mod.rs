@@ -30,8 +30,8 @@ use super::tokenizer::TextCodec;
 use crate::chat::ChatTemplate;
 use crate::{Error, Result};
 
-/// The end of the names of files that hold documents.
-const ENDING: &str = "jsonl";
+/// The ends of the names of files that hold documents.
+const ENDINGS: [&str; 2] = ["jsonl", "ndjson"];
 /// Lines that are read between two looks at what was wrong with them.
 const LINES: usize = 4096;
 /// One document in so many is held back, of each file the last.
@@ -69,6 +69,8 @@ pub struct Documents {
     batches: Vec<Range<usize>>,
     /// Documents that were longer than there is room for, and those of them that were left out, as nothing to be learnt was left.
     cut: [usize; 2],
+    /// Lines whose text has the name of a control token in it.
+    naming: usize,
     fingerprint: u64,
     /// Where the run is.
     epoch: Mutex<Option<Epoch>>,
@@ -81,13 +83,13 @@ pub struct Documents {
 pub fn are_documents(sources: &[String]) -> Result<bool> {
     let mut found = [None, None];
     for name in source::names(sources)? {
-        let is_text = name.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case(ENDING));
+        let is_text = name.extension().is_none_or(|ending| !ENDINGS.iter().any(|one| ending.eq_ignore_ascii_case(one)));
         found[usize::from(is_text)].get_or_insert(name);
     }
     match found {
         [Some(documents), Some(text)] => Err(Error::bad_input(
             "--data",
-            format!("texts, or documents in files that end in .{ENDING}"),
+            format!("texts, or documents in files that end in .{}", ENDINGS.join(" or .")),
             format!("both: {} and {}", text.display(), documents.display()),
             "train on one of them, and then on the other: --from goes on with the weights",
         )),
@@ -124,6 +126,7 @@ impl Documents {
             measured: Vec::new(),
             batches: Vec::new(),
             cut: [0; 2],
+            naming: 0,
             fingerprint: 0,
             epoch: Mutex::new(None),
         };
@@ -133,10 +136,13 @@ impl Documents {
             all.read(&source, options, &mut lines)?;
             all.split(&lines, first, has_test);
         }
-        // Of few documents, one.
-        if all.splits[1].is_empty() && all.splits[2].is_empty() {
-            let last = all.splits[0].pop();
-            all.splits[1].extend(last);
+        // Of few lines, one.
+        if all.splits[1].is_empty()
+            && all.splits[2].is_empty()
+            && let Some(last) = lines.iter().rfind(|line| !line.is_empty())
+        {
+            all.splits[0].retain(|document| !last.contains(document));
+            all.splits[1].extend(last.clone());
         }
         all.measured = all.documents(measured);
         if all.measured.is_empty() || measured == Split::Validation && all.splits[0].is_empty() {
@@ -158,50 +164,57 @@ impl Documents {
         Ok(all)
     }
 
-    /// Adds the documents of a file, and to `lines` what became of each.
-    fn read(&mut self, source: &Source, options: &DocumentOptions, lines: &mut Vec<Option<u32>>) -> Result<()> {
+    /// Adds the documents of a file, and to `lines` the numbers of those that became of each.
+    fn read(&mut self, source: &Source, options: &DocumentOptions, lines: &mut Vec<Range<u32>>) -> Result<()> {
         let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, &source.bytes))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let texts: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
-        let tokens = |&(number, line): &(usize, &str)| {
-            let tokens = line::read(line).and_then(|line| learnt::tokens(line, options.codec, options.template));
-            let tokens = tokens.and_then(|tokens| match tokens.len() {
-                0 | 1 => line::wrong("a document of 2 tokens or more", tokens.len(), "remove the line"),
-                _ => Ok(tokens),
+        let documents = |&(number, line): &(usize, &str)| {
+            let read = line::read(line).and_then(|line| {
+                let names_control = line.as_it_is().any(|text| options.codec.names_control(text));
+                Ok((names_control, learnt::documents(line, options.codec, options.template)?))
             });
-            tokens.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
+            let read = read.and_then(|(names_control, documents)| match documents.iter().map(Vec::len).min() {
+                None | Some(0 | 1) => line::wrong("a document of 2 tokens or more", documents.concat().len(), "remove the line"),
+                _ => Ok((names_control, documents)),
+            });
+            read.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
         };
         for texts in texts.chunks(LINES) {
-            let documents: Vec<Result<Vec<u32>>> = texts.par_iter().map(tokens).collect();
-            documents.into_iter().try_for_each(|document| document.map(|tokens| lines.push(self.add(tokens))))?;
+            let read: Vec<Result<(bool, Vec<Vec<u32>>)>> = texts.par_iter().map(documents).collect();
+            for line in read {
+                let (names_control, documents) = line?;
+                let first = self.count() as u32;
+                documents.into_iter().for_each(|tokens| self.add(tokens));
+                self.naming += usize::from(names_control);
+                lines.push(first..self.count() as u32);
+            }
         }
         Ok(())
     }
 
-    /// Adds a document, as far as there is room for it (its last token is only a target), and gives its number, if anything is learnt of it.
-    fn add(&mut self, mut tokens: Vec<u32>) -> Option<u32> {
+    /// Adds a document, as far as there is room for it (its last token is only a target), if anything is learnt of it.
+    fn add(&mut self, mut tokens: Vec<u32>) {
         let most = self.room.seq_len + 1;
         self.cut[0] += usize::from(tokens.len() > most);
         tokens.truncate(most);
         if tokens[1..].iter().any(|token| token & LEARNT != 0) {
             self.tokens.extend(tokens);
             self.starts.push(self.tokens.len());
-            Some(self.count() as u32 - 1)
         } else {
             self.cut[1] += 1;
-            None
         }
     }
 
     /// Splits the documents of a file, which begins at the line `first`, so that of the lines of all files together one in [`HELD_OUT`] is held back:
     /// however long documents may be, each stays on its side.
-    fn split(&mut self, lines: &[Option<u32>], first: usize, has_test: bool) {
+    fn split(&mut self, lines: &[Range<u32>], first: usize, has_test: bool) {
         let end = lines.len();
         let held_out = end / HELD_OUT - first / HELD_OUT;
         let cut = end - held_out;
         let test = if has_test { end - held_out / 2 } else { end };
         for (split, range) in self.splits.iter_mut().zip([first..cut, cut..test, test..end]) {
-            split.extend(lines[range].iter().flatten());
+            split.extend(lines[range].iter().cloned().flatten());
         }
     }
 
@@ -258,7 +271,9 @@ impl Documents {
 
     /// One line for the user.
     pub fn describe(&self) -> String {
-        let learnt = self.tokens.iter().filter(|&token| token & LEARNT != 0).count();
+        // The first token of a document is no target.
+        let learnt = |document| self.document(document)[1..].iter().filter(|&token| token & LEARNT != 0).count();
+        let learnt: usize = (0..self.count() as u32).map(learnt).sum();
         let [train, validation, test] = self.splits.each_ref().map(|split| grouped(split.len() as u64));
         let test = if self.splits[2].is_empty() { String::new() } else { format!(", {test} for test") };
         format!(
@@ -273,16 +288,21 @@ impl Documents {
     }
 
     /// What the user should know.
-    pub fn warning(&self) -> Option<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let [cut, left_out] = self.cut;
         let of = self.count() + left_out;
-        (cut > 0).then(|| {
+        let named = (self.naming > 0).then(|| {
+            let of = "have names of control tokens, such as where an answer ends, in their texts, where they are learnt as letters";
+            format!("warning: {} documents {of}; as \"messages\" they are written by the model's own template", self.naming)
+        });
+        let cut = (cut > 0).then(|| {
             let rest = match left_out {
                 0 => String::new(),
                 left_out => format!("; {left_out} of them are left out, as nothing that is learnt is before that"),
             };
             format!("warning: {cut} of {of} documents are longer than --seq-len {} and end there{rest}", self.room.seq_len)
-        })
+        });
+        cut.into_iter().chain(named).collect()
     }
 
     /// What a sample goes on with: the first document of validation up to what is learnt of it, or the beginning of a text.

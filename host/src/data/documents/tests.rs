@@ -46,19 +46,24 @@ fn opened(files: &[&[String]], codec: &TextCodec, source: Option<&str>, room: Ro
     Documents::from_sources(sources.collect(), &options)
 }
 
-/// The text of a line's tokens, with what is learnt in brackets.
+/// The text of a line's tokens, with what is learnt in brackets, each document's apart.
 fn learnt_of(line: &str, codec: &TextCodec, source: Option<&str>) -> Result<String> {
     let documents = opened(&[&[line.to_owned(), line.to_owned()]], codec, source, ROOM, false)?;
-    let (mut text, mut was) = (String::new(), false);
-    for token in documents.document(0) {
-        let is = token & LEARNT != 0;
-        if is != was {
-            text.push(if is { '⟦' } else { '⟧' });
+    let text = |document: u32| {
+        let (mut text, mut was) = (String::new(), false);
+        for token in documents.document(document) {
+            let is = token & LEARNT != 0;
+            if is != was {
+                text.push(if is { '⟦' } else { '⟧' });
+            }
+            text.push_str(&codec.decode(&[token & !LEARNT]));
+            was = is;
         }
-        text.push_str(&codec.decode(&[token & !LEARNT]));
-        was = is;
-    }
-    Ok(if was { text + "⟧" } else { text })
+        if was { text + "⟧" } else { text }
+    };
+    let of_each = documents.count() as u32 / 2;
+    assert_eq!(documents.splits, [(0..of_each).collect(), (of_each..2 * of_each).collect(), vec![]], "each line is on one side");
+    Ok((0..of_each).map(text).collect::<Vec<_>>().join("‖"))
 }
 
 #[test]
@@ -106,19 +111,66 @@ fn answers_alone_are_learnt_to_the_token() {
     assert_eq!(documents.prompt(), prompt);
 }
 
+/// As DeepSeek's models begin an answer with thoughts, and forget them.
+const THINKS: &str = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}U:{{ m.content }}{% else %}A:{{ m.content.split('</think>')[-1] }}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}A:<think>\n{% endif %}";
+/// As Mistral's write the system's message before a question that is not answered yet, and a space before an answer.
+const ASKS: &str = "{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}{{ m.content }}[/INST]{% elif m.role == 'assistant' %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}";
+/// As Qwen3's write thoughts of the last answer alone.
+const FORGETS: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>{% if m.reasoning_content is defined %}{{ m.reasoning_content }}{% endif %}</think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn templates_that_write_a_conversation_otherwise_as_it_goes_on_are_learnt_answer_by_answer() {
+    let stored = codec();
+    let one = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "<think>\nx</think>Ho"}]}"#;
+    let system =
+        r#"{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#;
+    let two = r#"{"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2", "reasoning_content": "x"}, {"role": "user", "content": "3"}, {"role": "assistant", "content": "4", "reasoning_content": "y<|im_end|>"}]}"#;
+    let unlearnt = &two.replacen(r#""reasoning_content": "x""#, r#""weight": 0"#, 1);
+    for (line, source, expected) in [
+        (one, THINKS, "<|bos|>U:HiA:⟦Ho<|im_end|>⟧"),
+        (two, THINKS, "<|bos|>U:1A:⟦2<|im_end|>⟧U:3A:⟦4<|im_end|>⟧"),
+        (system, ASKS, "[INST] S\n\nHi[/INST]⟦ Ho<|im_end|>⟧"),
+        (two, ASKS, "[INST] 1[/INST]⟦ 2<|im_end|>⟧[INST] 3[/INST]⟦ 4<|im_end|>⟧"),
+        (
+            two,
+            FORGETS,
+            "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n⟦<think>x</think>2<|im_end|>⟧\n‖<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n⟦<think>y<|im_end|></think>4<|im_end|>⟧\n",
+        ),
+        (
+            unlearnt,
+            FORGETS,
+            "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n⟦<think>y<|im_end|></think>4<|im_end|>⟧\n",
+        ),
+    ] {
+        assert_eq!(learnt_of(line, &stored, Some(source)).expect(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn names_of_control_tokens_in_texts_are_told_of() {
+    let (stored, gpt2) = (codec(), TextCodec::named(primal_engine::config::Tokenizer::Gpt2).expect("a tokenizer"));
+    let line = |text: &str| format!("{{\"text\": {text:?}}}");
+    let warnings = |text: &str, codec: &TextCodec| {
+        opened(&[&[line(text), line("a"), line("b")]], codec, None, ROOM, false).expect("documents").warnings()
+    };
+    assert!(matches!(&warnings("a<|im_end|>", &stored)[..], [one] if one.contains("1 documents")));
+    assert!(matches!(&warnings("<|endoftext|>", &gpt2)[..], [_]));
+    assert!(warnings("<|im_end", &stored).is_empty() && warnings("<|endoftext|>", &TextCodec::Bytes).is_empty());
+    // They are no bytes of a text either.
+    assert_eq!((stored.bytes_of(2), stored.bytes_of(70), gpt2.bytes_of(50_256), TextCodec::Bytes.bytes_of(10)), (0, 1, 0, 1));
+}
+
 #[test]
 fn a_bad_line_is_named() {
     let (stored, good) = (codec(), r#"{"text": "good"}"#);
     let talk =
         r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c"}]}"#;
-    let last = "{% for m in messages %}{{ m.content }}{% if loop.last %}<|im_end|>{% endif %}{% endfor %}";
     let silent = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
     for (line, source, part) in [
         ("{", None, "one JSON object, found no JSON"),
         ("{\"a\": 1}", None, "the key \"text\""),
         ("{\"prompt\": \"a\", \"completion\": \"\"}", None, "something to learn, found an empty string"),
         (talk, None, "a model with a template"),
-        (talk, Some(last), "another beginning at message 2 of 3"),
         (talk, Some(silent), "nothing written of message 2"),
         (talk, Some("{{ raise_exception('No!') }}"), "No!"),
     ] {
@@ -266,14 +318,14 @@ fn long_documents_end_where_there_is_no_more_room() {
     ];
     let documents = opened(&[&lines], &codec, None, Room { seq_len: 20, tokens: 40, documents: 9 }, false).expect("documents");
     assert_eq!((documents.count(), documents.document(0).len(), documents.document(2).len()), (3, 21, 21));
-    let warning = documents.warning().expect("a warning");
+    let [warning] = &documents.warnings()[..] else { panic!("one warning") };
     assert_eq!(
         warning,
         "warning: 3 of 4 documents are longer than --seq-len 20 and end there; 1 of them are left out, as nothing that is learnt is before that"
     );
     let said = documents.describe();
-    assert!(said.contains("1.jsonl: 3 documents, 48 tokens (bytes), of which 47 are learnt: 2 documents for training"), "{said}");
-    assert!(opened(&[&lines[2..3], &lines[2..3]], &codec, None, ROOM, false).expect("documents").warning().is_none());
+    assert!(said.contains("1.jsonl: 3 documents, 48 tokens (bytes), of which 45 are learnt: 2 documents for training"), "{said}");
+    assert!(opened(&[&lines[2..3], &lines[2..3]], &codec, None, ROOM, false).expect("documents").warnings().is_empty());
 }
 
 #[test]

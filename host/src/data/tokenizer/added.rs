@@ -36,6 +36,8 @@ pub struct AddedTokens {
     plain: Finder,
     all: Finder,
     control: Finder,
+    /// Numbers of control tokens, sorted.
+    controls: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,19 @@ impl AddedTokens {
             // A name of one character has no place for a shield.
             Finder::new(&tokens, |token| token.is_control && token.name.chars().nth(1).is_some())?,
         ];
-        Ok(Self { tokens, plain, all, control })
+        let mut controls: Vec<u32> = tokens.iter().filter(|token| token.is_control).map(|token| token.id).collect();
+        controls.sort_unstable();
+        Ok(Self { tokens, plain, all, control, controls })
+    }
+
+    /// Whether a token is a control token.
+    pub fn is_control(&self, token: u32) -> bool {
+        self.controls.binary_search(&token).is_ok()
+    }
+
+    /// Whether the name of a control token stands in `text`.
+    pub fn names_control(&self, text: &str) -> bool {
+        self.control.find(text).next().is_some()
     }
 
     /// Where which of them stand in `text`, in order, with the white space that they take.

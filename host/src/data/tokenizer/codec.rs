@@ -139,9 +139,21 @@ impl TextCodec {
         }
     }
 
-    /// Length in bytes of the text that `token` stands for, for bits per byte.
+    /// Length in bytes of the text that `token` stands for, for bits per byte: none of a control token, which no text has.
     pub fn bytes_of(&self, token: u32) -> usize {
-        self.token_bytes(token).len()
+        let is_control = match self {
+            Self::Stored(stored) => stored.is_control(token),
+            _ => self.stop_tokens().contains(&token),
+        };
+        if is_control { 0 } else { self.token_bytes(token).len() }
+    }
+
+    /// Whether `text` has the name of a control token in it, which [`Self::encode`] takes for letters.
+    pub fn names_control(&self, text: &str) -> bool {
+        match self {
+            Self::Stored(stored) => stored.names_control(text),
+            _ => self.stop_tokens().iter().any(|&token| text.contains(&*self.decode(&[token]))),
+        }
     }
 
     /// The text of `tokens`; bytes that are not UTF-8 become U+FFFD.

@@ -7,7 +7,7 @@ use primal_engine::convert::attached;
 use primal_engine::files::gguf::Gguf;
 use primal_engine::files::{Dtype, TensorFile, hugging_face};
 
-use super::stored::StoredTokenizer;
+use super::stored::{Found, StoredTokenizer};
 use super::{from_gguf, from_json};
 use crate::input::{self, TOKENIZER};
 use crate::{Error, Result};
@@ -94,7 +94,7 @@ impl ModelFiles {
     /// # Errors
     /// Bad input where there is none, or one that cannot be used.
     pub fn tokenizer(&self, vocab: usize) -> Result<StoredTokenizer> {
-        let found = match (&self.gguf, self.text("tokenizer.json")) {
+        let mut found = match (&self.gguf, self.text("tokenizer.json")) {
             (Some(gguf), _) => from_gguf::read(gguf, &self.subject)?,
             (None, Some(_)) => from_json::read(self)?,
             (None, None) if self.has_piece_model => {
@@ -109,6 +109,12 @@ impl ModelFiles {
                 return Err(Error::bad_input(&self.subject, "a tokenizer.json, or the metadata of a GGUF file", "neither", HINT));
             }
         };
+        // Tokens that were added to the file alone, such as one to pad with, are none of the model.
+        let is_added = |found: &Found, id: usize| found.added.iter().any(|token| token.id as usize == id);
+        if found.texts.len() > vocab && (vocab..found.texts.len()).all(|id| is_added(&found, id) || found.texts[id].is_empty()) {
+            found.texts.truncate(vocab);
+            found.added.retain(|token| (token.id as usize) < vocab);
+        }
         StoredTokenizer::new(found, &self.subject, vocab)
     }
 

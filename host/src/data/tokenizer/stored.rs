@@ -152,6 +152,16 @@ impl StoredTokenizer {
         self.encode_around(&plain, &added, is_first)
     }
 
+    /// Whether a token is one that no text has.
+    pub fn is_control(&self, token: u32) -> bool {
+        self.added.is_control(token)
+    }
+
+    /// Whether `text` has the name of such a token in it.
+    pub fn names_control(&self, text: &str) -> bool {
+        self.added.names_control(text)
+    }
+
     /// `text` in which [`Self::encode_controls`] finds no control token.
     pub fn shielded<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.added.shielded(text)

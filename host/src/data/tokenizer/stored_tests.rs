@@ -230,7 +230,7 @@ fn what_is_wrong_with_json_is_named() {
         ("/normalizer", json!({"type": "Prepend", "prepend": "a".repeat(65)}), "65 bytes"),
         ("/pre_tokenizer", json!({"type": "FixedLength", "length": 0}), "FixedLength"),
         ("/pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}), "pre-tokenizer"),
-        ("/added_tokens/0/id", json!(500), "the model has them"),
+        ("/added_tokens/0/id", json!(500), "numbers of tokens below 267, found the token 500"),
     ];
     for (path, value, part) in cases {
         let mut files = json();
@@ -239,6 +239,12 @@ fn what_is_wrong_with_json_is_named() {
         let error = open_json(&files).expect_err(path);
         assert!(error.exit_code() == 2 && error.to_string().contains(part), "{path}: {part:?} in {error}");
     }
+    // One that was added to the file alone is none of the model.
+    let mut padded = json();
+    let pad = json!({"id": 267, "content": "<pad>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    padded[0].1["added_tokens"].as_array_mut().expect("a list").push(pad);
+    let tokenizer = open_json(&padded).expect("a tokenizer");
+    assert_eq!((tokenizer.vocab_size(), tokenizer.is_control(267), tokenizer.names_control("<pad>")), (267, false, false));
     let mut marks = json();
     marks[0].1["model"]["end_of_word_suffix"] = json!("</w>");
     assert!(open_json(&marks).unwrap_err().to_string().contains("</w>"));

@@ -9,6 +9,7 @@ use super::table::{Check, Family, ModelTable, TextTable, is_default, is_row};
 use super::tokenizer::Tokenizer;
 use super::train::TrainConfig;
 use crate::Result;
+use crate::memory::Act;
 use crate::nn::embedding::Embeddings;
 
 /// A GPT-2-like decoder.
@@ -84,6 +85,8 @@ impl ModelTable for GptConfig {
         check.width(self.dim, self.heads)?;
         check.that((1..=1024).contains(&self.layers), "model.layers", "1 to 1024", &self.layers)?;
         check.scales(self.scales, &[("model.grid", self.grid), ("model.last_grid", self.last_grid())])?;
+        let (act, are_read) = (t.activations, self.embeddings == Embeddings::Matrix && !t.optimizer.is_float());
+        check.that(act == Act::F32 || !are_read, "train.activations", "f32 where embeddings are a matrix", &act.name())?;
         self.check_text(t, check)
     }
 }

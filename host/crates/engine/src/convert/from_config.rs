@@ -96,7 +96,7 @@ fn llama(keys: &Keys, class: &str, tokenizer: Tokenizer) -> Result<LlamaConfig> 
         None if heads > 0 && dim.is_multiple_of(heads) => dim / heads,
         None => return Err(keys.bad("num_attention_heads", format!("a divisor of hidden_size = {dim}"), heads)),
     };
-    keys.require_name("hidden_act", &["silu"])?;
+    keys.require_name("hidden_act", &["silu", "swish"])?;
     ["attention_bias", "mlp_bias"].iter().try_for_each(|key| keys.require(key, false))?;
     if keys.float("partial_rotary_factor", 1.0)? != 1.0 {
         return Err(keys.bad("partial_rotary_factor", 1, &keys.map["partial_rotary_factor"]));
@@ -148,7 +148,18 @@ fn rotary(keys: &Keys) -> Result<(f64, RopeScaling)> {
         Some(parameters) => ("rope_parameters", Some(parameters)),
         None => ("rope_scaling", keys.get("rope_scaling")),
     };
-    let scaling = together.map_or(Ok(RopeScaling::Default), |value| serde_json::from_value(value.clone()));
+    let scaling = together.map_or(Ok(RopeScaling::Default), |value| {
+        let mut value = value.clone();
+        // As transformers has it.
+        let context = keys.get("max_position_embeddings").cloned();
+        if let (Some(map), Some(context)) = (value.as_object_mut(), context)
+            && map.get("original_max_position_embeddings").is_none_or(serde_json::Value::is_null)
+            && ["rope_type", "type"].iter().any(|key| map.get(*key).and_then(serde_json::Value::as_str) == Some("yarn"))
+        {
+            map.insert("original_max_position_embeddings".into(), context);
+        }
+        serde_json::from_value(value)
+    });
     let scaling = scaling.map_err(|error| keys.bad(key, "a scaling of kind default, linear, llama3 or yarn", error))?;
     let base = together.and_then(|together| together.get("rope_theta")?.as_f64());
     Ok((base.map_or_else(|| keys.float("rope_theta", 10_000.0), Ok)?, scaling))

@@ -309,7 +309,7 @@ fn parts(spec: &MatrixSpec, scales: ScaleForm, has_votes: bool) -> impl Iterator
         ScaleForm::Group32Offset => parts.extend([half("step", Kind::Steps), half("offset", Kind::Offsets)]),
     }
     if has_votes {
-        parts.push(Part::new(spec, "votes", Dtype::I8, vec![rows, VoteState::row_bytes(VoteBits::Eight, spec.in_features)], Kind::Votes));
+        parts.push(Part::new(spec, "votes", Dtype::U8, vec![rows, VoteState::row_bytes(VoteBits::Eight, spec.in_features)], Kind::Votes));
     }
     parts.into_iter()
 }

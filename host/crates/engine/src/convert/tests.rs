@@ -425,7 +425,7 @@ fn remainders_are_votes_beside_the_model() {
         for told in &report.matrices {
             let shape = &tiny.weights[&told.name].0;
             let view = voting.view(&format!("{}.votes", told.name)).unwrap();
-            assert_eq!((view.dtype, view.shape), (Dtype::I8, &[shape[0], primal_device::grid::padded(shape[1])][..]), "{name}");
+            assert_eq!((view.dtype, view.shape), (Dtype::U8, &[shape[0], primal_device::grid::padded(shape[1])][..]), "{name}");
             let bytes = view.bytes().unwrap();
             assert!(bytes.iter().any(|&vote| vote as i8 > 20) && bytes.iter().any(|&vote| (vote as i8) < -20), "{}", told.name);
         }

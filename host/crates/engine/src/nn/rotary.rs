@@ -58,6 +58,10 @@ struct Written {
     beta_fast: Option<f64>,
     beta_slow: Option<f64>,
     attention_factor: Option<f64>,
+    mscale: Option<f64>,
+    mscale_all_dim: Option<f64>,
+    truncate: Option<bool>,
+    partial_rotary_factor: Option<f64>,
 }
 
 impl TryFrom<Written> for RopeScaling {
@@ -74,7 +78,14 @@ impl TryFrom<Written> for RopeScaling {
             Some(context) => Ok(context),
         };
         let factor = || number("factor", written.factor);
+        if let Some(part) = written.partial_rotary_factor.filter(|&part| part != 1.0) {
+            return Err(format!("partial_rotary_factor {part}: all pairs of a head turn"));
+        }
+        if written.truncate == Some(false) {
+            return Err("truncate false: the ramp begins and ends at whole pairs".into());
+        }
         match written.rope_type.or(written.r#type).as_deref() {
+            None if written.factor.is_some_and(|factor| factor != 1.0) => Err("a rope scaling with a factor and no rope_type".into()),
             None | Some("default") => Ok(Self::Default),
             Some("linear") => Ok(Self::Linear { factor: factor()? }),
             Some("llama3") => {
@@ -90,11 +101,22 @@ impl TryFrom<Written> for RopeScaling {
                 original_max_position_embeddings: context?,
                 beta_fast: number("beta_fast", written.beta_fast.or(Some(BETA_FAST)))?,
                 beta_slow: number("beta_slow", written.beta_slow.or(Some(BETA_SLOW)))?,
-                attention_factor: written.attention_factor.map(|by| number("attention_factor", Some(by))).transpose()?,
+                attention_factor: match (written.attention_factor, written.mscale, written.mscale_all_dim) {
+                    (Some(by), ..) => Some(number("attention_factor", Some(by))?),
+                    (None, Some(one), Some(other)) if one != 0.0 && other != 0.0 => {
+                        Some(larger(factor()?, number("mscale", Some(one))?) / larger(factor()?, number("mscale_all_dim", Some(other))?))
+                    }
+                    _ => None,
+                },
             }),
             Some(other) => Err(format!("a rope scaling {other:?}; known are default, linear, llama3 and yarn")),
         }
     }
+}
+
+/// What YaRN multiplies cosines and sines by for a context that is stretched by `factor`; `mscale` is 1 in the paper.
+fn larger(factor: f64, mscale: f64) -> f64 {
+    if factor > 1.0 { 0.1 * mscale * factor.ln() + 1.0 } else { 1.0 }
 }
 
 /// Of YaRN's paper.
@@ -145,7 +167,7 @@ impl Rotary {
     pub fn attention_factor(&self) -> f64 {
         match self.scaling {
             RopeScaling::Yarn { attention_factor: Some(given), .. } => given,
-            RopeScaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
+            RopeScaling::Yarn { factor, .. } => larger(factor, 1.0),
             _ => 1.0,
         }
     }
@@ -284,6 +306,11 @@ mod tests {
         let yarn = r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
         let Ok(RopeScaling::Yarn { beta_fast, attention_factor, .. }) = serde_json::from_str(yarn) else { panic!("{yarn}") };
         assert_eq!((beta_fast, attention_factor), (32.0, None));
+        // As transformers 4.57.6 has it of DeepSeek's keys.
+        let both =
+            r#"{"rope_type": "yarn", "factor": 40.0, "original_max_position_embeddings": 4096, "mscale": 0.707, "mscale_all_dim": 1.0}"#;
+        let Ok(RopeScaling::Yarn { attention_factor: Some(by), .. }) = serde_json::from_str(both) else { panic!("{both}") };
+        approx::assert_relative_eq!(by, 0.9210423553163399, max_relative = 1e-12);
         let older = r#"{"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#;
         let both = r#"{"type": "yarn", "rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 32768, "beta_fast": null}"#;
         let expected: RopeScaling = serde_json::from_str(yarn).unwrap();
@@ -298,6 +325,13 @@ mod tests {
                 "below",
             ),
             (r#"{"rope_type": "yarn", "factor": 4.0}"#, "original_max_position_embeddings"),
+            (r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "truncate": false}"#, "truncate"),
+            (
+                r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "mscale": -1.0, "mscale_all_dim": 1.0}"#,
+                "mscale",
+            ),
+            (r#"{"rope_type": "default", "partial_rotary_factor": 0.5}"#, "partial_rotary_factor"),
+            (r#"{"factor": 2.0}"#, "rope_type"),
         ] {
             let error = serde_json::from_str::<RopeScaling>(wrong).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

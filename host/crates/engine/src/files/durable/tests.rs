@@ -55,8 +55,8 @@ fn a_new_folder_goes_with_all_that_is_in_it_unless_it_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     for is_kept in [false, true] {
         let path = folder.path().join("run");
-        fs::create_dir(&path).unwrap();
-        let run = Transient::tree(path.clone());
+        assert!(Transient::tree_with(path.clone(), || fs::read(path.join("none"))).is_err());
+        let (run, ()) = Transient::tree_with(path.clone(), || fs::create_dir(&path)).unwrap();
         fs::create_dir(path.join("checkpoints")).unwrap();
         fs::write(path.join("checkpoints/a"), "x").unwrap();
         if is_kept {

@@ -33,17 +33,31 @@ pub struct Transient(PathBuf, Kind);
 impl Transient {
     /// Removes a file, or a folder if it is empty then, in the end, unless it is kept.
     pub fn new(path: PathBuf) -> Self {
-        Self::alive(path, Kind::One)
+        alive().push((path.clone(), Kind::One));
+        Self(path, Kind::One)
     }
 
-    /// Removes a folder that this process made, with all that is in it, in the end, unless it is kept.
-    pub fn tree(folder: PathBuf) -> Self {
-        Self::alive(folder, Kind::Tree)
+    /// [`Self::new`] of what `make` makes, with no signal in between. `make` names no other.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn made<E>(path: PathBuf, make: impl FnOnce(&Path) -> Result<(), E>) -> Result<Self, E> {
+        let mut alive = alive();
+        make(&path)?;
+        alive.push((path.clone(), Kind::One));
+        Ok(Self(path, Kind::One))
     }
 
-    fn alive(path: PathBuf, kind: Kind) -> Self {
-        alive().push((path.clone(), kind));
-        Self(path, kind)
+    /// Removes a folder that is this process' once `make` has done something in it, with all that is in it, in the end, unless it is kept. No signal comes
+    /// in between; `make` names no other.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn tree_with<R, E>(folder: PathBuf, make: impl FnOnce() -> Result<R, E>) -> Result<(Self, R), E> {
+        let mut alive = alive();
+        let made = make()?;
+        alive.push((folder.clone(), Kind::Tree));
+        Ok((Self(folder, Kind::Tree), made))
     }
 
     /// The path.
