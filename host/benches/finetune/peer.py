@@ -64,10 +64,12 @@ def main():
     def loss(inputs, targets, documents):
         # Targets beyond the end of a text, and of what is not learnt, are none.
         targets = targets.where(targets < 2**32 - 1, -100)
-        sees = (documents[:, None] == documents).tril()
-        positions = torch.arange(seq_len) - torch.searchsorted(documents, documents)
-        logits = model(inputs[None], attention_mask=sees[None, None], position_ids=positions[None], use_cache=False).logits
-        return nn.functional.cross_entropy(logits[0], targets)
+        several = {}
+        if documents[0] != documents[-1]:
+            sees = (documents[:, None] == documents).tril()
+            positions = torch.arange(seq_len) - torch.searchsorted(documents, documents)
+            several = {"attention_mask": sees[None, None], "position_ids": positions[None]}
+        return nn.functional.cross_entropy(model(inputs[None], use_cache=False, **several).logits[0], targets)
 
     @torch.no_grad()
     def validation():

@@ -37,7 +37,7 @@ pub struct Eval {
     /// checkpoint file
     #[argh(option)]
     checkpoint: PathBuf,
-    /// text files or folders, documents and conversations in .jsonl, or "stories" (default); may be repeated
+    /// text files or folders, documents and conversations in .jsonl or .ndjson, or "stories" (default); may be repeated
     #[argh(option)]
     data: Vec<String>,
     /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
@@ -224,7 +224,7 @@ impl Eval {
             return Err(Error::failed(message, "evaluate an earlier checkpoint of the run"));
         }
         let nats_per_token = nats / tokens as f64;
-        let bits_per_byte = nats / std::f64::consts::LN_2 / bytes as f64;
+        let bits_per_byte = (bytes > 0).then(|| nats / std::f64::consts::LN_2 / bytes as f64);
         let perplexity = nats_per_token.exp();
         if self.json {
             let object = serde_json::json!({
@@ -234,7 +234,8 @@ impl Eval {
             return print_json(&object);
         }
         print(format!(
-            "{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {bits_per_byte:.4} bits/byte over {tokens} tokens of {}, {}",
+            "{nats_per_token:.4} nats/token, perplexity {perplexity:.3}, {} bits/byte over {tokens} tokens of {}, {}",
+            bits_per_byte.map_or_else(|| "no".to_owned(), |bits| format!("{bits:.4}")),
             sources.join(", "),
             split.name()
         ))

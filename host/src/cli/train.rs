@@ -86,6 +86,7 @@ impl Train {
         let (folder, sources) = followers::open(|| {
             let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
             let sources = folder.sources(&self.data, Some(STORIES))?;
+            folder.require_apart(&sources)?;
             Ok((folder, sources))
         })?;
         let (config, t) = (&folder.config, &folder.config.train);

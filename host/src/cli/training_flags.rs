@@ -132,7 +132,7 @@ commands! {
         config: String = "default_of(Family::Text).to_string()"
     }
     train {
-        /// text files or folders, documents and conversations in .jsonl, or "stories" (default); may be repeated
+        /// text files or folders, documents and conversations in .jsonl or .ndjson, or "stories" (default); may be repeated
         data: Vec<String>
     }
     train {

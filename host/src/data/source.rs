@@ -66,15 +66,22 @@ pub(super) enum TextBytes {
     Mapped(Mmap),
 }
 
+impl TextBytes {
+    /// As they are in the file.
+    pub(super) fn with_mark(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
 impl std::ops::Deref for TextBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let bytes: &[u8] = match self {
-            Self::Owned(bytes) => bytes,
-            Self::Mapped(map) => map,
-        };
         // The mark of byte order is no text.
+        let bytes = self.with_mark();
         bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
     }
 }
@@ -126,7 +133,7 @@ impl Source {
             return Err(empty(&name));
         }
         if std::str::from_utf8(&bytes).is_err() {
-            return Err(input::not_utf8(&name, &bytes));
+            return Err(input::not_utf8(&name, bytes.with_mark()));
         }
         let hash = xxh3_64(&bytes);
         let first = line_cut(&bytes, 0, bytes.len() / 20 * 19 + bytes.len() % 20 * 19 / 20);

@@ -43,9 +43,9 @@ pub(super) fn require_new(run: &Path) -> Result<()> {
     })
 }
 
-/// Whether a run lies in a folder.
+/// Whether a folder is that of a run, from its beginning on.
 pub(crate) fn is_run(folder: &Path) -> bool {
-    [FILE_NAME, CONFIG, CHECKPOINTS].iter().all(|name| folder.join(name).exists())
+    folder.join(CHECKPOINTS).join(LOCK).exists()
 }
 
 /// Makes the folder where it is missing and locks it; what was made.

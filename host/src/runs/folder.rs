@@ -206,17 +206,23 @@ impl<M: ModelTable> RunFolder<M> {
         }
     }
 
+    /// Refuses a new run in a folder of which all files are learnt.
+    ///
+    /// # Errors
+    /// Such a folder among `sources`.
+    pub fn require_apart(&self, sources: &[String]) -> Result<()> {
+        let Some(source) = sources.iter().find(|source| !self.is_resumed && is_same_folder(Path::new(source), &self.path)) else {
+            return Ok(());
+        };
+        let hint = "give a folder below it, or another one: what a run writes is not to be learnt";
+        Err(Error::bad_input("--out", "another folder than that of --data", source, hint))
+    }
+
     /// The data: those of the flags, else those that the run was begun with, else `default`.
     ///
     /// # Errors
     /// Data of the run that cannot be found any more.
     pub fn sources(&self, given: &[String], default: Option<&str>) -> Result<Vec<String>> {
-        if !self.is_resumed
-            && let Some(source) = given.iter().find(|source| is_same_folder(Path::new(source), &self.path))
-        {
-            let hint = "give a folder below it, or another one: what a run writes is not to be learnt";
-            return Err(Error::bad_input("--out", "another folder than that of --data", source, hint));
-        }
         if !given.is_empty() || !self.is_resumed {
             let given = given.iter().map(String::as_str).chain(default.filter(|_| given.is_empty()));
             return Ok(given.map(|source| if Some(source) == default { source.to_owned() } else { absolute(source) }).collect());

@@ -11,8 +11,9 @@ use crate::{Error, Result};
 /// The bit of a token that is learnt: no vocabulary has so many tokens.
 pub(super) const LEARNT: u32 = 1 << 31;
 
-/// The documents of a line, as tokens: one, but of a conversation that its template writes otherwise as it goes on, one for each answer.
-pub(super) fn documents(line: Line, codec: &TextCodec, template: Option<&ChatTemplate>) -> Result<Vec<Vec<u32>>, Wrong> {
+/// The documents of a line, as tokens: one, but of a conversation that its template writes otherwise as it goes on, one for each answer. No more than `most`
+/// tokens and one of them are needed.
+pub(super) fn documents(line: Line, codec: &TextCodec, template: Option<&ChatTemplate>, most: usize) -> Result<Vec<Vec<u32>>, Wrong> {
     let learnt = |tokens: Vec<u32>| tokens.into_iter().map(|token| token | LEARNT);
     let end = codec.end_token().map(|token| token | LEARNT);
     match line {
@@ -22,7 +23,7 @@ pub(super) fn documents(line: Line, codec: &TextCodec, template: Option<&ChatTem
             Ok(vec![codec.prompt(&prompt).into_iter().chain(learnt(answer)).chain(end).collect()])
         }
         Line::Conversation { messages, answers } => match template {
-            Some(template) => conversation(&messages, &answers, codec, template),
+            Some(template) => conversation(&messages, &answers, codec, template, most),
             None => wrong(
                 "a model with a template for conversations",
                 "messages, and a model without one",
@@ -38,7 +39,13 @@ fn continuation(codec: &TextCodec, text: &str) -> Vec<u32> {
 }
 
 /// The documents of a conversation: what the assistant says in the messages of these numbers is learnt.
-fn conversation(messages: &[Message], answers: &[usize], codec: &TextCodec, template: &ChatTemplate) -> Result<Vec<Vec<u32>>, Wrong> {
+fn conversation(
+    messages: &[Message],
+    answers: &[usize],
+    codec: &TextCodec,
+    template: &ChatTemplate,
+    most: usize,
+) -> Result<Vec<Vec<u32>>, Wrong> {
     let shielded = |text: &String| codec.shielded(text).into_owned();
     let shield = |message: &Message| Message {
         role: message.role,
@@ -47,12 +54,18 @@ fn conversation(messages: &[Message], answers: &[usize], codec: &TextCodec, temp
     };
     let messages: Vec<Message> = messages.iter().map(shield).collect();
     let all = template.render(&messages, false).map_err(of_template)?;
-    let parts = answers.iter().map(|&at| answer(&messages[..=at], template)).collect::<Result<Vec<_>, _>>()?;
+    let stops: Vec<String> = codec.stop_tokens().iter().map(|&token| codec.decode(&[token])).collect();
+    let part = |&at: &usize| {
+        answer(&messages[..=at], template).map(|(before, mut answer)| {
+            answer.truncate(end_of_turn(&answer, &stops));
+            (before, answer)
+        })
+    };
+    let parts = answers.iter().map(part).collect::<Result<Vec<_>, _>>()?;
     let encode = |text: &str, is_first: bool| if text.is_empty() { Vec::new() } else { codec.encode_controls(text, is_first) };
     let learn = |tokens: &mut Vec<u32>, answer: &str| {
         let answer = encode(answer, tokens.is_empty());
-        let until = end_of_turn(&answer, codec);
-        tokens.extend(answer.iter().enumerate().map(|(at, &token)| if at < until { token | LEARNT } else { token }));
+        tokens.extend(answer.into_iter().map(|token| token | LEARNT));
     };
     // Where each answer begins and ends, if the whole is what was written before each of them, and more.
     let mut end = 0;
@@ -61,12 +74,18 @@ fn conversation(messages: &[Message], answers: &[usize], codec: &TextCodec, temp
         is_part.then(|| (std::mem::replace(&mut end, before.len() + answer.len()), before.len(), before.len() + answer.len()))
     });
     let Some(places) = places.collect::<Option<Vec<_>>>() else {
-        let own = |(before, answer): &(String, String)| {
-            let mut tokens = encode(before, true);
-            learn(&mut tokens, answer);
-            tokens
-        };
-        return Ok(parts.iter().map(own).collect());
+        let mut documents: Vec<Vec<u32>> = Vec::new();
+        for (before, answer) in &parts {
+            // Once there is no room for an answer, there is none for those that more is said before.
+            let is_full = documents.last().is_some_and(|last| last.len() > most && last[1..most].iter().all(|token| token & LEARNT == 0));
+            let mut tokens = if is_full { documents.last().cloned().unwrap_or_default() } else { encode(before, true) };
+            if !is_full {
+                learn(&mut tokens, answer);
+                tokens.truncate(most + 1);
+            }
+            documents.push(tokens);
+        }
+        return Ok(documents);
     };
     let mut tokens = Vec::new();
     for (end, from, to) in places {
@@ -100,8 +119,11 @@ fn answer(messages: &[Message], template: &ChatTemplate) -> Result<(String, Stri
             } else {
                 // What is before it is written otherwise once it is answered: the answer follows what the model is asked with.
                 let ends = (fixed.len().saturating_sub(LONGEST_BEGINNING)..=fixed.len()).rev().filter(|&at| fixed.is_char_boundary(at));
-                let best = ends.max_by_key(|&at| common_end(&fixed[..at], &before)).filter(|&at| common_end(&fixed[..at], &before) > 0);
-                best.map(|at| (before, at))
+                let common = |at: usize| common_end(&fixed[..at], &before);
+                // That is, all of what was said last.
+                let question = earlier.last().map_or("", |message| message.content.trim());
+                let has_question = |&at: &usize| common(at) > question.len() && before[before.len() - common(at)..].contains(question);
+                ends.max_by_key(|&at| common(at)).filter(has_question).map(|at| (before, at))
             };
             let Some((before, at)) = cut else {
                 return wrong(
@@ -134,11 +156,9 @@ fn common_end(one: &str, other: &str) -> usize {
     one.bytes().rev().zip(other.bytes().rev()).take_while(|(one, other)| one == other).count()
 }
 
-/// How many tokens of an answer are up to the one that ends it, of which spaces and lines may follow; all if none does.
-fn end_of_turn(answer: &[u32], codec: &TextCodec) -> usize {
-    let last = answer.iter().rposition(|token| codec.stop_tokens().contains(token));
-    let only_space = |after: &[u32]| after.iter().flat_map(|&token| codec.token_bytes(token)).all(u8::is_ascii_whitespace);
-    last.map(|at| at + 1).filter(|&end| only_space(&answer[end..])).unwrap_or(answer.len())
+/// Where the first token that ends a turn ends in an answer; its end if none does. What is said has no such names, as it is shielded.
+fn end_of_turn(answer: &str, stops: &[String]) -> usize {
+    stops.iter().filter_map(|stop| Some(answer.find(&**stop)? + stop.len())).min().unwrap_or(answer.len())
 }
 
 fn of_template(error: Error) -> Wrong {

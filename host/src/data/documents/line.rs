@@ -85,12 +85,14 @@ impl<'de> Deserialize<'de> for Object {
 fn no_object(text: &str, error: &serde_json::Error) -> Wrong {
     let (message, column) = (error.to_string(), error.column());
     let message = message.split(" at line ").next().unwrap_or_default();
+    // Of a name that is no value, serde tells one of its first bytes.
+    let at = (0..=text.len().min(column.saturating_sub(2))).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let (found, hint) = match serde_json::from_str::<Value>(text) {
         Ok(value) => (kind(&value), FORM_HINT),
         Err(_) if message.contains("hex escape") => {
             (format!("no JSON: {message} at column {column}"), "half of a surrogate pair, \\ud800 to \\udfff, is no character: remove it")
         }
-        Err(_) if ["NaN", "Infinity"].iter().any(|name| text.contains(name)) => {
+        Err(_) if ["NaN", "Infinity", "-Infinity"].iter().any(|name| text[at..].trim_start().starts_with(name)) => {
             (format!("no JSON: {message} at column {column}"), "NaN and Infinity are no values of JSON: write null, or leave the key out")
         }
         Err(_) => (format!("no JSON: {message} at column {column}"), "write each document in a line of its own"),
@@ -102,7 +104,8 @@ fn no_object(text: &str, error: &serde_json::Error) -> Wrong {
 pub(super) fn read(text: &str) -> Result<Line, Wrong> {
     let Object { known: object, others } = serde_json::from_str(text).map_err(|error| no_object(text, &error))?;
     let has = |key: &str| object.contains_key(key);
-    if let Some(key) = ["tools", "functions"].into_iter().find(|key| object.get(*key).is_some_and(is_filled)) {
+    let is_conversation = has("messages") || object.get("completion").is_some_and(Value::is_array);
+    if let Some(key) = ["tools", "functions"].into_iter().find(|key| is_conversation && object.get(*key).is_some_and(is_filled)) {
         return wrong("a conversation without tools", format!("{key:?}"), "calls of tools are not learnt: remove the key, or the line");
     }
     match (has("text"), has("messages"), has("prompt") || has("completion")) {
@@ -206,7 +209,7 @@ fn messages(key: &str, value: &Value) -> Result<Vec<(Message, bool)>, Wrong> {
             let found = format!("{name}.{call}");
             return wrong("a conversation without tools", found, "calls of tools are not learnt: remove the key, or the line");
         }
-        let is_learnt = match object.get("weight") {
+        let is_learnt = match object.get("weight").filter(|_| role == Role::Assistant) {
             None | Some(Value::Null) => true,
             Some(weight) => match weight.as_f64() {
                 Some(1.0) => true,
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn each_form_is_read() {
-        assert!(matches!(read(r#"{"text": "a", "id": 7}"#), Ok(Line::Text(text)) if text == "a"));
+        assert!(matches!(read(r#"{"text": "a", "id": 7, "functions": 3}"#), Ok(Line::Text(text)) if text == "a"));
         let pair = read(r#"{"prompt": "", "completion": " b"}"#);
         assert!(matches!(pair, Ok(Line::Pair { prompt, completion }) if prompt.is_empty() && completion == " b"));
         let talk = read(r#"{"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "Ho", "name": "x"}]}"#);
@@ -299,6 +302,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_line_is_said() {
+        for (line, hint) in [
+            (r#"{"text": "a", "score": NaN}"#, "NaN"),
+            (r#"{"text": "a", "score": -Infinity}"#, "NaN"),
+            (r#"{"text": "To Infinity and beyond"#, "a line of its own"),
+            (r#"{"text": "\ud800"}"#, "surrogate"),
+        ] {
+            assert!(read(line).expect_err(line).hint.contains(hint), "{line}: {:?}", read(line));
+        }
         for (line, expected, found) in [
             ("{\"text\": \"a\"", "one JSON object", "no JSON: EOF while parsing an object at column 12"),
             ("hello", "one JSON object", "no JSON: expected value at column 1"),
@@ -339,6 +350,7 @@ mod tests {
                 "a conversation without tools",
                 "messages[0].tool_calls",
             ),
+            ("{\"prompt\": [], \"completion\": [], \"functions\": [{}]}", "a conversation without tools", "\"functions\""),
             ("{\"messages\": [], \"tools\": [{}]}", "a conversation without tools", "\"tools\""),
             (
                 "{\"prompt\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}",

@@ -149,8 +149,8 @@ impl Documents {
             let subject = format!("--data {}", all.subject);
             return Err(match measured {
                 Split::Validation => {
-                    let expected = format!("2 documents or more of which something is learnt within {} tokens", room.seq_len);
-                    Error::bad_input(subject, expected, all.count(), HINT)
+                    let expected = format!("2 lines or more of which something is learnt within {} tokens", room.seq_len);
+                    Error::bad_input(subject, expected, lines.iter().filter(|line| !line.is_empty()).count(), HINT)
                 }
                 split => {
                     let expected = format!("documents in the {} split", split.name());
@@ -166,13 +166,13 @@ impl Documents {
 
     /// Adds the documents of a file, and to `lines` the numbers of those that became of each.
     fn read(&mut self, source: &Source, options: &DocumentOptions, lines: &mut Vec<Range<u32>>) -> Result<()> {
-        let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, &source.bytes))?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let room = self.room;
+        let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, source.bytes.with_mark()))?;
         let texts: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
         let documents = |&(number, line): &(usize, &str)| {
             let read = line::read(line).and_then(|line| {
                 let names_control = line.as_it_is().any(|text| options.codec.names_control(text));
-                Ok((names_control, learnt::documents(line, options.codec, options.template)?))
+                Ok((names_control, learnt::documents(line, options.codec, options.template, room.seq_len + 1)?))
             });
             let read = read.and_then(|(names_control, documents)| match documents.iter().map(Vec::len).min() {
                 None | Some(0 | 1) => line::wrong("a document of 2 tokens or more", documents.concat().len(), "remove the line"),

@@ -115,6 +115,11 @@ fn answers_alone_are_learnt_to_the_token() {
 const THINKS: &str = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}U:{{ m.content }}{% else %}A:{{ m.content.split('</think>')[-1] }}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}A:<think>\n{% endif %}";
 /// As Mistral's write the system's message before a question that is not answered yet, and a space before an answer.
 const ASKS: &str = "{% for m in messages %}{% if m.role == 'user' %}[INST] {% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}\n\n{% endif %}{{ m.content }}[/INST]{% elif m.role == 'assistant' %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}";
+/// As Phi-3's end a conversation, and Llama 3's first one began an answer whether one was asked for or not.
+const ENDS: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}assistant:{% else %}<|bos|>{% endif %}";
+const BEGINS: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }}<|im_end|>{% endfor %}assistant:";
+/// Writes questions otherwise once they are answered.
+const RENAMES: &str = "{% for m in messages %}{% if m.role == 'user' and loop.last %}Q: {{ m.content }}\nA:{% elif m.role == 'user' %}q: {{ m.content }}\n{% else %}a: {{ m.content }}\n{% endif %}{% endfor %}";
 /// As Qwen3's write thoughts of the last answer alone.
 const FORGETS: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>{% if m.reasoning_content is defined %}{{ m.reasoning_content }}{% endif %}</think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -131,10 +136,12 @@ fn templates_that_write_a_conversation_otherwise_as_it_goes_on_are_learnt_answer
         (two, THINKS, "<|bos|>U:1A:⟦2<|im_end|>⟧U:3A:⟦4<|im_end|>⟧"),
         (system, ASKS, "[INST] S\n\nHi[/INST]⟦ Ho<|im_end|>⟧"),
         (two, ASKS, "[INST] 1[/INST]⟦ 2<|im_end|>⟧[INST] 3[/INST]⟦ 4<|im_end|>⟧"),
+        (two, ENDS, "user:1<|im_end|>\nassistant:⟦2<|im_end|>⟧\nuser:3<|im_end|>\nassistant:⟦4<|im_end|>⟧\n<|bos|>"),
+        (two, BEGINS, "user:1<|im_end|>assistant:⟦2<|im_end|>⟧user:3<|im_end|>assistant:⟦4<|im_end|>⟧assistant:"),
         (
             two,
             FORGETS,
-            "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n⟦<think>x</think>2<|im_end|>⟧\n‖<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n⟦<think>y<|im_end|></think>4<|im_end|>⟧\n",
+            "<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n⟦<think>x</think>2<|im_end|>⟧‖<|im_start|>user\n1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n⟦<think>y<|im_end|></think>4<|im_end|>⟧",
         ),
         (
             unlearnt,
@@ -144,6 +151,16 @@ fn templates_that_write_a_conversation_otherwise_as_it_goes_on_are_learnt_answer
     ] {
         assert_eq!(learnt_of(line, &stored, Some(source)).expect(line), expected, "{line}");
     }
+    let error = learnt_of(one, &stored, Some(RENAMES)).expect_err("another question").to_string();
+    assert!(error.contains("an answer after its question, found another beginning at message 2"), "{error}");
+    // Of a long conversation only what there is room for is made into tokens; each line is one document at least.
+    let turns = r#"{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}, "#.repeat(40);
+    let long = format!(r#"{{"messages": [{}]}}"#, turns.trim_end_matches(", "));
+    let documents = opened(&[&[long.clone(), long.clone()]], &stored, Some(FORGETS), ROOM, false).expect("documents");
+    let [cut, left_out] = documents.cut;
+    assert_eq!((documents.count() + left_out, cut - left_out <= 2, documents.count() % 2), (80, true, 0));
+    let text = opened(&[&[long]], &stored, Some(FORGETS), ROOM, false).err().expect("one line").to_string();
+    assert!(text.contains("2 lines or more") && text.contains("found 1"), "{text}");
 }
 
 #[test]
@@ -189,7 +206,7 @@ fn a_bad_line_is_named() {
     let one = format!("\u{feff}{good}\n{good}");
     assert_eq!(opened(&[&[one]], &stored, None, ROOM, false).expect("documents").count(), 2);
     let text = opened(&[&[good.to_owned()]], &stored, None, ROOM, false).err().expect("one document").to_string();
-    assert!(text.contains("2 documents or more") && text.contains("found 1"), "{text}");
+    assert!(text.contains("2 lines or more") && text.contains("found 1"), "{text}");
 }
 
 #[test]

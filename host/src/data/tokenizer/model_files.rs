@@ -109,9 +109,13 @@ impl ModelFiles {
                 return Err(Error::bad_input(&self.subject, "a tokenizer.json, or the metadata of a GGUF file", "neither", HINT));
             }
         };
-        // Tokens that were added to the file alone, such as one to pad with, are none of the model.
-        let is_added = |found: &Found, id: usize| found.added.iter().any(|token| token.id as usize == id);
-        if found.texts.len() > vocab && (vocab..found.texts.len()).all(|id| is_added(&found, id) || found.texts[id].is_empty()) {
+        // Tokens that were added to the file alone, such as one to pad with, are none of the model; those that its template writes should be.
+        let template = self.chat_template().ok().flatten().unwrap_or_default();
+        let is_to_spare = |found: &Found, id: usize| {
+            let added = found.added.iter().find(|token| token.id as usize == id);
+            added.map_or(found.texts[id].is_empty(), |token| !template.contains(&token.name))
+        };
+        if found.texts.len() > vocab && (vocab..found.texts.len()).all(|id| is_to_spare(&found, id)) {
             found.texts.truncate(vocab);
             found.added.retain(|token| (token.id as usize) < vocab);
         }

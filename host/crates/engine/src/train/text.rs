@@ -209,7 +209,9 @@ impl<M: TextModel> Task for TextTask<M> {
         }
         let mut terms = [0.0; MAX_TERMS];
         terms[0] = nats / tokens as f64;
-        Ok(Validation { loss: terms[0], terms, nats_per_byte: Some(nats / bytes as f64), warnings: Vec::new() })
+        // What only ends texts has no bytes.
+        let nats_per_byte = (bytes > 0).then(|| nats / bytes as f64);
+        Ok(Validation { loss: terms[0], terms, nats_per_byte, warnings: Vec::new() })
     }
 
     fn not_finite<B: Backend>(model: &M, batch: &HostBatch, b: &mut B, sum: Span<f32>) -> Option<String> {
