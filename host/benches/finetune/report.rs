@@ -29,6 +29,11 @@ fn answers(words: &[Words]) -> String {
     format!("{} | {} | ", told(|words| words.right), told(|words| words.phone_errors))
 }
 
+/// What a run that learns phones has learnt and forgotten besides.
+fn besides_of(outcome: &Outcome) -> String {
+    outcome.words.map(|words| format!(" ({:.1} %, {:.2})", 100.0 * words.right, outcome.other)).unwrap_or_default()
+}
+
 /// A run in words.
 pub fn line(outcome: &Outcome) -> String {
     let Outcome { name, validation, test, other, seconds, peak_mib, .. } = outcome;
@@ -89,7 +94,8 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
             );
         }
     }
-    println!("\nAll rates with seed {}, validation:", SEEDS[0]);
+    let besides = if learns_phones { " (words right, other text)" } else { "" };
+    println!("\nAll rates with seed {}, validation{besides}:", SEEDS[0]);
     for arm in arms(learns_phones).filter(|arm| arm.kind.is_compared()) {
         let mut tried: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]).collect();
         tried.sort_by(|a, b| a.lr.total_cmp(&b.lr));
@@ -99,7 +105,7 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
         println!(
             "- {}: {}{edge}",
             arm.name,
-            tried.iter().map(|o| format!("{:e} {:.4}", o.lr, o.validation)).collect::<Vec<_>>().join(", ")
+            tried.iter().map(|o| format!("{:e} {:.4}{}", o.lr, o.validation, besides_of(o))).collect::<Vec<_>>().join(", ")
         );
     }
     let is_missing = |run: &Run| outcomes.iter().all(|o| o.name != run.name());
