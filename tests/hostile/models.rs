@@ -165,7 +165,7 @@ fn weights_are_fitted_and_the_loss_is_told() {
     }
     place.succeeds(&["import", "model", "in.gguf", "--out", "v.safetensors", "--grid", "uniform15", "--for-training", "--no-loss"]);
     assert!(
-        open(place.path("v.safetensors")).expect("a model").view("blocks.0.mlp.down.votes").is_ok_and(|votes| votes.dtype == Dtype::I8)
+        open(place.path("v.safetensors")).expect("a model").view("blocks.0.mlp.down.votes").is_ok_and(|votes| votes.dtype == Dtype::U8)
     );
     for command in [&["generate", "--checkpoint", "v.safetensors"][..], &["export", "gguf", "v.safetensors", "--out", "v.gguf"]] {
         place.succeeds(command);
