@@ -1,8 +1,8 @@
 //! What fine-tuning all weights of a model by votes gains, against AdamW on its floats: the same model, data order and number of tokens for every arm.
 //!
 //! A run is a run folder of `primal-host train --from`, so it resumes after an interruption. Its figures are appended to a results file as one line of
-//! JSON; runs that the file has are not repeated. An arm's learning rate is the one with the lowest validation loss with the first seed, of those that `rates.rs` tries; figures are of
-//! text that no choice has seen, and of another text, on which a model forgets.
+//! JSON; runs that the file has are not repeated. An arm's learning rate is the one with the lowest validation loss with the first seed, of those that
+//! `rates.rs` tries; figures are of text that no choice has seen, and of another text, on which a model forgets.
 
 use std::path::{Path, PathBuf};
 

@@ -100,18 +100,18 @@ impl OnText for Settings<'_> {
 fn rows(source: &dyn TextSource, train: &TrainConfig, steps: u64) -> Vec<u32> {
     let (mut rows, mut index, mut learnt) = (Vec::new(), 0, 0);
     for step in 0..steps {
-        let Row { mut inputs, mut targets, mut lengths } = Row::empty();
-        source.sample(train.seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, &mut inputs, &mut targets, &mut lengths);
-        rows.extend(Row { inputs, targets, lengths }.words());
+        let mut row = Row::empty();
+        source.sample(train.seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, &mut row.inputs, &mut row.targets, &mut row.lengths);
+        rows.extend(row.words());
     }
     while learnt < train.validation_tokens {
-        let Row { mut inputs, mut targets, mut lengths } = Row::empty();
-        if source.held_out(index, SEQ_LEN, &mut inputs, &mut targets, &mut lengths) == 0 {
+        let mut row = Row::empty();
+        if source.held_out(index, SEQ_LEN, &mut row.inputs, &mut row.targets, &mut row.lengths) == 0 {
             break;
         }
-        learnt += targets.iter().filter(|&&token| token != u32::MAX).count() as u64;
+        learnt += row.targets.iter().filter(|&&token| token != u32::MAX).count() as u64;
         index += 1;
-        rows.extend(Row { inputs, targets, lengths }.words());
+        rows.extend(row.words());
     }
     rows
 }
