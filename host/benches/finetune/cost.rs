@@ -24,7 +24,7 @@ pub fn cost(bench: &Bench) -> Result<()> {
                 continue;
             }
             (true, Some(python)) => {
-                let (said, _) = bench.train_peer(&run, python, &folder, false)?;
+                let said = bench.train_peer(&run, python, &folder, false)?.said;
                 (said.seconds, said.peak_mib)
             }
             (false, _) => {

@@ -66,6 +66,15 @@ pub struct Said {
     pub curve: Vec<(u64, f64)>,
 }
 
+/// A run that has trained.
+pub struct Trained {
+    pub said: Said,
+    /// Of adapters.
+    rank: Option<usize>,
+    /// Seen in all steps.
+    tokens: u64,
+}
+
 /// What the program would train with, and on: its settings, and the rows of [`Job::rows`].
 struct Settings<'a> {
     file: &'a dyn TensorFile,
@@ -74,7 +83,7 @@ struct Settings<'a> {
 }
 
 impl OnText for Settings<'_> {
-    type Output = primal_host::Result<(TrainConfig, Vec<u32>)>;
+    type Output = primal_host::Result<(TrainConfig, Rows)>;
 
     fn on<M: TextModel>(self) -> Self::Output {
         let config: ConfigOf<M::Config> = state::config_of(self.file)?;
@@ -96,13 +105,20 @@ impl OnText for Settings<'_> {
     }
 }
 
-/// The rows of [`Job::rows`], of so many steps.
-fn rows(source: &dyn TextSource, train: &TrainConfig, steps: u64) -> Vec<u32> {
-    let (mut rows, mut index, mut learnt) = (Vec::new(), 0, 0);
+/// The rows of [`Job::rows`], and how many tokens the steps see.
+struct Rows {
+    words: Vec<u32>,
+    tokens: u64,
+}
+
+/// Those of so many steps, and of what is held back.
+fn rows(source: &dyn TextSource, train: &TrainConfig, steps: u64) -> Rows {
+    let (mut rows, mut index, mut learnt) = (Rows { words: Vec::new(), tokens: 0 }, 0, 0);
     for step in 0..steps {
         let mut row = Row::empty();
         source.sample(train.seed, Draw { step, micro_batch: 0, of: 1 }, SEQ_LEN, &mut row.inputs, &mut row.targets, &mut row.lengths);
-        rows.extend(row.words());
+        rows.tokens += row.tokens();
+        rows.words.extend(row.words());
     }
     while learnt < train.validation_tokens {
         let mut row = Row::empty();
@@ -111,7 +127,7 @@ fn rows(source: &dyn TextSource, train: &TrainConfig, steps: u64) -> Vec<u32> {
         }
         learnt += row.targets.iter().filter(|&&token| token != u32::MAX).count() as u64;
         index += 1;
-        rows.extend(row.words());
+        rows.words.extend(row.words());
     }
     rows
 }
@@ -128,6 +144,10 @@ impl Row {
         Self { inputs: vec![0; SEQ_LEN], targets: vec![u32::MAX; SEQ_LEN], lengths: Vec::new() }
     }
 
+    fn tokens(&self) -> u64 {
+        if self.lengths.is_empty() { SEQ_LEN as u64 } else { self.lengths.iter().map(|&len| u64::from(len)).sum() }
+    }
+
     /// As in [`Job::rows`]. A window is one document, and so is what documents leave free.
     fn words(self) -> impl Iterator<Item = u32> {
         let free = self.lengths.len() as u32;
@@ -140,10 +160,10 @@ impl Bench<'_> {
     /// Trains in PyTorch and measures what comes out, if anything does.
     pub fn peer(&self, run: &Run, python: &Path) -> Result<Outcome> {
         let folder = self.folder.join(run.folder());
-        let (said, rank) = self.train_peer(run, python, &folder, true)?;
+        let Trained { said, rank, tokens } = self.train_peer(run, python, &folder, true)?;
         let outcome = Outcome {
             steps: run.done(),
-            tokens: run.done() * SEQ_LEN as u64,
+            tokens,
             seconds: said.seconds,
             threads: self.threads,
             peak_mib: said.peak_mib,
@@ -162,8 +182,8 @@ impl Bench<'_> {
         Ok(outcome)
     }
 
-    /// Trains in PyTorch; what was said, and the rank of adapters. They are validated and merged where that is asked for.
-    pub fn train_peer(&self, run: &Run, python: &Path, folder: &Path, is_kept: bool) -> Result<(Said, Option<usize>)> {
+    /// Trains in PyTorch. Adapters are validated and merged where that is asked for.
+    pub fn train_peer(&self, run: &Run, python: &Path, folder: &Path, is_kept: bool) -> Result<Trained> {
         let model = self.floats_of_model()?;
         let rank = if run.arm.kind == Kind::Adapters { Some(rank(&model.join(WEIGHTS))?) } else { None };
         let floats = folder.join("floats");
@@ -180,7 +200,7 @@ impl Bench<'_> {
         let settings = on_text(&architecture, Settings { file: &*file, run, data: text(&self.texts[0])? });
         let (train, rows) = settings.ok_or_else(|| format!("{architecture}: no model of text"))?.map_err(|e| e.to_string())?;
         let [path, job, result] = ["rows.u32", "job.json", "result.json"].map(|name| folder.join(name));
-        write(&path, bytemuck::cast_slice(&rows))?;
+        write(&path, bytemuck::cast_slice(&rows.words))?;
         let described = Job {
             model: &model,
             rows: &path,
@@ -202,7 +222,7 @@ impl Bench<'_> {
         command.arg(SCRIPT).arg(&job).env("TRANSFORMERS_VERBOSITY", "error");
         watch(&mut command, &log(folder))?;
         let said = serde_json::from_str(&read(&result)?).map_err(|e| format!("{}: {e}", result.display()))?;
-        Ok((said, rank))
+        Ok(Trained { said, rank, tokens: rows.tokens })
     }
 
     /// The model as floats, for transformers.
