@@ -210,6 +210,31 @@ fn a_run_keeps_the_tokenizer_that_it_began_with() {
     assert!(refused.contains("stored:259"), "{refused}");
 }
 
+#[test]
+fn a_run_asks_its_own_questions_as_long_as_it_goes() {
+    let world = World::new(2);
+    let folder = world.model.parent().expect("a folder");
+    let (data, run) = (folder.join("talk.jsonl"), folder.join("run"));
+    let line = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#;
+    fs::write(&data, format!("{line}\n").repeat(40)).expect("documents");
+    let (data, out) = (data.to_str().expect("UTF-8"), run.to_str().expect("UTF-8"));
+    let begin =
+        ["--from", world.path(), "--data", data, "--out", out, "--seq-len", "128", "--steps", "1", "--prompt", "One?", "--prompt", "Two?"];
+    let said = |more: &[&str]| {
+        let output = program(&[&["train"], more].concat(), "");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    // As the template writes what a user says.
+    let asked = |said: &str, question: &str| said.contains(&format!("<|im_start|>user\n  {question}<|im_end|>"));
+    for more in [&begin[..], &["--resume", out, "--steps", "2"]] {
+        let said = said(more);
+        assert!(asked(&said, "One?") && asked(&said, "Two?"), "{said}");
+    }
+    let said = said(&["--resume", out, "--steps", "3", "--prompt", "Three?"]);
+    assert!(asked(&said, "Three?") && !asked(&said, "One?"), "{said}");
+}
+
 /// What a conversation of the tests is held with.
 struct Talk<'a> {
     b: &'a mut Cpu,

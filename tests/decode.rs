@@ -211,7 +211,7 @@ fn a_cache_that_forgot_is_one_that_was_filled_anew() {
     }
 }
 
-/// What `generate` says of a full context: it starts over from the last half.
+/// What `generate` says of a full context: it starts over from the first tokens and the last half of the others.
 #[test]
 fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_is_full() {
     let mut config = config(&grid::PRIME13);
@@ -237,12 +237,12 @@ fn greedy_text_is_likeliest_for_the_uncached_model_before_and_after_the_context_
     assert_eq!((timing.prompt_tokens, timing.decoded_tokens), (7, 99));
     assert_eq!(text.len(), prompt + 100, "the model was trained on ASCII: {text:?}");
     let (tokens, context) = (TextCodec::Bytes.encode(&text), config.model.context);
-    let (mut start, mut slides) = (0, 0);
+    let (first, mut start, mut slides) = (4, 4, 0);
     for next in prompt..tokens.len() {
-        if next - start > context {
-            (start, slides) = (next - context.div_ceil(2), slides + 1);
+        if first + next - start > context {
+            (start, slides) = (next - (context - first).div_ceil(2), slides + 1);
         }
-        let span = decoder.read(b, p, &tokens[start..next], 0);
+        let span = decoder.read(b, p, &[&tokens[..first], &tokens[start..next]].concat(), 0);
         let mut logits = vec![0.0f32; span.len()];
         b.download(span, &mut logits);
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -20,6 +20,19 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// Without the seeds.
+fn second(values: &[(u64, f64)]) -> Vec<f64> {
+    values.iter().map(|(_, value)| *value).collect()
+}
+
+/// Which part of the floats' gain an arm has, over the seeds that both have: seeds and losses.
+fn share(before: f64, tests: &[(u64, f64)], floats: &[(u64, f64)]) -> Option<f64> {
+    let pairs =
+        tests.iter().filter_map(|(seed, test)| floats.iter().find(|float| float.0 == *seed).map(|float| (before - test, before - float.1)));
+    let (own, of) = pairs.reduce(|one, other| (one.0 + other.0, one.1 + other.1))?;
+    Some(own / of)
+}
+
 /// Two cells: words whose phones are right, and the phones that are wrong, of runs that have been asked.
 fn answers(words: &[Words]) -> String {
     let told = |value: fn(&Words) -> f64| match words {
@@ -37,11 +50,12 @@ fn besides_of(outcome: &Outcome) -> String {
 /// A run in words.
 pub fn line(outcome: &Outcome) -> String {
     let Outcome { name, validation, test, other, seconds, peak_mib, .. } = outcome;
-    if *validation == 0.0 {
+    if *test == 0.0 {
         return format!("{name}: {seconds:.2} s a step, {peak_mib:.0} MiB");
     }
     let words = outcome.words.map(|words| format!(", {:.1} % of words right", 100.0 * words.right)).unwrap_or_default();
-    format!("{name}: validation {validation:.4}, test {test:.4}{words}, other text {other:.4}")
+    let validation = if *validation == 0.0 { String::new() } else { format!("validation {validation:.4}, ") };
+    format!("{name}: {validation}test {test:.4}{words}, other text {other:.4}")
 }
 
 /// Prints one line for each arm at its best rate, and what is missing.
@@ -52,11 +66,11 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
         let runs: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.lr == best).collect();
         Some((best, runs))
     };
-    let test_of = |name: &str| {
-        let (_, runs) = of(arms(learns_phones).find(|arm| arm.name == name)?)?;
-        Some(mean(&runs.iter().map(|o| o.test).collect::<Vec<_>>()))
+    let tests_of = |name: &str| {
+        let found = arms(learns_phones).find(|arm| arm.name == name).and_then(of);
+        found.map_or_else(Vec::new, |(_, runs)| runs.iter().map(|o| (o.seed, o.test)).collect::<Vec<_>>())
     };
-    let (before, float) = (test_of(BEFORE), test_of(ADAMW));
+    let (before, floats) = (tests_of(BEFORE).first().map(|(_, test)| *test), tests_of(ADAMW));
     let words = if learns_phones { "words right | phone errors | " } else { "" };
     println!(
         "| arm | bytes a weight | rate | held back, nats a token | of AdamW's gain | {words}other text | flips for 100 weights | s a step | peak, MiB | seeds |"
@@ -65,11 +79,12 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
     for arm in arms(learns_phones) {
         let Some((lr, runs)) = of(arm) else { continue };
         let column = |value: fn(&Outcome) -> f64| runs.iter().map(|o| value(o)).collect::<Vec<_>>();
-        let gain = |loss: f64| match (before, float) {
-            (Some(before), Some(float)) if arm.kind != Kind::AsItIs => format!("{:.0} %", 100.0 * (before - loss) / (before - float)),
-            _ => NONE.into(),
+        let gain = |tests: &[(u64, f64)]| {
+            let share = before.filter(|_| arm.kind != Kind::AsItIs).and_then(|before| share(before, tests, &floats));
+            share.map_or_else(|| NONE.into(), |share| format!("{:.0} %", 100.0 * share))
         };
-        let [test, other, seconds, peak] = [column(|o| o.test), column(|o| o.other), column(|o| o.seconds), column(|o| o.peak_mib)];
+        let tests: Vec<_> = runs.iter().map(|o| (o.seed, o.test)).collect();
+        let [other, seconds, peak] = [column(|o| o.other), column(|o| o.seconds), column(|o| o.peak_mib)];
         let flips = if arm.kind == Kind::Grid { format!("{:.1}", 100.0 * mean(&column(|o| o.flips))) } else { NONE.into() };
         let (name, bytes, count) = (arm.name, arm.bytes, runs.len());
         let rate = if arm.kind == Kind::AsItIs { NONE.into() } else { format!("{lr:e}") };
@@ -80,15 +95,15 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
         }
         let cost = if arm.kind == Kind::AsItIs { format!("{NONE} | {NONE} | {NONE} |") } else { cost };
         let rank = runs[0].rank.map(|rank| format!(", rank {rank}")).unwrap_or_default();
-        let losses = |test: &[f64], words: fn(&Outcome) -> Option<Words>, other: &[f64]| {
+        let losses = |tests: &[(u64, f64)], words: fn(&Outcome) -> Option<Words>, other: &[f64]| {
             let words = if learns_phones { answers(&runs.iter().filter_map(|o| words(o)).collect::<Vec<_>>()) } else { String::new() };
-            format!("{} | {} | {words}{}", told(test), gain(mean(test)), told(other))
+            format!("{} | {} | {words}{}", told(&second(tests)), gain(tests), told(other))
         };
-        println!("| {name}{rank} | {bytes} | {rate} | {} | {flips} | {cost}", losses(&test, |o| o.words, &other));
-        let rounded: Vec<_> = runs.iter().filter_map(|o| o.rounded).collect();
+        println!("| {name}{rank} | {bytes} | {rate} | {} | {flips} | {cost}", losses(&tests, |o| o.words, &other));
+        let rounded: Vec<_> = runs.iter().filter_map(|o| Some((o.seed, o.rounded?))).collect();
         if !rounded.is_empty() {
-            let [test, other] = [0, 1].map(|at| rounded.iter().map(|both| both[at]).collect::<Vec<_>>());
-            let (losses, count) = (losses(&test, |o| o.rounded_words, &other), rounded.len());
+            let [tests, other] = [0, 1].map(|at| rounded.iter().map(|(seed, both)| (*seed, both[at])).collect::<Vec<_>>());
+            let (losses, count) = (losses(&tests, |o| o.rounded_words, &second(&other)), rounded.len());
             println!(
                 "| {name}{rank}, then rounded to the model's grid | {NONE} | {rate} | {losses} | {NONE} | {NONE} | {NONE} | {count} |"
             );

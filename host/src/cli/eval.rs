@@ -189,7 +189,8 @@ impl Eval {
         let mut losses = vec![0.0f32; batch * seq];
         let has_test = l.config.train.hold_out_test;
         let (measured, bytes) = if are_documents(&sources)? {
-            let documents = documents::open::<D, M>(&sources, &l.codec, Some(file), &l.model, (split, has_test))?;
+            let template = documents::template(Some(file), &l.codec)?;
+            let documents = documents::open::<D, M>(&sources, &l.codec, template.as_ref(), &l.model, (split, has_test))?;
             documents.warnings().iter().for_each(warn);
             let (mut lengths, mut index, mut bytes) = (Vec::new(), 0, 0);
             let next = |b: &mut D, inputs: &mut [u32], targets: &mut [u32]| {

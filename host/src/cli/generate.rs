@@ -132,7 +132,9 @@ impl Generate {
         let (tokens, context) = (l.codec.prompt(prompt).len(), l.model.context());
         if tokens > context {
             let cut = tokens - context;
-            warn(format!("warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them are not read"));
+            warn(format!(
+                "warning: the prompt has {tokens} tokens and the model reads {context}: {cut} of them after the first few are not read"
+            ));
         }
         generate(&mut l.backend, &l.parameters, &l.model, &l.codec, prompt, self.max_tokens, self.sampling()?, emit)
     }

@@ -2,12 +2,13 @@
 
 use std::marker::PhantomData;
 
+use crate::chat::{ChatTemplate, Message, Role};
 use crate::configurations::default_of;
 use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after};
 use crate::{Error, Result, ranks};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable, Windows};
+use primal_engine::config::{ConfigOf, Family, ModelTable, TextTable, TrainConfig, Windows};
 use primal_engine::files::TensorFile;
 use primal_engine::memory::{self, Act};
 use primal_engine::models::causal::HEAD;
@@ -75,6 +76,10 @@ impl Train {
     fn configure(&self, config: &mut ConfigOf<impl TextTable>) -> Result<Vec<String>> {
         let mut given = self.apply(config)?;
         given.extend(apply_embeddings(self.embeddings.as_deref(), config)?);
+        if !self.prompt.is_empty() {
+            config.train.prompts.clone_from(&self.prompt);
+            given.push("--prompt".into());
+        }
         if self.resume.is_none() && self.reduce.is_none() {
             ranks::choose(&mut config.train);
         }
@@ -107,6 +112,9 @@ impl Train {
             let hint = "--grid int4 --scales group32 puts all on a grid";
             warn(format!("warning: {stay} linear layers are on no grid in the file, and stay as they are; {hint}"));
         }
+        if self.from.is_some() && ranks::speaks() {
+            self.warn_of_rounding(&config.train);
+        }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
@@ -125,9 +133,11 @@ impl Train {
             }
             let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
             let held_out = (Split::Validation, t.hold_out_test);
-            let documents = documents::open::<D, M>(&sources, &codec, file, &layout.model, held_out)?;
+            let template = documents::template(file, &codec)?;
+            let documents = documents::open::<D, M>(&sources, &codec, template.as_ref(), &layout.model, held_out)?;
+            let template = template.as_ref().filter(|_| documents.has_conversations());
             documents.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
-            let (description, prompts) = (documents.describe(), self.prompts(&codec, || documents.prompt()));
+            let (description, prompts) = (documents.describe(), prompts(t, &codec, template, || documents.prompt())?);
             return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
                 samples(trainer, &codec, &prompts, progress)
             });
@@ -142,17 +152,35 @@ impl Train {
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
         corpus.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
-        let usual = if sources == [STORIES] { "Once upon a time" } else { "\n" };
-        let prompts = self.prompts(&codec, || codec.prompt(usual));
+        let usual = || if sources == [STORIES] { codec.prompt("Once upon a time") } else { corpus.prompt() };
+        let prompts = prompts(t, &codec, None, usual)?;
         training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
             samples(trainer, &codec, &prompts, progress)
         })
     }
 
-    /// The prompts of samples: those of the flags, or else one.
-    fn prompts(&self, codec: &TextCodec, usual: impl FnOnce() -> Vec<u32>) -> Vec<Vec<u32>> {
-        if self.prompt.is_empty() { vec![usual()] } else { self.prompt.iter().map(|prompt| codec.prompt(prompt)).collect() }
+    /// Says which weights of a model are rounded anew before the first step.
+    fn warn_of_rounding(&self, t: &TrainConfig) {
+        let table = self.embeddings.as_deref() == Some("grid");
+        let what = match (t.regrids, table) {
+            (true, true) => "--grid or --scales, and --embeddings grid, round all weights, and the table of embeddings,",
+            (true, false) => "--grid or --scales round all weights of linear layers",
+            (false, true) => "--embeddings grid rounds a table that is on no grid yet",
+            (false, false) => return,
+        };
+        let hint = "the model loses something by it (`import model` measures what); leave it out to begin from its weights as they are";
+        warn(format!("warning: {what} anew: {hint}"));
     }
+}
+
+/// The prompts of samples: those of the run, as questions where conversations are learnt, or else one.
+fn prompts(t: &TrainConfig, codec: &TextCodec, template: Option<&ChatTemplate>, usual: impl FnOnce() -> Vec<u32>) -> Result<Vec<Vec<u32>>> {
+    let tokens = |prompt: &String| {
+        let Some(template) = template else { return Ok(codec.prompt(prompt)) };
+        let question = Message::new(Role::User, codec.shielded(prompt));
+        Ok(codec.encode_controls(&template.render(&[question], true)?, true))
+    };
+    if t.prompts.is_empty() { Ok(vec![usual()]) } else { t.prompts.iter().map(tokens).collect() }
 }
 
 /// Continues each prompt, and shows it.

@@ -224,7 +224,7 @@ commands! {
         seed: Option<u64> => train.seed
     }
     train, tts_train {
-        /// validate every so many steps
+        /// validate every so many steps, and after the last; 0 for only then
         validate_every: Option<u64> => train.validate_every
     }
     train, tts_train {
@@ -232,11 +232,11 @@ commands! {
         validation_tokens: Option<u64> => train.validation_tokens
     }
     train {
-        /// text that samples continue; may be repeated (default: the beginning of a text that is held back, or of a story)
+        /// text that samples continue, or a question where conversations are learnt; may be repeated (default: the beginning of a text that is held back, or of a story)
         prompt: Vec<String>
     }
     train {
-        /// print a sample every so many steps
+        /// print a sample every so many steps, and after the last; 0 for only then
         sample_every: Option<u64> => train.sample_every
     }
     tts_train {
@@ -248,7 +248,7 @@ commands! {
         vocoder: Option<PathBuf>
     }
     train, tts_train {
-        /// save every so many steps
+        /// save every so many steps, and after the last; 0 for only then
         checkpoint_every: Option<u64> => train.checkpoint_every
     }
     train, tts_train {
@@ -264,7 +264,7 @@ commands! {
         cache: Option<PathBuf>
     }
     train, tts_train {
-        /// folder of a run to continue with its own configuration; --steps, --validate-every, --sample-every, --checkpoint-every and --keep change it
+        /// folder of a run to continue with its own configuration; --steps, --validate-every, --sample-every, --prompt, --checkpoint-every and --keep change it
         resume: Option<PathBuf>
     }
     train, tts_train {

@@ -96,6 +96,8 @@ pub struct Corpus {
     warnings: Vec<String>,
 }
 
+/// Tokens of a text that a sample goes on with.
+const PROMPT: usize = 16;
 /// Bytes at the beginning of a text that tell whether it is meant as one.
 const BEGINNING: usize = 1 << 20;
 
@@ -223,6 +225,16 @@ impl Corpus {
     /// Number of tokens in a split.
     pub fn tokens(&self, split: Split) -> u64 {
         self.split_tokens(split).len
+    }
+
+    /// What a sample goes on with: the first words of validation.
+    pub fn prompt(&self) -> Vec<u32> {
+        let mut tokens = vec![0; PROMPT.min(self.tokens(Split::Validation) as usize)];
+        self.read(Split::Validation, 0, &mut tokens);
+        match self.codec.decode(&tokens).trim().trim_end_matches(char::REPLACEMENT_CHARACTER) {
+            "" => self.codec.prompt("\n"),
+            text => self.codec.prompt(text),
+        }
     }
 
     /// A hash of tokenizer and contents, in order: the same for the same data wherever it lies. Kept in checkpoints, so that resuming on

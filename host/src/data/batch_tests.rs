@@ -80,6 +80,20 @@ fn sampling_is_a_function_of_its_arguments() {
     }
 }
 
+#[test]
+fn long_lines_leave_every_split_its_part() {
+    let words = "word ".repeat(4000);
+    for text in [format!("title\n{words}"), format!("{words}\nend"), words.clone(), words.replace(' ', ""), words.replace("d ", "d\n")] {
+        let corpus = corpus(&[&text], TextCodec::Bytes, true);
+        let [train, validation, test] = [Split::Train, Split::Validation, Split::Test].map(|split| corpus.tokens(split) as f64);
+        let all = text.len() as f64;
+        assert!((0.9..0.99).contains(&(train / all)), "{train} of {all} to train on");
+        assert!(validation.min(test) / (validation + test) > 0.2, "{validation} and {test} held back");
+        let begin = corpus.codec.decode(&tokens_of(&corpus, Split::Validation)[..4]);
+        assert!(!text.contains(char::is_whitespace) || begin == "word", "validation begins with {begin:?}");
+    }
+}
+
 /// Every start must be equally likely: chi-square over 20 bins, bound at p = 1e-6 for 19 degrees of freedom.
 #[test]
 fn sampling_is_uniform_over_all_files() {

@@ -3,7 +3,8 @@
 use primal_engine::config::{ConfigOf, ModelTable};
 
 /// The keys that a run can change while it goes on, by flag.
-pub const CHANGEABLE: [&str; 5] = ["train.steps", "train.validate_every", "train.sample_every", "train.checkpoint_every", "train.keep"];
+pub const CHANGEABLE: [&str; 6] =
+    ["train.steps", "train.validate_every", "train.sample_every", "train.prompts", "train.checkpoint_every", "train.keep"];
 
 /// A key with two values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn what_can_change_is_a_key() {
-        let config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
+        let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
+        config.train.prompts.push("Once".into());
         let table = toml::Table::try_from(&config).expect("plain data");
         for key in CHANGEABLE {
             let (name, key) = key.split_once('.').expect("table and key");

@@ -23,7 +23,7 @@ pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CONFIG: &str = "config.toml";
 pub(super) const SOURCES: &str = "data.json";
 /// The flags that a run in progress takes.
-const CHANGES: [&str; 5] = ["--steps", "--validate-every", "--sample-every", "--checkpoint-every", "--keep"];
+const CHANGES: [&str; 6] = ["--steps", "--validate-every", "--sample-every", "--prompt", "--checkpoint-every", "--keep"];
 
 /// The flags that name a run.
 pub(crate) struct Flags<'a> {

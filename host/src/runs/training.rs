@@ -14,7 +14,7 @@ use crate::runs::beginning::Beginning;
 use crate::runs::folder::{RunFolder, with_resume};
 use crate::{Error, Result, ranks};
 use primal_engine::backend::{Backend, Device};
-use primal_engine::config::{ConfigOf, Reduce};
+use primal_engine::config::{ConfigOf, Reduce, Rule};
 use primal_engine::files::TensorFile;
 use primal_engine::files::checkpoint::Latest;
 use primal_engine::files::mapped;
@@ -111,9 +111,14 @@ fn describe<T: Told>(trainer: &Trainer<impl Backend, T>, plan: &Plan, run: &Path
     let weights = specs.matrix_weights();
     let frozen: usize = specs.matrices.iter().filter(|spec| spec.is_frozen).map(MatrixSpec::weights).sum();
     let trained = if frozen > 0 { format!(" ({} of them trained)", weights - frozen) } else { String::new() };
+    let kept = if trainer.config.train.optimizer == Rule::Votes {
+        "codes, scales of groups and votes"
+    } else {
+        "weights, and of what their optimizer keeps,"
+    };
     format!(
-        "{weights} weights in linear layers{trained}, {:.3} bytes of codes, scales of groups and votes each; {:.1} MiB planned; {} threads{}; run folder {}",
-        trainer.grid_state_bytes() as f64 / weights as f64,
+        "{weights} weights in linear layers{trained}, {:.3} bytes of {kept} for each that is trained; {:.1} MiB planned; {} threads{}; run folder {}",
+        trainer.trained_state_bytes() as f64 / (weights - frozen).max(1) as f64,
         plan.total_bytes() as f64 / f64::from(1 << 20),
         rayon::current_num_threads(),
         among(trainer.ranks.count()),

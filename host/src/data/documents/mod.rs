@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::learnt::LEARNT;
-use self::line::Wrong;
+use self::line::{Line, Wrong};
 use self::order::Epoch;
 pub use self::order::Room;
 use super::batch::grouped;
@@ -52,6 +52,13 @@ pub struct DocumentOptions<'a> {
     pub held_out: (Split, bool),
 }
 
+/// What became of a line.
+struct ReadLine {
+    names_control: bool,
+    is_conversation: bool,
+    documents: Vec<Vec<u32>>,
+}
+
 /// All documents of a run as tokens, in memory.
 pub struct Documents {
     /// For messages.
@@ -71,6 +78,8 @@ pub struct Documents {
     cut: [usize; 2],
     /// Lines whose text has the name of a control token in it.
     naming: usize,
+    /// Lines that are conversations.
+    conversations: usize,
     fingerprint: u64,
     /// Where the run is.
     epoch: Mutex<Option<Epoch>>,
@@ -127,6 +136,7 @@ impl Documents {
             batches: Vec::new(),
             cut: [0; 2],
             naming: 0,
+            conversations: 0,
             fingerprint: 0,
             epoch: Mutex::new(None),
         };
@@ -172,21 +182,24 @@ impl Documents {
         let documents = |&(number, line): &(usize, &str)| {
             let read = line::read(line).and_then(|line| {
                 let names_control = line.as_it_is().any(|text| options.codec.names_control(text));
-                Ok((names_control, learnt::documents(line, options.codec, options.template, room.seq_len + 1)?))
+                let is_conversation = matches!(line, Line::Conversation { .. });
+                let documents = learnt::documents(line, options.codec, options.template, room.seq_len + 1)?;
+                Ok(ReadLine { names_control, is_conversation, documents })
             });
-            let read = read.and_then(|(names_control, documents)| match documents.iter().map(Vec::len).min() {
-                None | Some(0 | 1) => line::wrong("a document of 2 tokens or more", documents.concat().len(), "remove the line"),
-                _ => Ok((names_control, documents)),
+            let read = read.and_then(|read| match read.documents.iter().map(Vec::len).min() {
+                None | Some(0 | 1) => line::wrong("a document of 2 tokens or more", read.documents.concat().len(), "remove the line"),
+                _ => Ok(read),
             });
             read.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
         };
         for texts in texts.chunks(LINES) {
-            let read: Vec<Result<(bool, Vec<Vec<u32>>)>> = texts.par_iter().map(documents).collect();
+            let read: Vec<Result<ReadLine>> = texts.par_iter().map(documents).collect();
             for line in read {
-                let (names_control, documents) = line?;
+                let ReadLine { names_control, is_conversation, documents } = line?;
                 let first = self.count() as u32;
                 documents.into_iter().for_each(|tokens| self.add(tokens));
                 self.naming += usize::from(names_control);
+                self.conversations += usize::from(is_conversation);
                 lines.push(first..self.count() as u32);
             }
         }
@@ -303,6 +316,11 @@ impl Documents {
             format!("warning: {cut} of {of} documents are longer than --seq-len {} and end there{rest}", self.room.seq_len)
         });
         cut.into_iter().chain(named).collect()
+    }
+
+    /// Whether there are conversations among them.
+    pub fn has_conversations(&self) -> bool {
+        self.conversations > 0
     }
 
     /// What a sample goes on with: the first document of validation up to what is learnt of it, or the beginning of a text.

@@ -235,6 +235,9 @@ pub struct TrainConfig {
     pub patience: u32,
     /// Print a sample every so many steps; 0 for only at the end.
     pub sample_every: u64,
+    /// Of text: what samples continue; without any, the beginning of a text that is held back, or of a story.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
     /// Save every so many steps; 0 for only at the end.
     pub checkpoint_every: u64,
     /// Checkpoints to keep besides the best.
@@ -310,6 +313,7 @@ impl Default for TrainConfig {
             validation_tokens: 32768,
             patience: 0,
             sample_every: 200,
+            prompts: Vec::new(),
             checkpoint_every: 250,
             keep: 3,
         }

@@ -194,8 +194,12 @@ pub struct Timing {
     pub stop: Option<u32>,
 }
 
-/// Continues `prompt`, of at least one token and the last ones that fit into the context; `emit` gets each token, and the logits it was drawn from. When the
-/// context is full, the older half of it is forgotten.
+/// Tokens at the beginning of a text that a model goes on seeing, however long the text gets: attention that has nowhere to go rests on them, and without them
+/// models that learnt whole texts write nonsense ("attention sinks", Xiao et al. 2024, <https://arxiv.org/abs/2309.17453>).
+const SINKS: usize = 4;
+
+/// Continues `prompt`, of at least one token, and `emit` gets each token, and the logits it was drawn from. When the context is full, the older half of it is
+/// forgotten, but for the first tokens; of a prompt that it has no room for, the first and the last ones are read.
 ///
 /// # Errors
 /// Those of `emit`, which end it; a model that gives numbers that are not finite; a device that failed.
@@ -208,10 +212,12 @@ pub fn generate<B: Backend, E: From<Error>>(
     sampling: Sampling,
     mut emit: impl FnMut(u32, &[f32]) -> Result<(), E>,
 ) -> Result<Timing, E> {
-    let prompt = &prompt[prompt.len().saturating_sub(model.context())..];
     let (mut sequence, mut sampler) = (Sequence::new(), Sampler::new(sampling, model.vocab()));
-    sequence.extend(prompt);
-    let mut timing = Timing { prompt_tokens: prompt.len(), ..Timing::default() };
+    let (first, rest) = prompt.split_at(SINKS.min(model.context() / 2).min(prompt.len()));
+    sequence.extend(first);
+    sequence.keep_all_so_far();
+    sequence.extend(&rest[rest.len().saturating_sub(model.context() - first.len())..]);
+    let mut timing = Timing { prompt_tokens: sequence.tokens().len(), ..Timing::default() };
     let mut began = Instant::now();
     for i in 0..ends.max_tokens {
         let span = sequence.logits(b, p, model);

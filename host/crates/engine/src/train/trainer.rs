@@ -314,9 +314,11 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         Ok(layers)
     }
 
-    /// Bytes of codes, steps and offsets of groups, and votes of all grid weights.
-    pub fn grid_state_bytes(&self) -> usize {
-        grid_state_bytes(&self.layout)
+    /// Bytes of codes, steps and offsets of groups, and votes (or shadow weights and moments) of the matrices that are trained.
+    pub fn trained_state_bytes(&self) -> usize {
+        let p = &self.layout.parameters;
+        let trained = p.specs.matrices.iter().zip(&p.matrices).filter(|(spec, _)| !spec.is_frozen);
+        trained.map(|(_, weight)| stored_bytes(&weight.storage)).sum::<usize>() + self.layout.optimizer.bytes()
     }
 }
 
@@ -343,10 +345,15 @@ fn weighted<T: Task>(terms: &[f64; MAX_TERMS]) -> f64 {
 
 /// Bytes of codes, steps and offsets of groups, and votes (or shadow weights and moments) of all matrices.
 pub fn grid_state_bytes<T: Task>(layout: &Layout<T>) -> usize {
-    let codes = layout.parameters.matrices.iter().map(|weight| match &weight.storage {
+    let stored = layout.parameters.matrices.iter().map(|weight| stored_bytes(&weight.storage));
+    stored.sum::<usize>() + layout.optimizer.bytes()
+}
+
+/// Bytes of a matrix, but for floats that the optimizer counts.
+fn stored_bytes(storage: &Storage) -> usize {
+    match storage {
         Storage::Grid(grid) => grid.codes.bytes() + grid.scales.group_bytes(),
         Storage::Float(_) => 0,
         Storage::Blocks(blocks) => blocks.bytes.bytes(),
-    });
-    codes.sum::<usize>() + layout.optimizer.bytes()
+    }
 }
