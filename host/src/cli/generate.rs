@@ -133,7 +133,7 @@ impl Generate {
         if tokens > context {
             let cut = tokens - context;
             warn(format!(
-                "warning: the prompt has {tokens} tokens and the model reads {context}: {cut} of them after the first few are not read"
+                "warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them after its beginning are not read"
             ));
         }
         generate(&mut l.backend, &l.parameters, &l.model, &l.codec, prompt, self.max_tokens, self.sampling()?, emit)
