@@ -42,9 +42,12 @@ fn answers(words: &[Words]) -> String {
     format!("{} | {} | ", told(|words| words.right), told(|words| words.phone_errors))
 }
 
-/// What a run that learns phones has learnt and forgotten besides.
+/// What a run that learns phones has learnt and forgotten besides, and what is left of one of floats once they are rounded.
 fn besides_of(outcome: &Outcome) -> String {
-    outcome.words.map(|words| format!(" ({:.1} %, {:.2})", 100.0 * words.right, outcome.other)).unwrap_or_default()
+    let words = outcome.words.map(|words| format!("{:.1} %, {:.2}", 100.0 * words.right, outcome.other));
+    let rounded = outcome.rounded.map(|[test, _]| format!("rounded {test:.4}"));
+    let all: Vec<_> = words.into_iter().chain(rounded).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
 /// A run in words.
@@ -109,7 +112,7 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
             );
         }
     }
-    let besides = if learns_phones { " (words right, other text)" } else { "" };
+    let besides = if learns_phones { " (words right, other text; held back once rounded)" } else { " (held back once rounded)" };
     println!("\nAll rates with seed {}, validation{besides}:", SEEDS[0]);
     for arm in arms(learns_phones).filter(|arm| arm.kind.is_compared()) {
         let mut tried: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]).collect();
