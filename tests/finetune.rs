@@ -10,6 +10,7 @@ use std::path::Path;
 use half::f16;
 use primal_engine::files::Dtype;
 use primal_engine::files::checkpoint::{Checkpoint, TensorRef, save};
+use primal_host::report::metrics;
 use program::program;
 
 const MODEL: &str = "[model]\narchitecture = 'llama'\ndim = 64\nlayers = 2\nheads = 2\nkv_heads = 1\nhidden = 96\ncontext = 64\n\
@@ -155,6 +156,14 @@ fn a_layer_on_no_grid_stays_and_is_told_unless_all_are_put_on_one() {
     let said = program(path, &format!("{train} --grid int4 --scales group32"), 0);
     assert!(!said.contains("on no grid"), "{said}");
     assert!(tensors(&path.join("r/checkpoints/step-00000003.safetensors")).contains_key("blocks.0.mlp.up.votes"));
+    // In floats all of it is trained, with nothing to count on a grid.
+    fs::remove_dir_all(path.join("r")).expect("a folder");
+    let said = program(path, "train --from mixed.safetensors --data text --out r --steps 3 --lr 1e-2 --optimizer adamw", 0);
+    assert!(!said.contains("on no grid") && !said.contains("go to a grid"), "{said}");
+    let after = tensors(&path.join("r/checkpoints/step-00000003.safetensors"));
+    assert!(after.contains_key("blocks.0.mlp.up.weight.m") && !after.contains_key("blocks.0.mlp.up.blocks"), "{:?}", after.keys());
+    let records = metrics::read(&path.join("r/metrics.jsonl")).expect("records");
+    assert!(records.iter().all(|record| record.flip_rate.is_none() && record.saturation.is_none()), "{records:?}");
 }
 
 #[test]
@@ -170,7 +179,8 @@ fn an_imported_model_is_trained_with_settings_that_suit_it() {
         // One of this program goes on as it was.
         ("tied", "", ["votes = 8", "seq_len = 32", "batch = 2", "warmup = 1"]),
     ] {
-        program(path, &format!("train --from {model}.safetensors --data text --out r --steps 1 {more}"), 0);
+        let said = program(path, &format!("train --from {model}.safetensors --data text --out r --steps 1 {more}"), 0);
+        assert!(!said.contains("go to a grid"), "{model} {more}: {said}");
         let config = fs::read_to_string(path.join("r/config.toml")).expect("a configuration");
         lines.iter().for_each(|line| assert!(config.lines().any(|found| found == *line), "{model} {more}: no {line} in\n{config}"));
         fs::remove_dir_all(path.join("r")).expect("a folder");
@@ -182,7 +192,8 @@ fn a_table_that_is_frozen_stays_when_all_else_goes_to_another_grid() {
     let folder = folder();
     let path = folder.path();
     let line = "train --from untied.safetensors --data text --out r --steps 2 --lr 3e-2 --grid fine15 --embeddings frozen";
-    program(path, line, 0);
+    let said = program(path, line, 0);
+    assert!(said.contains("warning: 14 matrices go to a grid"), "{said}");
     let [before, after] = ["untied.safetensors", "r/checkpoints/step-00000002.safetensors"].map(|file| tensors(&path.join(file)));
     for part in ["embedding.tokens.codes", "embedding.tokens.step", "head.codes", "head.step"] {
         assert!(before[part] == after[part], "{part}");
@@ -195,9 +206,13 @@ fn shadow_weights_go_along_to_another_grid() {
     let folder = folder();
     let path = folder.path();
     program(path, "train --from untied.safetensors --data text --out a --steps 3 --optimizer qat --lr 1e-3", 0);
-    let before = loss(path, "a/checkpoints/step-00000003.safetensors");
-    program(path, "train --from a/checkpoints/step-00000003.safetensors --data text --out b --steps 2 --lr 1e-9 --grid fine15", 0);
-    let after = loss(path, "b/checkpoints/step-00000002.safetensors");
+    program(path, "train --from a/checkpoints/step-00000003.safetensors --data text --out b --steps 2 --lr 1e-12 --grid fine15", 0);
+    let [before, after] =
+        ["a/checkpoints/step-00000003.safetensors", "b/checkpoints/step-00000002.safetensors"].map(|file| path.join(file));
+    let (shadows, codes) = ([&before, &after].map(|file| tensors(file)["blocks.0.mlp.up.shadow"].clone()), tensors(&before));
+    assert!(shadows[0] == shadows[1], "other shadow weights");
+    assert!(codes["blocks.0.mlp.up.codes"] != tensors(&after)["blocks.0.mlp.up.codes"], "on the same grid");
+    let [before, after] = [before, after].map(|file| loss(path, &file.display().to_string()));
     assert!((after - before).abs() < 0.1, "loss {before}, on another grid {after}");
 }
 
@@ -213,6 +228,9 @@ fn a_run_of_an_imported_model_goes_on_bit_for_bit_and_begins_others_as_itself() 
     fs::remove_file(&end).expect("a file");
     program(path, "train --resume r", 0);
     assert!(fs::read(&end).expect("a checkpoint") == whole, "other bytes");
+    let seconds: Vec<_> =
+        metrics::read(&path.join("r/metrics.jsonl")).expect("records").iter().filter_map(|record| record.seconds).collect();
+    assert!(seconds.len() == 4 && seconds.is_sorted() && seconds[2] > seconds[1], "time of training: {seconds:?}");
     // Before its first checkpoint it begins with the model again.
     for file in fs::read_dir(path.join("r/checkpoints")).expect("a folder") {
         fs::remove_file(file.expect("a file").path()).expect("a file");

@@ -1,10 +1,12 @@
-//! What `bench finetune` reckons by itself: how large adapters may be, how many words are right, and which rates are tried.
+//! What `bench finetune` reckons by itself: how large adapters may be, what an arm gains, how many words are right, and which rates are tried.
 
 #[path = "../host/benches/finetune/adapters.rs"]
 mod adapters;
+#[path = "../host/benches/finetune/gain.rs"]
+mod gain;
 #[path = "../host/benches/finetune/phones.rs"]
 mod phones;
-#[path = "../host/benches/learning/rates.rs"]
+#[path = "../host/benches/shared/rates.rs"]
 mod rates;
 #[path = "../host/benches/g2p/score.rs"]
 mod score;
@@ -32,6 +34,16 @@ fn matrices_of_blocks_are_adapted() {
         ("lm_head.weight", &[9, 4], false),
     ] {
         assert_eq!(adapters::is_adapted(name, shape), is_adapted, "{name}");
+    }
+}
+
+#[test]
+fn gains_are_those_of_the_seeds_that_both_have() {
+    let floats = [(1, 3.0), (2, 2.0)];
+    for (tests, share) in
+        [(&[(1, 3.5)][..], Some(0.5)), (&[(2, 2.5)], Some(0.75)), (&[(2, 2.5), (1, 3.5), (3, 9.0)], Some(2.0 / 3.0)), (&[(3, 9.0)], None)]
+    {
+        assert_eq!(gain::share(4.0, tests, &floats), share, "{tests:?}");
     }
 }
 

@@ -92,11 +92,12 @@ fn text() -> Box<dyn TextSource> {
 
 #[test]
 fn any_number_of_ranks_comes_to_the_same_bytes() {
-    let rules: [(&str, Adjust); 7] = [
+    let rules: [(&str, Adjust); 8] = [
         ("votes", |_| {}),
         ("votes of 6", |config| config.train.grad_accum = 6),
         ("votes of 18, two bytes each", |config| (config.train.grad_accum, config.train.batch) = (18, 1)),
         ("votes of 4 bits", |config| config.train.votes = VoteBits::Four),
+        ("answers, of which micro-batches have few or many", |config| config.train.answers_after = Some(',')),
         ("gradients", |config| config.train.reduce = Reduce::Gradients),
         ("gradients of floats", |config| (config.train.reduce, config.train.optimizer) = (Reduce::Gradients, Rule::Adamw)),
         ("gradients of shadow weights", |config| (config.train.reduce, config.train.optimizer) = (Reduce::Gradients, Rule::Qat)),

@@ -4,6 +4,8 @@
 mod differentiate;
 #[path = "train/half_precision.rs"]
 mod half_precision;
+#[path = "train/micro_batches.rs"]
+mod micro_batches;
 #[path = "gradients/plain.rs"]
 mod plain;
 #[path = "train/tiles.rs"]

@@ -10,25 +10,29 @@ use argh::FromArgs;
 use arguments::arguments;
 
 mod adapters;
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 mod arms;
 mod bench;
 mod cost;
+mod gain;
 mod ours;
 mod outcome;
 mod peer;
 mod phones;
 mod program;
-#[path = "../learning/rates.rs"]
+#[path = "../shared/rates.rs"]
 mod rates;
 mod report;
+#[path = "../shared/results.rs"]
+mod results;
 #[path = "../g2p/score.rs"]
 mod score;
 
 use arms::{Kind, STEPS};
 use bench::{Bench, Learnt};
-use outcome::{Outcome, Run, append, read, wanted};
+use outcome::{Outcome, Run, wanted};
+use results::{append, read};
 
 /// fine-tune a model by every arm and compare; without --model: print the results that are there
 #[derive(FromArgs)]
@@ -117,7 +121,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         (None, None, None) if !arguments.cost => {
             for learns_phones in [false, true] {
                 let path = arguments.results(learns_phones);
-                let outcomes = read(&path)?;
+                let outcomes: Vec<Outcome> = read(&path)?;
                 // A file that is named is of one of the tables.
                 if arguments.results.is_none() || outcomes.iter().any(|o| o.words.is_some()) == learns_phones {
                     println!("no --model: these are the results in {}\n", path.display());

@@ -12,6 +12,7 @@ use super::arms::{Kind, SEQ_LEN};
 use super::bench::Bench;
 use super::outcome::{Outcome, Run};
 use super::program::{PRIMAL, log, watch};
+use super::results::has_begun;
 
 /// The median of a few seconds.
 pub fn median(mut values: Vec<f64>) -> f64 {
@@ -62,7 +63,7 @@ impl Bench<'_> {
     pub fn train(&self, run: &Run, folder: &Path, every: u64) -> Result<f64> {
         let mut train = Command::new(PRIMAL);
         train.args(["train", "--threads", &self.threads.to_string()]);
-        if folder.join("checkpoints").exists() {
+        if has_begun(folder) {
             train.arg("--resume").arg(folder);
         } else {
             let _ = fs::remove_dir_all(folder);

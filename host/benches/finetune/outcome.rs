@@ -1,14 +1,10 @@
-//! What runs came to, and the file that has it.
-
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+//! What runs came to, and which are wanted.
 
 use serde::{Deserialize, Serialize};
 
 use super::arms::{ARMS, Arm, COST_STEPS, Kind, SEEDS};
 use super::phones::Words;
-use super::{Result, rates};
+use super::rates;
 
 /// One run of an arm.
 #[derive(Clone, Copy)]
@@ -83,22 +79,6 @@ pub struct Outcome {
     pub peak_mib: f64,
     /// (step, validation loss).
     pub curve: Vec<(u64, f64)>,
-}
-
-/// The outcomes of a file that may not be there.
-pub fn read(file: &Path) -> Result<Vec<Outcome>> {
-    let text = if file.exists() { fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))? } else { String::new() };
-    let lines = text.lines().enumerate().map(|(i, line)| {
-        serde_json::from_str(line).map_err(|e| format!("{}, line {}: {e}; remove the line, and its run is repeated", file.display(), i + 1))
-    });
-    lines.collect()
-}
-
-/// Adds one to a file.
-pub fn append(outcome: &Outcome, path: &Path) -> Result<()> {
-    let line = serde_json::to_string(outcome).expect("plain data") + "\n";
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_all())).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The outcomes of an arm with so many steps.

@@ -1,6 +1,7 @@
 //! The table of the results.
 
 use super::arms::{ADAMW, Arm, BEFORE, Kind, SEEDS};
+use super::gain::share;
 use super::outcome::{Outcome, Run, arms, best_rate, of_arm, wanted};
 use super::phones::Words;
 
@@ -23,14 +24,6 @@ fn mean(values: &[f64]) -> f64 {
 /// Without the seeds.
 fn second(values: &[(u64, f64)]) -> Vec<f64> {
     values.iter().map(|(_, value)| *value).collect()
-}
-
-/// Which part of the floats' gain an arm has, over the seeds that both have: seeds and losses.
-fn share(before: f64, tests: &[(u64, f64)], floats: &[(u64, f64)]) -> Option<f64> {
-    let pairs =
-        tests.iter().filter_map(|(seed, test)| floats.iter().find(|float| float.0 == *seed).map(|float| (before - test, before - float.1)));
-    let (own, of) = pairs.reduce(|one, other| (one.0 + other.0, one.1 + other.1))?;
-    Some(own / of)
 }
 
 /// Two cells: words whose phones are right, and the phones that are wrong, of runs that have been asked.
@@ -118,7 +111,7 @@ pub fn report(outcomes: &[Outcome], learns_phones: bool, steps: u64) {
         let mut tried: Vec<_> = of_arm(outcomes, arm, steps).filter(|o| o.seed == SEEDS[0]).collect();
         tried.sort_by(|a, b| a.lr.total_cmp(&b.lr));
         let Some(best) = tried.iter().min_by(|a, b| a.validation.total_cmp(&b.validation)) else { continue };
-        let is_edge = [tried.first(), tried.last()].into_iter().flatten().any(|edge| edge.lr == best.lr);
+        let is_edge = tried.len() > 1 && [tried.first(), tried.last()].into_iter().flatten().any(|edge| edge.lr == best.lr);
         let edge = if is_edge { "; the best is at the edge of what was tried" } else { "" };
         println!(
             "- {}: {}{edge}",

@@ -2,7 +2,7 @@
 //!
 //! The peer's weights are those of the crate `grapheme_to_phoneme`. They were trained on all of CMUdict, the held-out words included.
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 mod homographs;
 mod score;

@@ -6,8 +6,7 @@
 //! (`--books`) the long runs themselves try rates.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -23,14 +22,18 @@ use primal_host::data::{Corpus, CorpusOptions, Split, TextCodec};
 use primal_host::report::metrics;
 use serde::{Deserialize, Serialize};
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 mod arms;
 mod books;
+#[path = "../shared/rates.rs"]
 mod rates;
 mod report;
+#[path = "../shared/results.rs"]
+mod results;
 
 use arms::{ARMS, Arm, BATCH, SEQ_LEN, SIZES, Size, TUNING_SEED, TUNING_STEPS};
+use results::{append, has_begun, read};
 
 /// train every arm on the same text and compare; without --data: print the results that are there
 #[derive(FromArgs)]
@@ -249,12 +252,7 @@ struct Results {
 
 impl Results {
     fn open(file: &Path) -> Result<Self> {
-        let text = if file.exists() { fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))? } else { String::new() };
-        let lines = text.lines().enumerate().map(|(i, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| format!("{}, line {}: {e}; remove the line, and its run is repeated", file.display(), i + 1))
-        });
-        Ok(Self { outcomes: Mutex::new(lines.collect::<Result<_>>()?), file: file.to_path_buf() })
+        Ok(Self { outcomes: Mutex::new(read(file)?), file: file.to_path_buf() })
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -263,11 +261,7 @@ impl Results {
 
     fn add(&self, outcome: Outcome) -> Result<()> {
         let mut outcomes = self.outcomes.lock().expect("no panic");
-        let fail = |e: std::io::Error| format!("{}: {e}", self.file.display());
-        fs::create_dir_all(self.file.parent().expect("a folder")).map_err(fail)?;
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.file).map_err(fail)?;
-        let line = serde_json::to_string(&outcome).expect("plain data");
-        file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+        append(&outcome, &self.file)?;
         outcomes.push(outcome);
         Ok(())
     }
@@ -381,7 +375,7 @@ impl Bench<'_> {
             self.texts.training(run.size.name).ok_or_else(|| format!("{}: no text is as long", run.name()))?;
         let mut train = Command::new(&self.arguments.program);
         train.args(["train", "--threads", "1", "--device", &self.arguments.device]);
-        if folder.join("checkpoints").exists() {
+        if has_begun(&folder) {
             train.arg("--resume").arg(&folder);
         } else {
             fs::write(&config, run.config().to_toml()).map_err(|e| format!("{}: {e}", config.display()))?;

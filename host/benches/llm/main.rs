@@ -9,7 +9,7 @@
 //! | `primal.rs`    | this project in a worker |
 //! | `llama_cpp.rs` | llama.cpp in one |
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 #[path = "../memory/bandwidth.rs"]
 mod bandwidth;

@@ -1,7 +1,7 @@
 //! Logits of tiny random models of every architecture, imported as they are, against those of `transformers`, which writes the models; once more after
 //! an export as GGUF and another import; and of quantised ones, against those of `transformers` for the same weights in floats.
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 
 use std::fmt::Display;

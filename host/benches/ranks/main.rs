@@ -1,7 +1,7 @@
 //! What it costs ranks to train one model together: bytes on the wire, counted from the plan; the scaling of this machine, measured; and that of others,
 //! by a model whose constants are named.
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! of them, and `NAME.out`, for each text a line of numbers: its tokens, without any that are added, and with names of control tokens read as text. Every text
 //! with other tokens is printed.
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 //! Only the operations of [`operations`] count: not what is recomputed, and nothing element-wise. `--profile` prints where the time of the steps went, by
 //! op, and how long the step's operations would take at the peak.
 
-#[path = "../cargo/arguments.rs"]
+#[path = "../shared/arguments.rs"]
 mod arguments;
 mod seed;
 

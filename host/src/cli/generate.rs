@@ -11,7 +11,7 @@ use super::eval::{Loaded, load_decoder, on_file};
 use super::prompts;
 use super::sampling::with_sampling;
 use super::threads::in_pool;
-use crate::data::{Drawn, generate};
+use crate::data::{Drawn, generate, unread};
 use crate::output::{print, print_json, warn, write_all};
 use crate::{Error, Result, visible};
 use primal_engine::backend::Device;
@@ -129,13 +129,7 @@ impl Generate {
         prompt: &str,
         emit: impl FnMut(&str, Option<Drawn>) -> Result<()>,
     ) -> Result<Timing> {
-        let (tokens, context) = (l.codec.prompt(prompt).len(), l.model.context());
-        if tokens > context {
-            let cut = tokens - context;
-            warn(format!(
-                "warning: the prompt has {tokens} tokens and the model reads {context}: the first {cut} of them after its beginning are not read"
-            ));
-        }
+        unread(l.codec.prompt(prompt).len(), l.model.context()).iter().for_each(|said| warn(format!("warning: {said}")));
         generate(&mut l.backend, &l.parameters, &l.model, &l.codec, prompt, self.max_tokens, self.sampling()?, emit)
     }
 

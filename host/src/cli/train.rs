@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::chat::{ChatTemplate, Message, Role};
 use crate::configurations::default_of;
-use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after};
+use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after, unread};
 use crate::{Error, Result, ranks};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
@@ -14,10 +14,10 @@ use primal_engine::memory::{self, Act};
 use primal_engine::models::causal::HEAD;
 use primal_engine::models::registry::OnText;
 use primal_engine::models::sample::Sampling;
-use primal_engine::models::text::TextModel;
+use primal_engine::models::text::{TextDecoder, TextModel};
 use primal_engine::nn::embedding::TOKENS;
 use primal_engine::nn::kept::Kept;
-use primal_engine::train::text::TextTask;
+use primal_engine::train::text::{TextSource, TextTask};
 use primal_engine::train::trainer::{Layout, Trainer};
 
 use super::device::{self, Work};
@@ -112,65 +112,89 @@ impl Train {
             let hint = "--grid int4 --scales group32 puts all on a grid";
             warn(format!("warning: {stay} linear layers are on no grid in the file, and stay as they are; {hint}"));
         }
-        if self.from.is_some() && ranks::speaks() {
-            self.warn_of_rounding(&config.train);
-        }
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
-        if are_documents(&sources)? {
-            if t.answers_after.is_some() {
-                let hint = "leave the key out: of documents the answers alone are learnt";
-                return Err(Error::bad_input("train.answers_after", "no mark where --data are documents", "one", hint));
-            }
-            if t.windows == Windows::Epochs {
-                let hint = "leave it out: documents come once an epoch as they are";
-                return Err(Error::bad_input("--windows", "random where --data are documents", "epochs", hint));
-            }
-            if t.activations == Act::F16 {
-                let hint = "leave it out, or train on text";
-                return Err(Error::bad_input("--activations", "f32 where --data are documents", "f16", hint));
-            }
-            let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
-            let held_out = (Split::Validation, t.hold_out_test);
-            let template = documents::template(file, &codec)?;
-            let documents = documents::open::<D, M>(&sources, &codec, template.as_ref(), &layout.model, held_out)?;
-            let template = template.as_ref().filter(|_| documents.has_conversations());
-            documents.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
-            let (description, prompts) = (documents.describe(), prompts(t, &codec, template, || documents.prompt())?);
-            return training::train::<D, _>(Start { folder, sources, plan, layout }, &documents, &description, |trainer, progress| {
-                samples(trainer, &codec, &prompts, progress)
-            });
-        }
+        let lesson = if are_documents(&sources)? {
+            Lesson::of_documents::<D, M>(&folder, &sources, &codec, &layout.model)
+        } else {
+            Lesson::of_text(&folder, &sources, &codec)
+        }?;
+        let context = layout.sampler.context();
+        let unread = lesson.prompts.iter().filter_map(|prompt| unread(prompt.len(), context)).map(|said| format!("in samples {said}"));
+        lesson.warnings.iter().cloned().chain(unread).filter(|_| ranks::speaks()).for_each(warn);
+        let start = Start { folder, sources, plan, layout };
+        training::train::<D, _>(start, &*lesson.source, &lesson.description, |trainer, progress| {
+            samples(trainer, &codec, &lesson.prompts, progress)
+        })
+    }
+}
+
+/// What a run learns.
+struct Lesson {
+    source: Box<dyn TextSource>,
+    description: String,
+    warnings: Vec<String>,
+    /// What samples go on with.
+    prompts: Vec<Vec<u32>>,
+}
+
+impl Lesson {
+    fn of_documents<D: Device, M: TextModel>(
+        folder: &RunFolder<M::Config>,
+        sources: &[String],
+        codec: &TextCodec,
+        model: &M,
+    ) -> Result<Self> {
+        let t = &folder.config.train;
+        require_for_documents(t)?;
+        let file = folder.beginning.checkpoint().map(|file| file as &dyn TensorFile);
+        let held_out = (Split::Validation, t.hold_out_test);
+        let template = documents::template(file, codec)?;
+        let documents = documents::open::<D, M>(sources, codec, template.as_ref(), model, held_out)?;
+        let template = template.as_ref().filter(|_| documents.has_conversations());
+        let (description, warnings) = (documents.describe(), documents.warnings());
+        let prompts = prompts(t, codec, template, || documents.prompt())?;
+        Ok(Self { source: Box::new(documents), description, warnings, prompts })
+    }
+
+    fn of_text(folder: &RunFolder<impl ModelTable>, sources: &[String], codec: &TextCodec) -> Result<Self> {
+        let t = &folder.config.train;
         let options = CorpusOptions {
             cache: Some(folder.path.clone()),
             hold_out_test: t.hold_out_test,
             windows: t.windows,
             ..CorpusOptions::default()
         };
-        let opened = ranks::in_turn(|| Corpus::open(&sources, codec.clone(), &options));
+        let opened = ranks::in_turn(|| Corpus::open(sources, codec.clone(), &options));
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        corpus.warnings().iter().filter(|_| ranks::speaks()).for_each(warn);
         let usual = || if sources == [STORIES] { codec.prompt("Once upon a time") } else { corpus.prompt() };
-        let prompts = prompts(t, &codec, None, usual)?;
-        training::train::<D, _>(Start { folder, sources, plan, layout }, &corpus, &corpus.describe(), |trainer, progress| {
-            samples(trainer, &codec, &prompts, progress)
-        })
+        let (description, warnings) = (corpus.describe(), corpus.warnings().to_vec());
+        let prompts = prompts(t, codec, None, usual)?;
+        Ok(Self { source: Box::new(corpus), description, warnings, prompts })
     }
+}
 
-    /// Says which weights of a model are rounded anew before the first step.
-    fn warn_of_rounding(&self, t: &TrainConfig) {
-        let table = self.embeddings.as_deref() == Some("grid");
-        let what = match (t.regrids, table) {
-            (true, true) => "--grid or --scales, and --embeddings grid, round all weights, and the table of embeddings,",
-            (true, false) => "--grid or --scales round all weights of linear layers",
-            (false, true) => "--embeddings grid rounds a table that is on no grid yet",
-            (false, false) => return,
-        };
-        let hint = "the model loses something by it (`import model` measures what); leave it out to begin from its weights as they are";
-        warn(format!("warning: {what} anew: {hint}"));
+/// Refuses what means nothing where documents are learnt.
+fn require_for_documents(t: &TrainConfig) -> Result<()> {
+    let refuse = |subject, expected, found, hint| Err(Error::bad_input(subject, expected, found, hint));
+    if t.answers_after.is_some() {
+        let hint = "leave the key out: of documents the answers alone are learnt";
+        return refuse("train.answers_after", "no mark where --data are documents", "one", hint);
     }
+    if t.windows == Windows::Epochs {
+        return refuse(
+            "--windows",
+            "random where --data are documents",
+            "epochs",
+            "leave it out: documents come once an epoch as they are",
+        );
+    }
+    if t.activations == Act::F16 {
+        return refuse("--activations", "f32 where --data are documents", "f16", "leave it out, or train on text");
+    }
+    Ok(())
 }
 
 /// The prompts of samples: those of the run, as questions where conversations are learnt, or else one.

@@ -156,11 +156,11 @@ commands! {
         votes: Option<i64> => train.votes, |flag, bits| one_of(flag, config::VOTES, bits, votes_of(*bits))
     }
     train, tts_train {
-        /// votes at the start: zero, spread, peaked, or remainder, which is what an import with --for-training keeps (default: with --from an imported model peaked with 8 bits and spread with 4, else zero)
+        /// votes at the start: zero, spread, peaked, or remainder, which is what an import with --for-training keeps (default: with --from an imported model peaked with 8 bits and spread with 4, with --from a checkpoint as in its run, else zero)
         start: Option<String> => train.vote_start, |flag, name| one_of(flag, config::STARTS, name, VoteStart::from_name(name))
     }
     train, tts_train {
-        /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, else 0.8, of 4 bits 0.85)
+        /// share of a gap at which votes flip a weight, 0.5 to 0.85 (default: 0.52 with --from an imported model, with --from a checkpoint as in its run, else 0.8, of 4 bits 0.85)
         threshold: Option<f32> => train.threshold, |_, share| Ok(Some(*share))
     }
     train {
@@ -168,7 +168,7 @@ commands! {
         windows: Option<String> => train.windows, |flag, name| one_of(flag, config::WINDOWS, name, Windows::from_name(name))
     }
     train, tts_train {
-        /// what a gradient is divided by before it votes: root, of its mean square, or mean-square (default: root, but mean-square for votes with --from an imported model)
+        /// what a gradient is divided by before it votes: root, of its mean square, or mean-square (default: root, but mean-square for votes with --from an imported model, and with --from a checkpoint as in its run)
         divisor: Option<String> => train.divisor, |flag, name| one_of(flag, config::DIVISORS, name, Divisor::from_name(name))
     }
     train, plan {
@@ -208,7 +208,7 @@ commands! {
         steps: Option<u64> => train.steps
     }
     train, tts_train {
-        /// peak learning rate (default: what the configuration says; with --from an imported model 2e-4 for votes of 8 bits that begin peaked, else 1e-4)
+        /// peak learning rate (default: what the configuration says, which with --from a checkpoint is its run's; with --from an imported model 2e-4 for votes of 8 bits that begin peaked, else 1e-4)
         lr: Option<f32> => train.lr
     }
     train, tts_train, plan {

@@ -8,7 +8,7 @@
 //! | `tokenizer/`     | bytes, byte pairs, and tokenizers that came with a model: encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
 //! | `generation.rs`  | text from a model |
-//! | `batch.rs`       | the corpus: stateless random windows for training, sequential ones for evaluation |
+//! | `corpus.rs`      | the corpus: stateless random windows for training, sequential ones for evaluation |
 //! | `documents/`     | files of JSON objects: texts, prompts with completions, conversations; each whole, by itself, once an epoch |
 //! | `utterance.rs`       | a line of a speech corpus' file |
 //! | `speech_corpus.rs`   | `tts-train --data`: a folder of sound, phones and durations, checked and standardised |
@@ -18,7 +18,7 @@
 //! | `voice_facts.rs`     | what the numbers of a voice's checkpoint mean |
 //! | `speech_data.rs`     | the corpus as GhostTTS is trained on it |
 
-mod batch;
+mod corpus;
 mod documents;
 mod epochs;
 mod generation;
@@ -33,9 +33,9 @@ mod tokenizer;
 mod utterance;
 mod voice_facts;
 
-pub use batch::{Corpus, CorpusOptions, TokenWindow};
+pub use corpus::{Corpus, CorpusOptions, TokenWindow};
 pub use documents::{DocumentOptions, Documents, Room, are_documents};
-pub use generation::{Drawn, generate, generate_after};
+pub use generation::{Drawn, generate, generate_after, unread};
 pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};

@@ -26,13 +26,13 @@ pub const FILE_NAME: &str = "metrics.jsonl";
 pub struct StepRecord {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Mean training loss over the step's tokens, in nats per token; of speech, the weighted sum of `losses`. NaN when it was not finite.
+    /// Mean training loss over the tokens that the step learns, in nats per token; of speech, the weighted sum of `losses`. NaN when it was not finite.
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
     /// Tokens trained on per second of wall clock in this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Share of grid weights (0 to 1) whose code changed in this step. `None` where no weight is on a grid.
+    /// Share of grid weights (0 to 1) whose code changed in this step. `None` where none is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip_rate: Option<f64>,
     /// Learning rate the schedule gave to this step.

@@ -1,10 +1,22 @@
 //! In which keys two configurations differ.
 
-use primal_engine::config::{ConfigOf, ModelTable};
+use primal_engine::config::{ConfigOf, Family, ModelTable};
 
-/// The keys that a run can change while it goes on, by flag.
-pub const CHANGEABLE: [&str; 6] =
-    ["train.steps", "train.validate_every", "train.sample_every", "train.prompts", "train.checkpoint_every", "train.keep"];
+/// The keys that a run can change while it goes on, each with its flag, and whether runs of one family only have that.
+const CHANGEABLE: [(&str, &str, Option<Family>); 6] = [
+    ("train.steps", "--steps", None),
+    ("train.validate_every", "--validate-every", None),
+    ("train.sample_every", "--sample-every", None),
+    ("train.prompts", "--prompt", Some(Family::Text)),
+    ("train.checkpoint_every", "--checkpoint-every", None),
+    ("train.keep", "--keep", None),
+];
+
+/// The flags that a run in progress takes.
+pub fn changes(family: Family) -> Vec<&'static str> {
+    let has_it = |only: &Option<Family>| only.is_none_or(|only| only == family);
+    CHANGEABLE.iter().filter(|(_, _, only)| has_it(only)).map(|(_, flag, _)| *flag).collect()
+}
 
 /// A key with two values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +32,7 @@ pub struct Difference {
 impl Difference {
     /// Whether a run can change it.
     pub fn is_changeable(&self) -> bool {
-        CHANGEABLE.contains(&self.key.as_str())
+        CHANGEABLE.iter().any(|(key, ..)| *key == self.key)
     }
 }
 
@@ -69,9 +81,11 @@ mod tests {
         let mut config = SpeechConfig::load("ghost-tts-nano").expect("an embedded configuration");
         config.train.prompts.push("Once".into());
         let table = toml::Table::try_from(&config).expect("plain data");
-        for key in CHANGEABLE {
+        for (key, ..) in CHANGEABLE {
             let (name, key) = key.split_once('.').expect("table and key");
             assert!(table[name].get(key).is_some(), "{name}.{key}");
         }
+        let [text, speech] = [Family::Text, Family::Speech].map(changes);
+        assert!(text.contains(&"--prompt") && !speech.contains(&"--prompt") && speech.contains(&"--steps"), "{text:?}, {speech:?}");
     }
 }

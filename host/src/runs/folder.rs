@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::beginning::{Beginning, is_imported};
 use super::claim::{require_new, take, take_free};
-use super::difference::{Difference, differences};
+use super::difference::{Difference, changes, differences};
 use crate::configurations::{self, Load};
 use crate::output::warn;
 use crate::runs::identity::{FILE_NAME, Identity, Origin};
@@ -22,8 +22,6 @@ use primal_engine::train::{begin, state};
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CONFIG: &str = "config.toml";
 pub(super) const SOURCES: &str = "data.json";
-/// The flags that a run in progress takes.
-const CHANGES: [&str; 6] = ["--steps", "--validate-every", "--sample-every", "--prompt", "--checkpoint-every", "--keep"];
 
 /// The flags that name a run.
 pub(crate) struct Flags<'a> {
@@ -96,6 +94,8 @@ impl<M: ModelTable> RunFolder<M> {
         let (mut config, name) = match (&weights, flags.config) {
             (Some(weights), None) => {
                 let mut config: ConfigOf<M> = state::config_of(weights)?;
+                // That was how its own run began.
+                config.train.regrids = false;
                 if is_imported(weights) {
                     config.train = config.model.fine_tuning();
                 }
@@ -135,12 +135,13 @@ impl<M: ModelTable> RunFolder<M> {
         // Which flags are given shows on any configuration of the architecture.
         let any = ConfigOf::load(flags.default).or_else(|_| ConfigOf::load(&file.display().to_string()));
         let given = apply(&mut any?)?;
-        let given = given.iter().map(String::as_str).filter(|flag| !CHANGES.contains(flag));
+        let changes = changes(M::FAMILY);
+        let given = given.iter().map(String::as_str).filter(|flag| !changes.contains(flag));
         let fixed: Vec<_> = names.into_iter().flatten().chain(given).collect();
         if !fixed.is_empty() {
             let hint = format!(
                 "with --resume give only the data, --device, --threads, and {}: else a run goes on as it was begun",
-                CHANGES.join(", ")
+                changes.join(", ")
             );
             return Err(Error::bad_input("--resume", "no flag that changes the run", fixed.join(", "), hint));
         }
@@ -163,7 +164,7 @@ impl<M: ModelTable> RunFolder<M> {
             // An earlier version wrote both and changed neither.
             let may_change = identity.is_some();
             if let Some(edited) = differences(&before, &own).into_iter().find(|found| !(may_change && found.is_changeable())) {
-                return Err(edited_config(&file, &edited, &latest.checkpoint.path().display().to_string()));
+                return Err(edited_config::<M>(&file, &edited, &latest.checkpoint.path().display().to_string()));
             }
             if identity.is_none()
                 && let Some(id) = latest.checkpoint.metadata().get(RUN_KEY)
@@ -360,14 +361,14 @@ fn known_config<M: ModelTable>(identity: &Identity, written: &ConfigOf<M>, file:
         durable::write(file, identity.config.as_bytes())?;
         return Ok(known);
     }
-    Err(edited_config(file, &edited, "the run"))
+    Err(edited_config::<M>(file, &edited, "the run"))
 }
 
-fn edited_config(file: &Path, edited: &Difference, truth: &str) -> Error {
+fn edited_config<M: ModelTable>(file: &Path, edited: &Difference, truth: &str) -> Error {
     let Difference { key, one, other } = edited;
     let hint = format!(
         "set {key} back to {other}: a run goes on as it was begun, and what may change ({}) changes by its flag",
-        CHANGES.join(", ")
+        changes(M::FAMILY).join(", ")
     );
     Error::bad_input(format!("{}: {key}", file.display()), format!("{other}, as in {truth}"), one, hint)
 }

@@ -1,5 +1,6 @@
 //! A training run on disk, whatever is trained: steps with their record, validation, samples, checkpoints, and the report.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -23,6 +24,7 @@ use primal_engine::memory::Plan;
 use primal_engine::nn::parameters::MatrixSpec;
 use primal_engine::nn::tensors;
 use primal_engine::ranks::Ranks;
+use primal_engine::train::begin::Begun;
 use primal_engine::train::fit::{Ending, Observer, StepReport};
 use primal_engine::train::patience::Patience;
 use primal_engine::train::state;
@@ -62,10 +64,9 @@ pub(crate) fn train<D: Device, T: Told>(
     match &folder.beginning {
         Beginning::Anew => trainer.initialise(),
         Beginning::Weights(weights) => {
-            let without = trainer.begin_from(weights)?;
-            if without > 0 && trainer.ranks.rank() == 0 {
-                let path = weights.path().display();
-                warn(format!("warning: {path} says of {without} matrices not what rounding left over: their votes begin spread"));
+            let begun = trainer.begin_from(weights)?;
+            if trainer.ranks.rank() == 0 {
+                warn_of(begun, &weights.path().display());
             }
         }
         Beginning::Checkpoint(latest) => resume(&mut trainer, latest, corpus)?,
@@ -82,6 +83,18 @@ pub(crate) fn train<D: Device, T: Told>(
         run.conclude(ending, trainer.step)
     };
     train().map_err(|error| with_resume(&path, error))
+}
+
+/// Says what of a file a run does not begin with.
+fn warn_of(begun: Begun, file: &impl Display) {
+    let Begun { rounded, without_remainders } = begun;
+    if rounded > 0 {
+        let hint = "the model loses something by it; it begins with its weights as they are without --grid, --scales, --embeddings grid and --config";
+        warn(format!("warning: {rounded} matrices go to a grid that they are not on in {file}, which rounds their weights: {hint}"));
+    }
+    if without_remainders > 0 {
+        warn(format!("warning: {file} says of {without_remainders} matrices not what rounding left over: their votes begin spread"));
+    }
 }
 
 /// Each rank reads the data by itself: they have to be the same everywhere.
@@ -153,6 +166,8 @@ struct Run<'a, T: Told, S> {
     events: TensorBoardWriter,
     progress: Progress,
     start: Instant,
+    /// Seconds of the parts of the run before.
+    before: f64,
     /// Those of all steps so far.
     tokens: Option<u64>,
 }
@@ -161,16 +176,17 @@ impl<D: Device, T: Told, S: FnMut(&mut Trainer<D, T>, &Progress) -> Result<()>> 
     fn step(&mut self, trainer: &mut Trainer<D, T>, report: &StepReport) -> Result<()> {
         let StepReport { step, stats, seconds, validation } = report;
         let has_layers = *step == 1 || trainer.is_due((trainer.config.train.steps / LAYER_RECORDS).max(1));
+        let has_grids = trainer.trains_grids();
         let mut record = StepRecord {
             step: *step,
             loss: stats.loss,
-            flip_rate: Some(stats.flip_rate),
+            flip_rate: has_grids.then_some(stats.flip_rate),
             learning_rate: Some(stats.learning_rate),
             grad_norm: Some(stats.grad_norm),
-            saturation: Some(stats.saturation),
+            saturation: has_grids.then_some(stats.saturation),
             votes_cut: (trainer.config.train.reduce == Reduce::Votes).then_some(stats.cut),
             waiting: (trainer.ranks.count() > 1).then_some(stats.waiting),
-            seconds: Some(self.start.elapsed().as_secs_f64()),
+            seconds: Some(self.before + self.start.elapsed().as_secs_f64()),
             validation_loss: validation.as_ref().map(|validation| validation.loss),
             layers: has_layers.then(|| trainer.layers()).transpose()?,
             ..StepRecord::default()
@@ -226,6 +242,7 @@ impl<'a, T: Told, S> Run<'a, T, S> {
         let metrics = open_metrics(path, folder.is_resumed, done)?;
         let records = metrics::read(metrics.path())?;
         let tokens = records.last().and_then(|record| record.tokens);
+        let before = records.last().and_then(|record| record.seconds).unwrap_or_default();
         records.iter().filter_map(|record| record.validation_loss).for_each(|loss| trainer.patience.add(loss));
         let events = TensorBoardWriter::create(path, done)?;
         let progress = Progress::new(steps, done);
@@ -234,7 +251,7 @@ impl<'a, T: Told, S> Run<'a, T, S> {
             let hint = format!("primal-host {} --resume {} --steps N trains on", T::COMMAND, path.display());
             progress.print(&format!("the run is finished: {done} of {steps} steps are done; {hint}"));
         }
-        Ok(Self { folder, corpus, sample, metrics, events, progress, start: Instant::now(), tokens })
+        Ok(Self { folder, corpus, sample, metrics, events, progress, start: Instant::now(), before, tokens })
     }
 
     /// Says why the run ended, and writes its report.

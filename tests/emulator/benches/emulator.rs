@@ -2,7 +2,7 @@
 //!
 //! Instructions are counted in one run with counters; the timed runs have none. The median of the runs is shown.
 
-#[path = "../../../host/benches/cargo/arguments.rs"]
+#[path = "../../../host/benches/shared/arguments.rs"]
 mod arguments;
 
 use std::time::Instant;

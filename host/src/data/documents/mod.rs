@@ -24,7 +24,7 @@ use self::learnt::LEARNT;
 use self::line::{Line, Wrong};
 use self::order::Epoch;
 pub use self::order::Room;
-use super::batch::grouped;
+use super::corpus::grouped;
 use super::source::{self, Source, Split};
 use super::tokenizer::TextCodec;
 use crate::chat::ChatTemplate;

@@ -31,6 +31,15 @@ use crate::{Error, Result, interrupt};
 /// Values that are converted at a time, at most, but for whole rows.
 const PIECE: usize = 1 << 22;
 
+/// What a run that began from a file should be told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Matrices that went to a grid that the file does not have them on, so that their weights were rounded.
+    pub rounded: usize,
+    /// Matrices whose votes should begin with what rounding left over, of which the file says nothing.
+    pub without_remainders: usize,
+}
+
 /// What matrices of a run stay as they are in the file that it begins from: a table of embeddings and a head that are not trained; and all that is in
 /// another form than the file's configuration says, unless linear layers are to be put on a grid.
 ///
@@ -48,9 +57,9 @@ pub fn kept<T: Task>(config: &ConfigOf<T::Config>, file: &dyn TensorFile) -> Res
         let is_other = others.contains_key(&spec.name);
         let stays = match spec.name.as_str() {
             TOKENS | HEAD => spec.is_frozen && (is_other || has_grids),
-            _ => is_other && !config.train.regrids,
+            // The float twin has floats, whatever the file has.
+            _ => is_other && !config.train.regrids && !config.train.optimizer.is_float(),
         };
-        // The float twin has floats where the file has grids.
         let is_float = config.train.optimizer.is_float() && matches!(from, Kept::Grid(..));
         (stays && !is_float && from != spec.kept()).then(|| (spec.name.clone(), from))
     };
@@ -59,19 +68,18 @@ pub fn kept<T: Task>(config: &ConfigOf<T::Config>, file: &dyn TensorFile) -> Res
 
 impl<B: Backend, T: Task> Trainer<B, T> {
     /// Start values from a file of a model of the same shape, whose checksums were verified: weights as they are, or put on the run's grid, or as floats.
-    /// Votes begin as the configuration says. Returns the number of matrices whose votes should begin with what rounding left over, of which the file says
-    /// nothing.
+    /// Votes begin as the configuration says.
     ///
     /// # Errors
     /// A tensor that is missing, of another shape, or with a value that no run saves.
-    pub fn begin_from(&mut self, file: &dyn TensorFile) -> Result<usize> {
+    pub fn begin_from(&mut self, file: &dyn TensorFile) -> Result<Begun> {
         let own: ConfigOf<T::Config> = state::config_of(file)?;
         let (_, mut theirs) = T::layers(&own);
         kept::apply(&mut theirs, file)?;
         let Self { config, layout, backend: b, .. } = self;
         let (p, optimizer) = (&layout.parameters, &layout.optimizer);
         optimizer.initialise_state(b, p, &config.train);
-        let (known, mut without) = (tensors::parameters(p), 0);
+        let (known, mut begun) = (tensors::parameters(p), Begun::default());
         for (index, (spec, weight)) in p.specs.matrices.iter().zip(&p.matrices).enumerate() {
             let from = find(&theirs, file, &spec.name)?;
             let state = &optimizer.matrices[index];
@@ -79,6 +87,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             let weights = optimizer.weights(p, id);
             let shadow: Vec<_> = weights.iter().filter(|tensor| file.find(&tensor.name).is_some()).collect();
             let is_same = matches!(from, Parameter::Matrix(_)) && from.kept() == spec.kept();
+            begun.rounded += usize::from(!is_same && matches!(spec.kept(), Kept::Grid(..)));
             if is_same {
                 let own = known.iter().filter(|tensor| tensor.name.strip_prefix(&spec.name).is_some_and(|rest| rest.starts_with('.')));
                 own.map(std::slice::from_ref).try_for_each(|tensor| tensors::load(b, tensor, file))?;
@@ -89,7 +98,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
                 _ => None,
             };
             if let (true, Some(votes)) = (is_same, votes) {
-                without += usize::from(!load_votes(b, votes, &constants(&config.train), spec, file, &own.train)?);
+                begun.without_remainders += usize::from(!load_votes(b, votes, &constants(&config.train), spec, file, &own.train)?);
             }
             if is_same && weights.len() == shadow.len() {
                 continue;
@@ -124,7 +133,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             }
         }
         b.fault()?;
-        Ok(without)
+        Ok(begun)
     }
 }
 

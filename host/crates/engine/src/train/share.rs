@@ -27,26 +27,30 @@ pub(super) struct Told {
 }
 
 impl Share {
+    /// Begins a step: what its micro-batches count together, of which those of this rank count so much each.
+    pub fn weigh(&mut self, weights: impl Iterator<Item = f64>, ranks: &mut dyn Ranks) -> f64 {
+        let Self { seen, own, all } = self;
+        seen.clear();
+        own.clear();
+        own.extend(weights);
+        all.clear();
+        all.resize(own.len() * ranks.count(), 0.0);
+        ranks.gather(bytemuck::cast_slice(own), bytemuck::cast_slice_mut(all));
+        all.iter().sum()
+    }
+
     /// Tells the others whether all is finite, the share of time that the rank waited, and of each of its micro-batches, `range`, the part of the means of
     /// the loss's terms, whose sums are in `sums`, and the tokens or frames that it saw; and hears what they tell. Means are added up in the order of the
     /// micro-batches of the step.
-    pub fn gather(
-        &mut self,
-        sums: &[f32],
-        range: Range<u32>,
-        micro_batches: u32,
-        is_finite: bool,
-        waiting: f64,
-        ranks: &mut dyn Ranks,
-    ) -> Told {
+    pub fn gather(&mut self, sums: &[f32], range: Range<u32>, is_finite: bool, waiting: f64, ranks: &mut dyn Ranks) -> Told {
         let Self { seen, own, all } = self;
-        let terms = sums.len() / micro_batches as usize;
+        let terms = sums.len() / (range.len() * ranks.count());
         own.clear();
         own.extend([f64::from(u8::from(is_finite)), waiting]);
         for (sums, seen) in sums.chunks_exact(terms).skip(range.start as usize).zip(&*seen) {
             let mut told = [0.0; MAX_TERMS + 1];
             for ((part, &sum), values) in told.iter_mut().zip(sums).zip(seen.values) {
-                *part = f64::from(sum) / (values * f64::from(micro_batches));
+                *part = f64::from(sum) / values;
             }
             told[MAX_TERMS] = seen.items as f64;
             own.extend(told);

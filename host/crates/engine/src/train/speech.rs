@@ -89,10 +89,15 @@ impl Task for SpeechTask {
         batch.mel_std = corpus.mel_std();
     }
 
+    /// Its terms are means of different things, of which every micro-batch has about as many: each counts as much as another.
+    fn weight(_: &LoadedBatch) -> f64 {
+        1.0
+    }
+
     fn forward_backward<B: Backend>(
-        t: &TrainConfig,
         model: &GhostTts,
         batch: &mut LoadedBatch,
+        of_step: f64,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,
@@ -100,11 +105,12 @@ impl Task for SpeechTask {
     ) -> Seen {
         let lengths = model.load(b, &batch.batch);
         batch.lengths = Some(lengths);
-        model.train(b, p, sink, &lengths, 1.0 / t.grad_accum as f32);
+        model.train(b, p, sink, &lengths, 1.0 / of_step as f32);
         for term in 0..TERMS.len() {
             b.run(Sum { sum: sums.slice(term, 1), x: model.losses(term, &lengths).into() });
         }
-        Seen { values: values(model, &lengths, batch.mel_std), items: lengths.frames.rows() as u64 }
+        let values = values(model, &lengths, batch.mel_std).map(|values| values * of_step);
+        Seen { values, items: lengths.frames.rows() as u64 }
     }
 
     fn validate<B: Backend>(

@@ -35,7 +35,7 @@ impl Draw {
 /// What a micro-batch held.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// Values that the sum of each term is of.
+    /// What the sum of each term is divided by, to be a part of the step's mean.
     pub values: [f64; MAX_TERMS],
     /// Tokens or frames.
     pub items: u64,
@@ -90,12 +90,15 @@ pub trait Task: Sized + 'static {
     /// Draws a micro-batch into the memory for it.
     fn draw(config: &TrainConfig, corpus: &Self::Corpus, draw: Draw, batch: &mut Self::Batch);
 
-    /// Forward and backward pass of a micro-batch: gives its gradients to the sink, those of a mean over all micro-batches of the step, and writes
-    /// the sums of the loss's terms to `sums`.
+    /// What a micro-batch that was drawn counts in its step.
+    fn weight(batch: &Self::Batch) -> f64;
+
+    /// Forward and backward pass of a micro-batch: gives its gradients to the sink, those of the mean over all micro-batches of the step, which count
+    /// `of_step` together, and writes the sums of the loss's terms to `sums`.
     fn forward_backward<B: Backend>(
-        config: &TrainConfig,
         model: &Self::Model,
         batch: &mut Self::Batch,
+        of_step: f64,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,

@@ -91,8 +91,8 @@ fn place<B: Backend>(model: &impl TextModel, b: &mut B, lengths: &[u32]) -> Sequ
     if lengths.is_empty() { model.attention().sequences } else { model.batch().place(b, lengths) }
 }
 
-/// Tokens of a sample, at most.
-const SAMPLED: usize = 192;
+/// Tokens that a sample has in view, at most.
+const SAMPLE_CONTEXT: usize = 192;
 
 /// Learning to continue text, whatever the model.
 pub struct TextTask<M: TextModel = Gpt>(PhantomData<fn() -> M>);
@@ -125,7 +125,7 @@ impl<M: TextModel> Task for TextTask<M> {
     fn plan(config: &ConfigOf<M::Config>, layers: M::Layers, plan: &mut Plan) -> (M, M::Decoder) {
         let t = &config.train;
         let purpose = if t.recompute == Recompute::On { Purpose::TrainRecomputing(t.activations) } else { Purpose::Train(t.activations) };
-        let shape = DecoderShape { context: config.model.context().min(SAMPLED), cache: Act::F32 };
+        let shape = DecoderShape { context: config.model.context().min(SAMPLE_CONTEXT), cache: Act::F32 };
         let sampler = M::plan_decoder(layers.clone(), shape, plan);
         (M::plan(layers, [t.batch, t.seq_len], config.model.logit_rows(t), purpose, plan), sampler)
     }
@@ -156,25 +156,30 @@ impl<M: TextModel> Task for TextTask<M> {
         by_id(&batch.inputs[..rows], &mut batch.places, &mut batch.order[..rows]);
     }
 
+    /// Every token that is learnt counts as much as another, in whichever micro-batch it is.
+    fn weight(batch: &HostBatch) -> f64 {
+        learnt(&batch.targets[..batch.rows()]) as f64
+    }
+
     fn forward_backward<B: Backend>(
-        t: &TrainConfig,
         model: &M,
         batch: &mut HostBatch,
+        of_step: f64,
         b: &mut B,
         p: &Parameters,
         sink: &mut Sink<'_>,
         sums: Span<f32>,
     ) -> Seen {
         let (tokens, spans) = (batch.rows(), model.batch());
-        let learnt = learnt(&batch.targets[..tokens]).max(1);
-        let gradient_scale = 1.0 / (learnt as f32 * t.grad_accum as f32);
+        // A step may have nothing to learn.
+        let of_step = of_step.max(1.0);
         for (span, words) in [(spans.inputs, &batch.inputs), (spans.order, &batch.order), (spans.targets, &batch.targets)] {
             b.upload(span.slice(0, tokens), &words[..tokens]);
         }
         let sequences = place(model, b, &batch.lengths);
-        model.train(b, p, sink, sequences, gradient_scale);
+        model.train(b, p, sink, sequences, 1.0 / of_step as f32);
         b.run(Sum { sum: sums, x: spans.losses.slice(0, tokens).into() });
-        Seen { values: [learnt as f64; MAX_TERMS], items: tokens as u64 }
+        Seen { values: [of_step; MAX_TERMS], items: tokens as u64 }
     }
 
     fn validate<B: Backend>(

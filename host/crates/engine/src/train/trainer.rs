@@ -115,7 +115,8 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
     pub ranks: Box<dyn Ranks>,
     ballots: Ballots,
     share: Share,
-    batch: T::Batch,
+    /// The micro-batches of the step that are this rank's; at least one.
+    batches: Vec<T::Batch>,
     readout: Readout,
     fault: Option<usize>,
 }
@@ -125,7 +126,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     pub fn new(config: ConfigOf<T::Config>, layout: Layout<T>, mut backend: B) -> Self {
         T::prepare(&layout.model, &layout.sampler, &mut backend);
         Self {
-            batch: T::batch(&layout.model),
+            batches: vec![T::batch(&layout.model)],
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
             patience: Patience::new(config.train.patience),
             ranks: Box::new(Alone),
@@ -174,18 +175,21 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         let (floats, ranks, began) = (optimizer.floats.len(), &mut *self.ranks, Instant::now());
         let (share, waited) = (Place::of(ranks).share(t.grad_accum), ranks.waited());
         let fault = self.fault.take();
-        self.share.seen.clear();
+        self.batches.resize_with(share.len(), || T::batch(model));
+        for (micro_batch, batch) in share.clone().zip(&mut self.batches) {
+            T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, batch);
+        }
+        let of_step = self.share.weigh(self.batches.iter().map(T::weight), ranks);
         let mut added = Added::default();
         optimizer.zero_gradients(b);
-        for micro_batch in share.clone() {
+        for (micro_batch, batch) in share.clone().zip(&mut self.batches) {
             let (is_first, is_last) = (micro_batch == share.start, micro_batch + 1 == share.end);
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             (sink.ballots, sink.is_first) = (Some(&mut self.ballots), is_first);
             sink.ranks = if is_last && ranks.count() > 1 { Some(&mut *ranks) } else { None };
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
-            T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, &mut self.batch);
-            self.share.seen.push(T::forward_backward(t, model, &mut self.batch, b, p, &mut sink, sums));
+            self.share.seen.push(T::forward_backward(model, batch, of_step, b, p, &mut sink, sums));
             if let Some(float) = fault.filter(|_| is_last).and_then(|tensor| optimizer.floats.get(tensor)) {
                 b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
             }
@@ -210,7 +214,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         b.fault()?;
         let is_finite = self.readout.norms()[1..].iter().chain(self.readout.watch()).all(|value| value.is_finite());
         let waiting = (ranks.waited() - waited).as_secs_f64() / began.elapsed().as_secs_f64();
-        let told = self.share.gather(self.readout.loss_sums(), share, t.grad_accum, is_finite, waiting, ranks);
+        let told = self.share.gather(self.readout.loss_sums(), share, is_finite, waiting, ranks);
         let (terms, items) = (told.terms, told.items);
         let loss = weighted::<T>(&terms);
         if let Some(rank) = told.failed
@@ -246,7 +250,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     /// # Errors
     /// No such data; a loss that is not finite; a device that failed.
     pub fn validate(&mut self, corpus: &T::Corpus) -> Result<Validation> {
-        let (layout, batch) = (&self.layout, &mut self.batch);
+        let (layout, batch) = (&self.layout, self.batches.last_mut().expect("at least one"));
         let validation = T::validate(&self.config.train, &layout.model, batch, corpus, &mut self.backend, &layout.parameters)?;
         match validation.terms.iter().find(|term| !term.is_finite()) {
             Some(&bad) => Err(self.validation_not_finite(bad)),
@@ -266,13 +270,14 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             let at = self.readout.norms()[1..].iter().rposition(|norm| !norm.is_finite())?;
             Some(format!("the gradient of {}", optimizer.norm_name(&layout.parameters, at)))
         };
-        let floats = optimizer.floats.len();
-        let name = watched(0..floats)
-            .or_else(|| {
-                if loss.is_finite() { None } else { T::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
-            })
-            .or_else(gradient)
-            .or_else(|| watched(floats..self.readout.watch().len()));
+        let (floats, batch) = (optimizer.floats.len(), self.batches.last().expect("at least one"));
+        let name =
+            watched(0..floats)
+                .or_else(|| {
+                    if loss.is_finite() { None } else { T::not_finite(&layout.model, batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
+                })
+                .or_else(gradient)
+                .or_else(|| watched(floats..self.readout.watch().len()));
         Error::failed(
             format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
             "nothing on disk was changed by this step: the run can go on from its last checkpoint; if it happens again, start anew with a lower learning rate, and with activations in f32 if they are in f16: a half holds values up to 65504",
@@ -300,11 +305,12 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             self.backend.download(self.layout.histogram, &mut histogram);
             let levels = grid.grid;
             let scale = scales(&mut self.backend, grid);
-            let weights = spec.weights() as f64;
+            // Nobody counts where nothing moves.
+            let counted = |at: usize| (!spec.is_frozen).then(|| f64::from(self.readout.counts()[at]) / spec.weights() as f64);
             layers.push(LayerRecord {
                 name: spec.name.clone(),
-                flip_rate: Some(f64::from(self.readout.counts()[2 * i]) / weights),
-                saturation: Some(f64::from(self.readout.counts()[2 * i + 1]) / weights),
+                flip_rate: counted(2 * i),
+                saturation: counted(2 * i + 1),
                 histogram: Some(histogram.map(u64::from)),
                 levels: Some(std::array::from_fn(|code| levels.is_level(code as u8).then(|| levels.level(code as u8)))),
                 scale: ScaleSummary::of(&scale),
@@ -312,6 +318,12 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         }
         self.backend.fault()?;
         Ok(layers)
+    }
+
+    /// Whether weights on a grid are trained.
+    pub fn trains_grids(&self) -> bool {
+        let p = &self.layout.parameters;
+        p.specs.matrices.iter().zip(&p.matrices).any(|(spec, weight)| !spec.is_frozen && matches!(weight.storage, Storage::Grid(_)))
     }
 
     /// Bytes of codes, steps and offsets of groups, and votes (or shadow weights and moments) of the matrices that are trained.

@@ -412,5 +412,5 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 #[cfg(test)]
-#[path = "batch_tests.rs"]
+#[path = "corpus_tests.rs"]
 mod tests;
