@@ -105,10 +105,16 @@ const BEGINNING: usize = 1 << 20;
 fn warning(source: &Source, codec: &TextCodec) -> Option<String> {
     let (name, text) = (&source.name, source.head(BEGINNING));
     let first = text.trim_start().strip_prefix('[').unwrap_or(text).trim_start();
-    let keys = ["\"messages\"", "\"conversations\"", "\"prompt\"", "\"completion\"", "\"text\""];
+    let keys = ["\"messages\"", "\"conversations\"", "\"prompt\"", "\"completion\"", "\"text\"", "\"instruction\"", "\"question\""];
     if first.starts_with('{') && keys.iter().any(|key| first.contains(key)) {
         return Some(format!(
             "warning: {name} looks like documents, and is learnt as text: documents are lines of JSON in files that end in .jsonl"
+        ));
+    }
+    let is_table = [".csv", ".tsv", ".CSV", ".TSV"].iter().any(|ending| name.ends_with(ending));
+    if is_table {
+        return Some(format!(
+            "warning: {name} looks like a table, and is learnt as text, separators and all: write a line of JSON for each row, in a file that ends in .jsonl"
         ));
     }
     codec.names_control(text).then(|| {

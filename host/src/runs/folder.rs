@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::beginning::{Beginning, is_imported};
+use super::belonging::{edited_config, known_config, reopen, require_own_checkpoints, require_same_model};
 use super::claim::{require_new, take, take_free};
 use super::difference::{Difference, changes, differences};
 use crate::configurations::{self, Load};
@@ -12,7 +13,7 @@ use crate::output::warn;
 use crate::runs::identity::{FILE_NAME, Identity, Origin};
 use crate::{Error, Result, input};
 use primal_engine::config::{ConfigOf, Family, ModelTable};
-use primal_engine::files::checkpoint::{Checkpoint, RUN_KEY, Retention, latest_good, list};
+use primal_engine::files::checkpoint::{Checkpoint, RUN_KEY, Retention, latest_good};
 use primal_engine::files::durable::{self, Transient};
 use primal_engine::nn::kept::{self, Kept};
 use primal_engine::optim::schedule;
@@ -348,92 +349,6 @@ fn check<M: ModelTable>(config: &ConfigOf<M>, origin: &str, given: &[String]) ->
 
 fn is_same_folder(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
-/// The configuration as this program wrote it last.
-fn known_config<M: ModelTable>(identity: &Identity, written: &ConfigOf<M>, file: &Path) -> Result<ConfigOf<M>> {
-    let known: ConfigOf<M> = ConfigOf::parse(&identity.config, CONFIG)?;
-    let Some(edited) = differences(written, &known).into_iter().next() else { return Ok(known) };
-    if let Some(previous) = &identity.previous
-        && differences(written, &ConfigOf::parse(previous, CONFIG)?).is_empty()
-    {
-        // Killed between the two files.
-        durable::write(file, identity.config.as_bytes())?;
-        return Ok(known);
-    }
-    Err(edited_config::<M>(file, &edited, "the run"))
-}
-
-fn edited_config<M: ModelTable>(file: &Path, edited: &Difference, truth: &str) -> Error {
-    let Difference { key, one, other } = edited;
-    let hint = format!(
-        "set {key} back to {other}: a run goes on as it was begun, and what may change ({}) changes by its flag",
-        changes(M::FAMILY).join(", ")
-    );
-    Error::bad_input(format!("{}: {key}", file.display()), format!("{other}, as in {truth}"), one, hint)
-}
-
-/// Refuses checkpoints of another run: by their identity, or where an earlier version wrote them, by their configuration.
-fn require_own_checkpoints<M: ModelTable>(retention: &Retention, identity: Option<&Identity>, config: &ConfigOf<M>) -> Result<()> {
-    for saved in list(retention.folder())? {
-        // Damaged ones are told of elsewhere.
-        let Ok(checkpoint) = Checkpoint::open(&saved.path) else { continue };
-        let path = checkpoint.path().display();
-        let hint = "move it elsewhere: a run goes on from its own checkpoints alone";
-        match (checkpoint.metadata().get(RUN_KEY), identity) {
-            (Some(found), Some(Identity { id, .. })) if found != id => {
-                return Err(Error::bad_input(
-                    path,
-                    format!("a checkpoint of this run, {id}"),
-                    format!("one of another run, {found}"),
-                    hint,
-                ));
-            }
-            (Some(_), _) | (None, None) => {}
-            (None, Some(_)) => {
-                let own: ConfigOf<M> = state::config_of(&checkpoint)?;
-                if let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(|found| !found.is_changeable()) {
-                    return Err(Error::bad_input(
-                        path,
-                        format!("a checkpoint of this run, with {key} = {one}"),
-                        format!("{key} = {other}"),
-                        hint,
-                    ));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The checkpoint that a run without any of its own started from.
-fn reopen(from: &Origin) -> Result<Checkpoint> {
-    let hint = "put it back, or begin the run anew";
-    if !Path::new(&from.path).exists() {
-        return Err(Error::bad_input(&from.path, "the checkpoint that the run started from", "nothing there", hint));
-    }
-    let weights = Checkpoint::open_verified(&from.path)?;
-    let found = Origin::of(&weights).content;
-    if found == from.content {
-        return Ok(weights);
-    }
-    Err(Error::bad_input(&from.path, format!("the checkpoint that the run started from ({})", from.content), found, hint))
-}
-
-/// Weights fit no other model.
-fn require_same_model<M: ModelTable>(config: &ConfigOf<M>, weights: &Checkpoint) -> Result<()> {
-    let own: ConfigOf<M> = state::config_of(weights)?;
-    // What weights are kept as is no matter: they are converted.
-    const FORM: [&str; 4] = ["model.grid", "model.last_grid", "model.scales", "model.embeddings"];
-    let model = |found: &Difference| found.key.starts_with("model.") && !FORM.contains(&found.key.as_str());
-    let Some(Difference { key, one, other }) = differences(config, &own).into_iter().find(model) else { return Ok(()) };
-    let expected = format!("a checkpoint with {key} = {one}");
-    Err(Error::bad_input(
-        format!("--from {}", weights.path().display()),
-        expected,
-        other,
-        "leave out the flags that change the model, and --config",
-    ))
 }
 
 /// A source as it can be found from any folder.

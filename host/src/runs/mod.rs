@@ -1,6 +1,7 @@
 //! Runs on disk: which one a folder holds, and the steps, records, samples and checkpoints that are written to it.
 
 pub mod beginning;
+mod belonging;
 pub(crate) mod claim;
 pub mod difference;
 pub mod folder;

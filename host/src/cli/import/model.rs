@@ -15,8 +15,9 @@ use crate::data::ModelFiles;
 use crate::output::{print, warn};
 use crate::{Error, Result, input};
 use primal_engine::config::{SCALES, grids};
-use primal_engine::convert::{Choice, Event, Report, Source, import_into};
-use primal_engine::files::durable::Unfinished;
+use primal_engine::convert::{Choice, Event, Report, Source, import, import_into};
+use primal_engine::files::checkpoint::Checkpoint;
+use primal_engine::files::durable::{Unfinished, folder_of};
 use primal_engine::files::mapped;
 use primal_engine::nn::kept::Kept;
 
@@ -73,8 +74,22 @@ impl ImportModel {
         let out = ("--out", self.out.as_path());
         require_extension(out, "safetensors")?;
         require_distinct(out, &[("PATH", self.path.as_path())])?;
+        self.require_apart()?;
         require_writable(out)?;
         in_pool(self.threads, || self.import())
+    }
+
+    /// Refuses to write over a file beside the model's that no import made: it may be a part of the model.
+    fn require_apart(&self) -> Result<()> {
+        let folder = if self.path.is_dir() { &self.path } else { folder_of(&self.path) };
+        let resolved = |path: &Path| path.canonicalize().ok();
+        let is_beside = self.out.is_file() && resolved(folder).is_some() && resolved(folder) == resolved(folder_of(&self.out));
+        let is_made = || Checkpoint::open(&self.out).is_ok_and(|file| file.metadata().contains_key(import::FROM));
+        if is_beside && !is_made() {
+            let hint = "give it a name of its own: it would replace what may be a part of the model";
+            return Err(Error::bad_input("--out", "a file that is not the model's", self.out.display(), hint));
+        }
+        Ok(())
     }
 
     fn import(&self) -> Result<()> {

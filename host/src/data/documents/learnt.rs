@@ -27,7 +27,7 @@ pub(super) fn documents(line: Line, codec: &TextCodec, template: Option<&ChatTem
             None => wrong(
                 "a model with a template for conversations",
                 "messages, and a model without one",
-                "models that answer are called chat or instruct; for others write \"prompt\" and \"completion\" as strings",
+                "give the model one by `import model --chat-template`, take one that answers (chat, instruct), or write \"prompt\" and \"completion\" as strings",
             ),
         },
     }
@@ -163,7 +163,9 @@ fn end_of_turn(answer: &str, stops: &[String]) -> usize {
 
 fn of_template(error: Error) -> Wrong {
     match error {
-        Error::BadInput { expected, found, hint, .. } => Wrong { expected, found, hint },
+        Error::BadInput { expected, found, .. } => {
+            Wrong { expected, found, hint: "write the line as the template takes it, or leave it out".into() }
+        }
         other => Wrong { expected: "a template that can be used".into(), found: other.to_string(), hint: "import the model again".into() },
     }
 }

@@ -1,4 +1,4 @@
-//! A line of a file of documents: one JSON object, of one of three forms.
+//! A line of a file of documents: one JSON object, of one of three forms. Forms of other programs are read as one of these.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -17,14 +17,13 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// What is learnt from as it stands, without a template.
-    pub fn as_it_is(&self) -> impl Iterator<Item = &str> {
-        let texts = match self {
-            Self::Text(text) => [Some(text), None],
-            Self::Pair { prompt, completion } => [Some(prompt), Some(completion)],
-            Self::Conversation { .. } => [None, None],
-        };
-        texts.into_iter().flatten().map(String::as_str)
+    /// What is learnt, and what is read without a template.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Pair { prompt, completion } => vec![prompt, completion],
+            Self::Conversation { messages, answers } => answers.iter().map(|&at| &*messages[at].content).collect(),
+        }
     }
 }
 
@@ -43,10 +42,22 @@ pub(super) fn wrong<T>(expected: impl ToString, found: impl ToString, hint: impl
 const FORMS: &str = "\"text\", or \"messages\", or \"prompt\" and \"completion\"";
 const FORM_HINT: &str = "the section \"Documents and conversations\" of host/README.md has a line of each form";
 
-/// The keys that are read.
-const KEYS: [&str; 6] = ["text", "messages", "prompt", "completion", "tools", "functions"];
+/// The keys of conversations: the second is that of ShareGPT's.
+const CONVERSATIONS: [&str; 2] = ["messages", "conversations"];
+/// The keys of a question and its answer, as sets of instructions have them (Alpaca, Dolly, GSM8K, OpenOrca): what is asked, what belongs to it, what is answered,
+/// and what is said before.
+const ASKED: [&str; 2] = ["instruction", "question"];
+const BESIDES: [&str; 2] = ["input", "context"];
+const ANSWERED: [&str; 3] = ["output", "response", "answer"];
+const BEFORE: [&str; 2] = ["system", "system_prompt"];
 
-/// What a line has of [`KEYS`], and the names of its other keys, whose values are passed over.
+/// Whether the value of a key is read.
+fn is_known(key: &str) -> bool {
+    let forms = [&["text", "prompt", "completion", "tools", "functions"][..], &CONVERSATIONS, &ASKED, &BESIDES, &ANSWERED, &BEFORE];
+    forms.concat().contains(&key)
+}
+
+/// What a line has of the keys that are read, and the names of its other ones, whose values are passed over.
 struct Object {
     known: Map<String, Value>,
     others: Vec<String>,
@@ -66,7 +77,7 @@ impl<'de> Deserialize<'de> for Object {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut object = Object { known: Map::new(), others: Vec::new() };
                 while let Some(key) = map.next_key::<String>()? {
-                    if KEYS.contains(&key.as_str()) {
+                    if is_known(&key) {
                         object.known.insert(key, map.next_value()?);
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -104,28 +115,29 @@ fn no_object(text: &str, error: &serde_json::Error) -> Wrong {
 pub(super) fn read(text: &str) -> Result<Line, Wrong> {
     let Object { known: object, others } = serde_json::from_str(text).map_err(|error| no_object(text, &error))?;
     let has = |key: &str| object.contains_key(key);
-    let is_conversation = has("messages") || object.get("completion").is_some_and(Value::is_array);
+    let list = CONVERSATIONS.into_iter().find(|key| has(key));
+    let is_conversation = list.is_some() || object.get("completion").is_some_and(Value::is_array);
     if let Some(key) = ["tools", "functions"].into_iter().find(|key| is_conversation && object.get(*key).is_some_and(is_filled)) {
         return wrong("a conversation without tools", format!("{key:?}"), "calls of tools are not learnt: remove the key, or the line");
     }
-    match (has("text"), has("messages"), has("prompt") || has("completion")) {
-        (true, false, false) => Ok(Line::Text(filled("text", string(&object, "text")?)?)),
-        (false, true, false) => {
-            let messages = messages("messages", &object["messages"])?;
-            conversation("messages", messages, 0)
-        }
+    match (has("text"), list, has("prompt") || has("completion")) {
+        (true, None, false) => Ok(Line::Text(filled("text", string(&object, "text")?)?)),
+        (false, Some(key), false) => conversation(key, messages(key, &object[key])?, 0),
         // Some sets of conversations have the first question as a key of its own besides.
-        (false, true, true) if !has("completion") && is_said(&object["prompt"], &object["messages"]) => {
-            conversation("messages", messages("messages", &object["messages"])?, 0)
+        (false, Some(key), true) if !has("completion") && is_said(&object["prompt"], &object[key]) => {
+            conversation(key, messages(key, &object[key])?, 0)
         }
-        (false, false, true) => pair(&object),
-        (false, false, false) => {
-            let keys: Vec<_> = others.iter().take(8).map(|key| format!("{key:?}")).collect();
-            let found = if keys.is_empty() { "no key".into() } else { format!("only {}", keys.join(", ")) };
-            wrong(format!("the key {FORMS}"), found, FORM_HINT)
-        }
+        (false, None, true) => pair(&object),
+        (false, None, false) => question(&object)?.map_or_else(
+            || {
+                let keys: Vec<_> = object.keys().chain(&others).take(8).map(|key| format!("{key:?}")).collect();
+                let found = if keys.is_empty() { "no key".into() } else { format!("only {}", keys.join(", ")) };
+                wrong(format!("the key {FORMS}"), found, FORM_HINT)
+            },
+            Ok,
+        ),
         _ => {
-            let keys = ["text", "messages", "prompt", "completion"].into_iter().filter(|key| has(key));
+            let keys = ["text", "messages", "conversations", "prompt", "completion"].into_iter().filter(|key| has(key));
             let keys: Vec<_> = keys.map(|key| format!("{key:?}")).collect();
             wrong(format!("one of {FORMS}"), keys.join(" and "), "remove the keys that are not meant")
         }
@@ -149,6 +161,22 @@ fn pair(object: &Map<String, Value>) -> Result<Line, Wrong> {
         string => string,
     });
     Ok(Line::Pair { prompt: prompt?, completion: filled("completion", completion?)? })
+}
+
+/// A question with its answer, which are a conversation; none where one of them is missing.
+fn question(object: &Map<String, Value>) -> Result<Option<Line>, Wrong> {
+    let first = |keys: &[&'static str]| keys.iter().copied().find(|key| object.contains_key(*key));
+    let (Some(asked), Some(answered)) = (first(&ASKED), first(&ANSWERED)) else { return Ok(None) };
+    let besides = |keys: &[&'static str]| match first(keys).filter(|key| !object[*key].is_null()) {
+        Some(key) => string(object, key),
+        None => Ok(String::new()),
+    };
+    let parts = [string(object, asked)?, besides(&BESIDES)?];
+    let asked: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let (before, answer) = (besides(&BEFORE)?, filled(answered, string(object, answered)?)?);
+    let before = (!before.is_empty()).then(|| Message::new(Role::System, before));
+    let messages = before.into_iter().chain([Message::new(Role::User, asked.join("\n")), Message::new(Role::Assistant, answer)]);
+    conversation(answered, messages.map(|message| (message, true)).collect(), 0).map(Some)
 }
 
 /// Checks that the assistant says something, at the key of that name, from the message of that number on.
@@ -175,6 +203,8 @@ fn is_said(text: &Value, messages: &Value) -> bool {
 fn is_filled(value: &Value) -> bool {
     match value {
         Value::Null => false,
+        // A list that was written as text.
+        Value::String(text) => !["", "[]", "{}", "null"].contains(&text.trim()),
         Value::Array(parts) => !parts.is_empty(),
         Value::Object(parts) => !parts.is_empty(),
         _ => true,
@@ -191,15 +221,16 @@ fn messages(key: &str, value: &Value) -> Result<Vec<(Message, bool)>, Wrong> {
         let Value::Object(object) = value else {
             return wrong(format!("{name} to be an object with \"role\" and \"content\""), kind(value), FORM_HINT);
         };
-        let role = match object.get("role").and_then(Value::as_str) {
-            Some("system") => Role::System,
-            Some("user") => Role::User,
-            Some("assistant") => Role::Assistant,
+        let is_other = !object.contains_key("role") && object.contains_key("from");
+        let [who, what] = if is_other { ["from", "value"] } else { ["role", "content"] };
+        let role = match object.get(who).and_then(Value::as_str) {
+            Some("system" | "developer") => Role::System,
+            Some("user" | "human") => Role::User,
+            Some("assistant" | "gpt" | "chatgpt") => Role::Assistant,
             _ => {
-                let found =
-                    object.get("role").map_or("nothing".into(), |role| role.as_str().map_or(kind(role), |role| format!("{role:?}")));
+                let found = object.get(who).map_or("nothing".into(), |role| role.as_str().map_or(kind(role), |role| format!("{role:?}")));
                 return wrong(
-                    format!("{name}.role to be system, user or assistant"),
+                    format!("{name}.{who} to be system, user or assistant"),
                     found,
                     "other roles are not learnt from: leave them out",
                 );
@@ -224,18 +255,20 @@ fn messages(key: &str, value: &Value) -> Result<Vec<(Message, bool)>, Wrong> {
             Some(Value::String(text)) => Some(text.clone()),
             Some(other) => return wrong(format!("{name}.reasoning_content to be a string"), kind(other), FORM_HINT),
         };
-        let content = match object.get("content") {
+        let content = match object.get(what) {
             Some(Value::String(content)) => content.clone(),
             Some(Value::Array(parts)) => joined(&name, parts)?,
+            // Nothing is said before the conversation.
+            Some(Value::Null) if role == Role::System => return Ok(None),
             other => {
                 let found = other.map_or("nothing".into(), kind);
                 let hint = "parts other than text, and calls of tools, are not learnt from";
-                return wrong(format!("{name}.content to be a string, or a list of texts"), found, hint);
+                return wrong(format!("{name}.{what} to be a string, or a list of texts"), found, hint);
             }
         };
-        Ok((Message { reasoning_content, ..Message::new(role, content) }, is_learnt))
+        Ok(Some((Message { reasoning_content, ..Message::new(role, content) }, is_learnt)))
     };
-    list.iter().enumerate().map(message).collect()
+    list.iter().enumerate().map(message).filter_map(Result::transpose).collect()
 }
 
 /// What a message says in parts, each a text, in lines.
@@ -287,6 +320,20 @@ mod tests {
         assert!(
             matches!(talk, Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && messages[1].content == "Ho" && answers == [1])
         );
+        // As other programs write them.
+        for (line, said) in [
+            (r#"{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}"#, &["Hi", "Ho"][..]),
+            (r#"{"conversations": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "tools": "[]"}"#, &["Hi", "Ho"]),
+            (r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#, &["Add.\n1 2", "3"]),
+            (r#"{"instruction": "Add.", "context": "", "response": "3", "category": "sums"}"#, &["Add.", "3"]),
+            (r#"{"question": "1+2?", "answer": "3", "system_prompt": "Add."}"#, &["Add.", "1+2?", "3"]),
+            (r#"{"messages": [{"role": "system", "content": null}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#, &["Hi", "Ho"]),
+            (r#"{"messages": [{"role": "developer", "content": "Say."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#, &["Say.", "Hi", "Ho"]),
+        ] {
+            let Ok(Line::Conversation { messages, answers }) = read(line) else { panic!("{line}: {:?}", read(line)) };
+            assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), said, "{line}");
+            assert_eq!(answers, [said.len() - 1], "{line}");
+        }
         let both = r#"{"prompt": [{"role": "assistant", "content": ""}], "completion": [{"role": "assistant", "content": "Ho"}]}"#;
         assert!(matches!(read(both), Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && answers == [1]));
         // As published sets have them: a question twice, parts, thoughts, answers that are not learnt, and keys of any kind.
@@ -317,6 +364,11 @@ mod tests {
             ("[]", "one JSON object", "a list"),
             ("{}", "the key \"text\", or", "no key"),
             ("{\"Text\": \"a\", \"id\": 1}", "the key \"text\", or", "only \"Text\", \"id\""),
+            ("{\"question\": \"a\", \"id\": 1}", "the key \"text\", or", "only \"question\", \"id\""),
+            ("{\"question\": \"a\", \"answer\": \"\"}", "\"answer\" with something", "an empty string"),
+            ("{\"instruction\": \"a\", \"input\": 3, \"output\": \"b\"}", "\"input\" to be a string", "\"input\", a number"),
+            ("{\"conversations\": [{\"from\": \"tool\", \"value\": \"a\"}]}", "conversations[0].from to be", "\"tool\""),
+            ("{\"conversations\": [{\"from\": \"human\"}]}", "conversations[0].value to be a string", "nothing"),
             ("{\"text\": \"a\", \"messages\": []}", "one of \"text\", or", "\"text\" and \"messages\""),
             ("{\"text\": \"a\", \"prompt\": \"\"}", "one of \"text\", or", "\"text\" and \"prompt\""),
             ("{\"text\": null}", "\"text\" to be a string", "\"text\", null"),

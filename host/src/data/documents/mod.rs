@@ -1,13 +1,15 @@
-//! Documents: files whose lines are JSON objects, of which whole ones are learnt, none seeing another.
+//! Documents: files of JSON objects, in lines or a list, of which whole ones are learnt, none seeing another.
 //!
 //! | file | idea |
 //! |---|---|
+//! | `objects.rs` | the objects of a file, and which of them are wrong |
 //! | `line.rs` | a line: a text, a prompt and its completion, or a conversation |
 //! | `learnt.rs` | its tokens, and which of them are learnt |
 //! | `order.rs` | which documents a micro-batch holds: each once an epoch |
 
 mod learnt;
 mod line;
+mod objects;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::learnt::LEARNT;
 use self::line::{Line, Wrong};
+use self::objects::Objects;
 use self::order::Epoch;
 pub use self::order::Room;
 use super::corpus::grouped;
@@ -31,7 +34,7 @@ use crate::chat::ChatTemplate;
 use crate::{Error, Result};
 
 /// The ends of the names of files that hold documents.
-const ENDINGS: [&str; 2] = ["jsonl", "ndjson"];
+const ENDINGS: [&str; 3] = ["jsonl", "ndjson", "json"];
 /// Lines that are read between two looks at what was wrong with them.
 const LINES: usize = 4096;
 /// One document in so many is held back, of each file the last.
@@ -56,6 +59,7 @@ pub struct DocumentOptions<'a> {
 struct ReadLine {
     names_control: bool,
     is_conversation: bool,
+    is_endless: bool,
     documents: Vec<Vec<u32>>,
 }
 
@@ -76,8 +80,10 @@ pub struct Documents {
     batches: Vec<Range<usize>>,
     /// Documents that were longer than there is room for, and those of them that were left out, as nothing to be learnt was left.
     cut: [usize; 2],
-    /// Lines whose text has the name of a control token in it.
-    naming: usize,
+    /// Lines whose text has the name of a control token in it: texts, and conversations whose answers have.
+    naming: [usize; 2],
+    /// Conversations of which nothing is learnt that ends an answer.
+    endless: usize,
     /// Lines that are conversations.
     conversations: usize,
     fingerprint: u64,
@@ -100,7 +106,7 @@ pub fn are_documents(sources: &[String]) -> Result<bool> {
             "--data",
             format!("texts, or documents in files that end in .{}", ENDINGS.join(" or .")),
             format!("both: {} and {}", text.display(), documents.display()),
-            "train on one of them, and then on the other: --from goes on with the weights",
+            format!("name the files that are meant, as in --data {}", documents.display()),
         )),
         [documents, _] => Ok(documents.is_some()),
     }
@@ -135,7 +141,8 @@ impl Documents {
             measured: Vec::new(),
             batches: Vec::new(),
             cut: [0; 2],
-            naming: 0,
+            naming: [0; 2],
+            endless: 0,
             conversations: 0,
             fingerprint: 0,
             epoch: Mutex::new(None),
@@ -176,34 +183,41 @@ impl Documents {
 
     /// Adds the documents of a file, and to `lines` the numbers of those that became of each.
     fn read(&mut self, source: &Source, options: &DocumentOptions, lines: &mut Vec<Range<u32>>) -> Result<()> {
-        let room = self.room;
+        let most = self.room.seq_len + 1;
         let text = std::str::from_utf8(&source.bytes).map_err(|_| crate::input::not_utf8(&source.name, source.bytes.with_mark()))?;
-        let texts: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
-        let documents = |&(number, line): &(usize, &str)| {
-            let read = line::read(line).and_then(|line| {
-                let names_control = line.as_it_is().any(|text| options.codec.names_control(text));
-                let is_conversation = matches!(line, Line::Conversation { .. });
-                let documents = learnt::documents(line, options.codec, options.template, room.seq_len + 1)?;
-                Ok(ReadLine { names_control, is_conversation, documents })
-            });
-            let read = read.and_then(|read| match read.documents.iter().map(Vec::len).min() {
-                None | Some(0 | 1) => line::wrong("a document of 2 tokens or more", read.documents.concat().len(), "remove the line"),
-                _ => Ok(read),
-            });
-            read.map_err(|Wrong { expected, found, hint }| Error::bad_input(format!("{}:{number}", source.name), expected, found, hint))
+        let stops = options.codec.stop_tokens();
+        let ends = |document: &Vec<u32>| document.len() > most || stops.iter().any(|stop| document.contains(&(stop | LEARNT)));
+        let documents = |text: &str| {
+            let line = line::read(text)?;
+            let names_control = line.texts().into_iter().any(|text| options.codec.names_control(text));
+            let is_conversation = matches!(line, Line::Conversation { .. });
+            let documents = learnt::documents(line, options.codec, options.template, most)?;
+            if documents.iter().map(Vec::len).min().is_none_or(|shortest| shortest < 2) {
+                return line::wrong("a document of 2 tokens or more", documents.concat().len(), "remove the line");
+            }
+            let is_endless = is_conversation && !documents.iter().any(ends);
+            Ok(ReadLine { names_control, is_conversation, is_endless, documents })
         };
-        for texts in texts.chunks(LINES) {
-            let read: Vec<Result<ReadLine>> = texts.par_iter().map(documents).collect();
-            for line in read {
-                let ReadLine { names_control, is_conversation, documents } = line?;
+        let (mut bad, all) = (Vec::new(), Objects::of(source, text)?);
+        for texts in all.texts.chunks(LINES) {
+            let read: Vec<Result<ReadLine, Wrong>> = texts.par_iter().map(|(_, text)| documents(text)).collect();
+            for ((place, _), line) in texts.iter().zip(read) {
+                let ReadLine { names_control, is_conversation, is_endless, documents } = match line {
+                    Ok(line) => line,
+                    Err(wrong) => {
+                        bad.push((*place, wrong));
+                        continue;
+                    }
+                };
                 let first = self.count() as u32;
                 documents.into_iter().for_each(|tokens| self.add(tokens));
-                self.naming += usize::from(names_control);
+                self.naming[usize::from(is_conversation)] += usize::from(names_control);
                 self.conversations += usize::from(is_conversation);
+                self.endless += usize::from(is_endless);
                 lines.push(first..self.count() as u32);
             }
         }
-        Ok(())
+        all.require_good(bad)
     }
 
     /// Adds a document, as far as there is room for it (its last token is only a target), if anything is learnt of it.
@@ -304,9 +318,19 @@ impl Documents {
     pub fn warnings(&self) -> Vec<String> {
         let [cut, left_out] = self.cut;
         let of = self.count() + left_out;
-        let named = (self.naming > 0).then(|| {
-            let of = "have names of control tokens, such as where an answer ends, in their texts, where they are learnt as letters";
-            format!("warning: {} documents {of}; as \"messages\" they are written by the model's own template", self.naming)
+        let names = "names of control tokens, such as where an answer ends,";
+        let [texts, answers] = self.naming;
+        let named = (texts > 0).then(|| {
+            let hint = "as \"messages\" they are written by the model's own template";
+            format!("warning: {texts} documents have {names} in their texts, where they are learnt as letters; {hint}")
+        });
+        let answered = (answers > 0).then(|| {
+            let hint = "the model's template alone writes such tokens";
+            format!("warning: {answers} conversations have {names} in their answers, where they are learnt as letters; {hint}")
+        });
+        let endless = (self.endless > 0).then(|| {
+            let of = "the model's template writes no token that ends an answer, so that none is learnt";
+            format!("warning: in {} of {} conversations {of}: the model may not know when to stop", self.endless, self.conversations)
         });
         let cut = (cut > 0).then(|| {
             let rest = match left_out {
@@ -315,7 +339,7 @@ impl Documents {
             };
             format!("warning: {cut} of {of} documents are longer than --seq-len {} and end there{rest}", self.room.seq_len)
         });
-        cut.into_iter().chain(named).collect()
+        [cut, named, answered, endless].into_iter().flatten().collect()
     }
 
     /// Whether there are conversations among them.

@@ -202,6 +202,7 @@ fn a_bad_line_is_named() {
     (lines[4321], lines[4322], lines[8999]) = ("x".into(), "[]".into(), "x".into());
     let text = opened(&[&lines], &stored, None, ROOM, false).err().expect("bad lines").to_string();
     assert!(text.starts_with("1.jsonl:4322: ") && text.contains("no JSON"), "{text}");
+    assert!(text.ends_with("2 other lines of the file are wrong as well: 4323, 9000"), "{text}");
     // Before the first is no mark of the byte order, and a text needs two tokens.
     let one = format!("\u{feff}{good}\n{good}");
     assert_eq!(opened(&[&[one]], &stored, None, ROOM, false).expect("documents").count(), 2);
@@ -349,10 +350,10 @@ fn long_documents_end_where_there_is_no_more_room() {
 fn texts_and_documents_do_not_mix() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    for name in ["a.jsonl", "b.JSONL", "c.txt"] {
+    for name in ["a.jsonl", "b.JSONL", "c.txt", "d.json"] {
         std::fs::write(path(name), "x").expect("a file");
     }
-    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL")]).expect("files"));
+    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL"), path("d.json")]).expect("files"));
     assert!(!are_documents(&[path("c.txt"), "stories".into()]).expect("files"));
     for sources in [vec![path("")], vec![path("a.jsonl"), "stories".into()]] {
         let error = are_documents(&sources).expect_err("both");

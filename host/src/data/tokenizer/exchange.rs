@@ -192,8 +192,9 @@ impl Exchanged {
     /// `tokenizer.json` and `tokenizer_config.json`.
     pub fn to_files(&self) -> Vec<(String, Vec<u8>)> {
         let named = self.tokens.iter().zip(&self.kinds).enumerate();
+        // Added tokens, too: the library `tokenizers` numbers those that are not there anew, whatever their `id` says.
         let vocab: serde_json::Map<String, Json> =
-            named.clone().filter(|(_, (_, kind))| **kind == NORMAL).map(|(id, (token, _))| (token.clone(), id.into())).collect();
+            named.clone().filter(|(_, (_, kind))| **kind != UNUSED).map(|(id, (token, _))| (token.clone(), id.into())).collect();
         let added = named.filter(|(_, (_, kind))| ![NORMAL, UNUSED].contains(kind)).map(|(id, (token, kind))| {
             json!({"id": id, "content": token, "special": *kind == CONTROL, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})
         });
@@ -276,6 +277,23 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "Once upon a time, 1234 ghosts didn't sing:\n\n  \u{00e9}\u{4e2d} <|endoftext|> naïve…\t!";
+
+    /// Control tokens keep their numbers wherever they stand in the vocabulary.
+    #[test]
+    fn other_programs_read_the_same_numbers() {
+        let mut ours = Exchanged::of_named(&TextCodec::named(Tokenizer::Bytes).unwrap());
+        for (at, (name, kind)) in [("<|im_start|>", CONTROL), ("<think>", USER_DEFINED), ("<|im_end|>", CONTROL)].into_iter().enumerate() {
+            ours.tokens.insert(at, name.into());
+            ours.kinds.insert(at, kind);
+        }
+        (ours.ends, ours.merges) = ([Some(0), Some(2)], Vec::new());
+        let files = ours.padded(300).to_files();
+        let theirs = tokenizers::Tokenizer::from_bytes(&files[0].1).unwrap();
+        let numbers = theirs.encode("<|im_start|>a<think>b<|im_end|>", false).unwrap();
+        let byte = |byte: u8| u32::from(byte) + 3;
+        assert_eq!(numbers.get_ids(), [0, byte(b'a'), 1, byte(b'b'), 2]);
+        assert_eq!(theirs.get_vocab_size(true), 259, "tokens beyond those that there are");
+    }
 
     /// What is written is read with the same tokens, in both formats.
     #[test]

@@ -22,6 +22,7 @@ use crate::backend::Scales;
 use crate::files::Dtype;
 use crate::files::checkpoint::{LARGEST, TensorRef, TensorSource, save_in};
 use crate::files::durable::{Unfinished, folder_of, write_error};
+use crate::nn::embedding::TOKENS;
 use crate::nn::fit::{Fitted, fit, fit_largest};
 use crate::nn::kept::{self, Kept};
 use crate::nn::parameters::MatrixSpec;
@@ -32,8 +33,6 @@ use crate::{Error, Result, interrupt};
 const PIECE: usize = 1 << 21;
 /// The metadata key of the names and types of tensors of a GGUF file, in its order.
 pub const TENSORS_KEY: &str = "gguf_tensors";
-/// The name of a matrix that is the table of embeddings.
-const EMBEDDINGS: &str = "embedding.tokens";
 
 /// How weights are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -230,7 +229,7 @@ fn kept_as(lines: &Lines, spec: &MatrixSpec, choice: Choice) -> Kept {
         (dtype, None) => Kept::Blocks(dtype),
     };
     match choice {
-        Choice::Grid { grid, scales, keeps_embeddings, .. } if !(keeps_embeddings && spec.name == EMBEDDINGS) => Kept::Grid(grid, scales),
+        Choice::Grid { grid, scales, keeps_embeddings, .. } if !(keeps_embeddings && spec.name == TOKENS) => Kept::Grid(grid, scales),
         _ => as_it_is,
     }
 }

@@ -1,0 +1,54 @@
+//! The objects of a file of documents: its lines, or the elements of a list in JSON.
+
+use serde_json::value::RawValue;
+
+use super::line::Wrong;
+use crate::data::Source;
+use crate::{Error, Result};
+
+/// Bad objects whose places are told, at most.
+const TOLD: usize = 8;
+
+/// The objects of a file, each with its number: of lines from 1, of elements of a list from 0.
+pub(super) struct Objects<'a> {
+    name: &'a str,
+    is_list: bool,
+    pub texts: Vec<(usize, &'a str)>,
+}
+
+impl<'a> Objects<'a> {
+    /// Those of a file of this text. Blank lines are passed over.
+    ///
+    /// # Errors
+    /// What begins as a list and is none.
+    pub fn of(source: &'a Source, text: &'a str) -> Result<Self> {
+        // In a file of lines a list is a line that is wrong.
+        let is_list = source.name.to_ascii_lowercase().ends_with(".json") && text.trim_start().starts_with('[');
+        let texts = if is_list {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
+                let hint = "write a list of objects, or an object in each line";
+                Error::bad_input(&source.name, "a list of JSON objects", format!("no JSON: {error}"), hint)
+            })?;
+            elements.into_iter().map(RawValue::get).enumerate().collect()
+        } else {
+            (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect()
+        };
+        Ok(Self { name: &source.name, is_list, texts })
+    }
+
+    /// Refuses the file if some of its objects are wrong: says what is wrong with the first, and where the others are.
+    pub fn require_good(&self, bad: Vec<(usize, Wrong)>) -> Result<()> {
+        let others: Vec<String> = bad.iter().skip(1).take(TOLD).map(|(at, _)| at.to_string()).collect();
+        let count = bad.len().saturating_sub(1);
+        let Some((at, Wrong { expected, found, hint })) = bad.into_iter().next() else { return Ok(()) };
+        let subject = if self.is_list { format!("{}[{at}]", self.name) } else { format!("{}:{at}", self.name) };
+        let hint = match count {
+            0 => hint,
+            count => {
+                let (what, more) = (if self.is_list { "elements" } else { "lines" }, if count > TOLD { ", …" } else { "" });
+                format!("{hint}; {count} other {what} of the file are wrong as well: {}{more}", others.join(", "))
+            }
+        };
+        Err(Error::bad_input(subject, expected, found, hint))
+    }
+}
