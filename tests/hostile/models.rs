@@ -144,6 +144,64 @@ fn what_came_as_it_is_goes_as_it_was() {
 }
 
 #[test]
+fn a_file_of_the_model_is_not_written_over() {
+    let place = Place::new();
+    place.write("in.gguf", gguf(&metadata(), &tensors()));
+    place.succeeds(&["import", "model", "in.gguf", "--out", "m.safetensors", "--no-loss"]);
+    place.succeeds(&["export", "hf", "m.safetensors", "--out", "folder"]);
+    let before = std::fs::read(place.path("folder/model.safetensors")).expect("weights");
+    for from in ["folder", "folder/model.safetensors"] {
+        let said = place.refused(&["import", "model", from, "--out", "folder/../folder/model.safetensors", "--no-loss"]);
+        assert!(said.contains("--out"), "{said}");
+    }
+    assert!(std::fs::read(place.path("folder/model.safetensors")).expect("weights") == before, "other weights");
+    // What an import made there may be made again.
+    for _ in 0..2 {
+        place.succeeds(&["import", "model", "folder", "--out", "folder/ours.safetensors", "--no-loss"]);
+    }
+}
+
+#[test]
+fn a_model_that_does_not_answer_is_given_a_template() {
+    let place = Place::new();
+    place.write("in.gguf", gguf(&metadata(), &tensors()));
+    place.succeeds(&["import", "model", "in.gguf", "--out", "base.safetensors", "--no-loss"]);
+    place.succeeds(&["export", "hf", "base.safetensors", "--out", "folder"]);
+    place.write(
+        "own.jinja",
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}",
+    );
+    place.write("endless.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+    let talk = r#"{"instruction": "Who?", "output": "A ghost."}"#;
+    place.write("talks.jsonl", format!("{talk}\n").repeat(8));
+    let train = ["train", "--data", "talks.jsonl", "--steps", "1", "--batch", "1", "--seq-len", "48", "--out", "run", "--from"];
+    let said = place.refused(&[&train[..], &["base.safetensors"]].concat());
+    assert!(said.contains("talks.jsonl:1") && said.contains("--chat-template"), "{said}");
+    for (name, part) in [
+        ("chatml", "<|im_end|>"),
+        ("endless.jinja", "a control token of the model's tokenizer after an answer"),
+        ("none.jinja", "none.jinja"),
+    ] {
+        let said = place.refused(&["import", "model", "in.gguf", "--out", "m.safetensors", "--no-loss", "--chat-template", name]);
+        assert!(said.contains(part), "{said}");
+    }
+    for from in ["in.gguf", "folder"] {
+        for name in ["plain", "own.jinja"] {
+            place.succeeds(&["import", "model", from, "--out", "m.safetensors", "--no-loss", "--chat-template", name]);
+            let said = place.succeeds(&[&train[..], &["m.safetensors"]].concat());
+            assert!(!said.contains("ends an answer"), "{from}, {name}: {said}");
+            place.succeeds(&["chat", "--checkpoint", "m.safetensors", "--prompt", "Who?", "--max-tokens", "3"]);
+            std::fs::remove_dir_all(place.path("run")).expect("a folder");
+            // It goes out with the model.
+            place.succeeds(&["export", "gguf", "m.safetensors", "--out", "out.gguf"]);
+            let template =
+                Gguf::open(place.path("out.gguf")).expect("a model").value("tokenizer.chat_template").expect("a template").to_string();
+            assert!(template.contains(if name == "plain" { "Assistant:" } else { "[assistant]" }), "{from}, {name}: {template}");
+        }
+    }
+}
+
+#[test]
 fn weights_are_fitted_and_the_loss_is_told() {
     let place = Place::new();
     place.write("in.gguf", gguf(&metadata(), &tensors()));

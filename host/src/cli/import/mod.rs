@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `model.rs` | language models |
+//! | `templates.rs` | templates of conversations that they are given |
 //! | `loss.rs` | what they lose on a text |
 //! | `hifigan.rs`, `source_filter.rs` | vocoders |
 
@@ -10,6 +11,7 @@ mod hifigan;
 mod loss;
 mod model;
 mod source_filter;
+mod templates;
 
 use argh::FromArgs;
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use primal_device::grid::{Grid, INT4, ScaleForm, UINT4, by_name};
 
 use super::loss::{Loss, Text, loss};
+use super::templates;
 use crate::cli::overrides::one_of;
 use crate::cli::paths::{require_distinct, require_extension, require_writable};
 use crate::cli::threads::in_pool;
@@ -57,6 +58,10 @@ pub(super) struct ImportModel {
     /// measure no loss
     #[argh(switch)]
     no_loss: bool,
+    /// template of conversations to keep with the model, in place of its own: a file in the language of Jinja; chatml; or plain, for models whose tokenizer has no
+    /// tokens for it. So a model that does not answer yet can learn conversations
+    #[argh(option)]
+    chat_template: Option<String>,
     /// licence of the weights, to be kept in the file (default: what the model says)
     #[argh(option)]
     license: Option<String>,
@@ -99,7 +104,11 @@ impl ImportModel {
             source.about.insert("license".into(), license.clone());
         }
         let files = source.gguf().map_or_else(|| ModelFiles::beside(&self.path), |gguf| Ok(ModelFiles::of_gguf(gguf.clone())))?;
-        files.tokenizer(source.table.vocab())?;
+        let tokenizer = files.tokenizer(source.table.vocab())?;
+        if let Some(name) = &self.chat_template {
+            let (template, end) = templates::for_model(name, &tokenizer)?;
+            source.set_chat_template(&template, end)?;
+        }
         if source.context > source.table.context() {
             let (theirs, ours) = (source.context, source.table.context());
             warn(format!("the model was made for {theirs} tokens; here it reads at most {ours}"));

@@ -323,12 +323,21 @@ mod tests {
         // As other programs write them.
         for (line, said) in [
             (r#"{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}"#, &["Hi", "Ho"][..]),
-            (r#"{"conversations": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "tools": "[]"}"#, &["Hi", "Ho"]),
+            (
+                r#"{"conversations": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "tools": "[]"}"#,
+                &["Hi", "Ho"],
+            ),
             (r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#, &["Add.\n1 2", "3"]),
             (r#"{"instruction": "Add.", "context": "", "response": "3", "category": "sums"}"#, &["Add.", "3"]),
             (r#"{"question": "1+2?", "answer": "3", "system_prompt": "Add."}"#, &["Add.", "1+2?", "3"]),
-            (r#"{"messages": [{"role": "system", "content": null}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#, &["Hi", "Ho"]),
-            (r#"{"messages": [{"role": "developer", "content": "Say."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#, &["Say.", "Hi", "Ho"]),
+            (
+                r#"{"messages": [{"role": "system", "content": null}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#,
+                &["Hi", "Ho"],
+            ),
+            (
+                r#"{"messages": [{"role": "developer", "content": "Say."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#,
+                &["Say.", "Hi", "Ho"],
+            ),
         ] {
             let Ok(Line::Conversation { messages, answers }) = read(line) else { panic!("{line}: {:?}", read(line)) };
             assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), said, "{line}");

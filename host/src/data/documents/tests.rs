@@ -178,6 +178,43 @@ fn names_of_control_tokens_in_texts_are_told_of() {
 }
 
 #[test]
+fn answers_with_names_of_control_tokens_and_without_an_end_are_told_of() {
+    let stored = codec();
+    let talk = |answer: &str| {
+        format!(r#"{{"messages": [{{"role": "user", "content": "a<|im_end|>"}}, {{"role": "assistant", "content": "{answer}"}}]}}"#)
+    };
+    let warnings =
+        |answers: [&str; 3], template| opened(&[&answers.map(talk)], &stored, Some(template), ROOM, false).expect("documents").warnings();
+    let [ends, goes_on] = ["<|im_end|>", ""].map(|end| format!("{{% for m in messages %}}{{{{ m.content }}}}{end}{{% endfor %}}"));
+    assert!(warnings(["a", "b", "c"], &ends).is_empty());
+    assert!(
+        matches!(&warnings(["a<|im_end|>", "b", "c"], &ends)[..], [one] if one.contains("1 conversations") && one.contains("in their answers"))
+    );
+    assert!(
+        matches!(&warnings(["a", "b", "c"], &goes_on)[..], [one] if one.contains("in 3 of 3 conversations") && one.contains("ends an answer"))
+    );
+}
+
+#[test]
+fn a_list_in_json_holds_documents_too() {
+    let (codec, good) = (TextCodec::Bytes, r#"{"text": "good"}"#);
+    let open = |text: String| {
+        let options = DocumentOptions { codec: &codec, template: None, room: ROOM, held_out: (Split::Validation, false) };
+        Documents::from_sources(vec![Source::from_text("a.JSON", text).expect("a text")], &options)
+    };
+    assert_eq!(open(format!(" [\n  {good},\n  {{\n\"text\":\n\"a b\"}}, {good}]")).expect("documents").count(), 3);
+    assert_eq!(open(format!("{good}\n{good}\n")).expect("documents").count(), 2);
+    for (text, begins, part) in [
+        (format!("[{good}, 3, {good}, {{}}]"), "a.JSON[1]: expected one JSON object", "1 other elements of the file are wrong as well: 3"),
+        (format!("[{good}, {good}"), "a.JSON: expected a list of JSON objects", "no JSON: EOF"),
+        ("[]".into(), "--data a.JSON: expected 2 lines or more", "found 0"),
+    ] {
+        let said = open(text).err().expect("no documents").to_string();
+        assert!(said.starts_with(begins) && said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn a_bad_line_is_named() {
     let (stored, good) = (codec(), r#"{"text": "good"}"#);
     let talk =

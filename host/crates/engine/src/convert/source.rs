@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+
 use super::attached;
 use super::lines::Lines;
 use super::names::{Place, Style, place};
 use super::table::Table;
 use super::{from_config, from_gguf};
-use crate::files::gguf::{self, Gguf};
+use crate::files::gguf::{self, Gguf, Value};
 use crate::files::hugging_face::ModelFolder;
 use crate::files::{self, TensorFile};
 use crate::{Error, Result};
@@ -37,6 +39,13 @@ const KEYS: [[&str; 4]; 9] = [
 
 /// The prefix of the names of GPT-2's tensors, which files of the bare model leave out.
 const GPT2_PREFIX: &str = "transformer.";
+
+/// The metadata of a GGUF file, among the files that are kept.
+const GGUF: &str = "gguf";
+/// What is kept of a folder's templates, and of how texts are made.
+const TEMPLATE: &str = "chat_template.jinja";
+const GENERATION: &str = "generation_config.json";
+const ENDS: &str = "eos_token_id";
 
 /// Refuses an architecture by its name in `path`.
 pub(super) fn unsupported(path: &Path, name: &str) -> Error {
@@ -78,11 +87,58 @@ impl Source {
         Ok(source)
     }
 
+    /// Keeps another template of conversations with the model, and has what it makes end at this token as well.
+    ///
+    /// # Errors
+    /// Bad input for files of the model that do not parse.
+    pub fn set_chat_template(&mut self, template: &str, end: Option<u32>) -> Result<()> {
+        if let Some(gguf) = &self.gguf {
+            let keys = [("tokenizer.chat_template", Some(Value::string(template))), ("tokenizer.ggml.eot_token_id", end.map(Value::U32))];
+            let mut metadata: Vec<_> = gguf.entries().map(|(key, value)| (key.to_owned(), value)).collect();
+            for (key, value) in keys.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+                match metadata.iter_mut().find(|(other, _)| other == key) {
+                    Some((_, old)) => *old = value,
+                    None => metadata.push((key.to_owned(), value)),
+                }
+            }
+            self.attached = vec![(GGUF.to_owned(), gguf::encode(&metadata, &[])?)];
+            return Ok(());
+        }
+        self.attach(TEMPLATE, template.as_bytes().to_vec());
+        let Some(end) = end else { return Ok(()) };
+        let object = |name: &str| {
+            let Some((_, bytes)) = self.attached.iter().find(|(other, _)| other == name) else { return Ok(None) };
+            serde_json::from_slice::<serde_json::Map<String, Json>>(bytes).map(Some).map_err(|error| {
+                let subject = format!("{}: {name}", self.path.display());
+                Error::invalid(subject, "an object in JSON", error, "get all files of the model from where it came")
+            })
+        };
+        // Without a file of its own, what is made ends where the configuration says.
+        let generation = object(GENERATION)?;
+        let config = if generation.is_some() { None } else { object("config.json")? };
+        let old = generation.as_ref().or(config.as_ref()).and_then(|object| object.get(ENDS)).cloned().unwrap_or_default();
+        let mut ends = match old {
+            Json::Null => Vec::new(),
+            Json::Array(several) => several,
+            one => vec![one],
+        };
+        ends.push(end.into());
+        let mut generation = generation.unwrap_or_default();
+        generation.insert(ENDS.into(), ends.into());
+        self.attach(GENERATION, serde_json::to_vec(&generation).expect("plain data"));
+        Ok(())
+    }
+
+    fn attach(&mut self, name: &str, bytes: Vec<u8>) {
+        self.attached.retain(|(other, _)| other != name);
+        self.attached.push((name.to_owned(), bytes));
+    }
+
     fn of_gguf(path: &Path, file: Box<dyn TensorFile>) -> Result<Self> {
         let gguf = Gguf::open(file.path())?;
         let table = from_gguf::table(&gguf)?;
         let metadata: Vec<_> = gguf.entries().map(|(key, value)| (key.to_owned(), value)).collect();
-        let attached = vec![("gguf".to_owned(), gguf::encode(&metadata, &[])?)];
+        let attached = vec![(GGUF.to_owned(), gguf::encode(&metadata, &[])?)];
         let text = |key: &str| gguf.value(key).and_then(|value| value.as_str().map(str::to_owned));
         let about = [
             ("license", text("general.license")),
