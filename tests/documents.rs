@@ -102,6 +102,45 @@ fn answers_are_learnt_and_a_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn other_files_are_held_back_where_they_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    talking(&path.join("model.safetensors"), Some(TEMPLATE), 2);
+    write_documents(&path.join("chats.jsonl"));
+    let lines =
+        |count: usize| fs::read_to_string(path.join("chats.jsonl")).expect("lines").lines().take(count).collect::<Vec<_>>().join(",\n");
+    fs::write(path.join("others.json"), format!("[{}]", lines(7))).expect("a file");
+    fs::write(path.join("text.txt"), "a line of a text\n".repeat(200)).expect("a file");
+    fs::write(path.join("other.txt"), "another line of it\n".repeat(20)).expect("a file");
+    let train = "train --threads 1 --batch 2 --seq-len 48 --steps 2 --checkpoint-every 1 --keep 3 --validate-every 1 --lr 1e-2 --warmup 1";
+    for (begun, data, other, told) in [
+        ("--from model.safetensors", "chats.jsonl", "others.json", ["120 documents for training", "7 for validation"]),
+        ("--config gpt-nano", "text.txt", "other.txt", ["3,400 for training", "380 for validation"]),
+    ] {
+        let said = program(path, &format!("{train} {begun} --data {data} --validation {other} --out run"), 0);
+        assert!(told.iter().all(|part| said.contains(part)), "{said}");
+        let last = path.join("run/checkpoints/step-00000002.safetensors");
+        let whole = fs::read(&last).expect("a checkpoint");
+        fs::remove_file(&last).expect("a file");
+        // It goes on with both; what is held back can have gone elsewhere.
+        let moved = other.replace("other", "moved");
+        fs::rename(path.join(other), path.join(&moved)).expect("a file");
+        let said = program(path, "train --resume run", 2);
+        assert!(said.contains(other) && said.contains("--validation"), "{said}");
+        program(path, &format!("train --resume run --validation {moved}"), 0);
+        assert!(fs::read(&last).expect("a checkpoint") == whole, "other bytes");
+        // Without it the data would be others.
+        let said = program(path, &format!("train --resume run --validation {data} --steps 3"), 2);
+        assert!(said.contains("the data of the run"), "{said}");
+        fs::remove_dir_all(path.join("run")).expect("a folder");
+    }
+    let said = program(path, &format!("{train} --config gpt-nano --data text.txt --validation none.txt --out run"), 2);
+    assert!(said.contains("--validation") && said.contains("no such path") && !path.join("run").exists(), "{said}");
+    let said = program(path, &format!("{train} --from model.safetensors --data chats.jsonl --validation text.txt --out run"), 2);
+    assert!(said.contains("both: "), "{said}");
+}
+
+#[test]
 fn what_documents_do_not_go_with_is_said_before_the_run_begins() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();

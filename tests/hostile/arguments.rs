@@ -11,7 +11,7 @@ use crate::{Place, refusal, text, tiny_run};
 fn clause_15_a_run_without_sources_is_refused() {
     let (place, run) = (Place::new(), "run");
     tiny_run(&place, 1);
-    for (content, expected) in [("[]", "an empty one"), ("[1]", "expected a string"), ("{}", "expected a sequence")] {
+    for (content, expected) in [("[]", "an empty one"), ("[1]", "neither a list of strings"), ("{}", "neither a list of strings")] {
         fs::write(place.path("run/data.json"), content).expect("the sources");
         let message = place.refused(&["train", "--threads", "1", "--resume", run]);
         assert!(message.contains("data.json") && message.contains(expected), "{content}: {message}");

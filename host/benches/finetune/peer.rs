@@ -94,7 +94,7 @@ impl OnText for Settings<'_> {
         let rows = if are_documents(&sources)? {
             let layout = Layout::<TextTask<M>>::plan(&ConfigOf { train: train.clone(), ..config }, &mut Plan::default());
             let (room, held_out) = (Room::of(&layout.model), (Split::Validation, train.hold_out_test));
-            let documents = Documents::open(&sources, &DocumentOptions { codec: &codec, template: None, room, held_out })?;
+            let documents = Documents::open(&sources.to_vec().into(), &DocumentOptions { codec: &codec, template: None, room, held_out })?;
             rows(&documents, &train, self.run.done())
         } else {
             let corpus = Corpus::open(&sources, codec, &CorpusOptions::default())?;

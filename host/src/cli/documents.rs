@@ -6,7 +6,7 @@ use primal_engine::models::text::TextModel;
 
 use crate::Result;
 use crate::chat::ChatTemplate;
-use crate::data::{DocumentOptions, Documents, ModelFiles, Room, Split, TextCodec};
+use crate::data::{DataPaths, DocumentOptions, Documents, ModelFiles, Room, Split, TextCodec};
 
 /// The template in the file that a model comes from, if there is one.
 ///
@@ -25,7 +25,7 @@ pub(super) fn template(file: Option<&dyn TensorFile>, codec: &TextCodec) -> Resu
 /// # Errors
 /// A device on which there cannot be so many documents at a time; those of [`Documents::open`].
 pub(super) fn open<D: Device, M: TextModel>(
-    sources: &[String],
+    paths: &DataPaths,
     codec: &TextCodec,
     template: Option<&ChatTemplate>,
     model: &M,
@@ -34,5 +34,5 @@ pub(super) fn open<D: Device, M: TextModel>(
     let room = Room::of(model);
     let sequences = Sequences::Equal { count: room.documents, len: room.tokens.div_ceil(room.documents) };
     D::require(&AttentionShape { sequences, ..model.attention() })?;
-    Documents::open(sources, &DocumentOptions { codec, template, room, held_out })
+    Documents::open(paths, &DocumentOptions { codec, template, room, held_out })
 }

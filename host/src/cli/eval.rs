@@ -37,7 +37,7 @@ pub struct Eval {
     /// checkpoint file
     #[argh(option)]
     checkpoint: PathBuf,
-    /// text files or folders, documents and conversations in .jsonl or .ndjson, or "stories" (default); may be repeated
+    /// text files or folders, documents and conversations in .jsonl, .ndjson or .json, or "stories" (default); may be repeated
     #[argh(option)]
     data: Vec<String>,
     /// validation (default: the last 5 % of each file), test (its second half, where training held it out), train or all
@@ -185,12 +185,13 @@ impl Eval {
             warn(format!("no --data: the {} split of the generated stories is measured", split.name()));
         }
         let sources = if self.data.is_empty() { vec!["stories".to_string()] } else { self.data.clone() };
+        let paths = sources.clone().into();
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; batch * seq]);
         let mut losses = vec![0.0f32; batch * seq];
         let has_test = l.config.train.hold_out_test;
         let (measured, bytes) = if are_documents(&sources)? {
             let template = documents::template(Some(file), &l.codec)?;
-            let documents = documents::open::<D, M>(&sources, &l.codec, template.as_ref(), &l.model, (split, has_test))?;
+            let documents = documents::open::<D, M>(&paths, &l.codec, template.as_ref(), &l.model, (split, has_test))?;
             documents.warnings().iter().for_each(warn);
             let (mut lengths, mut index, mut bytes) = (Vec::new(), 0, 0);
             let next = |b: &mut D, inputs: &mut [u32], targets: &mut [u32]| {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::chat::{ChatTemplate, Message, Role};
 use crate::configurations::default_of;
-use crate::data::{Corpus, CorpusOptions, STORIES, Split, TextCodec, are_documents, generate_after, unread};
+use crate::data::{Corpus, CorpusOptions, DataPaths, STORIES, Split, TextCodec, are_documents, generate_after, unread};
 use crate::{Error, Result, ranks};
 use primal_device::grid::ScaleForm;
 use primal_engine::backend::{Backend, Device};
@@ -90,8 +90,9 @@ impl Train {
     fn train<D: Device, M: TextModel>(&self) -> Result<()> {
         let (folder, sources) = followers::open(|| {
             let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
-            let sources = folder.sources(&self.data, Some(STORIES))?;
-            folder.require_apart(&sources)?;
+            let given = DataPaths { data: self.data.clone(), validation: self.validation.clone() };
+            let sources = folder.sources(&given, Some(STORIES))?;
+            folder.require_apart(&sources.all())?;
             Ok((folder, sources))
         })?;
         let (config, t) = (&folder.config, &folder.config.train);
@@ -115,7 +116,7 @@ impl Train {
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
-        let lesson = if are_documents(&sources)? {
+        let lesson = if are_documents(&sources.all())? {
             Lesson::of_documents::<D, M>(&folder, &sources, &codec, &layout.model)
         } else {
             Lesson::of_text(&folder, &sources, &codec)
@@ -142,7 +143,7 @@ struct Lesson {
 impl Lesson {
     fn of_documents<D: Device, M: TextModel>(
         folder: &RunFolder<M::Config>,
-        sources: &[String],
+        sources: &DataPaths,
         codec: &TextCodec,
         model: &M,
     ) -> Result<Self> {
@@ -158,7 +159,7 @@ impl Lesson {
         Ok(Self { source: Box::new(documents), description, warnings, prompts })
     }
 
-    fn of_text(folder: &RunFolder<impl ModelTable>, sources: &[String], codec: &TextCodec) -> Result<Self> {
+    fn of_text(folder: &RunFolder<impl ModelTable>, sources: &DataPaths, codec: &TextCodec) -> Result<Self> {
         let t = &folder.config.train;
         let options = CorpusOptions {
             cache: Some(folder.path.clone()),
@@ -166,10 +167,10 @@ impl Lesson {
             windows: t.windows,
             ..CorpusOptions::default()
         };
-        let opened = ranks::in_turn(|| Corpus::open(sources, codec.clone(), &options));
+        let opened = ranks::in_turn(|| Corpus::open_apart(sources, codec.clone(), &options));
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        let usual = || if sources == [STORIES] { codec.prompt("Once upon a time") } else { corpus.prompt() };
+        let usual = || if sources.all() == [STORIES] { codec.prompt("Once upon a time") } else { corpus.prompt() };
         let (description, warnings) = (corpus.describe(), corpus.warnings().to_vec());
         let prompts = prompts(t, codec, None, usual)?;
         Ok(Self { source: Box::new(corpus), description, warnings, prompts })

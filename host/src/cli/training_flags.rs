@@ -132,8 +132,12 @@ commands! {
         config: String = "default_of(Family::Text).to_string()"
     }
     train {
-        /// text files or folders, documents and conversations in .jsonl or .ndjson, or "stories" (default); may be repeated
+        /// text files or folders, documents and conversations in .jsonl, .ndjson or .json, or "stories" (default); may be repeated
         data: Vec<String>
+    }
+    train {
+        /// files or folders of the same kind that are held back, to validate on, in place of a twentieth of --data; may be repeated
+        validation: Vec<String>
     }
     train {
         /// bytes, english1k or gpt2

@@ -54,14 +54,14 @@ impl Work for TtsTrain {
         };
         let (folder, sources) = followers::open(|| {
             let folder = RunFolder::open(&flags, configure)?;
-            let sources = folder.sources(self.data.as_slice(), None)?;
+            let sources = folder.sources(&self.data.iter().cloned().collect::<Vec<_>>().into(), None)?;
             Ok((folder, sources))
         })?;
         let config = &folder.config;
         let mut plan = memory::Plan::default();
         let layout = Layout::<SpeechTask>::plan_at(ranks::place(), config, &BTreeMap::new(), &mut plan);
         let cache = self.cache.as_deref().unwrap_or(&folder.path);
-        let opened = ranks::in_turn(|| SpeechCorpus::open(sources[0].as_ref(), &MelSettings::default(), Some(cache)));
+        let opened = ranks::in_turn(|| SpeechCorpus::open(sources.data[0].as_ref(), &MelSettings::default(), Some(cache)));
         // Features are written beside the run, unless they have a folder of their own.
         let corpus = if folder.is_resumed || self.cache.is_some() { opened } else { opened.map_err(unwritable_out) }?;
         let description = corpus.describe();

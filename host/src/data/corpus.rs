@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::epochs;
-use super::source::{self, Source, Split, TextBytes};
+use super::source::{self, DataPaths, Part, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
 use super::tokenizer::TextCodec;
@@ -179,6 +179,14 @@ impl Corpus {
         Self::from_sources(texts, codec, options)
     }
 
+    /// The same, where other texts may be held back.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_apart(paths: &DataPaths, codec: TextCodec, options: &CorpusOptions) -> Result<Self> {
+        Self::from_sources(paths.open(|| stories(options.stories_seed, options.stories_bytes))?, codec, options)
+    }
+
     /// A corpus of texts that are open already.
     ///
     /// # Errors
@@ -190,16 +198,29 @@ impl Corpus {
         let mut warnings = Vec::new();
         for source in sources {
             warnings.extend(warning(&source, &codec));
-            let byte_len = source.byte_len();
+            let (byte_len, part) = (source.byte_len(), source.part);
+            if part != Part::All {
+                fingerprint.update(&[part as u8]);
+            }
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
             let text = match &codec {
-                TextCodec::Bytes => {
-                    CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
-                }
+                TextCodec::Bytes => CorpusText {
+                    cuts: part.cuts(source.cuts, byte_len),
+                    count: byte_len,
+                    tokens: Tokens::Bytes(source.bytes),
+                    byte_len,
+                    name: source.name,
+                },
                 codec => {
                     let file = TokenFile::open(&source, codec, options.cache.as_deref())?;
-                    CorpusText { cuts: file.cuts, count: file.count, tokens: Tokens::Pairs(file), byte_len, name: source.name }
+                    CorpusText {
+                        cuts: part.cuts(file.cuts, file.count),
+                        count: file.count,
+                        tokens: Tokens::Pairs(file),
+                        byte_len,
+                        name: source.name,
+                    }
                 }
             };
             texts.push(text);
@@ -281,7 +302,7 @@ impl Corpus {
             return Err(Error::bad_input(
                 self.subject(),
                 format!("at least {needed} training tokens: one batch of {batch} x {seq_len} and the token after it"),
-                format!("{found} (95 % of the data)"),
+                found,
                 "pass more text to --data, or lower --batch or --seq-len",
             ));
         }

@@ -36,7 +36,7 @@ mod voice_facts;
 pub use corpus::{Corpus, CorpusOptions, TokenWindow};
 pub use documents::{DocumentOptions, Documents, Room, are_documents};
 pub use generation::{Drawn, generate, generate_after, unread};
-pub use source::{STORIES, Source, Split};
+pub use source::{DataPaths, STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;

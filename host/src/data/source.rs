@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::runs::claim::is_run;
@@ -60,6 +61,93 @@ impl Split {
     }
 }
 
+/// What of the data a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Part {
+    /// Some of each split.
+    #[default]
+    All,
+    /// Training alone: what is held back are other files.
+    Train,
+    /// What is held back.
+    HeldOut,
+}
+
+impl Part {
+    /// Where a file of so many elements is cut, of which `cuts` would be the places if it were all of the data.
+    pub(super) fn cuts(self, cuts: [u64; 2], count: u64) -> [u64; 2] {
+        match self {
+            Self::All => cuts,
+            Self::Train => [count; 2],
+            Self::HeldOut => [0, count / 2],
+        }
+    }
+}
+
+/// Where the data of a run are: what `--data` and `--validation` name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
+pub struct DataPaths {
+    /// What is learnt, of which a part is held back if nothing else is.
+    pub data: Vec<String>,
+    /// What is held back.
+    pub validation: Vec<String>,
+}
+
+/// The same in a file: where there is nothing besides, a list.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "neither a list of strings nor an object of two such lists")]
+enum Written {
+    Data(Vec<String>),
+    Both { data: Vec<String>, validation: Vec<String> },
+}
+
+impl From<Written> for DataPaths {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Data(data) => Self { data, validation: Vec::new() },
+            Written::Both { data, validation } => Self { data, validation },
+        }
+    }
+}
+
+impl From<DataPaths> for Written {
+    fn from(DataPaths { data, validation }: DataPaths) -> Self {
+        if validation.is_empty() { Self::Data(data) } else { Self::Both { data, validation } }
+    }
+}
+
+impl From<Vec<String>> for DataPaths {
+    fn from(data: Vec<String>) -> Self {
+        Self { data, validation: Vec::new() }
+    }
+}
+
+impl DataPaths {
+    /// All paths.
+    pub fn all(&self) -> Vec<String> {
+        [&self.data[..], &self.validation].concat()
+    }
+
+    /// The texts, as [`open`] does.
+    pub(super) fn open(&self, stories: impl Fn() -> String) -> Result<Vec<Source>> {
+        let mut sources = open(&self.data, &stories)?;
+        if self.validation.is_empty() {
+            return Ok(sources);
+        }
+        sources.iter_mut().for_each(|source| source.part = Part::Train);
+        let held_out = open(&self.validation, &stories).map_err(|error| match error {
+            Error::BadInput { subject, expected, found, hint } => {
+                let [subject, hint] = [subject, hint].map(|text| text.replace("--data", "--validation"));
+                Error::BadInput { subject, expected, found, hint }
+            }
+            other => other,
+        })?;
+        sources.extend(held_out.into_iter().map(|source| Source { part: Part::HeldOut, ..source }));
+        Ok(sources)
+    }
+}
+
 /// Bytes in memory or in a mapped file.
 pub(super) enum TextBytes {
     Owned(Vec<u8>),
@@ -94,6 +182,7 @@ pub struct Source {
     pub hash: u64,
     pub(super) bytes: TextBytes,
     pub(super) cuts: [u64; 2],
+    pub(super) part: Part,
 }
 
 impl Source {
@@ -138,7 +227,7 @@ impl Source {
         let hash = xxh3_64(&bytes);
         let first = line_cut(&bytes, 0, bytes.len() / 20 * 19 + bytes.len() % 20 * 19 / 20);
         let second = line_cut(&bytes, first, first + (bytes.len() - first) / 2);
-        Ok(Self { name, hash, bytes, cuts: [first as u64, second as u64] })
+        Ok(Self { name, hash, bytes, cuts: [first as u64, second as u64], part: Part::All })
     }
 
     /// Length in bytes.

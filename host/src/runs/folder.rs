@@ -9,6 +9,7 @@ use super::belonging::{edited_config, known_config, reopen, require_own_checkpoi
 use super::claim::{require_new, take, take_free};
 use super::difference::{Difference, changes, differences};
 use crate::configurations::{self, Load};
+use crate::data::DataPaths;
 use crate::output::warn;
 use crate::runs::identity::{FILE_NAME, Identity, Origin};
 use crate::{Error, Result, input};
@@ -224,30 +225,51 @@ impl<M: ModelTable> RunFolder<M> {
     ///
     /// # Errors
     /// Data of the run that cannot be found any more.
-    pub fn sources(&self, given: &[String], default: Option<&str>) -> Result<Vec<String>> {
-        if !given.is_empty() || !self.is_resumed {
-            let given = given.iter().map(String::as_str).chain(default.filter(|_| given.is_empty()));
-            return Ok(given.map(|source| if Some(source) == default { source.to_owned() } else { absolute(source) }).collect());
+    pub fn sources(&self, given: &DataPaths, default: Option<&str>) -> Result<DataPaths> {
+        let found = |paths: &[String]| {
+            paths.iter().map(|path| if Some(path.as_str()) == default { path.clone() } else { absolute(path) }).collect::<Vec<_>>()
+        };
+        let mut given = DataPaths { data: found(&given.data), validation: found(&given.validation) };
+        if !self.is_resumed {
+            given.data.extend(default.filter(|_| given.data.is_empty()).map(str::to_owned));
+            return Ok(given);
         }
+        if !given.data.is_empty() && !given.validation.is_empty() {
+            return Ok(given);
+        }
+        let known = match self.known_sources(default, &given) {
+            Ok(known) => known,
+            // Those that are needed were given.
+            Err(_) if !given.data.is_empty() => DataPaths::default(),
+            Err(error) => return Err(error),
+        };
+        let or = |given: Vec<String>, known| if given.is_empty() { known } else { given };
+        Ok(DataPaths { data: or(given.data, known.data), validation: or(given.validation, known.validation) })
+    }
+
+    /// The data that the run was begun with; those that are not given have to be there.
+    fn known_sources(&self, default: Option<&str>, given: &DataPaths) -> Result<DataPaths> {
         let path = self.path.join(SOURCES);
         let hint = "give the data of the run with --data";
         let text = input::read_text(&path, input::CONFIGURATION, hint)?;
-        let sources: Vec<String> =
+        let known: DataPaths =
             serde_json::from_str(&text).map_err(|error| Error::bad_input(path.display(), "a JSON list of paths", error, hint))?;
-        if sources.is_empty() {
+        if known.data.is_empty() {
             return Err(Error::bad_input(path.display(), "a JSON list of at least one path", "an empty one", hint));
         }
-        for source in sources.iter().filter(|source| Some(source.as_str()) != default) {
+        let needed = [(&known.data, &given.data), (&known.validation, &given.validation)];
+        let needed = needed.into_iter().filter(|(_, given)| given.is_empty()).flat_map(|(known, _)| known);
+        for source in needed.filter(|source| Some(source.as_str()) != default) {
             if !Path::new(source).exists() {
                 let place = match Path::new(source).is_absolute() {
                     true => "",
                     false => ", a path relative to the folder where the run was begun",
                 };
-                let hint = "put it back, or say with --data where the data of the run are now";
+                let hint = "put it back, or say with --data (or --validation) where the data of the run are now";
                 return Err(Error::bad_input(path.display(), format!("the data of the run, {source}{place}"), "nothing there", hint));
             }
         }
-        Ok(sources)
+        Ok(known)
     }
 
     /// Writes what a new run needs to be resumed, `config.toml` last, which makes it a run; or what flags changed of one that goes on. `done`
@@ -255,7 +277,7 @@ impl<M: ModelTable> RunFolder<M> {
     ///
     /// # Errors
     /// Fewer steps than are done; files that cannot be written.
-    pub fn begin(&mut self, done: u64, fingerprint: u64, sources: &[String]) -> Result<()> {
+    pub fn begin(&mut self, done: u64, fingerprint: u64, sources: &DataPaths) -> Result<()> {
         let text = self.config.to_toml();
         let identity = match self.identity.take() {
             Some(identity) if self.changes.is_empty() => identity,

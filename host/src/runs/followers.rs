@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beginning::Beginning;
 use super::folder::RunFolder;
+use crate::data::DataPaths;
 use crate::{Error, Result, ranks};
 
 /// What the others need to make the same run.
@@ -18,7 +19,7 @@ struct Told {
     config: String,
     is_resumed: bool,
     begins: Begins,
-    sources: Vec<String>,
+    sources: DataPaths,
 }
 
 /// With what the run begins.
@@ -34,7 +35,7 @@ enum Begins {
 ///
 /// # Errors
 /// Those of `open`; micro-batches that the ranks cannot share; a file that only the first rank can read.
-pub(crate) fn open<M: ModelTable>(open: impl FnOnce() -> Result<(RunFolder<M>, Vec<String>)>) -> Result<(RunFolder<M>, Vec<String>)> {
+pub(crate) fn open<M: ModelTable>(open: impl FnOnce() -> Result<(RunFolder<M>, DataPaths)>) -> Result<(RunFolder<M>, DataPaths)> {
     let place = ranks::place();
     if place.count == 1 {
         return open();

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::data::DataPaths;
 use crate::output::{self, print, warn};
 use crate::report::html::write_report;
 use crate::report::metrics::{self, MetricsWriter, StepRecord};
@@ -40,7 +41,7 @@ pub(crate) struct Start<T: Told> {
     /// Folder of the run, with its configuration.
     pub folder: RunFolder<T::Config>,
     /// Where its data are.
-    pub sources: Vec<String>,
+    pub sources: DataPaths,
     /// All its memory.
     pub plan: Plan,
     /// Layout of model and optimizer.

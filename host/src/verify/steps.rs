@@ -220,7 +220,7 @@ fn of_documents<D: Device, M: TextModel>(config: &str) {
     let (mut cpu, mut device) = (trainer::<Cpu, TextTask<M>>(&config), trainer::<D, TextTask<M>>(&config));
     let room = Room::of(&cpu.layout.model);
     let options = DocumentOptions { codec: &TextCodec::Bytes, template: None, room, held_out: (Split::Validation, false) };
-    let documents = Documents::open(&[path.display().to_string()], &options).expect("documents");
+    let documents = Documents::open(&vec![path.display().to_string()].into(), &options).expect("documents");
     let mut worst: f64 = 0.0;
     for step in 1..=config.train.steps {
         let (a, b) = (cpu.step(&documents).expect("a step").loss, device.step(&documents).expect("a step").loss);

@@ -28,7 +28,7 @@ use self::objects::Objects;
 use self::order::Epoch;
 pub use self::order::Room;
 use super::corpus::grouped;
-use super::source::{self, Source, Split};
+use super::source::{self, DataPaths, Part, Source, Split};
 use super::tokenizer::TextCodec;
 use crate::chat::ChatTemplate;
 use crate::{Error, Result};
@@ -117,8 +117,8 @@ impl Documents {
     ///
     /// # Errors
     /// Bad input for paths that are missing, and for lines that are no documents, with file and line; fewer than two documents.
-    pub fn open(sources: &[String], options: &DocumentOptions) -> Result<Self> {
-        Self::from_sources(source::open(sources, String::new)?, options)
+    pub fn open(paths: &DataPaths, options: &DocumentOptions) -> Result<Self> {
+        Self::from_sources(paths.open(String::new)?, options)
     }
 
     /// Documents of files that are open already.
@@ -147,14 +147,15 @@ impl Documents {
             fingerprint: 0,
             epoch: Mutex::new(None),
         };
-        let mut lines = Vec::new();
+        let (mut lines, is_all) = (Vec::new(), sources.iter().all(|source| source.part == Part::All));
         for source in sources {
             let first = lines.len();
             all.read(&source, options, &mut lines)?;
-            all.split(&lines, first, has_test);
+            all.split(&lines, first, has_test, source.part);
         }
         // Of few lines, one.
-        if all.splits[1].is_empty()
+        if is_all
+            && all.splits[1].is_empty()
             && all.splits[2].is_empty()
             && let Some(last) = lines.iter().rfind(|line| !line.is_empty())
         {
@@ -165,6 +166,12 @@ impl Documents {
         if all.measured.is_empty() || measured == Split::Validation && all.splits[0].is_empty() {
             let subject = format!("--data {}", all.subject);
             return Err(match measured {
+                Split::Validation if !is_all => {
+                    let expected =
+                        format!("lines in --data and in --validation of which something is learnt within {} tokens", room.seq_len);
+                    let [train, held_out] = [0, 1].map(|split| all.splits[split].len());
+                    Error::bad_input(subject, expected, format!("{train} and {held_out}"), HINT)
+                }
                 Split::Validation => {
                     let expected = format!("2 lines or more of which something is learnt within {} tokens", room.seq_len);
                     Error::bad_input(subject, expected, lines.iter().filter(|line| !line.is_empty()).count(), HINT)
@@ -234,10 +241,14 @@ impl Documents {
     }
 
     /// Splits the documents of a file, which begins at the line `first`, so that of the lines of all files together one in [`HELD_OUT`] is held back:
-    /// however long documents may be, each stays on its side.
-    fn split(&mut self, lines: &[Range<u32>], first: usize, has_test: bool) {
+    /// however long documents may be, each stays on its side. Where other files are held back, nothing is of this one.
+    fn split(&mut self, lines: &[Range<u32>], first: usize, has_test: bool, part: Part) {
         let end = lines.len();
-        let held_out = end / HELD_OUT - first / HELD_OUT;
+        let held_out = match part {
+            Part::All => end / HELD_OUT - first / HELD_OUT,
+            Part::Train => 0,
+            Part::HeldOut => end - first,
+        };
         let cut = end - held_out;
         let test = if has_test { end - held_out / 2 } else { end };
         for (split, range) in self.splits.iter_mut().zip([first..cut, cut..test, test..end]) {
