@@ -42,6 +42,8 @@ pub(super) fn wrong<T>(expected: impl ToString, found: impl ToString, hint: impl
 const FORMS: &str = "\"text\", or \"messages\", or \"prompt\" and \"completion\"";
 const FORM_HINT: &str = "the section \"Documents and conversations\" of host/README.md has a line of each form";
 
+/// The keys of which each form has one.
+pub(super) const FORM_KEYS: [&str; 6] = ["text", "messages", "conversations", "prompt", "instruction", "question"];
 /// The keys of conversations: the second is that of ShareGPT's.
 const CONVERSATIONS: [&str; 2] = ["messages", "conversations"];
 /// The keys of a question and its answer, as sets of instructions have them (Alpaca, Dolly, GSM8K, OpenOrca): what is asked, what belongs to it, what is answered,

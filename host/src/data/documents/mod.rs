@@ -34,7 +34,7 @@ use crate::chat::ChatTemplate;
 use crate::{Error, Result};
 
 /// The ends of the names of files that hold documents.
-const ENDINGS: [&str; 3] = ["jsonl", "ndjson", "json"];
+const ENDINGS: [&str; 2] = ["jsonl", "ndjson"];
 /// Lines that are read between two looks at what was wrong with them.
 const LINES: usize = 4096;
 /// One document in so many is held back, of each file the last.
@@ -98,13 +98,14 @@ pub struct Documents {
 pub fn are_documents(sources: &[String]) -> Result<bool> {
     let mut found = [None, None];
     for name in source::names(sources)? {
-        let is_text = name.extension().is_none_or(|ending| !ENDINGS.iter().any(|one| ending.eq_ignore_ascii_case(one)));
-        found[usize::from(is_text)].get_or_insert(name);
+        let ends_in = |ending: &&str| name.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+        let holds_documents = ENDINGS.iter().any(|ending| ends_in(&ending)) || ends_in(&"json") && objects::begin(&name);
+        found[usize::from(!holds_documents)].get_or_insert(name);
     }
     match found {
         [Some(documents), Some(text)] => Err(Error::bad_input(
             "--data",
-            format!("texts, or documents in files that end in .{}", ENDINGS.join(" or .")),
+            format!("texts, or documents in files that end in .{}, or as lists in .json", ENDINGS.join(" or .")),
             format!("both: {} and {}", text.display(), documents.display()),
             format!("name the files that are meant, as in --data {}", documents.display()),
         )),

@@ -1,13 +1,34 @@
 //! The objects of a file of documents: its lines, or the elements of a list in JSON.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use serde_json::value::RawValue;
 
-use super::line::Wrong;
+use super::line::{self, Wrong};
 use crate::data::Source;
 use crate::{Error, Result};
 
 /// Bad objects whose places are told, at most.
 const TOLD: usize = 8;
+/// Bytes of a file that tell what it is.
+const HEAD: u64 = 1 << 16;
+
+/// Whether documents begin a file of JSON, which may as well be a text to learn: it has a list of objects, or an object in its first line, with a key of theirs.
+pub(super) fn begin(path: &Path) -> bool {
+    let mut head = Vec::new();
+    // What cannot be read is told of where it is.
+    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let text = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let first = text.strip_prefix('[').map(str::trim_start);
+    // The first line may be longer than that.
+    let is_whole = |line: &&str| !text.contains('\n') || serde_json::from_str::<&RawValue>(line).is_ok();
+    let object = first.or_else(|| text.lines().next().filter(is_whole));
+    let has_key = |object: &str| line::FORM_KEYS.iter().any(|key| object.contains(&format!("{key:?}")));
+    read.is_ok() && object.is_some_and(|object| object.starts_with('{') && has_key(object))
+}
 
 /// The objects of a file, each with its number: of lines from 1, of elements of a list from 0.
 pub(super) struct Objects<'a> {

@@ -387,10 +387,23 @@ fn long_documents_end_where_there_is_no_more_room() {
 fn texts_and_documents_do_not_mix() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    for name in ["a.jsonl", "b.JSONL", "c.txt", "d.json"] {
-        std::fs::write(path(name), "x").expect("a file");
+    for (name, content) in [
+        ("a.jsonl", "x"),
+        ("b.JSONL", "x"),
+        ("c.txt", "x"),
+        ("d.json", "\u{feff} [\n  {\n \"messages\": []"),
+        ("e.json", "{\"question\": \"a\", \"answer\": \"b\"}\n{"),
+        ("f.json", "{\n\"text\": 3}\n"),
+        ("g.json", "[{\"name\": 3}]"),
+        ("h.json", "[\"text\"]"),
+    ] {
+        std::fs::write(path(name), content).expect("a file");
     }
-    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL"), path("d.json")]).expect("files"));
+    // What is JSON may be a text, too.
+    for (name, expected) in [("d", true), ("e", true), ("f", false), ("g", false), ("h", false)] {
+        assert_eq!(are_documents(&[path(&format!("{name}.json"))]).expect("files"), expected, "{name}");
+    }
+    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL"), path("d.json"), path("e.json")]).expect("files"));
     assert!(!are_documents(&[path("c.txt"), "stories".into()]).expect("files"));
     for sources in [vec![path("")], vec![path("a.jsonl"), "stories".into()]] {
         let error = are_documents(&sources).expect_err("both");
