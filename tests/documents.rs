@@ -126,14 +126,31 @@ fn other_files_are_held_back_where_they_are_named() {
         let moved = other.replace("other", "moved");
         fs::rename(path.join(other), path.join(&moved)).expect("a file");
         let said = program(path, "train --resume run", 2);
-        assert!(said.contains(other) && said.contains("--validation"), "{said}");
+        assert!(said.contains(other) && said.contains("with --validation where"), "{said}");
         program(path, &format!("train --resume run --validation {moved}"), 0);
         assert!(fs::read(&last).expect("a checkpoint") == whole, "other bytes");
         // Without it the data would be others.
-        let said = program(path, &format!("train --resume run --validation {data} --steps 3"), 2);
+        let copied = format!("copied-{data}");
+        fs::copy(path.join(data), path.join(&copied)).expect("a file");
+        let said = program(path, &format!("train --resume run --validation {copied} --steps 3"), 2);
         assert!(said.contains("the data of the run"), "{said}");
         fs::remove_dir_all(path.join("run")).expect("a folder");
     }
+    // Where a folder has both, it is not learnt.
+    fs::create_dir(path.join("set")).expect("a folder");
+    fs::copy(path.join("chats.jsonl"), path.join("set/train.jsonl")).expect("a file");
+    fs::copy(path.join("chats.jsonl"), path.join("set/test.jsonl")).expect("a file");
+    let both = format!("{train} --from model.safetensors --data set --out run");
+    let said = program(path, &format!("{both} --validation set/../set/test.jsonl"), 0);
+    assert!(said.contains("120 documents for training") && said.contains("120 for validation"), "{said}");
+    // Only one of them is told where it is now.
+    fs::rename(path.join("set"), path.join("other")).expect("a folder");
+    let said = program(path, "train --resume run --steps 3 --data other/train.jsonl", 2);
+    assert!(said.contains("test.jsonl") && said.contains("with --validation where"), "{said}");
+    program(path, "train --resume run --steps 3 --data other --validation other/test.jsonl", 0);
+    fs::remove_dir_all(path.join("run")).expect("a folder");
+    let said = program(path, &format!("{train} --from model.safetensors --data other --out run --validation other"), 2);
+    assert!(said.contains("--validation: expected other files than all of --data"), "{said}");
     let said = program(path, &format!("{train} --config gpt-nano --data text.txt --validation none.txt --out run"), 2);
     assert!(said.contains("--validation") && said.contains("no such path") && !path.join("run").exists(), "{said}");
     let said = program(path, &format!("{train} --from model.safetensors --data chats.jsonl --validation text.txt --out run"), 2);

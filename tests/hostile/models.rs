@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use primal_engine::files::checkpoint::{Dtype, TensorRef};
 use primal_engine::files::gguf::{Array, Gguf, Value, encode};
 use primal_engine::files::open;
+use primal_host::data::ModelFiles;
 
 use crate::{Place, tiny_run};
 
@@ -184,6 +185,29 @@ fn a_model_that_does_not_answer_is_given_a_template() {
     ] {
         let said = place.refused(&["import", "model", "in.gguf", "--out", "m.safetensors", "--no-loss", "--chat-template", name]);
         assert!(said.contains(part), "{said}");
+    }
+    // One token more that ends an answer goes from format to format.
+    let mut other = metadata();
+    let kinds = other.iter_mut().find(|(key, _)| key == "tokenizer.ggml.token_type").expect("kinds");
+    kinds.1 = Value::Array(Array::of_i32((0..VOCAB as i32).map(|id| if id == 1 || id == 256 { 3 } else { 1 })));
+    place.write("other.gguf", gguf(&other, &tensors()));
+    place.write("other.jinja", "{% for m in messages %}{{ m.content }}\u{101}{% endfor %}");
+    place.succeeds(&["import", "model", "other.gguf", "--out", "other.safetensors", "--no-loss"]);
+    place.succeeds(&["export", "hf", "other.safetensors", "--out", "others"]);
+    let stops = |file: &str| {
+        let file = open(place.path(file)).expect("a model");
+        ModelFiles::attached_to(&*file).expect("files").tokenizer(VOCAB).expect("a tokenizer").stop_tokens().to_vec()
+    };
+    assert_eq!(stops("other.safetensors"), [256]);
+    for from in ["other.gguf", "others"] {
+        place.succeeds(&["import", "model", from, "--out", "m.safetensors", "--no-loss", "--chat-template", "other.jinja"]);
+        assert_eq!(stops("m.safetensors"), [1, 256], "{from}");
+        for (format, out) in [("gguf", "out.gguf"), ("hf", "outs")] {
+            place.succeeds(&["export", format, "m.safetensors", "--out", out]);
+            place.succeeds(&["import", "model", out, "--out", "again.safetensors", "--no-loss"]);
+            assert_eq!(stops("again.safetensors"), [1, 256], "{from}, {format}");
+        }
+        std::fs::remove_dir_all(place.path("outs")).expect("a folder");
     }
     for from in ["in.gguf", "folder"] {
         for name in ["plain", "own.jinja"] {

@@ -16,7 +16,7 @@ use primal_engine::train::state;
 use primal_engine::train::task::Draw;
 use primal_engine::train::text::{TextSource, TextTask};
 use primal_engine::train::trainer::Layout;
-use primal_host::data::{Corpus, CorpusOptions, DocumentOptions, Documents, Room, Split, TextCodec, are_documents};
+use primal_host::data::{Corpus, CorpusOptions, DataPaths, DocumentOptions, Documents, Room, Split, TextCodec, are_documents};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
@@ -90,14 +90,14 @@ impl OnText for Settings<'_> {
         let Run { steps, lr, seed, .. } = *self.run;
         let train = TrainConfig { steps, lr, seed, batch: 1, seq_len: SEQ_LEN, ..config.model.fine_tuning() };
         let codec = TextCodec::of(config.model.tokenizer(), self.file)?;
-        let sources = [self.data.to_owned()];
+        let sources = DataPaths::from(vec![self.data.to_owned()]);
         let rows = if are_documents(&sources)? {
             let layout = Layout::<TextTask<M>>::plan(&ConfigOf { train: train.clone(), ..config }, &mut Plan::default());
             let (room, held_out) = (Room::of(&layout.model), (Split::Validation, train.hold_out_test));
-            let documents = Documents::open(&sources.to_vec().into(), &DocumentOptions { codec: &codec, template: None, room, held_out })?;
+            let documents = Documents::open(&sources, &DocumentOptions { codec: &codec, template: None, room, held_out })?;
             rows(&documents, &train, self.run.done())
         } else {
-            let corpus = Corpus::open(&sources, codec, &CorpusOptions::default())?;
+            let corpus = Corpus::open_apart(&sources, codec, &CorpusOptions::default())?;
             corpus.require(1, SEQ_LEN)?;
             rows(&corpus, &train, self.run.done())
         };

@@ -189,7 +189,7 @@ impl Eval {
         let [mut inputs, mut targets] = [0, 1].map(|_| vec![0u32; batch * seq]);
         let mut losses = vec![0.0f32; batch * seq];
         let has_test = l.config.train.hold_out_test;
-        let (measured, bytes) = if are_documents(&sources)? {
+        let (measured, bytes) = if are_documents(&paths)? {
             let template = documents::template(Some(file), &l.codec)?;
             let documents = documents::open::<D, M>(&paths, &l.codec, template.as_ref(), &l.model, (split, has_test))?;
             documents.warnings().iter().for_each(warn);

@@ -124,8 +124,14 @@ fn own_gguf(model: &Model) -> Result<Option<Gguf>> {
 fn exchanged(model: &Model) -> Result<Exchanged> {
     let tokenizer = model.table.tokenizer();
     match (tokenizer, own_gguf(model)?) {
-        (Tokenizer::Stored(_), Some(gguf)) => Exchanged::of_gguf(&gguf, &model.path.display().to_string()),
-        (Tokenizer::Stored(vocab), None) => Exchanged::of_files(&ModelFiles::attached_to(&*model.file)?, vocab),
+        (Tokenizer::Stored(vocab), gguf) => {
+            let files = ModelFiles::attached_to(&*model.file)?;
+            let exchanged = match gguf {
+                Some(gguf) => Exchanged::of_gguf(&gguf, &model.path.display().to_string()),
+                None => Exchanged::of_files(&files, vocab),
+            };
+            Ok(exchanged?.with_stops(files.tokenizer(vocab)?.stop_tokens()))
+        }
         (named, _) => Ok(Exchanged::of_named(&TextCodec::named(named)?)),
     }
 }

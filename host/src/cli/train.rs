@@ -92,7 +92,7 @@ impl Train {
             let folder = RunFolder::<M::Config>::open(&self.names(), |config| self.configure(config))?;
             let given = DataPaths { data: self.data.clone(), validation: self.validation.clone() };
             let sources = folder.sources(&given, Some(STORIES))?;
-            folder.require_apart(&sources.all())?;
+            folder.require_apart(&sources)?;
             Ok((folder, sources))
         })?;
         let (config, t) = (&folder.config, &folder.config.train);
@@ -116,13 +116,17 @@ impl Train {
         limits::require::<D>(&plan, "lower --batch or --seq-len, or use a smaller model")?;
         let tokenizer = config.model.tokenizer();
         let codec = folder.beginning.checkpoint().map_or_else(|| TextCodec::named(tokenizer), |file| TextCodec::of(tokenizer, file))?;
-        let lesson = if are_documents(&sources.all())? {
+        let lesson = if are_documents(&sources)? {
             Lesson::of_documents::<D, M>(&folder, &sources, &codec, &layout.model)
         } else {
             Lesson::of_text(&folder, &sources, &codec)
         }?;
         let context = layout.sampler.context();
-        let unread = lesson.prompts.iter().filter_map(|prompt| unread(prompt.len(), context)).map(|said| format!("in samples {said}"));
+        let unread = lesson
+            .prompts
+            .iter()
+            .filter_map(|prompt| unread(prompt.len(), context))
+            .map(|said| format!("warning: in samples, which have {context} tokens in view, {said}"));
         lesson.warnings.iter().cloned().chain(unread).filter(|_| ranks::speaks()).for_each(warn);
         let start = Start { folder, sources, plan, layout };
         training::train::<D, _>(start, &*lesson.source, &lesson.description, |trainer, progress| {
@@ -170,7 +174,8 @@ impl Lesson {
         let opened = ranks::in_turn(|| Corpus::open_apart(sources, codec.clone(), &options));
         let corpus = if folder.is_resumed { opened } else { opened.map_err(unwritable_out) }?;
         corpus.require(t.batch, t.seq_len)?;
-        let usual = || if sources.all() == [STORIES] { codec.prompt("Once upon a time") } else { corpus.prompt() };
+        let usual =
+            || if sources.by_flag().all(|(_, source)| source == STORIES) { codec.prompt("Once upon a time") } else { corpus.prompt() };
         let (description, warnings) = (corpus.describe(), corpus.warnings().to_vec());
         let prompts = prompts(t, codec, None, usual)?;
         Ok(Self { source: Box::new(corpus), description, warnings, prompts })

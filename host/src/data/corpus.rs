@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::epochs;
-use super::source::{self, DataPaths, Part, Source, Split, TextBytes};
+use super::paths::{DataPaths, Part};
+use super::source::{self, DATA, Source, Split, TextBytes};
 use super::stories::stories;
 use super::token_cache::TokenFile;
 use super::tokenizer::TextCodec;
@@ -175,7 +176,7 @@ impl Corpus {
     /// # Errors
     /// Bad input for paths that are missing or hold no UTF-8 text, and errors of the token cache.
     pub fn open(sources: &[String], codec: TextCodec, options: &CorpusOptions) -> Result<Self> {
-        let texts = source::open(sources, || stories(options.stories_seed, options.stories_bytes))?;
+        let texts = source::open(sources, DATA, || stories(options.stories_seed, options.stories_bytes))?;
         Self::from_sources(texts, codec, options)
     }
 
@@ -198,29 +199,19 @@ impl Corpus {
         let mut warnings = Vec::new();
         for source in sources {
             warnings.extend(warning(&source, &codec));
-            let (byte_len, part) = (source.byte_len(), source.part);
-            if part != Part::All {
-                fingerprint.update(&[part as u8]);
+            let byte_len = source.byte_len();
+            if source.part != Part::All {
+                fingerprint.update(&[source.part as u8]);
             }
             fingerprint.update(&byte_len.to_le_bytes());
             fingerprint.update(&source.hash.to_le_bytes());
             let text = match &codec {
-                TextCodec::Bytes => CorpusText {
-                    cuts: part.cuts(source.cuts, byte_len),
-                    count: byte_len,
-                    tokens: Tokens::Bytes(source.bytes),
-                    byte_len,
-                    name: source.name,
-                },
+                TextCodec::Bytes => {
+                    CorpusText { cuts: source.cuts, count: byte_len, tokens: Tokens::Bytes(source.bytes), byte_len, name: source.name }
+                }
                 codec => {
                     let file = TokenFile::open(&source, codec, options.cache.as_deref())?;
-                    CorpusText {
-                        cuts: part.cuts(file.cuts, file.count),
-                        count: file.count,
-                        tokens: Tokens::Pairs(file),
-                        byte_len,
-                        name: source.name,
-                    }
+                    CorpusText { cuts: file.cuts, count: file.count, tokens: Tokens::Pairs(file), byte_len, name: source.name }
                 }
             };
             texts.push(text);

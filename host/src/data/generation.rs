@@ -14,7 +14,7 @@ pub type Drawn<'a> = (u32, &'a [f32]);
 /// What to say of a prompt of more tokens than a model reads.
 pub fn unread(prompt: usize, context: usize) -> Option<String> {
     let cut = prompt.checked_sub(context).filter(|&cut| cut > 0)?;
-    Some(format!("the prompt has {prompt} tokens and the model reads {context}: the first {cut} of them after its beginning are not read"))
+    Some(format!("the prompt has {prompt} tokens where {context} are read: the first {cut} of them after its beginning are not read"))
 }
 
 /// Continues `prompt` by `max_tokens` tokens, or until one that ends a text; `emit` gets each new piece of text and the token that completes it, and at the end what

@@ -4,6 +4,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `stories/`       | the embedded default source: an endless, seeded grammar of simple English stories |
+//! | `paths.rs`       | `--data` and `--validation`: what is learnt, and what is held back |
 //! | `source.rs`      | `--data`: files and folders, memory-mapped, checked, cut into training, validation and test |
 //! | `tokenizer/`     | bytes, byte pairs, and tokenizers that came with a model: encode, decode, streaming decode |
 //! | `token_cache.rs` | the GPT-2 tokens of a file, computed once and memory-mapped afterwards |
@@ -22,6 +23,7 @@ mod corpus;
 mod documents;
 mod epochs;
 mod generation;
+mod paths;
 mod source;
 mod speech_batch;
 mod speech_corpus;
@@ -36,7 +38,8 @@ mod voice_facts;
 pub use corpus::{Corpus, CorpusOptions, TokenWindow};
 pub use documents::{DocumentOptions, Documents, Room, are_documents};
 pub use generation::{Drawn, generate, generate_after, unread};
-pub use source::{DataPaths, STORIES, Source, Split};
+pub use paths::DataPaths;
+pub use source::{STORIES, Source, Split};
 pub use speech_batch::{SpeechBatches, SpeechLimits, heldout_batches};
 pub use speech_corpus::{SpeechCorpus, SpeechSplit};
 pub use speech_data::SpeechData;

@@ -5,13 +5,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::paths::Part;
 use crate::runs::claim::is_run;
 use crate::{Error, Result, input};
 use primal_engine::files::mapped;
 
+/// The flag that names what is learnt.
+pub(super) const DATA: &str = "--data";
 /// The name of the embedded source where a path could stand. A file of that name is reached as `./stories`.
 pub const STORIES: &str = "stories";
 
@@ -58,93 +60,6 @@ impl Split {
             Self::Test => test..end,
             Self::All => 0..end,
         }
-    }
-}
-
-/// What of the data a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Part {
-    /// Some of each split.
-    #[default]
-    All,
-    /// Training alone: what is held back are other files.
-    Train,
-    /// What is held back.
-    HeldOut,
-}
-
-impl Part {
-    /// Where a file of so many elements is cut, of which `cuts` would be the places if it were all of the data.
-    pub(super) fn cuts(self, cuts: [u64; 2], count: u64) -> [u64; 2] {
-        match self {
-            Self::All => cuts,
-            Self::Train => [count; 2],
-            Self::HeldOut => [0, count / 2],
-        }
-    }
-}
-
-/// Where the data of a run are: what `--data` and `--validation` name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
-pub struct DataPaths {
-    /// What is learnt, of which a part is held back if nothing else is.
-    pub data: Vec<String>,
-    /// What is held back.
-    pub validation: Vec<String>,
-}
-
-/// The same in a file: where there is nothing besides, a list.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "neither a list of strings nor an object of two such lists")]
-enum Written {
-    Data(Vec<String>),
-    Both { data: Vec<String>, validation: Vec<String> },
-}
-
-impl From<Written> for DataPaths {
-    fn from(written: Written) -> Self {
-        match written {
-            Written::Data(data) => Self { data, validation: Vec::new() },
-            Written::Both { data, validation } => Self { data, validation },
-        }
-    }
-}
-
-impl From<DataPaths> for Written {
-    fn from(DataPaths { data, validation }: DataPaths) -> Self {
-        if validation.is_empty() { Self::Data(data) } else { Self::Both { data, validation } }
-    }
-}
-
-impl From<Vec<String>> for DataPaths {
-    fn from(data: Vec<String>) -> Self {
-        Self { data, validation: Vec::new() }
-    }
-}
-
-impl DataPaths {
-    /// All paths.
-    pub fn all(&self) -> Vec<String> {
-        [&self.data[..], &self.validation].concat()
-    }
-
-    /// The texts, as [`open`] does.
-    pub(super) fn open(&self, stories: impl Fn() -> String) -> Result<Vec<Source>> {
-        let mut sources = open(&self.data, &stories)?;
-        if self.validation.is_empty() {
-            return Ok(sources);
-        }
-        sources.iter_mut().for_each(|source| source.part = Part::Train);
-        let held_out = open(&self.validation, &stories).map_err(|error| match error {
-            Error::BadInput { subject, expected, found, hint } => {
-                let [subject, hint] = [subject, hint].map(|text| text.replace("--data", "--validation"));
-                Error::BadInput { subject, expected, found, hint }
-            }
-            other => other,
-        })?;
-        sources.extend(held_out.into_iter().map(|source| Source { part: Part::HeldOut, ..source }));
-        Ok(sources)
     }
 }
 
@@ -199,21 +114,25 @@ impl Source {
     /// # Errors
     /// Bad input when it is missing, not a regular file, empty, or not UTF-8 (with the offset of the first wrong byte).
     pub fn from_file(path: &Path) -> Result<Self> {
+        Self::of_flag(path, DATA)
+    }
+
+    fn of_flag(path: &Path, flag: &str) -> Result<Self> {
         let name = path.display().to_string();
-        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, flag, error))?;
         if !metadata.is_file() {
             return Err(Error::bad_input(
                 name,
                 "a regular file of UTF-8 text",
                 "something else (a device, a pipe or a folder)",
-                "write the text to a file first and pass its path to --data",
+                format!("write the text to a file first and pass its path to {flag}"),
             ));
         }
         if metadata.len() == 0 {
             return Err(empty(&name));
         }
-        let file = File::open(path).map_err(|error| unreadable(path, error))?;
-        let map = mapped::map(&file, path).map_err(|error| unreadable(path, error))?;
+        let file = File::open(path).map_err(|error| unreadable(path, flag, error))?;
+        let map = mapped::map(&file, path).map_err(|error| unreadable(path, flag, error))?;
         Self::checked(name, TextBytes::Mapped(map))
     }
 
@@ -250,7 +169,7 @@ impl Source {
 /// Where to cut `bytes[from..]` near `target`: the next line start, else the last one before, else after the next space, else a character boundary.
 ///
 /// What comes after is between a quarter and twice of what it would be at the target, so that long lines take neither side from a text.
-fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
+pub(super) fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
     let after = bytes.len() - target;
     let (first, last) = (target.saturating_sub(after).max(from + 1), bytes.len() - after / 4);
     let follows = |byte: u8| move |at: &usize| bytes[at - 1] == byte;
@@ -265,29 +184,26 @@ fn line_cut(bytes: &[u8], from: usize, target: usize) -> usize {
 /// Bytes in which a space is looked for.
 const LONGEST_WORD: usize = 64;
 
-/// The texts that the arguments of `--data` name, in order; a folder stands for its files, recursively, sorted by path.
+/// The texts that the arguments of a flag name, in order; a folder stands for its files, recursively, sorted by path.
 ///
 /// Hidden entries, empty files and runs of this program inside a folder are passed over; links are followed, but not into a folder that they lie in.
 ///
 /// # Errors
 /// Bad input for a missing path, an empty file or folder, or text that is not UTF-8.
-pub(super) fn open(sources: &[String], stories: impl Fn() -> String) -> Result<Vec<Source>> {
-    if sources.is_empty() {
-        return Err(Error::bad_input(
-            "--data",
-            "stories, or one or more files or folders",
-            "nothing",
-            "leave --data out to train on the embedded stories",
-        ));
-    }
+pub(super) fn open(sources: &[String], flag: &str, stories: impl Fn() -> String) -> Result<Vec<Source>> {
+    open_all(&names(sources, flag)?, flag, stories)
+}
+
+/// The texts in files, and `stories`.
+pub(super) fn open_all(names: &[PathBuf], flag: &str, stories: impl Fn() -> String) -> Result<Vec<Source>> {
     let named = |name: &PathBuf| {
-        if name.as_os_str() == STORIES { Source::from_text(STORIES, stories()) } else { Source::from_file(name) }
+        if name.as_os_str() == STORIES { Source::from_text(STORIES, stories()) } else { Source::of_flag(name, flag) }
     };
-    names(sources)?.iter().map(named).collect()
+    names.iter().map(named).collect()
 }
 
 /// The files that they name, and `stories`.
-pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
+pub(super) fn names(sources: &[String], flag: &str) -> Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for source in sources {
         let path = Path::new(source);
@@ -296,7 +212,7 @@ pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let mut files = Vec::new();
-        collect(path, &mut Vec::new(), &mut files)?;
+        collect(path, flag, &mut Vec::new(), &mut files)?;
         if files.is_empty() {
             return Err(Error::bad_input(
                 source,
@@ -307,28 +223,32 @@ pub(super) fn names(sources: &[String]) -> Result<Vec<PathBuf>> {
         }
         names.extend(files);
     }
+    if names.is_empty() {
+        let hint = "leave --data out to train on the embedded stories";
+        return Err(Error::bad_input(flag, "stories, or one or more files or folders", "nothing", hint));
+    }
     Ok(names)
 }
 
 /// Appends the files in a folder, which lies within those of `above`.
-fn collect(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
-    let resolved = folder.canonicalize().map_err(|error| unreadable(folder, error))?;
+fn collect(folder: &Path, flag: &str, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
+    let resolved = folder.canonicalize().map_err(|error| unreadable(folder, flag, error))?;
     // A link to where we come from goes round in circles.
     if above.contains(&resolved) || is_run(folder) {
         return Ok(());
     }
     above.push(resolved);
     let mut entries =
-        fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|error| unreadable(folder, error))?;
+        fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|error| unreadable(folder, flag, error))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
+        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, flag, error))?;
         if metadata.is_dir() {
-            collect(&path, above, files)?;
+            collect(&path, flag, above, files)?;
         } else if metadata.is_file() && metadata.len() > 0 {
             files.push(path);
         }
@@ -338,24 +258,19 @@ fn collect(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) ->
 }
 
 fn empty(name: &str) -> Error {
-    Error::bad_input(
-        name,
-        "UTF-8 text",
-        "an empty file (0 bytes)",
-        "pass a file with some text, or leave --data out to train on the embedded stories",
-    )
+    Error::bad_input(name, "UTF-8 text", "an empty file (0 bytes)", "give a file with some text")
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
+fn unreadable(path: &Path, flag: &str, error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Error::bad_input(
-            format!("--data {path:?}"),
+            format!("{flag} {path:?}"),
             "a file or folder of UTF-8 text",
             "no such path",
-            "check the spelling of --data; the word `stories` stands for the embedded source",
+            format!("check the spelling of {flag}; the word `stories` stands for the embedded source"),
         );
     }
-    Error::io("reading", path, error, "check the permissions of the path given to --data")
+    Error::io("reading", path, error, format!("check the permissions of the path given to {flag}"))
 }
 
 #[cfg(test)]
@@ -374,7 +289,7 @@ mod tests {
     }
 
     fn open_path(path: &Path) -> Result<Vec<Source>> {
-        open(&[path.display().to_string()], String::new)
+        open(&[path.display().to_string()], DATA, String::new)
     }
 
     #[test]
@@ -403,9 +318,9 @@ mod tests {
 
         let text = message(open_path(Path::new("/dev/null")));
         assert!(text.contains("regular file"), "{text}");
-        let text = message(open(&[], String::new));
+        let text = message(open(&[], DATA, String::new));
         assert!(text.contains("--data"), "{text}");
-        let text = message(open(&[STORIES.to_string()], String::new));
+        let text = message(open(&[STORIES.to_string()], DATA, String::new));
         assert!(text.contains("empty"), "{text}");
     }
 

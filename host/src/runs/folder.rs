@@ -114,6 +114,15 @@ impl<M: ModelTable> RunFolder<M> {
         }
         config.model.complete(&mut config.train);
         check(&config, &name, &given)?;
+        if config.train.full_range && config.train.threshold.is_none() {
+            let hint = "write a threshold, 0.52 where votes begin spread, or leave the key out";
+            return Err(Error::bad_input(
+                format!("{name}: train.full_range"),
+                "train.threshold, for which the largest vote stands",
+                "none",
+                hint,
+            ));
+        }
         if let Some(weights) = &weights {
             require_same_model(&config, weights)?;
         }
@@ -209,16 +218,15 @@ impl<M: ModelTable> RunFolder<M> {
         }
     }
 
-    /// Refuses a new run in a folder of which all files are learnt.
+    /// Refuses a new run in a folder of which all files are learnt or held back.
     ///
     /// # Errors
-    /// Such a folder among `sources`.
-    pub fn require_apart(&self, sources: &[String]) -> Result<()> {
-        let Some(source) = sources.iter().find(|source| !self.is_resumed && is_same_folder(Path::new(source), &self.path)) else {
-            return Ok(());
-        };
+    /// Such a folder among the paths.
+    pub fn require_apart(&self, paths: &DataPaths) -> Result<()> {
+        let is_own = |path: &str| !self.is_resumed && is_same_folder(Path::new(path), &self.path);
+        let Some((flag, path)) = paths.by_flag().find(|(_, path)| is_own(path)) else { return Ok(()) };
         let hint = "give a folder below it, or another one: what a run writes is not to be learnt";
-        Err(Error::bad_input("--out", "another folder than that of --data", source, hint))
+        Err(Error::bad_input("--out", format!("another folder than that of {flag}"), path, hint))
     }
 
     /// The data: those of the flags, else those that the run was begun with, else `default`.
@@ -234,21 +242,29 @@ impl<M: ModelTable> RunFolder<M> {
             given.data.extend(default.filter(|_| given.data.is_empty()).map(str::to_owned));
             return Ok(given);
         }
-        if !given.data.is_empty() && !given.validation.is_empty() {
-            return Ok(given);
-        }
-        let known = match self.known_sources(default, &given) {
+        let known = match self.known_sources() {
             Ok(known) => known,
-            // Those that are needed were given.
-            Err(_) if !given.data.is_empty() => DataPaths::default(),
+            // Where nothing tells them, those that are given are all.
+            Err(_) if !given.data.is_empty() => return Ok(given),
             Err(error) => return Err(error),
         };
+        let is_there = |path: &str| Some(path) == default || Path::new(path).exists();
+        let is_given = |flag| !(if flag == "--data" { &given.data } else { &given.validation }).is_empty();
+        if let Some((flag, path)) = known.by_flag().find(|(flag, path)| !is_given(*flag) && !is_there(path)) {
+            let place = match Path::new(path).is_absolute() {
+                true => "",
+                false => ", a path relative to the folder where the run was begun",
+            };
+            let hint = format!("put it back, or say with {flag} where the data of the run are now");
+            let subject = self.path.join(SOURCES);
+            return Err(Error::bad_input(subject.display(), format!("the data of the run, {path}{place}"), "nothing there", hint));
+        }
         let or = |given: Vec<String>, known| if given.is_empty() { known } else { given };
         Ok(DataPaths { data: or(given.data, known.data), validation: or(given.validation, known.validation) })
     }
 
-    /// The data that the run was begun with; those that are not given have to be there.
-    fn known_sources(&self, default: Option<&str>, given: &DataPaths) -> Result<DataPaths> {
+    /// The data that the run was begun with.
+    fn known_sources(&self) -> Result<DataPaths> {
         let path = self.path.join(SOURCES);
         let hint = "give the data of the run with --data";
         let text = input::read_text(&path, input::CONFIGURATION, hint)?;
@@ -256,18 +272,6 @@ impl<M: ModelTable> RunFolder<M> {
             serde_json::from_str(&text).map_err(|error| Error::bad_input(path.display(), "a JSON list of paths", error, hint))?;
         if known.data.is_empty() {
             return Err(Error::bad_input(path.display(), "a JSON list of at least one path", "an empty one", hint));
-        }
-        let needed = [(&known.data, &given.data), (&known.validation, &given.validation)];
-        let needed = needed.into_iter().filter(|(_, given)| given.is_empty()).flat_map(|(known, _)| known);
-        for source in needed.filter(|source| Some(source.as_str()) != default) {
-            if !Path::new(source).exists() {
-                let place = match Path::new(source).is_absolute() {
-                    true => "",
-                    false => ", a path relative to the folder where the run was begun",
-                };
-                let hint = "put it back, or say with --data (or --validation) where the data of the run are now";
-                return Err(Error::bad_input(path.display(), format!("the data of the run, {source}{place}"), "nothing there", hint));
-            }
         }
         Ok(known)
     }

@@ -90,7 +90,7 @@ pub(crate) fn train<D: Device, T: Told>(
 fn warn_of(begun: Begun, file: &impl Display) {
     let Begun { rounded, without_remainders } = begun;
     if rounded > 0 {
-        let hint = "the model loses something by it; it begins with its weights as they are without --grid, --scales, --embeddings grid and --config";
+        let hint = "the model loses something by it; on the grids of the file, and by floats where it has floats, it begins as it is";
         warn(format!("warning: {rounded} matrices go to a grid that they are not on in {file}, which rounds their weights: {hint}"));
     }
     if without_remainders > 0 {

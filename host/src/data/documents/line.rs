@@ -1,6 +1,7 @@
 //! A line of a file of documents: one JSON object, of one of three forms. Forms of other programs are read as one of these.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::chat::{Message, Role};
@@ -42,8 +43,6 @@ pub(super) fn wrong<T>(expected: impl ToString, found: impl ToString, hint: impl
 const FORMS: &str = "\"text\", or \"messages\", or \"prompt\" and \"completion\"";
 const FORM_HINT: &str = "the section \"Documents and conversations\" of host/README.md has a line of each form";
 
-/// The keys of which each form has one.
-pub(super) const FORM_KEYS: [&str; 6] = ["text", "messages", "conversations", "prompt", "instruction", "question"];
 /// The keys of conversations: the second is that of ShareGPT's.
 const CONVERSATIONS: [&str; 2] = ["messages", "conversations"];
 /// The keys of a question and its answer, as sets of instructions have them (Alpaca, Dolly, GSM8K, OpenOrca): what is asked, what belongs to it, what is answered,
@@ -53,15 +52,18 @@ const BESIDES: [&str; 2] = ["input", "context"];
 const ANSWERED: [&str; 3] = ["output", "response", "answer"];
 const BEFORE: [&str; 2] = ["system", "system_prompt"];
 
-/// Whether the value of a key is read.
-fn is_known(key: &str) -> bool {
-    let forms = [&["text", "prompt", "completion", "tools", "functions"][..], &CONVERSATIONS, &ASKED, &BESIDES, &ANSWERED, &BEFORE];
-    forms.concat().contains(&key)
+/// The keys that are read.
+const KEYS: [&str; 6] = ["text", "messages", "prompt", "completion", "tools", "functions"];
+
+/// Whether the value of a key is read where there is none of [`KEYS`].
+fn is_of_others(key: &str) -> bool {
+    [&CONVERSATIONS[..], &ASKED, &BESIDES, &ANSWERED, &BEFORE].iter().any(|keys| keys.contains(&key))
 }
 
-/// What a line has of the keys that are read, and the names of its other ones, whose values are passed over.
+/// What a line has of [`KEYS`], what it may have to say in forms of other programs, as it is written, and the names of its other keys, whose values are passed over.
 struct Object {
     known: Map<String, Value>,
+    maybe: Vec<(String, Box<RawValue>)>,
     others: Vec<String>,
 }
 
@@ -77,10 +79,12 @@ impl<'de> Deserialize<'de> for Object {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut object = Object { known: Map::new(), others: Vec::new() };
+                let mut object = Object { known: Map::new(), maybe: Vec::new(), others: Vec::new() };
                 while let Some(key) = map.next_key::<String>()? {
-                    if is_known(&key) {
+                    if KEYS.contains(&key.as_str()) {
                         object.known.insert(key, map.next_value()?);
+                    } else if is_of_others(&key) {
+                        object.maybe.push((key, map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
                         object.others.push(key);
@@ -113,9 +117,23 @@ fn no_object(text: &str, error: &serde_json::Error) -> Wrong {
     Wrong { expected: "one JSON object".into(), found, hint: hint.into() }
 }
 
+/// Whether a text begins with an object that has the keys of a document.
+pub(super) fn begins(text: &str) -> bool {
+    let Some(Ok(Object { known, maybe, .. })) = serde_json::Deserializer::from_str(text).into_iter().next() else { return false };
+    let has = |key: &str| known.contains_key(key) || maybe.iter().any(|(other, _)| other == key);
+    let has_one = |keys: &[&str]| keys.iter().any(|key| has(key));
+    has("text") || has_one(&CONVERSATIONS) || has("prompt") && has("completion") || has_one(&ASKED) && has_one(&ANSWERED)
+}
+
 /// Reads a line that is not blank.
 pub(super) fn read(text: &str) -> Result<Line, Wrong> {
-    let Object { known: object, others } = serde_json::from_str(text).map_err(|error| no_object(text, &error))?;
+    let Object { known: mut object, maybe, others } = serde_json::from_str(text).map_err(|error| no_object(text, &error))?;
+    if ["text", "messages", "completion"].iter().all(|key| !object.contains_key(*key)) {
+        for (key, value) in maybe {
+            let value = serde_json::from_str(value.get()).map_err(|error| no_object(text, &error))?;
+            object.insert(key, value);
+        }
+    }
     let has = |key: &str| object.contains_key(key);
     let list = CONVERSATIONS.into_iter().find(|key| has(key));
     let is_conversation = list.is_some() || object.get("completion").is_some_and(Value::is_array);
@@ -169,9 +187,9 @@ fn pair(object: &Map<String, Value>) -> Result<Line, Wrong> {
 fn question(object: &Map<String, Value>) -> Result<Option<Line>, Wrong> {
     let first = |keys: &[&'static str]| keys.iter().copied().find(|key| object.contains_key(*key));
     let (Some(asked), Some(answered)) = (first(&ASKED), first(&ANSWERED)) else { return Ok(None) };
-    let besides = |keys: &[&'static str]| match first(keys).filter(|key| !object[*key].is_null()) {
-        Some(key) => string(object, key),
-        None => Ok(String::new()),
+    let besides = |keys: &[&'static str]| {
+        let found = keys.iter().find(|key| object.get(**key).is_some_and(|value| !value.is_null() && value != ""));
+        found.map_or(Ok(String::new()), |key| string(object, key))
     };
     let parts = [string(object, asked)?, besides(&BESIDES)?];
     let asked: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
@@ -197,7 +215,7 @@ fn conversation(key: &str, said: Vec<(Message, bool)>, first: usize) -> Result<L
 
 /// Whether a text is what one of the messages says.
 fn is_said(text: &Value, messages: &Value) -> bool {
-    let said = messages.as_array().into_iter().flatten().filter_map(|message| message.get("content"));
+    let said = messages.as_array().into_iter().flatten().filter_map(|message| message.get("content").or(message.get("value")));
     text.as_str().is_some_and(|text| said.filter_map(Value::as_str).any(|said| said.trim() == text.trim()))
 }
 
@@ -310,123 +328,5 @@ fn kind(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_form_is_read() {
-        assert!(matches!(read(r#"{"text": "a", "id": 7, "functions": 3}"#), Ok(Line::Text(text)) if text == "a"));
-        let pair = read(r#"{"prompt": "", "completion": " b"}"#);
-        assert!(matches!(pair, Ok(Line::Pair { prompt, completion }) if prompt.is_empty() && completion == " b"));
-        let talk = read(r#"{"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "Ho", "name": "x"}]}"#);
-        assert!(
-            matches!(talk, Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && messages[1].content == "Ho" && answers == [1])
-        );
-        // As other programs write them.
-        for (line, said) in [
-            (r#"{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}"#, &["Hi", "Ho"][..]),
-            (
-                r#"{"conversations": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}], "tools": "[]"}"#,
-                &["Hi", "Ho"],
-            ),
-            (r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#, &["Add.\n1 2", "3"]),
-            (r#"{"instruction": "Add.", "context": "", "response": "3", "category": "sums"}"#, &["Add.", "3"]),
-            (r#"{"question": "1+2?", "answer": "3", "system_prompt": "Add."}"#, &["Add.", "1+2?", "3"]),
-            (
-                r#"{"messages": [{"role": "system", "content": null}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#,
-                &["Hi", "Ho"],
-            ),
-            (
-                r#"{"messages": [{"role": "developer", "content": "Say."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}"#,
-                &["Say.", "Hi", "Ho"],
-            ),
-        ] {
-            let Ok(Line::Conversation { messages, answers }) = read(line) else { panic!("{line}: {:?}", read(line)) };
-            assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), said, "{line}");
-            assert_eq!(answers, [said.len() - 1], "{line}");
-        }
-        let both = r#"{"prompt": [{"role": "assistant", "content": ""}], "completion": [{"role": "assistant", "content": "Ho"}]}"#;
-        assert!(matches!(read(both), Ok(Line::Conversation { messages, answers }) if messages.len() == 2 && answers == [1]));
-        // As published sets have them: a question twice, parts, thoughts, answers that are not learnt, and keys of any kind.
-        let many = r#"{"prompt": "Hi", "prompt_id": 1e999, "x": [[[[]]]], "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]},
-            {"role": "assistant", "content": "a", "weight": 0}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "b"},
-            {"type": "text", "text": "c"}], "reasoning_content": "d", "tool_calls": [], "weight": 1}], "tools": null}"#;
-        let Ok(Line::Conversation { messages, answers }) = read(many) else { panic!("{many}: {:?}", read(many)) };
-        assert_eq!((messages.len(), &answers[..], &*messages[3].content), (4, &[3][..], "b\nc"));
-        assert_eq!((&messages[3].reasoning_content, &messages[1].reasoning_content), (&Some("d".to_owned()), &None));
-        let deep = format!("{{\"text\": \"a\", \"other\": {}{}}}", "[".repeat(5000), "]".repeat(5000));
-        assert!(matches!(read(&deep), Ok(Line::Text(_))));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_line_is_said() {
-        for (line, hint) in [
-            (r#"{"text": "a", "score": NaN}"#, "NaN"),
-            (r#"{"text": "a", "score": -Infinity}"#, "NaN"),
-            (r#"{"text": "To Infinity and beyond"#, "a line of its own"),
-            (r#"{"text": "\ud800"}"#, "surrogate"),
-        ] {
-            assert!(read(line).expect_err(line).hint.contains(hint), "{line}: {:?}", read(line));
-        }
-        for (line, expected, found) in [
-            ("{\"text\": \"a\"", "one JSON object", "no JSON: EOF while parsing an object at column 12"),
-            ("hello", "one JSON object", "no JSON: expected value at column 1"),
-            ("{\"text\": \"a\"} {\"text\": \"b\"}", "one JSON object", "no JSON: trailing characters at column 15"),
-            ("[]", "one JSON object", "a list"),
-            ("{}", "the key \"text\", or", "no key"),
-            ("{\"Text\": \"a\", \"id\": 1}", "the key \"text\", or", "only \"Text\", \"id\""),
-            ("{\"question\": \"a\", \"id\": 1}", "the key \"text\", or", "only \"question\", \"id\""),
-            ("{\"question\": \"a\", \"answer\": \"\"}", "\"answer\" with something", "an empty string"),
-            ("{\"instruction\": \"a\", \"input\": 3, \"output\": \"b\"}", "\"input\" to be a string", "\"input\", a number"),
-            ("{\"conversations\": [{\"from\": \"tool\", \"value\": \"a\"}]}", "conversations[0].from to be", "\"tool\""),
-            ("{\"conversations\": [{\"from\": \"human\"}]}", "conversations[0].value to be a string", "nothing"),
-            ("{\"text\": \"a\", \"messages\": []}", "one of \"text\", or", "\"text\" and \"messages\""),
-            ("{\"text\": \"a\", \"prompt\": \"\"}", "one of \"text\", or", "\"text\" and \"prompt\""),
-            ("{\"text\": null}", "\"text\" to be a string", "\"text\", null"),
-            ("{\"text\": \"\"}", "\"text\" with something", "an empty string"),
-            ("{\"prompt\": \"a\"}", "\"prompt\" and \"completion\"", "only \"prompt\""),
-            ("{\"completion\": \"a\"}", "\"prompt\" and \"completion\"", "only \"completion\""),
-            ("{\"prompt\": \"a\", \"completion\": \"\"}", "\"completion\" with something", "an empty string"),
-            ("{\"prompt\": \"a\", \"completion\": 3}", "strings, or lists of messages", "\"completion\", a number"),
-            ("{\"prompt\": \"a\", \"completion\": []}", "strings, or lists of messages", "\"completion\", a list"),
-            ("{\"prompt\": [], \"completion\": []}", "of the assistant in \"completion\"", "none"),
-            ("{\"messages\": {}}", "\"messages\" to be a list", "an object"),
-            ("{\"messages\": []}", "of the assistant in \"messages\"", "none"),
-            ("{\"messages\": [3]}", "messages[0] to be an object", "a number"),
-            ("{\"messages\": [{\"content\": \"a\"}]}", "messages[0].role to be system, user or assistant", "nothing"),
-            ("{\"messages\": [{\"role\": \"tool\", \"content\": \"a\"}]}", "messages[0].role to be", "\"tool\""),
-            ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content to be a string", "nothing"),
-            ("{\"messages\": [{\"role\": \"user\", \"content\": [\"a\"]}]}", "messages[0].content to be a string", "a string"),
-            (
-                "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}",
-                "messages[0].content to be a string",
-                "a part of type \"image_url\"",
-            ),
-            ("{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0.5}]}", "messages[0].weight to be 0 or 1", "0.5"),
-            (
-                "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0}]}",
-                "a message of the assistant",
-                "none but with \"weight\" 0",
-            ),
-            (
-                "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"tool_calls\": [{}]}]}",
-                "a conversation without tools",
-                "messages[0].tool_calls",
-            ),
-            ("{\"prompt\": [], \"completion\": [], \"functions\": [{}]}", "a conversation without tools", "\"functions\""),
-            ("{\"messages\": [], \"tools\": [{}]}", "a conversation without tools", "\"tools\""),
-            (
-                "{\"prompt\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}",
-                "one of \"text\", or",
-                "\"messages\" and \"prompt\"",
-            ),
-            ("{\"text\": \"a\", \"score\": NaN}", "one JSON object", "no JSON: expected value at column 24"),
-            ("{\"text\": \"\\ud800\"}", "one JSON object", "no JSON: unexpected end of hex escape at column 17"),
-            ("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", "a message of the assistant", "none"),
-            ("{\"messages\": [{\"role\": \"assistant\", \"content\": \" \"}]}", "something that the assistant says", "an empty content"),
-        ] {
-            let wrong = read(line).expect_err(line);
-            assert!(wrong.expected.contains(expected) && wrong.found == found && !wrong.hint.is_empty(), "{line}: {wrong:?}");
-        }
-    }
-}
+#[path = "line_tests.rs"]
+mod tests;

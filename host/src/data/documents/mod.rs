@@ -24,11 +24,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::learnt::LEARNT;
 use self::line::{Line, Wrong};
-use self::objects::Objects;
+use self::objects::{Bad, Objects};
 use self::order::Epoch;
 pub use self::order::Room;
 use super::corpus::grouped;
-use super::source::{self, DataPaths, Part, Source, Split};
+use super::paths::{DataPaths, Part};
+use super::source::{Source, Split};
 use super::tokenizer::TextCodec;
 use crate::chat::ChatTemplate;
 use crate::{Error, Result};
@@ -91,13 +92,13 @@ pub struct Documents {
     epoch: Mutex<Option<Epoch>>,
 }
 
-/// Whether these sources of `--data` are files of documents.
+/// Whether the data of a run are files of documents.
 ///
 /// # Errors
 /// Files of documents and texts at once; paths that are missing.
-pub fn are_documents(sources: &[String]) -> Result<bool> {
+pub fn are_documents(paths: &DataPaths) -> Result<bool> {
     let mut found = [None, None];
-    for name in source::names(sources)? {
+    for name in paths.files()?.concat() {
         let ends_in = |ending: &&str| name.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
         let holds_documents = ENDINGS.iter().any(|ending| ends_in(&ending)) || ends_in(&"json") && objects::begin(&name);
         found[usize::from(!holds_documents)].get_or_insert(name);
@@ -107,7 +108,7 @@ pub fn are_documents(sources: &[String]) -> Result<bool> {
             "--data",
             format!("texts, or documents in files that end in .{}, or as lists in .json", ENDINGS.join(" or .")),
             format!("both: {} and {}", text.display(), documents.display()),
-            format!("name the files that are meant, as in --data {}", documents.display()),
+            "name the files that are meant, of one of the two",
         )),
         [documents, _] => Ok(documents.is_some()),
     }
@@ -206,14 +207,20 @@ impl Documents {
             let is_endless = is_conversation && !documents.iter().any(ends);
             Ok(ReadLine { names_control, is_conversation, is_endless, documents })
         };
-        let (mut bad, all) = (Vec::new(), Objects::of(source, text)?);
+        let (mut bad, all) = (Bad::default(), Objects::of(source, text)?);
         for texts in all.texts.chunks(LINES) {
+            // Nothing is learnt of a file with a bad line: of the others only the form is looked at.
+            if bad.is_any() {
+                let wrong: Vec<_> = texts.par_iter().filter_map(|(place, text)| Some((*place, line::read(text).err()?))).collect();
+                wrong.into_iter().for_each(|(place, wrong)| bad.add(place, wrong));
+                continue;
+            }
             let read: Vec<Result<ReadLine, Wrong>> = texts.par_iter().map(|(_, text)| documents(text)).collect();
             for ((place, _), line) in texts.iter().zip(read) {
                 let ReadLine { names_control, is_conversation, is_endless, documents } = match line {
                     Ok(line) => line,
                     Err(wrong) => {
-                        bad.push((*place, wrong));
+                        bad.add(*place, wrong);
                         continue;
                     }
                 };

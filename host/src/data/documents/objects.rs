@@ -13,21 +13,17 @@ use crate::{Error, Result};
 /// Bad objects whose places are told, at most.
 const TOLD: usize = 8;
 /// Bytes of a file that tell what it is.
-const HEAD: u64 = 1 << 16;
+const HEAD: u64 = 1 << 20;
 
-/// Whether documents begin a file of JSON, which may as well be a text to learn: it has a list of objects, or an object in its first line, with a key of theirs.
+/// Whether documents begin a file of JSON, which may as well be a text to learn: the first object of its list, or the one in its first line, is one.
 pub(super) fn begin(path: &Path) -> bool {
     let mut head = Vec::new();
     // What cannot be read is told of where it is.
     let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     let text = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let first = text.strip_prefix('[').map(str::trim_start);
-    // The first line may be longer than that.
-    let is_whole = |line: &&str| !text.contains('\n') || serde_json::from_str::<&RawValue>(line).is_ok();
-    let object = first.or_else(|| text.lines().next().filter(is_whole));
-    let has_key = |object: &str| line::FORM_KEYS.iter().any(|key| object.contains(&format!("{key:?}")));
-    read.is_ok() && object.is_some_and(|object| object.starts_with('{') && has_key(object))
+    let object = text.strip_prefix('[').or(text.lines().next());
+    read.is_ok() && object.is_some_and(line::begins)
 }
 
 /// The objects of a file, each with its number: of lines from 1, of elements of a list from 0.
@@ -57,19 +53,42 @@ impl<'a> Objects<'a> {
         Ok(Self { name: &source.name, is_list, texts })
     }
 
-    /// Refuses the file if some of its objects are wrong: says what is wrong with the first, and where the others are.
-    pub fn require_good(&self, bad: Vec<(usize, Wrong)>) -> Result<()> {
-        let others: Vec<String> = bad.iter().skip(1).take(TOLD).map(|(at, _)| at.to_string()).collect();
-        let count = bad.len().saturating_sub(1);
-        let Some((at, Wrong { expected, found, hint })) = bad.into_iter().next() else { return Ok(()) };
+    /// Refuses the file if some of its objects are wrong: says what is wrong with the first, and where others are.
+    pub fn require_good(&self, bad: Bad) -> Result<()> {
+        let Some((at, Wrong { expected, found, hint })) = bad.first else { return Ok(()) };
         let subject = if self.is_list { format!("{}[{at}]", self.name) } else { format!("{}:{at}", self.name) };
-        let hint = match count {
-            0 => hint,
-            count => {
-                let (what, more) = (if self.is_list { "elements" } else { "lines" }, if count > TOLD { ", …" } else { "" });
-                format!("{hint}; {count} other {what} of the file are wrong as well: {}{more}", others.join(", "))
-            }
+        let hint = if bad.count == 1 {
+            hint
+        } else {
+            let (what, more) = (if self.is_list { "elements" } else { "lines" }, if bad.count > TOLD + 1 { ", …" } else { "" });
+            let others: Vec<String> = bad.others.iter().map(usize::to_string).collect();
+            format!("{hint}; {} other {what} of the file are wrong as well: {}{more}", bad.count - 1, others.join(", "))
         };
         Err(Error::bad_input(subject, expected, found, hint))
+    }
+}
+
+/// Objects that are wrong.
+#[derive(Default)]
+pub(super) struct Bad {
+    first: Option<(usize, Wrong)>,
+    others: Vec<usize>,
+    count: usize,
+}
+
+impl Bad {
+    /// Notes the one of that number.
+    pub fn add(&mut self, at: usize, wrong: Wrong) {
+        self.count += 1;
+        if self.first.is_none() {
+            self.first = Some((at, wrong));
+        } else if self.others.len() < TOLD {
+            self.others.push(at);
+        }
+    }
+
+    /// Whether there are some.
+    pub fn is_any(&self) -> bool {
+        self.count > 0
     }
 }

@@ -391,22 +391,23 @@ fn texts_and_documents_do_not_mix() {
         ("a.jsonl", "x"),
         ("b.JSONL", "x"),
         ("c.txt", "x"),
-        ("d.json", "\u{feff} [\n  {\n \"messages\": []"),
+        ("d.json", "\u{feff} [\n  {\n \"messages\": []}, {"),
         ("e.json", "{\"question\": \"a\", \"answer\": \"b\"}\n{"),
         ("f.json", "{\n\"text\": 3}\n"),
         ("g.json", "[{\"name\": 3}]"),
         ("h.json", "[\"text\"]"),
+        ("i.json", "[{\"name\": {\"text\": 3}, \"prompt\": 3}, {\"text\": \"a\"}]"),
     ] {
         std::fs::write(path(name), content).expect("a file");
     }
     // What is JSON may be a text, too.
-    for (name, expected) in [("d", true), ("e", true), ("f", false), ("g", false), ("h", false)] {
-        assert_eq!(are_documents(&[path(&format!("{name}.json"))]).expect("files"), expected, "{name}");
+    for (name, expected) in [("d", true), ("e", true), ("f", false), ("g", false), ("h", false), ("i", false)] {
+        assert_eq!(are_documents(&vec![path(&format!("{name}.json"))].into()).expect("files"), expected, "{name}");
     }
-    assert!(are_documents(&[path("a.jsonl"), path("b.JSONL"), path("d.json"), path("e.json")]).expect("files"));
-    assert!(!are_documents(&[path("c.txt"), "stories".into()]).expect("files"));
+    assert!(are_documents(&vec![path("a.jsonl"), path("b.JSONL"), path("d.json"), path("e.json")].into()).expect("files"));
+    assert!(!are_documents(&vec![path("c.txt"), "stories".into()].into()).expect("files"));
     for sources in [vec![path("")], vec![path("a.jsonl"), "stories".into()]] {
-        let error = are_documents(&sources).expect_err("both");
+        let error = are_documents(&sources.into()).expect_err("both");
         assert!(error.exit_code() == 2 && error.to_string().contains("both: "), "{error}");
     }
 }

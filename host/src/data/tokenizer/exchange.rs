@@ -29,6 +29,8 @@ pub struct Exchanged {
     cut: &'static PreTokenizer,
     /// The tokens that begin and end a text.
     ends: [Option<usize>; 2],
+    /// Those that end what a model makes besides.
+    stops: Vec<usize>,
     adds_first: bool,
     chat_template: Option<String>,
 }
@@ -73,6 +75,7 @@ impl Exchanged {
             merges,
             cut: pre_tokenizers::by_name("gpt-2").expect("a known name"),
             ends: [last, last],
+            stops: Vec::new(),
             adds_first: false,
             chat_template: None,
         }
@@ -112,7 +115,7 @@ impl Exchanged {
             merges.retain(|merge| merge != NO_MERGE[0]);
         }
         let chat_template = chat_template.and_then(|template| template.as_str().map(str::to_owned));
-        Ok(Self { kinds, merges, cut, ends, adds_first, chat_template, tokens })
+        Ok(Self { kinds, merges, cut, ends, stops: Vec::new(), adds_first, chat_template, tokens })
     }
 
     /// Of `tokenizer.json` of a model of `vocab` tokens.
@@ -158,7 +161,14 @@ impl Exchanged {
         // What puts a token first says so after it has cut the text, in older files by a flag.
         let processor = file["post_processor"].to_string();
         let adds_first = config["add_bos_token"].as_bool().unwrap_or(processor.contains("SpecialToken") && ends[0].is_some());
-        Ok(Self { tokens, kinds, merges, cut, ends, adds_first, chat_template: files.chat_template()? })
+        Ok(Self { tokens, kinds, merges, cut, ends, stops: Vec::new(), adds_first, chat_template: files.chat_template()? })
+    }
+
+    /// With all tokens that end what a model makes, of which one ends texts.
+    pub fn with_stops(mut self, stops: &[u32]) -> Self {
+        let stops = stops.iter().map(|&stop| stop as usize).filter(|&stop| stop < self.tokens.len() && Some(stop) != self.ends[1]);
+        self.stops = stops.collect();
+        self
     }
 
     /// With tokens that no text has, as many as a table of `rows` embeddings has more.
@@ -185,6 +195,8 @@ impl Exchanged {
         for (key, id) in ["tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"].into_iter().zip(self.ends) {
             keys.extend(id.map(|id| (key, Value::U32(id as u32))));
         }
+        let others = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"].into_iter().zip(&self.stops);
+        keys.extend(others.map(|(key, &id)| (key, Value::U32(id as u32))));
         keys.extend(self.chat_template.clone().map(|template| ("tokenizer.chat_template", Value::string(template))));
         keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
@@ -228,7 +240,11 @@ impl Exchanged {
         }
         // Where texts end when they are made.
         let ends = ["bos_token_id", "eos_token_id"].into_iter().zip(self.ends).filter_map(|(key, id)| Some((key, id?)));
-        let ends: BTreeMap<_, _> = ends.collect();
+        let mut ends: BTreeMap<_, Json> = ends.map(|(key, id)| (key, id.into())).collect();
+        if !self.stops.is_empty() {
+            let all: Vec<usize> = self.ends[1].into_iter().chain(self.stops.iter().copied()).collect();
+            ends.insert("eos_token_id", all.into());
+        }
         let mut files = vec![("tokenizer.json", file), ("tokenizer_config.json", config)];
         if !ends.is_empty() {
             files.push(("generation_config.json", json!(ends)));

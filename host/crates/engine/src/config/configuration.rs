@@ -69,8 +69,6 @@ impl<M: ModelTable> ConfigOf<M> {
         check.that(t.kappa > 0.0 && t.kappa <= 1.0, "train.kappa", "above 0, at most 1", &t.kappa)?;
         let threshold = t.threshold.unwrap_or(0.5);
         check.that((0.5..=0.85).contains(&threshold), "train.threshold", "0.5 to 0.85", &threshold)?;
-        let expected = "false without train.threshold, for which the largest vote stands then";
-        check.that(!t.full_range || t.threshold.is_some(), "train.full_range", expected, &t.full_range)?;
         check.that((0.0..1.0).contains(&t.beta1), "train.beta1", "0 to below 1", &t.beta1)?;
         check.that((0.0..1.0).contains(&t.beta2), "train.beta2", "0 to below 1", &t.beta2)?;
         check.that(t.clip > 0.0, "train.clip", "above 0", &t.clip)?;

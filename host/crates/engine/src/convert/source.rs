@@ -93,7 +93,10 @@ impl Source {
     /// Bad input for files of the model that do not parse.
     pub fn set_chat_template(&mut self, template: &str, end: Option<u32>) -> Result<()> {
         if let Some(gguf) = &self.gguf {
-            let keys = [("tokenizer.chat_template", Some(Value::string(template))), ("tokenizer.ggml.eot_token_id", end.map(Value::U32))];
+            // One that is there goes on to end what is made.
+            let free = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"].into_iter().find(|key| gguf.value(key).is_none());
+            let template = ("tokenizer.chat_template", Some(Value::string(template)));
+            let keys = [template, (free.unwrap_or("tokenizer.ggml.eot_token_id"), end.map(Value::U32))];
             let mut metadata: Vec<_> = gguf.entries().map(|(key, value)| (key.to_owned(), value)).collect();
             for (key, value) in keys.into_iter().filter_map(|(key, value)| Some((key, value?))) {
                 match metadata.iter_mut().find(|(other, _)| other == key) {
@@ -113,10 +116,10 @@ impl Source {
                 Error::invalid(subject, "an object in JSON", error, "get all files of the model from where it came")
             })
         };
-        // Without a file of its own, what is made ends where the configuration says.
-        let generation = object(GENERATION)?;
-        let config = if generation.is_some() { None } else { object("config.json")? };
-        let old = generation.as_ref().or(config.as_ref()).and_then(|object| object.get(ENDS)).cloned().unwrap_or_default();
+        // Where its own file does not say so, what is made ends as the configuration says.
+        let [generation, config] = [object(GENERATION)?, object("config.json")?];
+        let ends = |object: &Option<serde_json::Map<String, Json>>| object.as_ref()?.get(ENDS).filter(|ends| !ends.is_null()).cloned();
+        let old = ends(&generation).or(ends(&config)).unwrap_or_default();
         let mut ends = match old {
             Json::Null => Vec::new(),
             Json::Array(several) => several,

@@ -90,7 +90,7 @@ impl Task for SpeechTask {
     }
 
     /// Its terms are means of different things, of which every micro-batch has about as many: each counts as much as another.
-    fn weight(_: &LoadedBatch) -> f64 {
+    fn weight(_: &TrainConfig, _: &dyn SpeechSource, _: Draw, _: &mut LoadedBatch) -> f64 {
         1.0
     }
 

@@ -90,8 +90,8 @@ pub trait Task: Sized + 'static {
     /// Draws a micro-batch into the memory for it.
     fn draw(config: &TrainConfig, corpus: &Self::Corpus, draw: Draw, batch: &mut Self::Batch);
 
-    /// What a micro-batch that was drawn counts in its step.
-    fn weight(batch: &Self::Batch) -> f64;
+    /// What a micro-batch counts in its step. The memory for one may be written.
+    fn weight(config: &TrainConfig, corpus: &Self::Corpus, draw: Draw, batch: &mut Self::Batch) -> f64;
 
     /// Forward and backward pass of a micro-batch: gives its gradients to the sink, those of the mean over all micro-batches of the step, which count
     /// `of_step` together, and writes the sums of the loss's terms to `sums`.

@@ -80,6 +80,15 @@ pub struct HostBatch {
 }
 
 impl HostBatch {
+    /// Draws tokens, and those that are learnt.
+    fn fill(&mut self, t: &TrainConfig, corpus: &dyn TextSource, draw: Draw) {
+        self.lengths.clear();
+        corpus.sample(t.seed, draw, t.seq_len, &mut self.inputs, &mut self.targets, &mut self.lengths);
+        if let Some(mark) = t.answers_after {
+            keep_all_answers(mark, t.seq_len, &self.inputs, &mut self.targets);
+        }
+    }
+
     /// Tokens of the batch.
     fn rows(&self) -> usize {
         if self.lengths.is_empty() { self.inputs.len() } else { self.lengths.iter().map(|&len| len as usize).sum() }
@@ -147,17 +156,14 @@ impl<M: TextModel> Task for TextTask<M> {
     }
 
     fn draw(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) {
-        batch.lengths.clear();
-        corpus.sample(t.seed, draw, t.seq_len, &mut batch.inputs, &mut batch.targets, &mut batch.lengths);
-        if let Some(mark) = t.answers_after {
-            keep_all_answers(mark, t.seq_len, &batch.inputs, &mut batch.targets);
-        }
+        batch.fill(t, corpus, draw);
         let rows = batch.rows();
         by_id(&batch.inputs[..rows], &mut batch.places, &mut batch.order[..rows]);
     }
 
     /// Every token that is learnt counts as much as another, in whichever micro-batch it is.
-    fn weight(batch: &HostBatch) -> f64 {
+    fn weight(t: &TrainConfig, corpus: &dyn TextSource, draw: Draw, batch: &mut HostBatch) -> f64 {
+        batch.fill(t, corpus, draw);
         learnt(&batch.targets[..batch.rows()]) as f64
     }
 

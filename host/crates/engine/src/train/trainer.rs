@@ -115,8 +115,7 @@ pub struct Trainer<B: Backend, T: Task = TextTask> {
     pub ranks: Box<dyn Ranks>,
     ballots: Ballots,
     share: Share,
-    /// The micro-batches of the step that are this rank's; at least one.
-    batches: Vec<T::Batch>,
+    batch: T::Batch,
     readout: Readout,
     fault: Option<usize>,
 }
@@ -126,7 +125,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     pub fn new(config: ConfigOf<T::Config>, layout: Layout<T>, mut backend: B) -> Self {
         T::prepare(&layout.model, &layout.sampler, &mut backend);
         Self {
-            batches: vec![T::batch(&layout.model)],
+            batch: T::batch(&layout.model),
             readout: Readout::new(&mut backend, &layout.optimizer.readings),
             patience: Patience::new(config.train.patience),
             ranks: Box::new(Alone),
@@ -175,21 +174,20 @@ impl<B: Backend, T: Task> Trainer<B, T> {
         let (floats, ranks, began) = (optimizer.floats.len(), &mut *self.ranks, Instant::now());
         let (share, waited) = (Place::of(ranks).share(t.grad_accum), ranks.waited());
         let fault = self.fault.take();
-        self.batches.resize_with(share.len(), || T::batch(model));
-        for (micro_batch, batch) in share.clone().zip(&mut self.batches) {
-            T::draw(t, corpus, Draw { step: self.step, micro_batch, of: t.grad_accum }, batch);
-        }
-        let of_step = self.share.weigh(self.batches.iter().map(T::weight), ranks);
+        let draw = |micro_batch| Draw { step: self.step, micro_batch, of: t.grad_accum };
+        let weights = share.clone().map(|micro_batch| T::weight(t, corpus, draw(micro_batch), &mut self.batch));
+        let of_step = self.share.weigh(weights, ranks);
         let mut added = Added::default();
         optimizer.zero_gradients(b);
-        for (micro_batch, batch) in share.clone().zip(&mut self.batches) {
+        for micro_batch in share.clone() {
             let (is_first, is_last) = (micro_batch == share.start, micro_batch + 1 == share.end);
             let mut sink = optimizer.sink(p, t, self.step, micro_batch);
             sink.fault = fault.and_then(|tensor| tensor.checked_sub(floats)).map(MatrixId);
             (sink.ballots, sink.is_first) = (Some(&mut self.ballots), is_first);
             sink.ranks = if is_last && ranks.count() > 1 { Some(&mut *ranks) } else { None };
             let sums = optimizer.readings.loss_sums.slice(micro_batch as usize * T::TERMS.len(), T::TERMS.len());
-            self.share.seen.push(T::forward_backward(model, batch, of_step, b, p, &mut sink, sums));
+            T::draw(t, corpus, draw(micro_batch), &mut self.batch);
+            self.share.seen.push(T::forward_backward(model, &mut self.batch, of_step, b, p, &mut sink, sums));
             if let Some(float) = fault.filter(|_| is_last).and_then(|tensor| optimizer.floats.get(tensor)) {
                 b.upload(float.gradient.slice(0, 1), &[f32::NAN]);
             }
@@ -250,7 +248,7 @@ impl<B: Backend, T: Task> Trainer<B, T> {
     /// # Errors
     /// No such data; a loss that is not finite; a device that failed.
     pub fn validate(&mut self, corpus: &T::Corpus) -> Result<Validation> {
-        let (layout, batch) = (&self.layout, self.batches.last_mut().expect("at least one"));
+        let (layout, batch) = (&self.layout, &mut self.batch);
         let validation = T::validate(&self.config.train, &layout.model, batch, corpus, &mut self.backend, &layout.parameters)?;
         match validation.terms.iter().find(|term| !term.is_finite()) {
             Some(&bad) => Err(self.validation_not_finite(bad)),
@@ -270,14 +268,13 @@ impl<B: Backend, T: Task> Trainer<B, T> {
             let at = self.readout.norms()[1..].iter().rposition(|norm| !norm.is_finite())?;
             Some(format!("the gradient of {}", optimizer.norm_name(&layout.parameters, at)))
         };
-        let (floats, batch) = (optimizer.floats.len(), self.batches.last().expect("at least one"));
-        let name =
-            watched(0..floats)
-                .or_else(|| {
-                    if loss.is_finite() { None } else { T::not_finite(&layout.model, batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
-                })
-                .or_else(gradient)
-                .or_else(|| watched(floats..self.readout.watch().len()));
+        let floats = optimizer.floats.len();
+        let name = watched(0..floats)
+            .or_else(|| {
+                if loss.is_finite() { None } else { T::not_finite(&layout.model, &self.batch, b, optimizer.readings.loss_sums.slice(0, 1)) }
+            })
+            .or_else(gradient)
+            .or_else(|| watched(floats..self.readout.watch().len()));
         Error::failed(
             format!("step {step}: {} is not finite ({what} is {loss}): training stopped", name.as_deref().unwrap_or(what)),
             "nothing on disk was changed by this step: the run can go on from its last checkpoint; if it happens again, start anew with a lower learning rate, and with activations in f32 if they are in f16: a half holds values up to 65504",
