@@ -100,7 +100,7 @@ pub fn are_documents(paths: &DataPaths) -> Result<bool> {
     let mut found = [None, None];
     for name in paths.files()?.concat() {
         let ends_in = |ending: &&str| name.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
-        let holds_documents = ENDINGS.iter().any(|ending| ends_in(&ending)) || ends_in(&"json") && objects::begin(&name);
+        let holds_documents = ENDINGS.iter().any(ends_in) || ends_in(&"json") && objects::begin(&name);
         found[usize::from(!holds_documents)].get_or_insert(name);
     }
     match found {
