@@ -249,7 +249,7 @@ impl<M: ModelTable> RunFolder<M> {
             Err(error) => return Err(error),
         };
         let is_there = |path: &str| Some(path) == default || Path::new(path).exists();
-        let is_given = |flag| !(if flag == "--data" { &given.data } else { &given.validation }).is_empty();
+        let is_given = |flag| given.by_flag().any(|(other, _)| other == flag);
         if let Some((flag, path)) = known.by_flag().find(|(flag, path)| !is_given(*flag) && !is_there(path)) {
             let place = match Path::new(path).is_absolute() {
                 true => "",
